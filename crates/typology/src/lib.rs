@@ -1,1 +1,21 @@
-//! typology
+//! Typology: the control rules that a delivery must pass. Facts in, findings out; no I/O.
+//!
+//! Owns the list of rules, one per file under `rules/`, with its documentation, a passing and a failing
+//! example that are its tests, and a hint how to mend what it finds.
+//!
+//! Invariants
+//! - A rule reads [`Facts`] and nothing else: no clock, network or database. A fact that could not be had is
+//!   `None`, and a rule that needs it says so with a warning instead of guessing.
+//! - Rules run in their phase, then by order, then by name: a journal reads the same each time.
+//! - Errors forbid Confirm, warnings do not. Which is which is the rule's own, stated in its file.
+//!
+//! Neighbours: `delivery` gathers the facts before each phase and keeps the findings in its journal; `http`
+//! shows a finding beside the source line that it names.
+
+mod facts;
+mod finding;
+mod rules;
+
+pub use facts::{Facts, LinkFact, PartFact, PredictionFact, ProofFact, SenderFact, SizeFact};
+pub use finding::{Finding, Level};
+pub use rules::{Phase, Rule, all, run};

@@ -1,0 +1,102 @@
+//! What rules may know. `delivery` fills it; what is not known yet in a phase is absent.
+
+/// Facts of one delivery.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Subject template as written.
+    pub subject: String,
+    /// Sender.
+    pub sender: SenderFact,
+    /// Links of all parts, in order.
+    pub links: Vec<LinkFact>,
+    /// The parts that are sent.
+    pub parts: Vec<PartFact>,
+    /// Merge tags of another system (`*|FNAME|*`) that stand in the content: the first, and how many.
+    pub foreign_tags: Option<(String, usize)>,
+    /// Messages to send, once the target is known.
+    pub messages: Option<i64>,
+    /// Of a proof: its readers.
+    pub proof: Option<ProofFact>,
+    /// Was a proof sent, and did the content change since? `None` for a proof itself.
+    pub proof_outdated: Option<bool>,
+    /// When the messages expire and when they should be out, once both are known.
+    pub prediction: Option<PredictionFact>,
+    /// Sizes of composed messages, once they are known.
+    pub size: Option<SizeFact>,
+}
+
+/// Who sends.
+#[derive(Debug, Clone, Default)]
+pub struct SenderFact {
+    /// Display name as written.
+    pub name: String,
+    /// Address as written (a template, perhaps).
+    pub address: String,
+    /// Reply-to as written.
+    pub reply_to: String,
+    /// Error address as written; empty: a signed return path per message.
+    pub error_address: String,
+    /// Masks (`*@shop.example`) that a sender's address must match; empty: any.
+    pub from_masks: Vec<String>,
+    /// Masks that an error address must match; empty: any.
+    pub error_masks: Vec<String>,
+    /// Is the sender's domain one that this instance signs for? `None`: not known (a template).
+    pub domain_known: Option<bool>,
+}
+
+/// One link.
+#[derive(Debug, Clone, Default)]
+pub struct LinkFact {
+    /// `html` or `text`.
+    pub part: String,
+    /// Target as written.
+    pub url: String,
+    /// Words of the link.
+    pub label: String,
+    /// Line and column in the part's source.
+    pub line: u32,
+    /// Column.
+    pub column: u32,
+}
+
+/// One part.
+#[derive(Debug, Clone, Default)]
+pub struct PartFact {
+    /// `html` or `text`.
+    pub part: String,
+    /// Made from the HTML, not written.
+    pub generated: bool,
+    /// Has the unsubscription link.
+    pub unsubscribe: bool,
+    /// Bytes of its source.
+    pub bytes: usize,
+}
+
+/// A proof's readers.
+#[derive(Debug, Clone, Default)]
+pub struct ProofFact {
+    /// How many.
+    pub recipients: usize,
+}
+
+/// Expiry against prediction, in µs.
+#[derive(Debug, Clone, Default)]
+pub struct PredictionFact {
+    /// Start of sending.
+    pub start_us: i64,
+    /// Messages expire then.
+    pub valid_until_us: i64,
+    /// All should be out then.
+    pub end_us: i64,
+    /// The slowest provider, when one was found.
+    pub slowest: Option<String>,
+}
+
+/// Sizes of composed messages, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SizeFact {
+    /// Largest message.
+    pub largest: usize,
+    /// Size of the HTML part alone in that message (Gmail clips it above 102 KB).
+    pub html: usize,
+}

@@ -1,0 +1,128 @@
+//! The rules, in their phases.
+
+use crate::{Facts, Finding, Level};
+
+mod error_address;
+mod foreign_tags;
+mod message_size;
+mod proof_outdated;
+mod proof_size;
+mod sender;
+mod sender_domain;
+mod subject;
+mod target_empty;
+mod unsubscription_link;
+mod url_labels;
+mod urls;
+mod validity_period;
+
+/// When a rule runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Before the target is computed: saves the work when something is plainly wrong.
+    StartOfTargeting,
+    /// When the target is known.
+    AfterTargeting,
+    /// Before messages are personalised.
+    StartOfPersonalisation,
+    /// When every message was evaluated.
+    EndOfAnalysis,
+}
+
+/// One control rule.
+pub struct Rule {
+    /// Name, shown with its findings.
+    pub name: &'static str,
+    /// When it runs.
+    pub phase: Phase,
+    /// Lower runs first.
+    pub order: u32,
+    /// The most serious level that it gives.
+    pub level: Level,
+    /// One line for the manual.
+    pub summary: &'static str,
+    /// What to do about a finding.
+    pub hint: &'static str,
+    /// The rule itself.
+    pub check: fn(&Facts) -> Vec<Finding>,
+}
+
+/// All rules of the typology `default`, in the order in which they run.
+pub fn all() -> Vec<&'static Rule> {
+    let mut rules = vec![
+        &sender::RULE,
+        &error_address::RULE,
+        &sender_domain::RULE,
+        &target_empty::RULE,
+        &proof_size::RULE,
+        &subject::RULE,
+        &urls::RULE,
+        &url_labels::RULE,
+        &unsubscription_link::RULE,
+        &foreign_tags::RULE,
+        &proof_outdated::RULE,
+        &message_size::RULE,
+        &validity_period::RULE,
+    ];
+    rules.sort_by_key(|rule| (rule.phase, rule.order, rule.name));
+    rules
+}
+
+/// Runs the rules of one phase.
+pub fn run(phase: Phase, facts: &Facts) -> Vec<Finding> {
+    all().into_iter().filter(|rule| rule.phase == phase).flat_map(|rule| (rule.check)(facts)).collect()
+}
+
+/// Does `address` match one of the masks? `*` stands for any run of characters; no mask allows all.
+pub(crate) fn matches_mask(masks: &[String], address: &str) -> bool {
+    masks.is_empty() || masks.iter().any(|mask| wildcard(&mask.to_lowercase(), &address.to_lowercase()))
+}
+
+fn wildcard(mask: &str, text: &str) -> bool {
+    let mut pieces = mask.split('*');
+    let first = pieces.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let mut last = None;
+    for piece in pieces {
+        if let Some(previous) = last.replace(piece) {
+            match rest.find(previous) {
+                Some(at) => rest = &rest[at + previous.len()..],
+                None => return false,
+            }
+        }
+    }
+    match last {
+        None => rest.is_empty(),
+        Some(tail) => rest.ends_with(tail),
+    }
+}
+
+/// Is the text (partly) a template, so that its value is known only per recipient?
+pub(crate) fn is_template(text: &str) -> bool {
+    text.contains("{{") || text.contains("{%")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_every_rule_is_documented() {
+        let rules = all();
+        let mut names: Vec<_> = rules.iter().map(|rule| rule.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), rules.len());
+        assert!(rules.iter().all(|rule| !rule.summary.is_empty() && !rule.hint.is_empty()));
+    }
+
+    #[test]
+    fn masks() {
+        let masks = vec!["*@shop.example".to_owned(), "news-*@*.example".to_owned()];
+        assert!(matches_mask(&masks, "News@SHOP.example"));
+        assert!(matches_mask(&masks, "news-1@a.b.example"));
+        assert!(!matches_mask(&masks, "news@other.example"));
+        assert!(!matches_mask(&masks, "news@shop.example.evil"));
+        assert!(matches_mask(&[], "anybody@anywhere"));
+    }
+}

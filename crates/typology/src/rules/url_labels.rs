@@ -1,0 +1,52 @@
+//! Rule `url_labels`: every link of the HTML part has words or an image text that say where it leads.
+
+use super::{Phase, Rule};
+use crate::{Facts, Finding, Level};
+
+/// See the head of this file.
+pub(super) static RULE: Rule = Rule {
+    name: NAME,
+    phase: Phase::StartOfPersonalisation,
+    order: 35,
+    level: Level::Info,
+    summary: "every link of the HTML part has words or an image text that say where it leads.",
+    hint: "Give the link a text, or the image in it an alt text.",
+    check,
+};
+
+const NAME: &str = "url_labels";
+
+fn check(facts: &Facts) -> Vec<Finding> {
+    let nameless: Vec<_> =
+        facts.links.iter().filter(|link| link.part == "html" && link.label.trim().is_empty()).collect();
+    let Some(first) = nameless.first() else { return Vec::new() };
+    let text = match nameless.len() {
+        1 => {
+            "a link has no words and no image text: who sees no images cannot tell where it leads".to_owned()
+        }
+        n => format!("{n} links have no words and no image text; the first is here"),
+    };
+    vec![Finding::new(NAME, Level::Info, text).in_part("html").at(first.line, first.column)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LinkFact;
+
+    fn with(labels: &[&str]) -> Vec<Finding> {
+        let link =
+            |label: &&str| LinkFact { part: "html".into(), label: (*label).into(), ..LinkFact::default() };
+        check(&Facts { links: labels.iter().map(link).collect(), ..Facts::default() })
+    }
+
+    #[test]
+    fn passes() {
+        assert_eq!(with(&["Shop", "Terms"]), []);
+    }
+
+    #[test]
+    fn fails() {
+        assert_eq!(with(&["Shop", " ", ""]).len(), 1);
+    }
+}
