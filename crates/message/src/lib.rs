@@ -1,1 +1,41 @@
-//! message
+//! # message: a mail is a pure function of its snapshot, its slots and its stamp
+//!
+//! This crate owns the bytes that go on the wire. A delivery is frozen once into a [`Snapshot`]; each
+//! recipient's personal text is kept as [`Slots`]; [`compose`] splices the two into a signed RFC 5322 message.
+//!
+//! Invariants
+//! - **Pure.** No clock, no random source, no file, no database and no template engine can be reached from
+//!   [`compose`]. The same snapshot, slots, envelope, stamp, signers and token keys give the same bytes, today and
+//!   for as long as a binary reads that snapshot format ([`SNAPSHOT_FORMAT`]; golden files in `tests/golden`).
+//! - **Seven bits.** Everything is US-ASCII with CRLF line ends and lines of at most 998 octets; the one exception
+//!   is a recipient whose local part is not ASCII ([`Composed::smtputf8`]). No line begins with a dot.
+//! - **One line, one header.** CR, LF and NUL cannot enter a header through any field: they are an error.
+//! - **Tokens** (return path, unsubscribe, mirror, Message-ID) carry a MAC with a key per purpose. A proof's and a
+//!   preview's tokens are *inert*: they verify, and act on nobody.
+//!
+//! A static segment is transfer-encoded once per delivery ([`Prepared`]) and copied per message; how pieces are
+//! joined is told in `quoted_printable.rs`. DKIM hashes canonical copies while splicing (`splice.rs`).
+//!
+//! Neighbours: `content` makes snapshots and slots; `delivery` stores them and calls [`compose`] for previews,
+//! proofs and "show exactly what was sent"; `mta` composes when a connection is ready; `routes` keeps the
+//! signing keys made here ([`DkimKey`]); `http` and `feedback` check tokens ([`TokenKeys`]).
+
+mod compose;
+mod dkim;
+mod header;
+mod limits;
+mod quoted_printable;
+mod simple;
+mod slots;
+mod snapshot;
+mod splice;
+mod token;
+
+pub use compose::{ComposeError, Composed, Envelope, Prepared, Stamp, compose};
+pub use dkim::{DkimKey, KeyError, KeyKind, Signer, txt_strings};
+pub use header::{HeaderError, check_header_text, is_header_name, split_named};
+pub use limits::*;
+pub use simple::SimpleMail;
+pub use slots::{LinkKind, PartName, Piece, Slots, SlotsError};
+pub use snapshot::{MailFormat, Part, SNAPSHOT_FORMAT, Snapshot, SnapshotError, Transfer};
+pub use token::{MIRROR_PATH, Purpose, Token, TokenKeys, UNSUBSCRIBE_PATH};

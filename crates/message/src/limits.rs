@@ -1,0 +1,20 @@
+//! The bounds of this crate, each with its reason.
+
+/// Longest line on the wire without its CRLF, in octets (RFC 5322 section 2.1.1).
+pub const LINE_LEN_MAX: usize = 998;
+/// Longest header text (subject, a name, an added header), in bytes of UTF-8 before encoding.
+pub const HEADER_TEXT_LEN_MAX: usize = 2_000;
+/// Headers an author may add to a delivery.
+pub const HEADERS_MAX: usize = 50;
+/// Static text of one body part, in bytes.
+pub const PART_SIZE_MAX: usize = 4 * 1024 * 1024;
+/// Static segments of one part.
+pub const SEGMENTS_MAX: usize = 100_000;
+/// Pieces in one part of one message.
+pub const PIECES_MAX: usize = 1_000_000;
+/// One message's encoded slots, in bytes: an analysis refuses a recipient above it.
+pub const SLOTS_SIZE_MAX: usize = 64 * 1024;
+/// Above this size of one message's encoded slots an analysis warns.
+pub const SLOTS_SIZE_WARN: usize = 16 * 1024;
+/// Signatures on one message: RSA and Ed25519, each with a key in rotation.
+pub const SIGNERS_MAX: usize = 4;

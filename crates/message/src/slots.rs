@@ -1,0 +1,258 @@
+//! Slots: what is one recipient's own in a message, as decided by the analysis.
+//!
+//! Encoded form (kept in the message row, so it is compact): format octet 1, then per part its number, the count
+//! of pieces and the pieces. A number is a LEB128 varint; a piece is `n << 2 | tag`, tag 0 static segment n, tag 1
+//! literal of n bytes (which follow), tag 2 link kind n.
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{PIECES_MAX, SLOTS_SIZE_MAX};
+
+const FORMAT: u8 = 1;
+
+/// A piece of a part's text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Piece {
+    /// The snapshot's static segment of this number, in this part.
+    Static(u32),
+    /// Text of this recipient, already escaped for its part; UTF-8, line ends LF.
+    Literal(String),
+    /// A link of this message; its token is made at compose.
+    Link(LinkKind),
+}
+
+/// Links that every message can carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkKind {
+    /// The unsubscribe page.
+    Unsubscribe,
+    /// The message as a web page.
+    Mirror,
+}
+
+/// A part of a message that has text of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartName {
+    /// The HTML body.
+    Html,
+    /// The plain text body.
+    Text,
+    /// The subject, without a proof's prefix.
+    Subject,
+    /// The sender's display name; may be empty.
+    FromName,
+    /// The sender's address, as it stands on the wire (`address::Mailbox::smtp`).
+    FromAddress,
+    /// `address` or `Name <address>`, the address as it stands on the wire; empty: no Reply-To.
+    ReplyTo,
+    /// The envelope sender, as it stands on the wire; empty: a signed return path per message.
+    ErrorAddress,
+}
+
+impl PartName {
+    /// All parts, in the order of their numbers.
+    pub const ALL: [PartName; 7] = [
+        PartName::Html,
+        PartName::Text,
+        PartName::Subject,
+        PartName::FromName,
+        PartName::FromAddress,
+        PartName::ReplyTo,
+        PartName::ErrorAddress,
+    ];
+
+    /// The word shown to people and used in JSON: `html`, `text`, `subject`, `from_name`, ….
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PartName::Html => "html",
+            PartName::Text => "text",
+            PartName::Subject => "subject",
+            PartName::FromName => "from_name",
+            PartName::FromAddress => "from_address",
+            PartName::ReplyTo => "reply_to",
+            PartName::ErrorAddress => "error_address",
+        }
+    }
+
+    /// True for the parts that stand in a header or in the envelope.
+    pub fn is_header(self) -> bool {
+        !matches!(self, PartName::Html | PartName::Text)
+    }
+
+    fn number(self) -> u8 {
+        self as u8
+    }
+
+    fn from_number(number: u8) -> Option<PartName> {
+        PartName::ALL.get(usize::from(number)).copied()
+    }
+}
+
+/// One recipient's pieces. A part that is not named here is the same for everybody: its pieces are the
+/// snapshot's [`Part::usual`](crate::Part::usual).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Slots {
+    /// Pieces per part, each part at most once.
+    pub parts: Vec<(PartName, Vec<Piece>)>,
+}
+
+/// Encoded slots that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SlotsError {
+    /// Written by a later version.
+    #[error("slots of format {0} are not known to this version")]
+    Format(u8),
+    /// Cut off, or not slots at all.
+    #[error("damaged slots")]
+    Damaged,
+    /// More than [`SLOTS_SIZE_MAX`] bytes or [`PIECES_MAX`] pieces.
+    #[error("slots too large")]
+    TooLarge,
+}
+
+impl Slots {
+    /// The pieces of a part, if this recipient has its own.
+    pub fn part(&self, name: PartName) -> Option<&[Piece]> {
+        self.parts.iter().find(|(part, _)| *part == name).map(|(_, pieces)| pieces.as_slice())
+    }
+
+    /// The compact form kept in the message row. Two equal slots give equal bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64);
+        out.push(FORMAT);
+        for (name, pieces) in &self.parts {
+            out.push(name.number());
+            put_varint(&mut out, pieces.len() as u64);
+            for piece in pieces {
+                match piece {
+                    Piece::Static(n) => put_varint(&mut out, u64::from(*n) << 2),
+                    Piece::Literal(text) => {
+                        put_varint(&mut out, (text.len() as u64) << 2 | 1);
+                        out.extend_from_slice(text.as_bytes());
+                    }
+                    Piece::Link(kind) => put_varint(&mut out, (*kind as u64) << 2 | 2),
+                }
+            }
+        }
+        out
+    }
+
+    /// Reads what [`Slots::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// [`SlotsError`] for anything else; never panics on hostile bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Slots, SlotsError> {
+        if bytes.len() > SLOTS_SIZE_MAX {
+            return Err(SlotsError::TooLarge);
+        }
+        let (&format, mut rest) = bytes.split_first().ok_or(SlotsError::Damaged)?;
+        if format != FORMAT {
+            return Err(SlotsError::Format(format));
+        }
+        let mut parts: Vec<(PartName, Vec<Piece>)> = Vec::new();
+        while let Some((&number, tail)) = rest.split_first() {
+            rest = tail;
+            let name = PartName::from_number(number).ok_or(SlotsError::Damaged)?;
+            if parts.iter().any(|(part, _)| *part == name) {
+                return Err(SlotsError::Damaged);
+            }
+            let count = take_varint(&mut rest)? as usize;
+            // A piece takes an octet at least, so a count above the rest is damage, not a reason to allocate.
+            if count > rest.len() || count > PIECES_MAX {
+                return Err(SlotsError::Damaged);
+            }
+            let mut pieces = Vec::with_capacity(count);
+            for _ in 0..count {
+                pieces.push(take_piece(&mut rest)?);
+            }
+            parts.push((name, pieces));
+        }
+        Ok(Slots { parts })
+    }
+}
+
+fn take_piece(rest: &mut &[u8]) -> Result<Piece, SlotsError> {
+    let head = take_varint(rest)?;
+    let n = head >> 2;
+    match head & 3 {
+        0 => u32::try_from(n).map(Piece::Static).map_err(|_| SlotsError::Damaged),
+        1 => {
+            let length = usize::try_from(n).map_err(|_| SlotsError::Damaged)?;
+            let (text, tail) = rest.split_at_checked(length).ok_or(SlotsError::Damaged)?;
+            *rest = tail;
+            let text = std::str::from_utf8(text).map_err(|_| SlotsError::Damaged)?;
+            Ok(Piece::Literal(text.to_owned()))
+        }
+        2 if n == 0 => Ok(Piece::Link(LinkKind::Unsubscribe)),
+        2 if n == 1 => Ok(Piece::Link(LinkKind::Mirror)),
+        _ => Err(SlotsError::Damaged),
+    }
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value as u8 & 0x7f) | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn take_varint(rest: &mut &[u8]) -> Result<u64, SlotsError> {
+    let mut value = 0u64;
+    for shift in (0..63).step_by(7) {
+        let (&octet, tail) = rest.split_first().ok_or(SlotsError::Damaged)?;
+        *rest = tail;
+        value |= u64::from(octet & 0x7f) << shift;
+        if octet & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    Err(SlotsError::Damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn piece() -> impl Strategy<Value = Piece> {
+        prop_oneof![
+            any::<u32>().prop_map(Piece::Static),
+            ".{0,40}".prop_map(Piece::Literal),
+            Just(Piece::Link(LinkKind::Unsubscribe)),
+            Just(Piece::Link(LinkKind::Mirror)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read(html in proptest::collection::vec(piece(), 0..40), subject in proptest::collection::vec(piece(), 0..4)) {
+            let slots = Slots { parts: vec![(PartName::Html, html), (PartName::Subject, subject)] };
+            prop_assert_eq!(Slots::from_bytes(&slots.to_bytes()).unwrap(), slots);
+        }
+
+        #[test]
+        fn hostile_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Slots::from_bytes(&bytes);
+            let mut known = vec![FORMAT];
+            known.extend(bytes);
+            let _ = Slots::from_bytes(&known);
+        }
+    }
+
+    #[test]
+    fn a_later_format_is_named() {
+        assert_eq!(Slots::from_bytes(&[9]), Err(SlotsError::Format(9)));
+        assert_eq!(Slots::from_bytes(&[]), Err(SlotsError::Damaged));
+        assert_eq!(Slots::from_bytes(&vec![1; SLOTS_SIZE_MAX + 1]), Err(SlotsError::TooLarge));
+    }
+
+    #[test]
+    fn a_part_cannot_stand_twice() {
+        let twice = Slots { parts: vec![(PartName::Text, vec![]), (PartName::Text, vec![])] };
+        assert_eq!(Slots::from_bytes(&twice.to_bytes()), Err(SlotsError::Damaged));
+    }
+}

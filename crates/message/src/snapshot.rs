@@ -1,0 +1,294 @@
+//! The snapshot: a delivery frozen into one immutable blob, named by its hash.
+//!
+//! Bytes: the line `mailwright snapshot N`, then JSON. JSON because the blob is read once per delivery and node,
+//! because a field that a later version adds can be absent, and because a person can look at it in need.
+
+use serde::{Deserialize, Serialize};
+
+use crate::header::{HeaderError, check_header_text, is_header_name};
+use crate::limits::{HEADERS_MAX, PART_SIZE_MAX, SEGMENTS_MAX};
+use crate::slots::{PartName, Piece};
+
+/// The format this version writes. Every earlier one of the last 12 months can be read.
+pub const SNAPSHOT_FORMAT: u16 = 1;
+const MAGIC: &str = "mailwright snapshot ";
+
+/// Everything that is the same for all recipients of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The delivery's number.
+    pub delivery: i64,
+    /// True for a proof or a preview: its tokens act on nobody.
+    pub inert: bool,
+    /// Stands before the subject: `Proof #3: `, or nothing.
+    pub subject_prefix: String,
+    /// The parts with their static text, each at most once. From address and subject must be there, and one body.
+    pub parts: Vec<Part>,
+    /// Base of the links that we serve, without a slash at its end: `https://t.shop.example`.
+    pub public_url: String,
+    /// Domain of the signed return paths.
+    pub bounce_domain: String,
+    /// Domain on the right of the Message-ID: the sending domain.
+    pub message_id_domain: String,
+    /// Writes List-Unsubscribe and List-Unsubscribe-Post (RFC 8058).
+    pub list_unsubscribe: bool,
+    /// Value of Feedback-ID (`campaign:customer:type:sender`), or empty: no such header.
+    pub feedback_id: String,
+    /// Headers that the author added, in order.
+    pub headers: Vec<(String, String)>,
+}
+
+/// One part's static text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Which part.
+    pub name: PartName,
+    /// Static segments, numbered from 0; UTF-8, line ends LF.
+    pub segments: Vec<String>,
+    /// The pieces of a message whose slots do not name this part. Empty for a part where every recipient has its own.
+    pub usual: Vec<Piece>,
+    /// How a body is encoded; without meaning for a header.
+    pub transfer: Transfer,
+}
+
+/// Content-Transfer-Encoding of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transfer {
+    /// Readable where the text is mostly ASCII; segments are encoded once per delivery.
+    QuotedPrintable,
+    /// Shorter where most of the text is not ASCII.
+    Base64,
+}
+
+impl Transfer {
+    /// The shorter one for this text: quoted-printable makes 3 octets of each octet above 127, base64 4 of 3.
+    pub fn for_text(segments: &[String]) -> Transfer {
+        let (mut total, mut above) = (0usize, 0usize);
+        for segment in segments {
+            total += segment.len();
+            above += segment.bytes().filter(|octet| !octet.is_ascii()).count();
+        }
+        // total + 2 * above > total * 4 / 3, without fractions.
+        if above * 6 > total { Transfer::Base64 } else { Transfer::QuotedPrintable }
+    }
+}
+
+/// What a recipient wants to get, kept in the message row's flags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MailFormat {
+    /// multipart/alternative, text and HTML; a lone body where the delivery has only one.
+    #[default]
+    Alternative = 0,
+    /// Plain text only.
+    Text = 1,
+    /// HTML only.
+    Html = 2,
+}
+
+impl MailFormat {
+    /// From the number in the message row's flags; unknown numbers are `Alternative`.
+    pub fn from_number(number: i64) -> MailFormat {
+        match number {
+            1 => MailFormat::Text,
+            2 => MailFormat::Html,
+            _ => MailFormat::Alternative,
+        }
+    }
+
+    /// The number for the message row's flags.
+    pub fn number(self) -> i64 {
+        self as i64
+    }
+}
+
+/// A snapshot that cannot be read or composed from.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// Not a snapshot.
+    #[error("not a snapshot")]
+    NotASnapshot,
+    /// Written by a later version.
+    #[error("snapshot format {0} is not known to this version")]
+    Format(u16),
+    /// The line is right, the JSON is not.
+    #[error("damaged snapshot: {0}")]
+    Damaged(#[from] serde_json::Error),
+    /// A part or a limit does not hold.
+    #[error("snapshot refused: {0}")]
+    Refused(&'static str),
+    /// A header of the author's cannot be written.
+    #[error("header {name}: {error}")]
+    Header {
+        /// The header's name as given.
+        name: String,
+        /// Why.
+        error: HeaderError,
+    },
+}
+
+impl Snapshot {
+    /// The part of this name.
+    pub fn part(&self, name: PartName) -> Option<&Part> {
+        self.parts.iter().find(|part| part.name == name)
+    }
+
+    /// The immutable blob.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = format!("{MAGIC}{SNAPSHOT_FORMAT}\n").into_bytes();
+        serde_json::to_writer(&mut bytes, self)
+            .expect("a snapshot has string keys only, and a Vec takes all bytes");
+        bytes
+    }
+
+    /// Reads a blob of this or an earlier format.
+    ///
+    /// # Errors
+    /// When it is no snapshot, of a later format, damaged, or does not pass [`Snapshot::check`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Snapshot, SnapshotError> {
+        let rest = bytes.strip_prefix(MAGIC.as_bytes()).ok_or(SnapshotError::NotASnapshot)?;
+        let line_end =
+            rest.iter().take(6).position(|octet| *octet == b'\n').ok_or(SnapshotError::NotASnapshot)?;
+        let format =
+            std::str::from_utf8(&rest[..line_end]).ok().and_then(|number| number.parse::<u16>().ok());
+        match format {
+            Some(SNAPSHOT_FORMAT) => {}
+            Some(other) => return Err(SnapshotError::Format(other)),
+            None => return Err(SnapshotError::NotASnapshot),
+        }
+        let snapshot: Snapshot = serde_json::from_slice(&rest[line_end + 1..])?;
+        snapshot.check()?;
+        Ok(snapshot)
+    }
+
+    /// BLAKE3 of the blob, as 64 hex digits: the snapshot's name.
+    pub fn hash(&self) -> String {
+        Snapshot::hash_of(&self.to_bytes())
+    }
+
+    /// The name of a blob.
+    pub fn hash_of(bytes: &[u8]) -> String {
+        blake3::hash(bytes).to_hex().to_string()
+    }
+
+    /// Checks what compose relies on.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Refused`] with the reason, or the header that cannot be written.
+    pub fn check(&self) -> Result<(), SnapshotError> {
+        let refuse = |reason| Err(SnapshotError::Refused(reason));
+        for (i, part) in self.parts.iter().enumerate() {
+            if self.parts[..i].iter().any(|other| other.name == part.name) {
+                return refuse("a part stands twice");
+            }
+            if part.segments.len() > SEGMENTS_MAX {
+                return refuse("a part has too many segments");
+            }
+            if part.segments.iter().map(String::len).sum::<usize>() > PART_SIZE_MAX {
+                return refuse("a part is too large");
+            }
+            let count = part.segments.len();
+            if part.usual.iter().any(|piece| matches!(piece, Piece::Static(n) if *n as usize >= count)) {
+                return refuse("a piece names a segment that is not there");
+            }
+        }
+        for name in [PartName::FromAddress, PartName::Subject] {
+            if self.part(name).is_none() {
+                return refuse("no sender address or no subject");
+            }
+        }
+        if self.part(PartName::Html).is_none() && self.part(PartName::Text).is_none() {
+            return refuse("no body");
+        }
+        if self.headers.len() > HEADERS_MAX {
+            return refuse("too many headers");
+        }
+        for (name, value) in &self.headers {
+            let error =
+                if is_header_name(name) { check_header_text(value).err() } else { Some(HeaderError::Name) };
+            if let Some(error) = error {
+                return Err(SnapshotError::Header { name: name.clone(), error });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn constant(name: PartName, text: &str) -> Part {
+        Part {
+            name,
+            segments: vec![text.into()],
+            usual: vec![Piece::Static(0)],
+            transfer: Transfer::QuotedPrintable,
+        }
+    }
+
+    fn snapshot() -> Snapshot {
+        Snapshot {
+            delivery: 7,
+            inert: false,
+            subject_prefix: String::new(),
+            parts: vec![
+                constant(PartName::FromAddress, "news@shop.example"),
+                constant(PartName::Subject, "Hello"),
+                constant(PartName::Text, "Hello\n"),
+            ],
+            public_url: "https://t.shop.example".into(),
+            bounce_domain: "bounce.shop.example".into(),
+            message_id_domain: "shop.example".into(),
+            list_unsubscribe: true,
+            feedback_id: "7:shop".into(),
+            headers: vec![("X-Season".into(), "autumn".into())],
+        }
+    }
+
+    #[test]
+    fn the_blob_reads_back_and_names_itself() {
+        let bytes = snapshot().to_bytes();
+        assert_eq!(Snapshot::from_bytes(&bytes).unwrap(), snapshot());
+        assert_eq!(snapshot().hash(), Snapshot::hash_of(&bytes));
+        assert_eq!(snapshot().hash().len(), 64);
+    }
+
+    #[test]
+    fn other_bytes_are_refused() {
+        assert!(matches!(Snapshot::from_bytes(b"{}"), Err(SnapshotError::NotASnapshot)));
+        assert!(matches!(
+            Snapshot::from_bytes(b"mailwright snapshot 99\n{}"),
+            Err(SnapshotError::Format(99))
+        ));
+        assert!(matches!(
+            Snapshot::from_bytes(b"mailwright snapshot x\n{}"),
+            Err(SnapshotError::NotASnapshot)
+        ));
+        assert!(matches!(Snapshot::from_bytes(b"mailwright snapshot 1\n{"), Err(SnapshotError::Damaged(_))));
+    }
+
+    #[test]
+    fn what_compose_relies_on_is_checked() {
+        let refused = |change: fn(&mut Snapshot)| {
+            let mut changed = snapshot();
+            change(&mut changed);
+            changed.check().is_err()
+        };
+        assert!(!refused(|_| ()));
+        assert!(refused(|s| s.parts.retain(|part| part.name != PartName::Text)));
+        assert!(refused(|s| s.parts.retain(|part| part.name != PartName::Subject)));
+        assert!(refused(|s| s.parts.push(s.parts[0].clone())));
+        assert!(refused(|s| s.parts[0].usual.push(Piece::Static(1))));
+        assert!(refused(|s| s.headers[0].1 = "a\r\nBcc: x@y.example".into()));
+        assert!(refused(|s| s.headers[0].0 = "X Y".into()));
+        assert!(refused(|s| s.headers[0].0 = "From".into()));
+    }
+
+    #[test]
+    fn the_shorter_encoding_is_taken() {
+        assert_eq!(Transfer::for_text(&["Bonjour à tous".into()]), Transfer::QuotedPrintable);
+        assert_eq!(Transfer::for_text(&["お知らせです".into()]), Transfer::Base64);
+    }
+}
