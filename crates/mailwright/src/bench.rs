@@ -1,0 +1,30 @@
+//! `bench`: the measurements of this machine, by name. Each prints a ratio against the bare work it stands for.
+
+use crate::output::{Done, Failure, Output};
+
+/// One measurement.
+pub struct Bench {
+    /// The name on the command line.
+    pub name: &'static str,
+    /// What it measures, in one line.
+    pub about: &'static str,
+    /// Runs it and prints its figures.
+    pub run: fn(&mut Output) -> Done,
+}
+
+/// All measurements, in the order in which they run.
+pub const BENCHES: &[Bench] = &[];
+
+/// Runs one measurement, or all.
+pub fn run(name: Option<&str>, out: &mut Output) -> Done {
+    let chosen: Vec<&Bench> = BENCHES.iter().filter(|bench| name.is_none_or(|name| bench.name == name)).collect();
+    if let (Some(name), true) = (name, chosen.is_empty()) {
+        let names: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
+        return Err(Failure::Usage(format!("there is no measurement {name}; there are: {}", names.join(", "))));
+    }
+    for bench in chosen {
+        out.line(format_args!("{}: {}", bench.name, bench.about))?;
+        (bench.run)(out)?;
+    }
+    Ok(())
+}

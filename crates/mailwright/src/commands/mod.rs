@@ -1,0 +1,62 @@
+//! One file per family of commands; each is a client of the REST API unless it says otherwise.
+
+pub mod domain;
+pub mod import;
+pub mod life;
+pub mod log;
+pub mod proof;
+pub mod push;
+pub mod reply;
+pub mod show;
+pub mod status;
+pub mod upkeep;
+
+use crate::{
+    cli::{Cli, Command, DeliveryCommand, DnsCommand, DomainCommand, ReplyCommand, UserCommand},
+    client::Client,
+    output::{Done, Failure, Output},
+};
+
+/// Runs a command that talks to a server, or that needs none.
+pub async fn run(cli: Cli, out: &mut Output) -> Done {
+    let client = || Client::new(&cli.common);
+    match cli.command {
+        Command::Import(args) => import::run(&client()?, &args, out).await,
+        Command::Domain(DomainCommand::Add { domain }) => domain::add(&client()?, &domain, out).await,
+        Command::Domain(DomainCommand::Records { domain }) => domain::records(&client()?, &domain, out).await,
+        Command::Dns(DnsCommand::Check { domain }) => domain::check(&client()?, &domain, out).await,
+        Command::Delivery(command) => delivery(&client()?, command, out).await,
+        Command::Verify { id } => upkeep::verify(&client()?, &id, out).await,
+        Command::User(UserCommand::Add { name }) => upkeep::user_add(&client()?, &name, out).await,
+        Command::User(UserCommand::Reset { name }) => upkeep::user_reset(&client()?, &name, out).await,
+        Command::Backup { file } => upkeep::backup(&client()?, &file, out).await,
+        Command::Bounce(_) => Err(Failure::not_supported("bounce explain")),
+        Command::Reply(ReplyCommand::Explain { text, provider }) => reply::explain(&text, provider.as_deref(), out),
+        Command::Version => upkeep::version(out),
+        Command::Serve(_) | Command::Restore(_) | Command::Bench { .. } | Command::Demo(_) => {
+            Err(Failure::Usage("this command does not talk to a server".to_owned()))
+        }
+    }
+}
+
+async fn delivery(client: &Client, command: DeliveryCommand, out: &mut Output) -> Done {
+    match command {
+        DeliveryCommand::Push { dir } => push::run(client, &dir, out).await,
+        DeliveryCommand::Preview { id, recipient, part } => show::preview(client, &id, &recipient, part, out).await,
+        DeliveryCommand::Proof { id, to, as_recipient, wait } => {
+            proof::proof(client, &id, &to, as_recipient.as_deref(), wait, out).await
+        }
+        DeliveryCommand::Analyze { id, wait } => proof::analyze(client, &id, wait, out).await,
+        DeliveryCommand::Confirm { id, yes, snapshot } => {
+            life::confirm(client, &id, yes, snapshot.as_deref(), out).await
+        }
+        DeliveryCommand::Approve(_) => Err(Failure::not_supported("delivery approve")),
+        DeliveryCommand::Reject(_) => Err(Failure::not_supported("delivery reject")),
+        DeliveryCommand::Status { id, follow } => status::run(client, &id, follow, out).await,
+        DeliveryCommand::Log { id, state, format } => log::run(client, &id, state.as_deref(), format, out).await,
+        DeliveryCommand::Source { id, email } => show::source(client, &id, &email, out).await,
+        DeliveryCommand::Pause { id } => life::control(client, &id, "pause", out).await,
+        DeliveryCommand::Resume { id } => life::control(client, &id, "resume", out).await,
+        DeliveryCommand::Stop { id } => life::stop(client, &id, out).await,
+    }
+}
