@@ -1,0 +1,493 @@
+//! The client's side of SMTP as a state machine without sockets.
+//!
+//! Whoever owns the socket does four things, in any order and whenever the socket allows it: writes
+//! [`Client::output`] and says how much went out ([`Client::wrote`]), hands over what was read ([`Client::input`], or
+//! [`Client::cut`] when the connection ended or a wait ran out), acts on each [`Event`], and begins a transaction when
+//! [`Client::can_begin`] says so. Reading goes on while writing, so a peer that answers early, or stops reading, blocks
+//! nobody.
+//!
+//! Each transaction has one recipient. Where the EHLO in force offers PIPELINING, MAIL, RCPT and DATA go out as one
+//! group that ends at DATA (RFC 2920 section 3.1), and the next transaction's group may follow a body before that
+//! body's answer is in: one round trip per message. Elsewhere each command waits for its reply.
+
+mod session;
+mod transaction;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::ehlo::Ehlo;
+use crate::limits::CREDENTIAL_LEN_MAX;
+use crate::reply::{Reply, ReplyError, ReplyParser};
+use crate::stage::Stage;
+use transaction::Transaction;
+
+/// Capacity that the output buffer keeps for the next message after a larger one went out.
+const OUTPUT_KEPT_MAX: usize = 128 * 1_024;
+
+/// Transactions open at once: one waits for its final answer while the next one's group is out.
+const TRANSACTIONS_MAX: usize = 2;
+
+/// When TLS is begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsUse {
+    /// Never; also for a second try after a handshake failed.
+    Never,
+    /// STARTTLS where it is offered; in clear where it is not or is refused.
+    Opportunistic,
+    /// STARTTLS, or the connection is given up.
+    Required,
+    /// The connection was secured before its first octet of SMTP.
+    Implicit,
+}
+
+/// A login at a relay.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// User name.
+    pub user: String,
+    /// Password.
+    pub password: String,
+    /// Whether it may be sent over a connection that is not encrypted.
+    pub in_clear: bool,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login").finish_non_exhaustive()
+    }
+}
+
+/// What a connection needs to know from the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Our host name, for EHLO.
+    pub ehlo: String,
+    /// When TLS is begun.
+    pub tls: TlsUse,
+    /// The relay's login.
+    pub login: Option<Login>,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// STARTTLS was accepted, and what was read after it was dropped: do the handshake on the socket, then call
+    /// [`Client::secured`].
+    Handshake,
+    /// The session stands: [`Client::can_begin`] tells from here on when a transaction can begin.
+    Ready,
+    /// DATA was accepted: give the message by [`Client::body`], or end the connection without.
+    BodyWanted {
+        /// The transaction's.
+        id: u64,
+    },
+    /// A transaction has its result. Given once for each one begun, and always before [`Event::Closed`].
+    Finished {
+        /// The transaction's.
+        id: u64,
+        /// Its result.
+        outcome: Outcome,
+    },
+    /// Nothing more will come: close the socket.
+    Closed {
+        /// What was awaited.
+        stage: Stage,
+        /// Why it ended.
+        why: Cut,
+    },
+}
+
+/// The result of one transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Outcome {
+    /// The reply that decided it, or why none came.
+    pub answer: Answer,
+    /// What that reply answered, or what was awaited.
+    pub stage: Stage,
+    /// The final dot had been handed to the connection in whole.
+    pub dot_written: bool,
+}
+
+impl Outcome {
+    /// The message may or may not have been accepted: its final dot was written and the answer never came.
+    pub fn is_unknown(&self) -> bool {
+        self.dot_written && matches!(self.answer, Answer::None(_))
+    }
+}
+
+/// The answer of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The receiver's. Positive only for the final dot.
+    Reply(Reply),
+    /// The connection ended first.
+    None(Cut),
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Cut {
+    /// We said QUIT.
+    #[error("closed by QUIT")]
+    Quit,
+    /// The server refused to go on (421 at any point; a refused greeting, EHLO or login).
+    #[error("the server refused: {0}")]
+    Refused(Reply),
+    /// The server closed the connection.
+    #[error("the server closed the connection")]
+    Eof,
+    /// A wait ran out.
+    #[error("the server did not answer in time")]
+    Timeout,
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// The server does not speak SMTP.
+    #[error("{0}")]
+    Garbled(#[from] ReplyError),
+    /// A reply that does not fit what was asked, or that nothing asked for.
+    #[error("the server answered out of step: {0}")]
+    OutOfStep(Reply),
+    /// TLS is required and not offered.
+    #[error("the server does not offer STARTTLS, which is required")]
+    TlsNotOffered,
+    /// TLS is required and STARTTLS was refused.
+    #[error("the server refused STARTTLS, which is required: {0}")]
+    TlsRefused(Reply),
+    /// The handshake failed.
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(String),
+    /// A login is configured, and none of AUTH PLAIN and LOGIN is offered.
+    #[error("the server does not offer a login by AUTH PLAIN or LOGIN")]
+    LoginNotOffered,
+    /// A login is configured that must not be sent in clear, and there is no TLS.
+    #[error("the connection is not encrypted, so the login was not sent")]
+    LoginInClear,
+    /// Our side ended it: a stop, or no message to send after all.
+    #[error("given up by the sender")]
+    Abandoned,
+}
+
+/// Why a transaction was not begun. Nothing was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum NotBegun {
+    /// [`Client::can_begin`] is false.
+    #[error("the connection is not ready for a transaction")]
+    Busy,
+    /// A path that cannot stand on a command line.
+    #[error("the envelope is not well formed")]
+    Envelope,
+    /// The receiver has no SMTPUTF8 (RFC 6531), and the envelope needs it.
+    #[error("the receiver does not take addresses with letters outside ASCII")]
+    SmtpUtf8,
+    /// The message is above the size that the receiver takes (RFC 1870).
+    #[error("the message is larger than the {0} octets that the receiver takes")]
+    TooLarge(u64),
+}
+
+impl NotBegun {
+    /// The reply that the receiver would give; None when the reason is not the receiver's.
+    pub fn reply(&self) -> Option<Reply> {
+        match self {
+            NotBegun::Busy | NotBegun::Envelope => None,
+            NotBegun::SmtpUtf8 => Some(Reply::new(553, &format!("5.6.7 {self}"))),
+            NotBegun::TooLarge(_) => Some(Reply::new(552, &format!("5.3.4 {self}"))),
+        }
+    }
+}
+
+/// What is awaited from the peer, and for how long at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    /// The step.
+    pub stage: Stage,
+    /// How long from the moment that `serial` changed.
+    pub timeout: Duration,
+    /// Changes whenever the wait begins anew; not with each octet read, so that a reply that drips runs out.
+    pub serial: u64,
+}
+
+/// A reply that the server owes us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owed {
+    Greeting,
+    Ehlo,
+    Helo,
+    StartTls,
+    AuthPlain,
+    AuthLogin,
+    AuthLoginUser,
+    AuthLoginPassword,
+    Mail,
+    Rcpt,
+    Data,
+    Dot,
+    /// The dot that answers a 354 given although the recipient was refused.
+    LoneDot,
+    Rset,
+    Quit,
+}
+
+impl Owed {
+    fn stage(self) -> Stage {
+        match self {
+            Owed::Greeting => Stage::Greeting,
+            Owed::Ehlo | Owed::Helo => Stage::Hello,
+            Owed::StartTls => Stage::StartTls,
+            Owed::AuthPlain | Owed::AuthLogin | Owed::AuthLoginUser | Owed::AuthLoginPassword => Stage::Auth,
+            Owed::Mail => Stage::Mail,
+            Owed::Rcpt => Stage::Rcpt,
+            Owed::Data => Stage::Data,
+            Owed::Dot | Owed::LoneDot => Stage::Dot,
+            Owed::Rset => Stage::Rset,
+            Owed::Quit => Stage::Quit,
+        }
+    }
+
+    /// Whether it answers a command of a transaction.
+    fn is_of_a_transaction(self) -> bool {
+        matches!(self, Owed::Mail | Owed::Rcpt | Owed::Data | Owed::Dot | Owed::LoneDot)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Up to the login.
+    Opening,
+    /// STARTTLS was accepted; the handshake is the owner's.
+    Handshake,
+    Ready,
+    Closed,
+}
+
+/// One connection's state.
+#[derive(Debug)]
+pub struct Client {
+    config: Config,
+    phase: Phase,
+    secured: bool,
+    ehlo: Ehlo,
+    parser: ReplyParser,
+    /// Replies in the order in which they will come; at most those of two groups.
+    owed: VecDeque<Owed>,
+    /// In the order of their beginning; each leaves when the last of its replies is in.
+    transactions: VecDeque<Transaction>,
+    /// The server holds a MAIL whose transaction will not be completed.
+    needs_rset: bool,
+    events: VecDeque<Event>,
+    output: Vec<u8>,
+    /// How much of `output` is written.
+    output_from: usize,
+    /// Octets written before `output[0]`, since the connection began.
+    output_base: u64,
+    wait_serial: u64,
+}
+
+impl Client {
+    /// A connection just opened (and secured, with [`TlsUse::Implicit`]); the greeting is awaited.
+    pub fn new(config: Config) -> Client {
+        Client {
+            secured: config.tls == TlsUse::Implicit,
+            config,
+            phase: Phase::Opening,
+            ehlo: Ehlo::default(),
+            parser: ReplyParser::default(),
+            owed: VecDeque::from([Owed::Greeting]),
+            transactions: VecDeque::new(),
+            needs_rset: false,
+            events: VecDeque::new(),
+            output: Vec::new(),
+            output_from: 0,
+            output_base: 0,
+            wait_serial: 0,
+        }
+    }
+
+    /// What is to be written now.
+    pub fn output(&self) -> &[u8] {
+        &self.output[self.output_from..]
+    }
+
+    /// The first `count` octets of [`Client::output`] were taken by the connection.
+    pub fn wrote(&mut self, count: usize) {
+        // The wait for a block of the message begins anew with each one taken; once the dot is out, the wait for the
+        // final answer runs, and the next transaction's commands do not lengthen it.
+        if self.owed.front() == Some(&Owed::Dot) && !self.front_dot_is_written() {
+            self.wait_serial += 1;
+        }
+        self.output_from = (self.output_from + count).min(self.output.len());
+        if self.output_from == self.output.len() {
+            self.output_base += self.output.len() as u64;
+            self.output.clear();
+            self.output.shrink_to(OUTPUT_KEPT_MAX);
+            self.output_from = 0;
+        }
+    }
+
+    /// Octets were read.
+    pub fn input(&mut self, mut bytes: &[u8]) {
+        // What comes while the handshake is awaited came in clear, and may be injected (RFC 3207 section 6): dropped.
+        while !bytes.is_empty() && matches!(self.phase, Phase::Opening | Phase::Ready) {
+            match self.parser.read(&mut bytes) {
+                Ok(Some(reply)) => self.on_reply(reply),
+                Ok(None) => return,
+                Err(error) => return self.close(Cut::Garbled(error)),
+            }
+        }
+    }
+
+    /// The connection ended, or is to end: the server closed it ([`Cut::Eof`]), a wait ran out ([`Cut::Timeout`]), the
+    /// handshake failed, or our side gives up ([`Cut::Abandoned`]).
+    pub fn cut(&mut self, why: Cut) {
+        self.close(why);
+    }
+
+    /// The handshake after [`Event::Handshake`] is done. All that the server said before it is forgotten.
+    pub fn secured(&mut self) {
+        if self.phase == Phase::Handshake {
+            self.secured = true;
+            self.phase = Phase::Opening;
+            self.parser = ReplyParser::default();
+            self.say_ehlo();
+        }
+    }
+
+    /// The next thing that happened.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// What is awaited from the peer; None while it is our turn, between transactions, and after the end.
+    pub fn wait(&self) -> Option<Wait> {
+        let stage = match self.phase {
+            Phase::Closed => return None,
+            Phase::Handshake => Stage::Handshake,
+            Phase::Opening | Phase::Ready => match self.owed.front()? {
+                Owed::Dot if !self.front_dot_is_written() => Stage::Body,
+                owed => owed.stage(),
+            },
+        };
+        Some(Wait { stage, timeout: stage.timeout(), serial: self.wait_serial })
+    }
+
+    /// The extensions that the server offers; empty before [`Event::Ready`].
+    pub fn ehlo(&self) -> &Ehlo {
+        &self.ehlo
+    }
+
+    /// Whether the connection is encrypted.
+    pub fn is_secured(&self) -> bool {
+        self.secured
+    }
+
+    /// Whether the connection is over.
+    pub fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
+    /// Whether nothing is under way: neither a transaction nor an answer owed.
+    pub fn is_idle(&self) -> bool {
+        self.phase == Phase::Ready && self.owed.is_empty() && self.transactions.is_empty()
+    }
+
+    /// Says QUIT once nothing is under way; [`Event::Closed`] follows. Answers false, and does nothing, before that.
+    pub fn quit(&mut self) -> bool {
+        let idle = self.is_idle();
+        if idle {
+            self.say(Owed::Quit, &["QUIT"]);
+        }
+        idle
+    }
+
+    fn say(&mut self, owed: Owed, words: &[&str]) {
+        crate::command::push(&mut self.output, words);
+        self.owe(owed);
+    }
+
+    fn owe(&mut self, owed: Owed) {
+        if self.owed.is_empty() {
+            self.wait_serial += 1;
+        }
+        self.owed.push_back(owed);
+    }
+
+    fn on_reply(&mut self, reply: Reply) {
+        self.wait_serial += 1;
+        let Some(owed) = self.owed.front().copied() else {
+            // Between transactions only a farewell is plausible.
+            let why = if reply.code == 421 { Cut::Refused(reply) } else { Cut::OutOfStep(reply) };
+            return self.close(why);
+        };
+        if owed == Owed::Quit {
+            return self.close(Cut::Quit);
+        }
+        if reply.code == 421 {
+            // RFC 5321 section 3.8: it may answer anything, and the connection is over.
+            return self.close_with_reply(owed, reply);
+        }
+        if owed.is_of_a_transaction() || owed == Owed::Rset {
+            self.on_transaction_reply(owed, reply);
+        } else {
+            self.owed.pop_front();
+            self.on_session_reply(owed, reply);
+        }
+    }
+
+    /// The answer to `owed` ends the connection, and is the result of the transaction that it answers.
+    fn close_with_reply(&mut self, owed: Owed, reply: Reply) {
+        if owed.is_of_a_transaction() {
+            let stage =
+                if owed == Owed::Dot && !self.front_dot_is_written() { Stage::Body } else { owed.stage() };
+            self.finish_front(Answer::Reply(reply.clone()), stage);
+        }
+        self.close(Cut::Refused(reply));
+    }
+
+    fn close(&mut self, why: Cut) {
+        if self.phase == Phase::Closed {
+            return;
+        }
+        let why = match (why, self.owed.front()) {
+            // Some servers close at QUIT without a word.
+            (Cut::Eof, Some(Owed::Quit)) => Cut::Quit,
+            (why, _) => why,
+        };
+        let stage = self.wait().map_or(self.stage_of_our_turn(), |wait| wait.stage);
+        self.finish_all(&why);
+        self.phase = Phase::Closed;
+        self.owed.clear();
+        self.output = Vec::new();
+        self.output_from = 0;
+        self.events.push_back(Event::Closed { stage, why });
+    }
+
+    /// Where the session stands while nothing is awaited.
+    fn stage_of_our_turn(&self) -> Stage {
+        match self.transactions.front() {
+            Some(transaction) => transaction.stage(),
+            None => Stage::Rset,
+        }
+    }
+
+    /// Octets of output since the connection began, up to the end of what is in the buffer.
+    fn output_end(&self) -> u64 {
+        self.output_base + self.output.len() as u64
+    }
+
+    fn written(&self) -> u64 {
+        self.output_base + self.output_from as u64
+    }
+}
+
+impl Login {
+    /// Whether both parts are within bounds and hold no NUL, which ends a part in AUTH PLAIN (RFC 4616).
+    pub fn is_sound(&self) -> bool {
+        [&self.user, &self.password]
+            .iter()
+            .all(|part| part.len() <= CREDENTIAL_LEN_MAX && !part.contains('\0'))
+    }
+}
