@@ -1,1 +1,59 @@
-//! queue
+//! The queue: confirmed runs, their parts and messages, outcomes, retries, tallies and suppressions. The only room that
+//! moves a message's state.
+//!
+//! **Owns** the tables `snapshot run part message contact excluded outcome retry tally suppress`.
+//!
+//! **Invariants**
+//! - Message rows are immutable, outcomes insert-only; only the small `retry` set changes. A message has an outcome or
+//!   has not; the state shown is: outcome row, else retry row → pending (deferred), else run stopped or expired →
+//!   cancelled, else pending. Stop and expiry are therefore O(1).
+//! - For each delivery, always: messages = pending + sent + failed + cancelled, as the `tally` says, which changes in
+//!   the transaction that settles. Settling the same thing twice counts once.
+//! - Parts are claimed, messages never: what remains of a part is what has neither outcome nor retry row, so a crash
+//!   leaves nothing to repair ([`Queue::recover`] only makes the node's own claims ready again).
+//! - A path problem writes no row per message, except that the slow rest of a claimed part is parked as retries that
+//!   count no attempt.
+//!
+//! **Walk**: analysis writes with [`plan`] (inside its own transaction) → confirm calls [`runs::start`] → the engine asks
+//! [`Queue::lanes`], [`Queue::claim`], [`Queue::take_retries`] → hands results to the [`Settler`] → pages read
+//! [`Queue::figures`] and [`Queue::log`].
+//!
+//! **Neighbours**: delivery (writes plans, confirms), mta (claims and settles), http (reads). This room knows neither
+//! sockets nor templates, and takes every time as an argument.
+
+mod claim;
+mod error;
+mod figures;
+mod ids;
+pub mod limits;
+mod log;
+mod meter;
+pub mod plan;
+mod relations;
+pub mod runs;
+mod schedule;
+mod service;
+mod settle;
+mod settler;
+mod suppress;
+mod types;
+mod verify;
+
+pub use claim::{LaneWork, RetryWish};
+pub use error::{Error, Result};
+pub use figures::{ProviderFigures, RunFigures, RunState};
+pub use ids::{DELIVERY_MAX, MESSAGES_MAX, delivery_of, id_range, message_id};
+pub use log::{LogCursor, LogFilter, LogPage, LogRow, LogState, MessageRow};
+pub use relations::{Who, delivered};
+pub use schedule::{HOUR_US, RetryPlan};
+pub use service::Queue;
+pub use settler::{Settler, UnsettledPermit};
+pub use suppress::{Recorded, Suppression, suppress_in};
+pub use types::*;
+pub use verify::Verification;
+
+/// This room's tables.
+pub const MIGRATIONS: store::RoomMigrations = store::RoomMigrations {
+    room: "queue",
+    steps: &[store::Step { number: 1, name: "start", sql: include_str!("../migrations/001_start.sql") }],
+};

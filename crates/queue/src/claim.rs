@@ -1,0 +1,247 @@
+//! Claiming: parts, what remains of them, and retries that are due. Claim and release touch parts, never messages.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use store::{Dialect, Row, Tx, binds};
+
+use crate::types::{Message, Part, Past};
+use crate::{Result, id_range};
+
+/// Work that a lane of a delivery holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneWork {
+    /// The lane.
+    pub lane: String,
+    /// When its first unclaimed part is due, counted from the run's start; `None`: all are claimed or done.
+    pub part_due_us: Option<i64>,
+    /// When its first waiting retry is due (UTC microseconds).
+    pub retry_due: Option<i64>,
+}
+
+/// Which retries to take.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryWish<'a> {
+    /// The delivery.
+    pub delivery: i64,
+    /// The lane.
+    pub lane: &'a str,
+    /// At most so many.
+    pub limit: i64,
+    /// Now (UTC microseconds).
+    pub now: i64,
+}
+
+/// Which parts to claim.
+#[derive(Debug, Clone)]
+pub(crate) struct PartWish {
+    pub delivery: i64,
+    pub lane: String,
+    pub limit: i64,
+    pub due_max: i64,
+    pub node: i64,
+    pub now: i64,
+    pub signing: String,
+}
+
+/// Lanes with work. A loose index scan: its cost follows the number of lanes, not of parts or retries.
+pub(crate) fn lanes(tx: &mut Tx<'_>, delivery: i64) -> Result<Vec<LaneWork>> {
+    let mut found: HashMap<String, LaneWork> = HashMap::new();
+    for (table, filter) in [("part", "state = 0"), ("retry", "node IS NULL")] {
+        let sql = format!(
+            "WITH RECURSIVE l(lane) AS ( \
+               SELECT min(lane) FROM {table} WHERE {filter} AND delivery = $1 \
+               UNION ALL SELECT (SELECT min(t.lane) FROM {table} t WHERE {filter} AND t.delivery = $1 AND t.lane > l.lane) \
+               FROM l WHERE l.lane IS NOT NULL) \
+             SELECT l.lane, (SELECT min(t.due) FROM {table} t WHERE {filter} AND t.delivery = $1 AND t.lane = l.lane) \
+             FROM l WHERE l.lane IS NOT NULL"
+        );
+        tx.query_each(&sql, &binds![delivery], |row| {
+            let (lane, due) = (row.text(0)?, row.int_opt(1)?);
+            let work = found.entry(lane.clone()).or_insert_with(|| LaneWork {
+                lane,
+                part_due_us: None,
+                retry_due: None,
+            });
+            if table == "part" {
+                work.part_due_us = due;
+            } else {
+                work.retry_due = due;
+            }
+            Ok::<(), crate::Error>(())
+        })?;
+    }
+    let mut lanes: Vec<LaneWork> = found.into_values().collect();
+    lanes.sort_by(|a, b| a.lane.cmp(&b.lane));
+    Ok(lanes)
+}
+
+/// Claims parts of one lane and loads what remains of each.
+pub(crate) fn claim(tx: &mut Tx<'_>, wish: &PartWish) -> Result<Vec<(Arc<Part>, Vec<Message>)>> {
+    let skip = if tx.dialect() == Dialect::Postgres { "FOR UPDATE SKIP LOCKED" } else { "" };
+    let sql = format!(
+        "UPDATE part SET state = 1, node = $1, stamp = coalesce(stamp, $6), signing = coalesce(signing, $7) \
+         WHERE first_id IN (SELECT first_id FROM part WHERE state = 0 AND delivery = $2 AND lane = $3 AND due <= $4 \
+                            ORDER BY due, first_id LIMIT $5 {skip}) \
+         RETURNING first_id, last_id, delivery, snapshot, wave, lane, stamp, signing"
+    );
+    let mut parts = tx.query(
+        &sql,
+        &binds![wish.node, wish.delivery, &wish.lane, wish.due_max, wish.limit, wish.now, &wish.signing],
+        |row| read_part(row, 0),
+    )?;
+    parts.sort_by_key(|part| part.first_id);
+    let mut claimed = Vec::with_capacity(parts.len());
+    for part in parts {
+        let part = Arc::new(part);
+        let messages = load(tx, &part)?;
+        part.open.store(i64::try_from(messages.len()).unwrap_or(i64::MAX), std::sync::atomic::Ordering::Relaxed);
+        if messages.is_empty() {
+            // Everything was settled before a crash that kept the part from being marked.
+            finish_part(tx, part.first_id)?;
+        }
+        claimed.push((part, messages));
+    }
+    Ok(claimed)
+}
+
+/// What remains of a part: neither outcome nor retry row.
+fn load(tx: &mut Tx<'_>, part: &Arc<Part>) -> Result<Vec<Message>> {
+    tx.query(
+        "SELECT m.id, m.recipient, m.domain, m.flags, m.address, m.slots FROM message m \
+         WHERE m.id BETWEEN $1 AND $2 \
+           AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.id = m.id) \
+           AND NOT EXISTS (SELECT 1 FROM retry r WHERE r.id = m.id) ORDER BY m.id",
+        &binds![part.first_id, part.last_id],
+        |row| read_message(row, Arc::clone(part), Past::default()),
+    )
+}
+
+pub(crate) fn finish_part(tx: &mut Tx<'_>, first_id: i64) -> Result<()> {
+    tx.execute("UPDATE part SET state = 2, node = NULL WHERE first_id = $1", &binds![first_id])?;
+    Ok(())
+}
+
+/// Makes claimed parts ready again. Safe at any time while none of their messages is on a connection.
+pub(crate) fn release(tx: &mut Tx<'_>, parts: &[i64]) -> Result<()> {
+    tx.execute_many(
+        "UPDATE part SET state = 0, node = NULL WHERE first_id = $1 AND state = 1",
+        parts.iter().map(|first| binds![*first]),
+    )?;
+    Ok(())
+}
+
+/// Takes retries that are due, oldest first.
+pub(crate) fn take_retries(tx: &mut Tx<'_>, node: i64, wish: RetryWish<'_>) -> Result<Vec<Message>> {
+    let skip = if tx.dialect() == Dialect::Postgres { "FOR UPDATE SKIP LOCKED" } else { "" };
+    let sql = format!(
+        "UPDATE retry SET node = $1 WHERE id IN (SELECT id FROM retry WHERE node IS NULL AND delivery = $2 \
+           AND lane = $3 AND due <= $4 ORDER BY due, id LIMIT $5 {skip}) \
+         RETURNING id, attempts, first_try, last_try, source, sticky_until, unknown, reason, reply"
+    );
+    let mut pasts: Vec<(i64, Past)> = tx.query(
+        &sql,
+        &binds![node, wish.delivery, wish.lane, wish.now, wish.limit],
+        |row| Ok::<_, crate::Error>((row.int(0)?, read_past(row)?)),
+    )?;
+    pasts.sort_by_key(|(id, _)| *id);
+    let mut cache: Option<Arc<Part>> = None;
+    let mut messages = Vec::with_capacity(pasts.len());
+    for (id, past) in pasts {
+        let part = part_of(tx, id, &mut cache)?;
+        let found = tx.query_opt(
+            "SELECT id, recipient, domain, flags, address, slots FROM message WHERE id = $1",
+            &binds![id],
+            |row| read_message(row, Arc::clone(&part), past.clone()),
+        )?;
+        messages.extend(found);
+    }
+    Ok(messages)
+}
+
+/// Gives taken retries back unchanged, due again at `due`: their path is closed, nothing was tried.
+pub(crate) fn give_back(tx: &mut Tx<'_>, ids: &[i64], due: i64) -> Result<()> {
+    tx.execute_many(
+        "UPDATE retry SET node = NULL, due = CASE WHEN due < $2 THEN $2 ELSE due END WHERE id = $1",
+        ids.iter().map(|id| binds![*id, due]),
+    )?;
+    Ok(())
+}
+
+/// After a crash: this node's own claims are ready again.
+pub(crate) fn recover(tx: &mut Tx<'_>, node: i64) -> Result<u64> {
+    let parts =
+        tx.execute("UPDATE part SET state = 0, node = NULL WHERE state = 1 AND node = $1", &binds![node])?;
+    tx.execute("UPDATE retry SET node = NULL WHERE node = $1", &binds![node])?;
+    Ok(parts)
+}
+
+/// True when a part of the delivery is not done.
+pub(crate) fn parts_open(tx: &mut Tx<'_>, delivery: i64) -> Result<bool> {
+    let (first, last) = id_range(delivery);
+    let found = tx.query_opt(
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM part WHERE state = 0 AND delivery = $1) \
+            OR EXISTS (SELECT 1 FROM part WHERE state = 1 AND delivery = $1 AND first_id BETWEEN $2 AND $3)",
+        &binds![delivery, first, last],
+        |row| row.int(0),
+    )?;
+    Ok(found.is_some())
+}
+
+/// The part that holds a message; consecutive ids mostly share one.
+fn part_of(tx: &mut Tx<'_>, id: i64, cache: &mut Option<Arc<Part>>) -> Result<Arc<Part>> {
+    if let Some(part) = cache.as_ref().filter(|part| (part.first_id..=part.last_id).contains(&id)) {
+        return Ok(Arc::clone(part));
+    }
+    let part = tx.query_one(
+        "SELECT first_id, last_id, delivery, snapshot, wave, lane, coalesce(stamp, 0), coalesce(signing, '') \
+         FROM part WHERE first_id <= $1 ORDER BY first_id DESC LIMIT 1",
+        &binds![id],
+        |row| read_part(row, 0),
+    )?;
+    let part = Arc::new(part);
+    *cache = Some(Arc::clone(&part));
+    Ok(part)
+}
+
+pub(crate) fn read_part(row: &Row<'_>, at: usize) -> Result<Part> {
+    Ok(Part {
+        first_id: row.int(at)?,
+        last_id: row.int(at + 1)?,
+        delivery: row.int(at + 2)?,
+        snapshot: row.str(at + 3)?.into(),
+        wave: row.int(at + 4)?,
+        lane: row.str(at + 5)?.into(),
+        stamp: row.int(at + 6)?,
+        signing: row.str(at + 7)?.into(),
+        open: AtomicI64::new(0),
+    })
+}
+
+fn read_message(row: &Row<'_>, part: Arc<Part>, past: Past) -> Result<Message> {
+    Ok(Message {
+        id: row.int(0)?,
+        recipient: row.int(1)?,
+        domain: row.str(2)?.into(),
+        flags: row.int(3)?,
+        address: row.text(4)?,
+        slots: row.blob(5)?,
+        part,
+        past,
+    })
+}
+
+fn read_past(row: &Row<'_>) -> Result<Past> {
+    Ok(Past {
+        retried: true,
+        attempts: row.int(1)?,
+        first_try: row.int_opt(2)?,
+        last_try: row.int_opt(3)?,
+        source: row.text_opt(4)?,
+        sticky_until: row.int_opt(5)?,
+        unknown: row.bool(6)?,
+        reason: row.text_opt(7)?,
+        reply: row.text_opt(8)?,
+    })
+}

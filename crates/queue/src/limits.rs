@@ -1,0 +1,26 @@
+//! Every bound of this room, by name.
+
+/// Settlements of one commit at most.
+pub const BATCH_MAX: usize = 1_000;
+/// Results that may wait for their commit, over all connections.
+pub const UNSETTLED_MAX: usize = 4_096;
+/// Octets of a receiver's words that are kept.
+pub const REPLY_LEN_MAX: usize = 512;
+/// Sites that are tallied by name in one delivery; further ones are counted as [`crate::OTHER_SITE`].
+pub const TALLY_SITES_MAX: usize = 200;
+/// Rows of one page of the log at most.
+pub const LOG_PAGE_MAX: usize = 5_000;
+/// The least delay that is obeyed when a receiver names one.
+pub const NAMED_DELAY_MIN_US: i64 = 60 * 1_000_000;
+/// The longest delay that is obeyed when a receiver names one: longer is treated as this.
+pub const NAMED_DELAY_MAX_US: i64 = 24 * 3_600 * 1_000_000;
+/// How often figures are read again at most.
+pub const FIGURES_AGE_MAX_US: i64 = 250_000;
+/// Window of the speed that pages show.
+pub const SPEED_WINDOW_S: i64 = 10;
+/// Events that a slow subscriber may lag behind before it misses some.
+pub const EVENTS_WAITING_MAX: usize = 256;
+/// First wait when the database does not answer; doubles up to [`DATABASE_WAIT_MAX_MS`].
+pub const DATABASE_WAIT_MS: u64 = 100;
+/// Longest wait between two tries of a commit.
+pub const DATABASE_WAIT_MAX_MS: u64 = 2_000;

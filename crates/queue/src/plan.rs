@@ -1,0 +1,152 @@
+//! What analysis writes: snapshot, messages, parts, exclusions. All inside the caller's transaction.
+
+use store::{Dialect, Tx, Value, binds};
+
+use crate::types::{NewExcluded, NewMessage, NewPart};
+use crate::{Error, MESSAGES_MAX, Result, id_range};
+
+/// Deletes everything an earlier analysis of this delivery wrote. Refused once it was confirmed.
+///
+/// # Errors
+/// [`Error::AlreadyConfirmed`], or the database's.
+pub fn clear(tx: &mut Tx<'_>, delivery: i64) -> Result<()> {
+    refuse_confirmed(tx, delivery)?;
+    purge(tx, delivery)
+}
+
+/// Deletes every row of a delivery, run and figures included: for a deleted delivery.
+/// The snapshot stays while another delivery names it.
+///
+/// # Errors
+/// The database's.
+pub fn purge(tx: &mut Tx<'_>, delivery: i64) -> Result<()> {
+    let (first, last) = id_range(delivery);
+    tx.execute(
+        "DELETE FROM snapshot WHERE hash IN (SELECT DISTINCT snapshot FROM part WHERE first_id BETWEEN $1 AND $2) \
+         AND NOT EXISTS (SELECT 1 FROM part p WHERE p.snapshot = snapshot.hash AND p.first_id NOT BETWEEN $1 AND $2)",
+        &binds![first, last],
+    )?;
+    tx.execute(
+        "DELETE FROM contact WHERE (recipient, message) IN \
+         (SELECT recipient, id FROM message WHERE id BETWEEN $1 AND $2)",
+        &binds![first, last],
+    )?;
+    for (table, column) in
+        [("message", "id"), ("outcome", "id"), ("retry", "id"), ("part", "first_id")]
+    {
+        tx.execute(&format!("DELETE FROM {table} WHERE {column} BETWEEN $1 AND $2"), &binds![first, last])?;
+    }
+    for table in ["excluded", "tally", "run"] {
+        tx.execute(&format!("DELETE FROM {table} WHERE delivery = $1"), &binds![delivery])?;
+    }
+    Ok(())
+}
+
+/// Keeps a frozen snapshot. Writing the same one again does nothing.
+///
+/// # Errors
+/// The database's.
+pub fn write_snapshot(tx: &mut Tx<'_>, hash: &str, bytes: &[u8]) -> Result<()> {
+    tx.execute(
+        "INSERT INTO snapshot (hash, bytes) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING",
+        &binds![hash, bytes],
+    )?;
+    Ok(())
+}
+
+/// The bytes of a snapshot.
+///
+/// # Errors
+/// The database's.
+pub fn snapshot(tx: &mut Tx<'_>, hash: &str) -> Result<Option<Vec<u8>>> {
+    tx.query_opt("SELECT bytes FROM snapshot WHERE hash = $1", &binds![hash], |row| Ok(row.blob(0)?))
+}
+
+/// Writes messages (COPY on PostgreSQL). Call it per batch of some thousands, ids rising.
+///
+/// # Errors
+/// The database's.
+pub fn insert_messages(tx: &mut Tx<'_>, messages: impl IntoIterator<Item = NewMessage>) -> Result<u64> {
+    let rows = messages.into_iter().map(|m| {
+        vec![
+            Value::Int(m.id),
+            Value::Int(m.recipient),
+            Value::Text(m.domain),
+            Value::Int(m.flags),
+            Value::Text(m.address),
+            Value::Blob(m.slots),
+        ]
+    });
+    Ok(tx.copy_in("message", &["id", "recipient", "domain", "flags", "address", "slots"], rows)?)
+}
+
+/// Writes the delivery's parts. Each must lie inside the delivery's ids.
+///
+/// # Errors
+/// [`Error::TooMany`], or the database's.
+pub fn insert_parts(
+    tx: &mut Tx<'_>,
+    delivery: i64,
+    parts: impl IntoIterator<Item = NewPart>,
+) -> Result<u64> {
+    let (first, last) = id_range(delivery);
+    let mut outside = false;
+    let rows = parts.into_iter().map(|p| {
+        outside |= p.first_id < first || p.last_id > last || p.last_id - p.first_id >= MESSAGES_MAX;
+        binds![p.first_id, p.last_id, delivery, p.snapshot, p.wave, p.lane, p.due_us, p.messages, 0]
+    });
+    let columns =
+        ["first_id", "last_id", "delivery", "snapshot", "wave", "lane", "due", "messages", "state"];
+    let written = tx.copy_in("part", &columns, rows)?;
+    if outside { Err(Error::TooMany(delivery)) } else { Ok(written) }
+}
+
+/// Records who of the target gets nothing, and why.
+///
+/// # Errors
+/// The database's.
+pub fn insert_excluded(
+    tx: &mut Tx<'_>,
+    delivery: i64,
+    excluded: impl IntoIterator<Item = NewExcluded>,
+) -> Result<u64> {
+    let rows = excluded.into_iter().map(|e| binds![delivery, e.recipient, e.address, e.reason]);
+    Ok(tx.copy_in("excluded", &["delivery", "recipient", "address", "reason"], rows)?)
+}
+
+/// Indexes the delivery's messages by recipient: one sorted statement after the last [`insert_messages`].
+///
+/// # Errors
+/// The database's.
+pub fn write_contacts(tx: &mut Tx<'_>, delivery: i64) -> Result<u64> {
+    let (first, last) = id_range(delivery);
+    let changed = tx.execute(
+        "INSERT INTO contact (recipient, message) \
+         SELECT recipient, id FROM message WHERE id BETWEEN $1 AND $2 ORDER BY recipient, id",
+        &binds![first, last],
+    )?;
+    if tx.dialect() == Dialect::Postgres {
+        // Without figures about the new rows the first claims would be planned as scans.
+        tx.execute("ANALYZE message", &[])?;
+        tx.execute("ANALYZE part", &[])?;
+    }
+    Ok(changed)
+}
+
+/// Exclusions by reason.
+///
+/// # Errors
+/// The database's.
+pub fn excluded_counts(tx: &mut Tx<'_>, delivery: i64) -> Result<Vec<(String, i64)>> {
+    tx.query(
+        "SELECT reason, count(*) FROM excluded WHERE delivery = $1 GROUP BY reason ORDER BY reason",
+        &binds![delivery],
+        |row| Ok((row.text(0)?, row.int(1)?)),
+    )
+}
+
+pub(crate) fn refuse_confirmed(tx: &mut Tx<'_>, delivery: i64) -> Result<()> {
+    let found =
+        tx.query_opt("SELECT 1 FROM run WHERE delivery = $1", &binds![delivery], |row| row.int(0))?;
+    if found.is_some() { Err(Error::AlreadyConfirmed(delivery)) } else { Ok(()) }
+}

@@ -1,0 +1,177 @@
+//! Runs: confirm, pause, resume, stop, expiry, end. Each is one small row, whatever the size of the delivery.
+
+use store::{Row, Tx, binds};
+
+use crate::plan::refuse_confirmed;
+use crate::types::{Control, OTHER_SITE, Priority, Run, RunSpec, TAIL_LANE};
+use crate::{Error, Result, RetryPlan};
+
+const COLUMNS: &str = "delivery, control, epoch, priority, pool, start_at, valid_until, retries, retry_period, \
+                       retry_later, test_smtp, bcc, signing, analysed_at, service, messages, started_at, ended_at";
+
+/// Confirms: from the commit on, the delivery's parts may be claimed. Call [`crate::Queue::changed`] afterwards.
+///
+/// # Errors
+/// [`Error::AlreadyConfirmed`], [`Error::Empty`], or the database's.
+pub fn start(tx: &mut Tx<'_>, spec: &RunSpec, now: i64) -> Result<Run> {
+    refuse_confirmed(tx, spec.delivery)?;
+    let messages = tx.query_one(
+        "SELECT coalesce(CAST(sum(messages) AS BIGINT), 0) FROM part WHERE delivery = $1 AND state = 0",
+        &binds![spec.delivery],
+        |row| Ok::<_, Error>(row.int(0)?),
+    )?;
+    if messages == 0 {
+        return Err(Error::Empty(spec.delivery));
+    }
+    tx.execute(
+        &format!(
+            "INSERT INTO run ({COLUMNS}) VALUES ($1,$2,1,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,NULL)"
+        ),
+        &binds![
+            spec.delivery,
+            Control::Running as i64,
+            spec.priority as i64,
+            &spec.pool,
+            spec.start_at,
+            spec.valid_until,
+            spec.retry.first_day,
+            spec.retry.period_us,
+            spec.retry.later_us,
+            spec.test_smtp,
+            spec.bcc,
+            &spec.signing,
+            spec.analysed_at,
+            spec.service,
+            messages,
+            now
+        ],
+    )?;
+    tx.execute(
+        "INSERT INTO tally (delivery, wave, site, node, planned, sent, failed, cancelled, deferred, unknown) \
+         SELECT delivery, wave, CASE WHEN lane LIKE $2 THEN $3 ELSE lane END, 0, \
+                CAST(sum(messages) AS BIGINT), 0, 0, 0, 0, 0 \
+         FROM part WHERE delivery = $1 AND state = 0 \
+         GROUP BY delivery, wave, CASE WHEN lane LIKE $2 THEN $3 ELSE lane END",
+        &binds![spec.delivery, format!("{TAIL_LANE}%"), OTHER_SITE],
+    )?;
+    find(tx, spec.delivery)
+}
+
+/// The run of a delivery.
+///
+/// # Errors
+/// [`Error::NotConfirmed`], or the database's.
+pub fn find(tx: &mut Tx<'_>, delivery: i64) -> Result<Run> {
+    tx.query_opt(&format!("SELECT {COLUMNS} FROM run WHERE delivery = $1"), &binds![delivery], read)?
+        .ok_or(Error::NotConfirmed(delivery))
+}
+
+/// Runs with one of these controls, by delivery.
+pub(crate) fn with_control(tx: &mut Tx<'_>, controls: &[Control]) -> Result<Vec<Run>> {
+    // Control numbers come from the enum, so they can stand in the text.
+    let list: Vec<String> = controls.iter().map(|c| (*c as i64).to_string()).collect();
+    tx.query(
+        &format!("SELECT {COLUMNS} FROM run WHERE control IN ({}) ORDER BY delivery", list.join(",")),
+        &[],
+        read,
+    )
+}
+
+/// A change of control that someone asks for or the engine acknowledges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    Pause,
+    Paused,
+    Resume,
+    Stop,
+    Stopped,
+    Expire,
+    Finish,
+}
+
+impl Change {
+    const fn verb(self) -> &'static str {
+        match self {
+            Self::Pause | Self::Paused => "be paused",
+            Self::Resume => "be resumed",
+            Self::Stop | Self::Stopped => "be stopped",
+            Self::Expire => "expire",
+            Self::Finish => "finish",
+        }
+    }
+
+    /// The control that follows, `None` when the change does not fit.
+    const fn from(self, control: Control) -> Option<Control> {
+        use Control::{Expired, Finished, Paused, Pausing, Running, Stopped, Stopping};
+        match (self, control) {
+            (Self::Pause, Running | Pausing) => Some(Pausing),
+            (Self::Pause | Self::Paused, Paused) | (Self::Paused, Pausing) => Some(Paused),
+            (Self::Resume, Running | Pausing | Paused) => Some(Running),
+            (Self::Stop, Running | Pausing | Paused | Stopping) => Some(Stopping),
+            (Self::Stop | Self::Stopped, Stopped) | (Self::Stopped, Stopping) => Some(Stopped),
+            (Self::Expire, Running | Pausing | Paused) => Some(Expired),
+            (Self::Finish, Running | Pausing | Paused) => Some(Finished),
+            _ => None,
+        }
+    }
+}
+
+/// Writes a change of control and raises the epoch. Asking for what is already so changes nothing.
+pub(crate) fn change(tx: &mut Tx<'_>, delivery: i64, change: Change, now: i64) -> Result<Run> {
+    let run = find(tx, delivery)?;
+    let Some(next) = change.from(run.control) else {
+        return Err(Error::Refused { delivery, state: run.control.name(), wish: change.verb() });
+    };
+    if next != run.control {
+        let ended = (next.ended() || next == Control::Stopping).then_some(now);
+        tx.execute(
+            "UPDATE run SET control = $2, epoch = epoch + 1, ended_at = coalesce(ended_at, $3) \
+             WHERE delivery = $1 AND epoch = $4",
+            &binds![delivery, next as i64, ended, run.epoch],
+        )?;
+    }
+    find(tx, delivery)
+}
+
+fn read(row: &Row<'_>) -> Result<Run> {
+    Ok(Run {
+        spec: RunSpec {
+            delivery: row.int(0)?,
+            priority: Priority::from_row(row.int(3)?)?,
+            pool: row.text(4)?,
+            start_at: row.int(5)?,
+            valid_until: row.int(6)?,
+            retry: RetryPlan {
+                first_day: row.int(7)?,
+                period_us: row.int(8)?,
+                later_us: row.int(9)?,
+            },
+            test_smtp: row.bool(10)?,
+            bcc: row.bool(11)?,
+            signing: row.text(12)?,
+            analysed_at: row.int(13)?,
+            service: row.int_opt(14)?,
+        },
+        control: Control::from_row(row.int(1)?)?,
+        epoch: row.int(2)?,
+        messages: row.int(15)?,
+        started_at: row.int(16)?,
+        ended_at: row.int_opt(17)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stop_is_for_good() {
+        for change in [Change::Pause, Change::Resume, Change::Expire, Change::Finish] {
+            assert_eq!(change.from(Control::Stopped), None, "{change:?}");
+            assert_eq!(change.from(Control::Stopping), None, "{change:?}");
+        }
+        assert_eq!(Change::Stop.from(Control::Paused), Some(Control::Stopping));
+        assert_eq!(Change::Stop.from(Control::Finished), None);
+        assert_eq!(Change::Resume.from(Control::Paused), Some(Control::Running));
+    }
+}

@@ -1,0 +1,450 @@
+//! `Queue`: the asynchronous face of the room.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use store::{Lane, Store};
+use tokio::sync::{Notify, broadcast};
+
+use crate::claim::{self, PartWish};
+use crate::limits::{EVENTS_WAITING_MAX, FIGURES_AGE_MAX_US, TALLY_SITES_MAX};
+use crate::meter::Meter;
+use crate::runs::{self, Change};
+use crate::settle::{self, Settled};
+use crate::suppress::{self, Recorded, Set};
+use crate::types::{Control, Message, OTHER_SITE, Part, Quarantine, Run, RunEvent, RunSpec, Settlement};
+use crate::{
+    Error, LaneWork, LogCursor, LogFilter, LogPage, MessageRow, Result, RetryWish, RunFigures, Suppression,
+    Verification, figures, log, plan, verify,
+};
+
+/// The queue of one node. Cheap to clone.
+#[derive(Clone)]
+pub struct Queue {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    node: i64,
+    suppressed: Set,
+    meter: Meter,
+    figures: Mutex<HashMap<i64, (i64, Arc<RunFigures>)>>,
+    /// Names that the tally uses, per delivery: bounded, see [`TALLY_SITES_MAX`].
+    sites: Mutex<HashMap<i64, HashSet<Arc<str>>>>,
+    changed: Notify,
+    events: broadcast::Sender<RunEvent>,
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").field("node", &self.inner.node).finish_non_exhaustive()
+    }
+}
+
+impl Queue {
+    /// The queue over a migrated store. `node` tells this node's claims from another's (1 while there is one).
+    #[must_use]
+    pub fn new(store: Store, node: i64) -> Self {
+        let (events, _) = broadcast::channel(EVENTS_WAITING_MAX);
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                node,
+                suppressed: Set::default(),
+                meter: Meter::default(),
+                figures: Mutex::default(),
+                sites: Mutex::default(),
+                changed: Notify::new(),
+                events,
+            }),
+        }
+    }
+
+    /// The store below, for transactions over several rooms.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// After a start: releases what this node had claimed, finishes interrupted pauses and stops (no connection has
+    /// survived), and loads the suppressions that can still matter.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn recover(&self, now: i64) -> Result<()> {
+        let node = self.inner.node;
+        let recorded = self
+            .inner
+            .store
+            .write(Lane::Urgent, move |tx| {
+                claim::recover(tx, node)?;
+                for run in runs::with_control(tx, &[Control::Pausing, Control::Stopping])? {
+                    let change =
+                        if run.control == Control::Stopping { Change::Stopped } else { Change::Paused };
+                    runs::change(tx, run.spec.delivery, change, now)?;
+                }
+                let active = runs::with_control(tx, &[Control::Running, Control::Paused])?;
+                match active.iter().map(|run| run.spec.analysed_at).min() {
+                    Some(since) => suppress::read_since(tx, since).map(Some),
+                    None => Ok(None),
+                }
+            })
+            .await?;
+        recorded.into_iter().for_each(|recorded| self.inner.suppressed.add(recorded));
+        Ok(())
+    }
+
+    /// Tells the engine that runs, parts or controls changed (after a confirm, for instance).
+    pub fn changed(&self) {
+        self.inner.changed.notify_one();
+    }
+
+    /// Waits for [`Queue::changed`]; for the engine, which is the only waiter.
+    pub async fn wait_for_change(&self) {
+        self.inner.changed.notified().await;
+    }
+
+    /// What happens to runs from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<RunEvent> {
+        self.inner.events.subscribe()
+    }
+
+    /// Runs that may send, or whose pause or stop is being carried out.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn active_runs(&self) -> Result<Vec<Run>> {
+        let active = [Control::Running, Control::Pausing, Control::Paused, Control::Stopping];
+        let found = self.inner.store.read(move |tx| runs::with_control(tx, &active)).await?;
+        if let Some(oldest) = found.iter().map(|run| run.spec.analysed_at).min() {
+            self.inner.suppressed.forget_before(oldest);
+        }
+        Ok(found)
+    }
+
+    /// The run of a delivery.
+    ///
+    /// # Errors
+    /// [`Error::NotConfirmed`], or the database's.
+    pub async fn run(&self, delivery: i64) -> Result<Run> {
+        self.inner.store.read(move |tx| runs::find(tx, delivery)).await
+    }
+
+    /// Confirms in a transaction of its own (delivery confirms in its own transaction with [`runs::start`]).
+    ///
+    /// # Errors
+    /// As [`runs::start`].
+    pub async fn start(&self, spec: RunSpec, now: i64) -> Result<Run> {
+        let run = self.inner.store.write(Lane::Urgent, move |tx| runs::start(tx, &spec, now)).await?;
+        self.announce(&run);
+        Ok(run)
+    }
+
+    /// Asks for a pause. The engine empties the connections and acknowledges.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::NotConfirmed`], or the database's.
+    pub async fn pause(&self, delivery: i64, now: i64) -> Result<Run> {
+        self.change(delivery, Change::Pause, now).await
+    }
+
+    /// The engine's acknowledgement of a pause.
+    ///
+    /// # Errors
+    /// As [`Queue::pause`].
+    pub async fn paused(&self, delivery: i64, now: i64) -> Result<Run> {
+        self.change(delivery, Change::Paused, now).await
+    }
+
+    /// Sends again.
+    ///
+    /// # Errors
+    /// As [`Queue::pause`].
+    pub async fn resume(&self, delivery: i64, now: i64) -> Result<Run> {
+        self.change(delivery, Change::Resume, now).await
+    }
+
+    /// Writes the stop. From the commit on everything without an outcome counts as cancelled. Use the engine's `stop`,
+    /// which also cuts connections and acknowledges.
+    ///
+    /// # Errors
+    /// As [`Queue::pause`].
+    pub async fn stop(&self, delivery: i64, now: i64) -> Result<Run> {
+        self.change(delivery, Change::Stop, now).await
+    }
+
+    /// The engine's acknowledgement of a stop.
+    ///
+    /// # Errors
+    /// As [`Queue::pause`].
+    pub async fn stopped(&self, delivery: i64, now: i64) -> Result<Run> {
+        self.change(delivery, Change::Stopped, now).await
+    }
+
+    /// Ends runs whose validity is over: one small row each.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn expire(&self, now: i64) -> Result<Vec<Run>> {
+        let expired = self
+            .inner
+            .store
+            .write(Lane::Urgent, move |tx| {
+                let active = [Control::Running, Control::Pausing, Control::Paused];
+                let mut ended = Vec::new();
+                for run in runs::with_control(tx, &active)? {
+                    if run.spec.valid_until <= now {
+                        let over = figures::all_over(tx, run.spec.delivery)?;
+                        let change = if over { Change::Finish } else { Change::Expire };
+                        ended.push(runs::change(tx, run.spec.delivery, change, now)?);
+                    }
+                }
+                Ok::<_, Error>(ended)
+            })
+            .await?;
+        expired.iter().for_each(|run| self.announce(run));
+        Ok(expired)
+    }
+
+    /// Marks the run finished when every message has its outcome. Returns whether it has ended.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn finish_if_over(&self, delivery: i64, now: i64) -> Result<bool> {
+        let over = self.inner.store.read(move |tx| figures::all_over(tx, delivery)).await?;
+        if over {
+            match self.change(delivery, Change::Finish, now).await {
+                Ok(_) | Err(Error::Refused { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            self.inner.meter.forget(delivery);
+        }
+        Ok(over)
+    }
+
+    async fn change(&self, delivery: i64, change: Change, now: i64) -> Result<Run> {
+        let run = self
+            .inner
+            .store
+            .write(Lane::Urgent, move |tx| runs::change(tx, delivery, change, now))
+            .await?;
+        self.announce(&run);
+        Ok(run)
+    }
+
+    /// Drops cached figures and tells the subscribers and the engine.
+    fn announce(&self, run: &Run) {
+        self.lock_figures().remove(&run.spec.delivery);
+        // No subscriber is no error.
+        let _ = self.inner.events.send(RunEvent { delivery: run.spec.delivery, control: run.control });
+        self.changed();
+    }
+
+    /// Lanes of a delivery that hold work.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn lanes(&self, delivery: i64) -> Result<Vec<LaneWork>> {
+        self.inner.store.read(move |tx| claim::lanes(tx, delivery)).await
+    }
+
+    /// Claims up to `limit` due parts of one lane, and loads what remains of each.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn claim(
+        &self,
+        run: &Run,
+        lane: &str,
+        limit: i64,
+        now: i64,
+    ) -> Result<Vec<(Arc<Part>, Vec<Message>)>> {
+        let wish = PartWish {
+            delivery: run.spec.delivery,
+            lane: lane.to_owned(),
+            limit,
+            due_max: now - run.spec.start_at,
+            node: self.inner.node,
+            now,
+            signing: run.spec.signing.clone(),
+        };
+        self.inner.store.write(Lane::Urgent, move |tx| claim::claim(tx, &wish)).await
+    }
+
+    /// Makes claimed parts ready again. None of their messages may be on a connection or unsettled.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn release(&self, parts: Vec<i64>) -> Result<()> {
+        self.inner.store.write(Lane::Urgent, move |tx| claim::release(tx, &parts)).await
+    }
+
+    /// Takes retries that are due.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn take_retries(&self, wish: RetryWish<'_>) -> Result<Vec<Message>> {
+        let node = self.inner.node;
+        let (delivery, lane, limit, now) = (wish.delivery, wish.lane.to_owned(), wish.limit, wish.now);
+        self.inner
+            .store
+            .write(Lane::Urgent, move |tx| {
+                claim::take_retries(tx, node, RetryWish { delivery, lane: &lane, limit, now })
+            })
+            .await
+    }
+
+    /// Gives taken retries back untouched, due at `due` at the earliest.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn give_back(&self, ids: Vec<i64>, due: i64) -> Result<()> {
+        self.inner.store.write(Lane::Urgent, move |tx| claim::give_back(tx, &ids, due)).await
+    }
+
+    /// Settles one batch in one transaction. The [`crate::Settler`] does this for the engine.
+    ///
+    /// # Errors
+    /// The database's; the same batch may then be tried again.
+    pub async fn settle(
+        &self,
+        batch: Arc<Vec<Settlement>>,
+        done_parts: Vec<i64>,
+        quarantine: Arc<dyn Quarantine>,
+    ) -> Result<()> {
+        let node = self.inner.node;
+        let now = batch.iter().filter_map(|s| s.last_try).max().unwrap_or_default();
+        let settled: Settled = self
+            .inner
+            .store
+            .write(Lane::Urgent, move |tx| settle::settle(tx, node, &batch, &done_parts, &*quarantine))
+            .await?;
+        settled.suppressed.into_iter().for_each(|recorded| self.inner.suppressed.add(recorded));
+        self.inner.meter.add(&settled.sent, now);
+        Ok(())
+    }
+
+    /// The name under which the tally counts a site: the same, or `other` beyond the largest number of names.
+    #[must_use]
+    pub fn tally_site(&self, delivery: i64, site: &Arc<str>) -> Arc<str> {
+        let mut sites = self.inner.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = sites.entry(delivery).or_default();
+        if known.contains(site) {
+            Arc::clone(site)
+        } else if known.len() < TALLY_SITES_MAX {
+            known.insert(Arc::clone(site));
+            Arc::clone(site)
+        } else {
+            OTHER_SITE.into()
+        }
+    }
+
+    /// Appends suppressions in a transaction of their own. They act at once here.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn suppress(&self, entries: Vec<Suppression>) -> Result<()> {
+        let recorded =
+            self.inner.store.write(Lane::Urgent, move |tx| suppress::suppress_in(tx, &entries)).await?;
+        self.remember(recorded);
+        Ok(())
+    }
+
+    /// Lets suppressions act that [`crate::suppress_in`] wrote, once their transaction has committed.
+    pub fn remember(&self, recorded: Recorded) {
+        self.inner.suppressed.add(recorded);
+    }
+
+    /// True when this message must not be sent any more: asked at the gate.
+    #[must_use]
+    pub fn is_suppressed(&self, message: &Message, run: &RunSpec) -> bool {
+        !self.inner.suppressed.is_empty() && self.inner.suppressed.holds(&message.address_key(), run)
+    }
+
+    /// Figures of a run, at most a quarter of a second old.
+    ///
+    /// # Errors
+    /// [`Error::NotConfirmed`], or the database's.
+    pub async fn figures(&self, delivery: i64, now: i64) -> Result<Arc<RunFigures>> {
+        if let Some((at, figures)) = self.lock_figures().get(&delivery)
+            && (0..FIGURES_AGE_MAX_US).contains(&(now - at))
+        {
+            return Ok(Arc::clone(figures));
+        }
+        self.fresh_figures(delivery, now).await
+    }
+
+    /// Figures of a run as they stand in the database now.
+    ///
+    /// # Errors
+    /// As [`Queue::figures`].
+    pub async fn fresh_figures(&self, delivery: i64, now: i64) -> Result<Arc<RunFigures>> {
+        let mut figures = self.inner.store.read(move |tx| figures::read(tx, delivery, now)).await?;
+        for provider in &mut figures.providers {
+            provider.per_second = self.inner.meter.per_second(delivery, &provider.provider, now);
+        }
+        figures.per_second = figures.providers.iter().map(|p| p.per_second).sum();
+        let figures = Arc::new(figures);
+        self.lock_figures().insert(delivery, (now, Arc::clone(&figures)));
+        Ok(figures)
+    }
+
+    fn lock_figures(&self) -> std::sync::MutexGuard<'_, HashMap<i64, (i64, Arc<RunFigures>)>> {
+        self.inner.figures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One page of the message log.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn log(
+        &self,
+        delivery: i64,
+        filter: LogFilter,
+        cursor: Option<LogCursor>,
+        limit: usize,
+    ) -> Result<LogPage> {
+        self.inner.store.read(move |tx| log::page(tx, delivery, &filter, cursor, limit)).await
+    }
+
+    /// Recounts the rows against the tally.
+    ///
+    /// # Errors
+    /// [`Error::NotConfirmed`], or the database's.
+    pub async fn verify(&self, delivery: i64, now: i64) -> Result<Verification> {
+        self.inner.store.read(move |tx| verify::verify(tx, delivery, now)).await
+    }
+
+    /// What composing one message again needs.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn message(&self, id: i64) -> Result<Option<MessageRow>> {
+        self.inner.store.read(move |tx| log::message(tx, id)).await
+    }
+
+    /// The number of a recipient's message. `recipient` is quick; the address alone costs a scan of the delivery.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn message_of(
+        &self,
+        delivery: i64,
+        recipient: Option<i64>,
+        address: &str,
+    ) -> Result<Option<i64>> {
+        let address = address.to_owned();
+        self.inner.store.read(move |tx| log::message_of(tx, delivery, recipient, &address)).await
+    }
+
+    /// The bytes of a snapshot.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn snapshot(&self, hash: &str) -> Result<Option<Vec<u8>>> {
+        let hash = hash.to_owned();
+        self.inner.store.read(move |tx| plan::snapshot(tx, &hash)).await
+    }
+}

@@ -1,0 +1,183 @@
+//! The settler: a self-clocking group commit. The next batch is all that arrived while the last commit ran, so a quiet
+//! queue settles at once and a busy one in large batches, without a timer.
+//!
+//! A permit is had before DATA and travels with the result until it is on disk. When the database is away no permit
+//! comes back, so no DATA begins; what was already on its way is kept and tried again.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
+
+use crate::limits::{BATCH_MAX, DATABASE_WAIT_MAX_MS, DATABASE_WAIT_MS, REPLY_LEN_MAX, UNSETTLED_MAX};
+use crate::types::{Quarantine, Settlement};
+use crate::{Error, Queue, Result};
+
+/// The right to have one more result that is not on disk yet.
+#[derive(Debug)]
+pub struct UnsettledPermit(#[allow(dead_code)] OwnedSemaphorePermit);
+
+type Item = (Settlement, Option<UnsettledPermit>, Option<SettledHook>);
+
+/// Called once the result is on disk.
+type SettledHook = Box<dyn FnOnce() + Send>;
+
+/// Takes results and writes them. Dropping every clone ends it after the last result is on disk.
+#[derive(Clone)]
+pub struct Settler {
+    queue: Queue,
+    sender: mpsc::UnboundedSender<Item>,
+    permits: Arc<Semaphore>,
+    idle: Arc<Idle>,
+}
+
+#[derive(Debug, Default)]
+struct Idle {
+    waiting: std::sync::atomic::AtomicUsize,
+    changed: Notify,
+}
+
+impl std::fmt::Debug for Settler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settler").field("unsettled", &self.unsettled()).finish_non_exhaustive()
+    }
+}
+
+impl Settler {
+    /// Starts the settler on the current runtime.
+    #[must_use]
+    pub fn start(queue: Queue, quarantine: Arc<dyn Quarantine>) -> (Self, JoinHandle<()>) {
+        // Unbounded by type, bounded by permits: results without a permit are only cancellations and parked messages,
+        // which are bounded by what is claimed.
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let idle = Arc::new(Idle::default());
+        let task = tokio::spawn(run(queue.clone(), quarantine, receiver, Arc::clone(&idle)));
+        (Self { queue, sender, permits: Arc::new(Semaphore::new(UNSETTLED_MAX)), idle }, task)
+    }
+
+    /// Waits for the right to produce one more result. Ask before MAIL.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] at shutdown.
+    pub async fn permit(&self) -> Result<UnsettledPermit> {
+        Arc::clone(&self.permits).acquire_owned().await.map(UnsettledPermit).map_err(|_| Error::Closed)
+    }
+
+    /// Hands over a result. `settled` is called when it is on disk.
+    pub fn submit(
+        &self,
+        mut settlement: Settlement,
+        permit: Option<UnsettledPermit>,
+        settled: Option<SettledHook>,
+    ) {
+        settlement.site = self.queue.tally_site(settlement.part.delivery, &settlement.site);
+        if let Some(reply) = &mut settlement.reply {
+            cut(reply, REPLY_LEN_MAX);
+        }
+        self.idle.waiting.fetch_add(1, Ordering::AcqRel);
+        if self.sender.send((settlement, permit, settled)).is_err() {
+            // Only after the runtime dropped the task: the process is going down, and the message is still pending on disk.
+            self.idle.waiting.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Results not on disk yet.
+    #[must_use]
+    pub fn unsettled(&self) -> usize {
+        self.idle.waiting.load(Ordering::Acquire)
+    }
+
+    /// Waits until every result handed over so far is on disk.
+    pub async fn drained(&self) {
+        loop {
+            let changed = self.idle.changed.notified();
+            if self.unsettled() == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// Shortens to at most `max` octets at a character boundary.
+fn cut(text: &mut String, max: usize) {
+    if text.len() > max {
+        let mut end = max;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+    }
+}
+
+async fn run(
+    queue: Queue,
+    quarantine: Arc<dyn Quarantine>,
+    mut receiver: mpsc::UnboundedReceiver<Item>,
+    idle: Arc<Idle>,
+) {
+    let mut held: Option<Item> = None;
+    loop {
+        let first = match held.take() {
+            Some(item) => item,
+            None => match receiver.recv().await {
+                Some(item) => item,
+                None => return,
+            },
+        };
+        let mut batch = Vec::with_capacity(64);
+        let mut ids = HashSet::new();
+        let mut carried = Vec::new();
+        let mut next = Some(first);
+        while let Some((settlement, permit, hook)) = next.take() {
+            // Two results of one message never share a batch: the second must see the first one's rows.
+            if !ids.insert(settlement.id) {
+                held = Some((settlement, permit, hook));
+                break;
+            }
+            batch.push(settlement);
+            carried.push((permit, hook));
+            if batch.len() < BATCH_MAX {
+                next = receiver.try_recv().ok();
+            }
+        }
+        commit(&queue, &quarantine, batch).await;
+        idle.waiting.fetch_sub(carried.len(), Ordering::AcqRel);
+        for (permit, hook) in carried {
+            drop(permit);
+            if let Some(hook) = hook {
+                hook();
+            }
+        }
+        idle.changed.notify_waiters();
+    }
+}
+
+/// Commits one batch, however long the database is away. A batch is idempotent, so a lost answer does no harm.
+async fn commit(queue: &Queue, quarantine: &Arc<dyn Quarantine>, batch: Vec<Settlement>) {
+    let mut open: HashMap<i64, i64> = HashMap::new();
+    for settlement in &batch {
+        *open.entry(settlement.part.first_id).or_default() += 1;
+    }
+    let done: Vec<i64> = batch
+        .iter()
+        .filter(|s| {
+            let left = s.part.open.load(Ordering::Acquire);
+            left > 0 && open.remove(&s.part.first_id).is_some_and(|count| count >= left)
+        })
+        .map(|s| s.part.first_id)
+        .collect();
+    let batch = Arc::new(batch);
+    let mut wait_ms = DATABASE_WAIT_MS;
+    while let Err(error) = queue.settle(Arc::clone(&batch), done.clone(), Arc::clone(quarantine)).await {
+        tracing::warn!(%error, results = batch.len(), wait_ms, "results could not be written, trying again");
+        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+        wait_ms = (wait_ms * 2).min(DATABASE_WAIT_MAX_MS);
+    }
+    for settlement in batch.iter() {
+        settlement.part.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}

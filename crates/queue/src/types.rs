@@ -1,0 +1,424 @@
+//! The records that cross this room's wall.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::schedule::RetryPlan;
+
+/// Name under which domains are counted whose receiving site analysis did not resolve.
+pub const OTHER_SITE: &str = "other";
+/// Lanes with this start gather many small domains by hash.
+pub const TAIL_LANE: &str = "tail-";
+
+/// Number of tail lanes that an analysis should use.
+pub const TAIL_LANES: u32 = 16;
+
+/// The lane of a domain that is not one of the large ones: `tail-0` to `tail-15`, stable for a domain.
+#[must_use]
+pub fn tail_lane(domain: &str) -> String {
+    // FNV-1a: any stable hash will do, it only spreads domains.
+    let hash = domain.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    format!("{TAIL_LANE}{}", (hash >> 32) % u64::from(TAIL_LANES))
+}
+
+/// The site under which the messages of a lane are planned.
+#[must_use]
+pub fn lane_site(lane: &str) -> &str {
+    if lane.starts_with(TAIL_LANE) { OTHER_SITE } else { lane }
+}
+
+/// Which delivery goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// After everything else.
+    VeryLow = 0,
+    /// Before very low.
+    Low = 1,
+    /// The default.
+    #[default]
+    Normal = 2,
+    /// Before normal.
+    High = 3,
+    /// Proofs and whatever cannot wait.
+    VeryHigh = 4,
+}
+
+impl Priority {
+    /// Every priority, lowest first.
+    pub const ALL: [Self; 5] = [Self::VeryLow, Self::Low, Self::Normal, Self::High, Self::VeryHigh];
+
+    pub(crate) fn from_row(value: i64) -> Result<Self, Error> {
+        usize::try_from(value)
+            .ok()
+            .and_then(|index| Self::ALL.get(index).copied())
+            .ok_or_else(|| Error::Row { table: "run", what: format!("priority {value}") })
+    }
+}
+
+/// What the operator (or the calendar) wants of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Control {
+    /// Messages go out.
+    Running = 0,
+    /// Pause was written; connections are being emptied.
+    Pausing = 1,
+    /// Nothing goes out until resumed.
+    Paused = 2,
+    /// Stop was written; connections are being cut.
+    Stopping = 3,
+    /// Stopped for good: what had no outcome is cancelled.
+    Stopped = 4,
+    /// Every message has its outcome.
+    Finished = 5,
+    /// The validity ended: what had no outcome is cancelled, reason `validity`.
+    Expired = 6,
+}
+
+impl Control {
+    const ALL: [Self; 7] = [
+        Self::Running,
+        Self::Pausing,
+        Self::Paused,
+        Self::Stopping,
+        Self::Stopped,
+        Self::Finished,
+        Self::Expired,
+    ];
+
+    pub(crate) fn from_row(value: i64) -> Result<Self, Error> {
+        usize::try_from(value)
+            .ok()
+            .and_then(|index| Self::ALL.get(index).copied())
+            .ok_or_else(|| Error::Row { table: "run", what: format!("control {value}") })
+    }
+
+    /// True where messages without an outcome count as cancelled.
+    #[must_use]
+    pub const fn cancels_rest(self) -> bool {
+        matches!(self, Self::Stopping | Self::Stopped | Self::Expired)
+    }
+
+    /// True when nothing will ever be sent any more.
+    #[must_use]
+    pub const fn ended(self) -> bool {
+        matches!(self, Self::Stopped | Self::Finished | Self::Expired)
+    }
+
+    /// Its name in messages to people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Pausing => "pausing",
+            Self::Paused => "paused",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Finished => "finished",
+            Self::Expired => "finished (validity ended)",
+        }
+    }
+}
+
+/// What confirm hands over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunSpec {
+    /// The delivery.
+    pub delivery: i64,
+    /// Its rank.
+    pub priority: Priority,
+    /// Sources to send from.
+    pub pool: String,
+    /// Parts' `due` counts from here (UTC microseconds).
+    pub start_at: i64,
+    /// Pending messages are cancelled from here on (UTC microseconds).
+    pub valid_until: i64,
+    /// When tries follow each other.
+    pub retry: RetryPlan,
+    /// Stop after RCPT: nobody gets anything.
+    pub test_smtp: bool,
+    /// Copies go to the archive.
+    pub bcc: bool,
+    /// Signing keys in force now, in the wiring's own words; frozen into each part when it is first claimed.
+    pub signing: String,
+    /// When the target was taken: suppressions from then on are checked at the gate (UTC microseconds).
+    pub analysed_at: i64,
+    /// The service whose subscribers these are; a suppression of another service does not count.
+    pub service: Option<i64>,
+}
+
+/// A confirmed delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// What was confirmed.
+    pub spec: RunSpec,
+    /// What is wanted of it now.
+    pub control: Control,
+    /// Raised by each change of control.
+    pub epoch: i64,
+    /// How many messages it has.
+    pub messages: i64,
+    /// When it was confirmed (UTC microseconds).
+    pub started_at: i64,
+    /// When its last message got an outcome, or stop or expiry was written (UTC microseconds).
+    pub ended_at: Option<i64>,
+}
+
+/// One recipient's message, as analysis writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewMessage {
+    /// [`crate::message_id`] of the delivery and the number.
+    pub id: i64,
+    /// The recipient's number.
+    pub recipient: i64,
+    /// The domain: ASCII, lower case.
+    pub domain: String,
+    /// `message::MailFormat` and further bits.
+    pub flags: i64,
+    /// The address as written.
+    pub address: String,
+    /// `message::Slots::to_bytes`.
+    pub slots: Vec<u8>,
+}
+
+/// A range of messages that is claimed at once, as analysis writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPart {
+    /// First message id.
+    pub first_id: i64,
+    /// Last message id (inclusive).
+    pub last_id: i64,
+    /// Hash of the snapshot.
+    pub snapshot: String,
+    /// Wave, from 0.
+    pub wave: i64,
+    /// Site name (see `routes`), or [`tail_lane`].
+    pub lane: String,
+    /// Microseconds after the run's start.
+    pub due_us: i64,
+    /// Messages that really exist in the range.
+    pub messages: i64,
+}
+
+/// A recipient of the target that gets nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewExcluded {
+    /// The recipient's number.
+    pub recipient: i64,
+    /// The address as written.
+    pub address: String,
+    /// One of the contract's exclusion reasons.
+    pub reason: String,
+}
+
+/// A claimed part. The bytes of its messages depend on nothing but this, the snapshot and the slots.
+#[derive(Debug)]
+pub struct Part {
+    /// First message id; names the part.
+    pub first_id: i64,
+    /// Last message id (inclusive).
+    pub last_id: i64,
+    /// The delivery.
+    pub delivery: i64,
+    /// Hash of the snapshot.
+    pub snapshot: Arc<str>,
+    /// Wave, from 0.
+    pub wave: i64,
+    /// Lane.
+    pub lane: Arc<str>,
+    /// Time of the stamp (UTC microseconds).
+    pub stamp: i64,
+    /// Signing keys of the stamp.
+    pub signing: Arc<str>,
+    /// Messages of this claim that are not settled yet; the settler marks the part done with the last one.
+    /// Stays 0 for retries, whose part is done already.
+    pub(crate) open: AtomicI64,
+}
+
+/// A message in memory, ready to be composed.
+#[derive(Debug)]
+pub struct Message {
+    /// Its number.
+    pub id: i64,
+    /// The recipient's number.
+    pub recipient: i64,
+    /// The domain: ASCII, lower case.
+    pub domain: Arc<str>,
+    /// `message::MailFormat` and further bits.
+    pub flags: i64,
+    /// The address as written.
+    pub address: String,
+    /// `message::Slots`.
+    pub slots: Vec<u8>,
+    /// The claimed part, or that of a retry.
+    pub part: Arc<Part>,
+    /// What happened before.
+    pub past: Past,
+}
+
+/// What happened to a message before this claim.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Past {
+    /// True when it came from the retry set.
+    pub retried: bool,
+    /// Tries that count.
+    pub attempts: i64,
+    /// First try (UTC microseconds).
+    pub first_try: Option<i64>,
+    /// Latest try (UTC microseconds).
+    pub last_try: Option<i64>,
+    /// Source to use while [`Past::sticky_until`] lies ahead.
+    pub source: Option<String>,
+    /// End of that wish (UTC microseconds).
+    pub sticky_until: Option<i64>,
+    /// True when an answer after the final dot was lost.
+    pub unknown: bool,
+    /// The reason of the last deferral.
+    pub reason: Option<String>,
+    /// The receiver's last words.
+    pub reply: Option<String>,
+}
+
+impl Message {
+    /// The delivery.
+    #[must_use]
+    pub fn delivery(&self) -> i64 {
+        self.part.delivery
+    }
+
+    /// Octets this message holds in memory, about.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.slots.len() + self.address.len() + std::mem::size_of::<Self>()
+    }
+
+    /// Comparison key of its address, as suppressions name it.
+    #[must_use]
+    pub fn address_key(&self) -> String {
+        address_key(&self.address, &self.domain)
+    }
+}
+
+/// Comparison key: lower-cased local part, '@', ASCII domain. The same as `address::Mailbox::key`, without parsing again.
+#[must_use]
+pub fn address_key(address: &str, domain: &str) -> String {
+    let local = address.rsplit_once('@').map_or(address, |(local, _)| local);
+    let mut key = local.to_lowercase();
+    key.push('@');
+    key.push_str(domain);
+    key
+}
+
+/// A message's last word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinalState {
+    /// The receiver took it.
+    Sent = 1,
+    /// It will never be taken.
+    Failed = 2,
+    /// We decided not to send it.
+    Cancelled = 3,
+}
+
+/// What a try, or a decision, did to a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// An outcome for good.
+    Final {
+        /// Which.
+        state: FinalState,
+        /// Digest of the bytes that were sent.
+        digest: Option<[u8; 16]>,
+    },
+    /// Another try follows.
+    Deferred {
+        /// When (UTC microseconds).
+        due: i64,
+        /// Source to use again until then plus some.
+        sticky_until: Option<i64>,
+        /// The answer after the final dot was lost.
+        unknown: bool,
+    },
+}
+
+/// A settlement: what happened to one message, on its way to the database.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// The message.
+    pub id: i64,
+    /// Its recipient.
+    pub recipient: i64,
+    /// Its part (the claim).
+    pub part: Arc<Part>,
+    /// What happened.
+    pub verdict: Verdict,
+    /// Tries that count, this one included when it does.
+    pub attempts: i64,
+    /// First try (UTC microseconds).
+    pub first_try: Option<i64>,
+    /// This try (UTC microseconds).
+    pub last_try: Option<i64>,
+    /// Receiving site.
+    pub site: Arc<str>,
+    /// Source used.
+    pub source: Option<Arc<str>>,
+    /// Our word for it (`smtp::Reason`, `validity`, `suppressed`, …).
+    pub reason: Option<String>,
+    /// The receiver's words, cut at [`crate::limits::REPLY_LEN_MAX`].
+    pub reply: Option<String>,
+    /// Set when the reply says the address does not exist: its comparison key.
+    pub nonexistent: Option<String>,
+}
+
+/// An address that a receiver says does not exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nonexistent {
+    /// Comparison key of the address.
+    pub address_key: String,
+    /// The recipient.
+    pub recipient: i64,
+    /// The message that was refused.
+    pub message: i64,
+    /// Our word for the reply.
+    pub reason: String,
+    /// The receiver's words.
+    pub reply: String,
+    /// When (UTC microseconds).
+    pub at: i64,
+}
+
+/// Filled by the wiring with the audience's quarantine: called inside the transaction that settles, so that a failed
+/// address is quarantined exactly when its outcome is on disk.
+pub trait Quarantine: Send + Sync {
+    /// Quarantines these addresses.
+    ///
+    /// # Errors
+    /// A database error; the settlement is tried again as a whole.
+    fn quarantine(&self, tx: &mut store::Tx<'_>, found: &[Nonexistent]) -> Result<(), store::Error>;
+}
+
+/// Quarantines nobody: for tests and tools.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoQuarantine;
+
+impl Quarantine for NoQuarantine {
+    fn quarantine(&self, _: &mut store::Tx<'_>, _: &[Nonexistent]) -> Result<(), store::Error> {
+        Ok(())
+    }
+}
+
+/// What happened to a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunEvent {
+    /// The delivery.
+    pub delivery: i64,
+    /// Its control from now on.
+    pub control: Control,
+}
