@@ -141,7 +141,13 @@ mod tests {
         let lanes = Lanes::start("t", vec![()]).unwrap();
         let (hold, held) = mpsc::channel::<()>();
         let (done, order) = mpsc::channel();
-        lanes.push(Lane::Bulk, Box::new(move |()| held.recv().unwrap()));
+        let (begun, has_begun) = mpsc::channel();
+        let first = move |(): &mut ()| {
+            begun.send(()).unwrap();
+            held.recv().unwrap();
+        };
+        lanes.push(Lane::Bulk, Box::new(first));
+        has_begun.recv().unwrap();
         for lane in [Lane::Bulk; 2].into_iter().chain([Lane::Urgent; 40]) {
             let done = done.clone();
             lanes.push(lane, Box::new(move |()| done.send(lane).unwrap()));

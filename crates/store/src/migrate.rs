@@ -24,7 +24,7 @@ pub struct Step {
     pub name: &'static str,
     /// Statements, with the column types `@ID` (primary key given by the database, never reused), `@INT` (integers,
     /// booleans, times), `TEXT`, `@KEY` (text compared by octets), `@REAL`, `@BLOB`, `@JSON`; `@STRICT` or
-    /// `@STRICT_KEYED` (stored in key order on SQLite) after a table's `)`; and blocks for one dialect between a line
+    /// `@KEYED` (stored in key order on SQLite) after a table's `)`; and blocks for one dialect between a line
     /// `--@sqlite` or `--@postgres` and a line `--@end`.
     pub sql: &'static str,
 }

@@ -104,7 +104,7 @@ fn token(word: &str, dialect: Dialect) -> Option<&'static str> {
         "KEY" => ("TEXT", "TEXT COLLATE \"C\""),
         "STRICT" => ("STRICT", ""),
         // For a table whose primary key is its only way in: one b-tree less on SQLite.
-        "KEYED" | "STRICT_KEYED" => ("WITHOUT ROWID, STRICT", ""),
+        "KEYED" => ("WITHOUT ROWID, STRICT", ""),
         _ => return None,
     };
     Some(match dialect {
