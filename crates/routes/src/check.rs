@@ -1,0 +1,394 @@
+//! Compares what is published with what should be: the Check button and `mailwright dns check`.
+//!
+//! A look-up that failed is *unknown*, never *missing*: telling somebody to add a record that is there makes
+//! two of them, and two SPF records are worse than none.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+
+use serde::Serialize;
+
+use crate::records::{DnsRecord, Facts, Purpose};
+
+/// A look-up that has not been answered yet.
+pub type Lookup<'a, T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send + 'a>>;
+
+/// The DNS questions that this room asks; `net`'s resolver answers them, tests answer from a table.
+/// A name that does not exist is an empty answer; `Err` says in a few words why there is none.
+pub trait Dns: Send + Sync {
+    /// All TXT records of `name`, each with its strings joined.
+    fn txt<'a>(&'a self, name: &'a str) -> Lookup<'a, Vec<String>>;
+    /// All MX records of `name`: preference and host without a final dot.
+    fn mx<'a>(&'a self, name: &'a str) -> Lookup<'a, Vec<(u16, String)>>;
+}
+
+/// How a published record compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordState {
+    /// Published, and good.
+    Present,
+    /// Not published.
+    Missing,
+    /// Something else is published.
+    Different,
+    /// DNS did not answer.
+    Unknown,
+}
+
+/// One record and how it compares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    /// What should be published.
+    pub record: DnsRecord,
+    /// How it compares.
+    pub state: RecordState,
+    /// What was found that bears on it.
+    pub found: Vec<String>,
+    /// What to do, as a sentence; empty when nothing is to be done.
+    pub advice: String,
+}
+
+/// The records of one domain, compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DomainCheck {
+    /// The sending domain.
+    pub domain: String,
+    /// Each record, in the order of `records`.
+    pub records: Vec<Checked>,
+}
+
+impl DomainCheck {
+    /// Whether mail that this server signs for the domain will pass: an RSA key, the bounce domain's SPF and
+    /// DMARC are there. The Ed25519 key is extra.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let needed = [Purpose::DkimRsa, Purpose::BounceSpf, Purpose::BounceMx, Purpose::Dmarc];
+        self.records
+            .iter()
+            .filter(|c| needed.contains(&c.record.purpose))
+            .all(|c| c.state == RecordState::Present)
+    }
+
+    /// Whether every record is as proposed.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.records.iter().all(|c| c.state == RecordState::Present)
+    }
+}
+
+/// The verdict on one record before it is put beside it.
+struct Verdict {
+    state: RecordState,
+    found: Vec<String>,
+    advice: String,
+}
+
+impl Verdict {
+    fn present(found: Vec<String>) -> Verdict {
+        Verdict { state: RecordState::Present, found, advice: String::new() }
+    }
+
+    fn different(found: Vec<String>, advice: String) -> Verdict {
+        Verdict { state: RecordState::Different, found, advice }
+    }
+
+    fn missing(record: &DnsRecord) -> Verdict {
+        let advice = format!("Add this {} record at {}.", record.kind, record.name);
+        Verdict { state: RecordState::Missing, found: Vec::new(), advice }
+    }
+
+    fn unknown(name: &str, reason: &str) -> Verdict {
+        let advice = format!("DNS did not answer for {name} ({reason}). Try again in a minute.");
+        Verdict { state: RecordState::Unknown, found: Vec::new(), advice }
+    }
+}
+
+/// Looks each record up, one after the other; the caller bounds the time.
+pub(crate) async fn compare(
+    dns: &dyn Dns,
+    domain: &str,
+    records: Vec<DnsRecord>,
+    facts: &Facts,
+) -> DomainCheck {
+    let mut checked = Vec::with_capacity(records.len());
+    for record in records {
+        let verdict = match record.purpose {
+            Purpose::DkimRsa | Purpose::DkimEd25519 => dkim(dns, &record).await,
+            Purpose::Spf | Purpose::BounceSpf => spf(dns, &record, facts).await,
+            Purpose::BounceMx => bounce_mx(dns, &record).await,
+            Purpose::Dmarc => dmarc(dns, &record, domain).await,
+        };
+        let Verdict { state, found, advice } = verdict;
+        checked.push(Checked { record, state, found, advice });
+    }
+    DomainCheck { domain: domain.to_owned(), records: checked }
+}
+
+async fn dkim(dns: &dyn Dns, record: &DnsRecord) -> Verdict {
+    let found = match dns.txt(&record.name).await {
+        Ok(found) => found,
+        Err(reason) => return Verdict::unknown(&record.name, &reason),
+    };
+    let ours = tag(&record.value, "p");
+    match found.iter().filter(|txt| tag(txt, "p").is_some()).count() {
+        0 if found.is_empty() => Verdict::missing(record),
+        0 => Verdict::different(found, "This is no DKIM key: replace it by the value shown.".to_owned()),
+        1 if found.iter().any(|txt| tag(txt, "p") == ours) => Verdict::present(found),
+        1 => Verdict::different(found, "Another key is published under this name: replace it by the value shown. A DNS form that cuts at 255 characters also causes this.".to_owned()),
+        _ => Verdict::different(found, "Several keys are published under this name: leave only the value shown.".to_owned()),
+    }
+}
+
+async fn spf(dns: &dyn Dns, record: &DnsRecord, facts: &Facts) -> Verdict {
+    let found = match dns.txt(&record.name).await {
+        Ok(found) => found,
+        Err(reason) => return Verdict::unknown(&record.name, &reason),
+    };
+    let policies: Vec<String> = found.into_iter().filter(|txt| is_spf(txt)).collect();
+    match policies.as_slice() {
+        [] => Verdict::missing(record),
+        [policy] => {
+            let lacking: Vec<String> =
+                facts.spf_mechanisms().into_iter().filter(|m| !allows(policy, m)).collect();
+            if lacking.is_empty() {
+                return Verdict::present(policies);
+            }
+            let advice = format!(
+                "Keep this record and add `{}` before its `all` term, unless one of its include terms already \
+                 covers this server. A second SPF record beside it would make both invalid.",
+                lacking.join(" ")
+            );
+            Verdict::different(policies, advice)
+        }
+        _ => Verdict::different(
+            policies,
+            "Several SPF records make all of them invalid (RFC 7208 section 4.5): join them into one."
+                .to_owned(),
+        ),
+    }
+}
+
+async fn bounce_mx(dns: &dyn Dns, record: &DnsRecord) -> Verdict {
+    let hosts = match dns.mx(&record.name).await {
+        Ok(hosts) => hosts,
+        Err(reason) => return Verdict::unknown(&record.name, &reason),
+    };
+    if hosts.is_empty() {
+        return Verdict::missing(record);
+    }
+    let ours = record.value.split_whitespace().last().unwrap_or_default();
+    let found: Vec<String> = hosts.iter().map(|(preference, host)| format!("{preference} {host}")).collect();
+    if hosts.iter().all(|(_, host)| same_name(host, ours)) {
+        return Verdict::present(found);
+    }
+    let advice = format!("Bounces go to another host: leave only {ours}, or they are not seen here.");
+    Verdict::different(found, advice)
+}
+
+/// DMARC of a domain without its own record is that of a parent (RFC 7489 section 6.6.3), so the parents are
+/// asked before the record is called missing.
+async fn dmarc(dns: &dyn Dns, record: &DnsRecord, domain: &str) -> Verdict {
+    let mut at = domain;
+    loop {
+        let name = format!("_dmarc.{at}");
+        let found = match dns.txt(&name).await {
+            Ok(found) => found,
+            Err(reason) => return Verdict::unknown(&name, &reason),
+        };
+        let policies: Vec<String> = found.into_iter().filter(|txt| is_dmarc(txt)).collect();
+        match policies.as_slice() {
+            [] => {}
+            [policy] if tag(policy, "p").is_some() => {
+                let shown = if at == domain { policy.clone() } else { format!("{name}: {policy}") };
+                return Verdict::present(vec![shown]);
+            }
+            [_] => {
+                return Verdict::different(
+                    policies,
+                    "The record has no `p=` tag: add one, `p=none` will do.".to_owned(),
+                );
+            }
+            _ => {
+                let advice = "Several DMARC records count as none (RFC 7489 section 6.6.3): leave only one.";
+                return Verdict::different(policies, advice.to_owned());
+            }
+        }
+        match at.split_once('.') {
+            Some((_, parent)) if parent.contains('.') => at = parent,
+            _ => return Verdict::missing(record),
+        }
+    }
+}
+
+fn is_spf(txt: &str) -> bool {
+    let head = txt.get(..6).unwrap_or_default();
+    head.eq_ignore_ascii_case("v=spf1") && (txt.len() == 6 || txt.as_bytes()[6] == b' ')
+}
+
+fn is_dmarc(txt: &str) -> bool {
+    tag(txt, "v").is_some_and(|v| v.eq_ignore_ascii_case("DMARC1"))
+}
+
+/// The value of a tag in a tag list, blanks removed (a key is often published with blanks in it).
+fn tag(list: &str, name: &str) -> Option<String> {
+    list.split(';').find_map(|pair| {
+        let (key, value) = pair.split_once('=')?;
+        (key.trim() == name).then(|| value.chars().filter(|c| !c.is_ascii_whitespace()).collect())
+    })
+}
+
+/// Whether an SPF policy holds a mechanism: as a word, or as a network that covers the address.
+/// Includes are not followed: what they hold changes without the owner, so the advice names them instead.
+fn allows(policy: &str, mechanism: &str) -> bool {
+    policy.split_ascii_whitespace().skip(1).any(|term| {
+        let term = term.strip_prefix('+').unwrap_or(term);
+        term.eq_ignore_ascii_case(mechanism) || covers(term, mechanism)
+    })
+}
+
+/// `ip4:203.0.113.0/24` covers `ip4:203.0.113.5`.
+fn covers(term: &str, mechanism: &str) -> bool {
+    let parts =
+        |text: &str| text.split_once(':').map(|(kind, rest)| (kind.to_ascii_lowercase(), rest.to_owned()));
+    let (Some((term_kind, network)), Some((kind, address))) = (parts(term), parts(mechanism)) else {
+        return false;
+    };
+    if term_kind != kind || !matches!(kind.as_str(), "ip4" | "ip6") {
+        return false;
+    }
+    let (base, length) = network.split_once('/').unwrap_or((&network, ""));
+    let (Ok(base), Ok(address)) = (base.parse::<IpAddr>(), address.parse::<IpAddr>()) else { return false };
+    let (base, address, bits) = match (base, address) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (u128::from(a.to_bits()), u128::from(b.to_bits()), 32),
+        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits(), b.to_bits(), 128),
+        _ => return false,
+    };
+    let Ok(length) = (if length.is_empty() { Ok(bits) } else { length.parse::<u32>() }) else { return false };
+    length <= bits && (base ^ address).checked_shr(bits - length).unwrap_or(0) == 0
+}
+
+fn same_name(one: &str, other: &str) -> bool {
+    one.strip_suffix('.').unwrap_or(one).eq_ignore_ascii_case(other.strip_suffix('.').unwrap_or(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dkim::PublicKey;
+    use crate::records::records_of;
+    use message::KeyKind;
+    use std::collections::HashMap;
+
+    /// Answers from a table; a name in `broken` fails.
+    #[derive(Default)]
+    struct Table {
+        txt: HashMap<String, Vec<String>>,
+        mx: HashMap<String, Vec<(u16, String)>>,
+        broken: Vec<String>,
+    }
+
+    impl Dns for Table {
+        fn txt<'a>(&'a self, name: &'a str) -> Lookup<'a, Vec<String>> {
+            let broken = self.broken.iter().any(|b| b == name);
+            let found = self.txt.get(name).cloned().unwrap_or_default();
+            Box::pin(async move { if broken { Err("SERVFAIL".to_owned()) } else { Ok(found) } })
+        }
+
+        fn mx<'a>(&'a self, name: &'a str) -> Lookup<'a, Vec<(u16, String)>> {
+            let found = self.mx.get(name).cloned().unwrap_or_default();
+            Box::pin(async move { Ok(found) })
+        }
+    }
+
+    fn facts() -> Facts {
+        Facts {
+            host: "mail.shop.example".into(),
+            addresses: vec!["203.0.113.5".parse().expect("ip")],
+            ..Facts::default()
+        }
+    }
+
+    fn records() -> Vec<DnsRecord> {
+        let key =
+            PublicKey { selector: "mw1".into(), kind: KeyKind::Rsa, txt: "v=DKIM1; k=rsa; p=QUJD".into() };
+        records_of("shop.example", &[key], &facts())
+    }
+
+    fn published() -> Table {
+        let mut table = Table::default();
+        for record in records() {
+            if record.kind == "TXT" {
+                table.txt.entry(record.name).or_default().push(record.value);
+            } else {
+                table.mx.insert(record.name, vec![(10, "MAIL.shop.example.".into())]);
+            }
+        }
+        table
+    }
+
+    async fn states(table: &Table) -> Vec<RecordState> {
+        let check = compare(table, "shop.example", records(), &facts()).await;
+        check.records.iter().map(|c| c.state).collect()
+    }
+
+    use RecordState::{Different, Missing, Present, Unknown};
+
+    #[tokio::test]
+    async fn all_present_all_missing() {
+        assert_eq!(states(&published()).await, [Present; 5]);
+        let none = compare(&Table::default(), "shop.example", records(), &facts()).await;
+        assert!(none.records.iter().all(|c| c.state == Missing && !c.advice.is_empty()));
+        assert!(!none.is_ready());
+    }
+
+    #[tokio::test]
+    async fn differences_are_told_from_absence_and_from_silence() {
+        let mut table = published();
+        table.txt.insert("mw1._domainkey.shop.example".into(), vec!["v=DKIM1; k=rsa; p=QU JD".into()]);
+        assert_eq!(states(&table).await[0], Present, "blanks in a key do not count");
+        table.txt.insert("mw1._domainkey.shop.example".into(), vec!["v=DKIM1; p=XXXX".into()]);
+        table
+            .txt
+            .insert("shop.example".into(), vec!["v=spf1 include:_spf.other.example ~all".into(), "x".into()]);
+        table.mx.insert("bounce.shop.example".into(), vec![(10, "mx.other.example".into())]);
+        table.txt.insert("bounce.shop.example".into(), vec!["v=spf1 ip4:203.0.113.0/24 -all".into()]);
+        table.broken.push("_dmarc.shop.example".into());
+        assert_eq!(states(&table).await, [Different, Different, Different, Present, Unknown]);
+        let check = compare(&table, "shop.example", records(), &facts()).await;
+        assert!(check.records[1].advice.contains("ip4:203.0.113.5"), "{}", check.records[1].advice);
+    }
+
+    #[tokio::test]
+    async fn two_spf_records_are_a_difference() {
+        let mut table = published();
+        table.txt.entry("shop.example".into()).or_default().push("v=spf1 -all".into());
+        assert_eq!(states(&table).await[1], Different);
+    }
+
+    #[tokio::test]
+    async fn dmarc_is_inherited() {
+        let table = Table {
+            txt: HashMap::from([("_dmarc.shop.example".to_owned(), vec!["v=DMARC1; p=reject".to_owned()])]),
+            ..Table::default()
+        };
+        let records: Vec<DnsRecord> = records_of("news.shop.example", &[], &facts())
+            .into_iter()
+            .filter(|r| r.purpose == Purpose::Dmarc)
+            .collect();
+        let check = compare(&table, "news.shop.example", records, &facts()).await;
+        assert_eq!(check.records[0].state, Present);
+        assert!(check.records[0].found[0].starts_with("_dmarc.shop.example:"));
+    }
+
+    #[test]
+    fn networks_cover_addresses() {
+        assert!(covers("ip4:203.0.113.0/24", "ip4:203.0.113.5"));
+        assert!(covers("ip4:0.0.0.0/0", "ip4:203.0.113.5"));
+        assert!(covers("ip6:2001:db8::/32", "ip6:2001:db8::5"));
+        assert!(!covers("ip4:203.0.112.0/24", "ip4:203.0.113.5"));
+        assert!(!covers("ip4:203.0.113.0/33", "ip4:203.0.113.5"));
+        assert!(!covers("ip4:x/24", "ip4:203.0.113.5") && !covers("a", "ip4:203.0.113.5"));
+    }
+}
