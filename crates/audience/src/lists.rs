@@ -1,0 +1,151 @@
+//! Lists and their members.
+
+use serde::Serialize;
+use store::{Lane, Tx, binds};
+
+use crate::Audience;
+use crate::error::{Error, Result};
+use crate::limits::NAME_LEN_MAX;
+
+/// A list of recipients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct List {
+    /// The list's id.
+    pub id: i64,
+    /// Unique; what `delivery.toml` and `import --list` name.
+    pub name: String,
+    /// How many recipients are on it.
+    pub members: i64,
+    /// Microseconds UTC.
+    pub created_at: i64,
+}
+
+const COLUMNS: &str = "l.id, l.name, (SELECT count(*) FROM list_member m WHERE m.list = l.id), l.created_at";
+
+impl Audience {
+    /// All lists in the order of their names, with their sizes.
+    pub async fn lists(&self) -> Result<Vec<List>> {
+        let sql = format!("SELECT {COLUMNS} FROM list l ORDER BY l.name");
+        self.store.read(move |tx| tx.query(&sql, &[], read)).await
+    }
+
+    /// A list by id.
+    pub async fn list(&self, id: i64) -> Result<Option<List>> {
+        let sql = format!("SELECT {COLUMNS} FROM list l WHERE l.id = $1");
+        self.store.read(move |tx| tx.query_opt(&sql, &binds![id], read)).await
+    }
+
+    /// A list by its exact name.
+    pub async fn list_by_name(&self, name: &str) -> Result<Option<List>> {
+        let sql = format!("SELECT {COLUMNS} FROM list l WHERE l.name = $1");
+        let name = name.trim().to_owned();
+        self.store.read(move |tx| tx.query_opt(&sql, &binds![name], read)).await
+    }
+
+    /// The lists a recipient is on, in the order of their names.
+    pub async fn lists_of(&self, recipient: i64) -> Result<Vec<List>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM list_member o JOIN list l ON l.id = o.list WHERE o.recipient = $1 ORDER BY l.name"
+        );
+        self.store.read(move |tx| tx.query(&sql, &binds![recipient], read)).await
+    }
+
+    /// Creates an empty list and returns its id.
+    pub async fn create_list(&self, name: &str, now_us: i64) -> Result<i64> {
+        let name = checked_name("list", name)?;
+        self.store
+            .write(Lane::Urgent, move |tx| {
+                if id_of(tx, &name)?.is_some() {
+                    return Err(Error::Exists { what: "list", name });
+                }
+                Ok(tx.insert_id(
+                    "INSERT INTO list (name, created_at) VALUES ($1, $2)",
+                    &binds![name, now_us],
+                )?)
+            })
+            .await
+    }
+
+    /// Gives a list another name.
+    pub async fn rename_list(&self, id: i64, name: &str) -> Result<()> {
+        let name = checked_name("list", name)?;
+        self.store
+            .write(Lane::Urgent, move |tx| {
+                if id_of(tx, &name)?.is_some_and(|other| other != id) {
+                    return Err(Error::Exists { what: "list", name });
+                }
+                match tx.execute("UPDATE list SET name = $2 WHERE id = $1", &binds![id, name])? {
+                    0 => Err(Error::NotFound("list")),
+                    _ => Ok(()),
+                }
+            })
+            .await
+    }
+
+    /// Deletes a list; its members stay recipients. False: there is no such list.
+    pub async fn delete_list(&self, id: i64) -> Result<bool> {
+        self.store
+            .write(Lane::Bulk, move |tx| {
+                tx.execute("DELETE FROM list_member WHERE list = $1", &binds![id])?;
+                Ok(tx.execute("DELETE FROM list WHERE id = $1", &binds![id])? > 0)
+            })
+            .await
+    }
+
+    /// Puts recipients on a list and returns how many were not on it before. Ids of nobody are left out.
+    pub async fn add_to_list(&self, list: i64, recipients: Vec<i64>) -> Result<u64> {
+        self.store
+            .write(Lane::Urgent, move |tx| {
+                let known = tx.query_opt("SELECT id FROM list WHERE id = $1", &binds![list], |row| Ok::<_, Error>(row.int(0)?))?;
+                known.ok_or(Error::NotFound("list"))?;
+                let rows = recipients.into_iter().map(|recipient| binds![list, recipient]);
+                let sql = "INSERT INTO list_member (list, recipient) SELECT $1, id FROM recipient WHERE id = $2 ON CONFLICT DO NOTHING";
+                Ok(tx.execute_many(sql, rows)?)
+            })
+            .await
+    }
+
+    /// Takes recipients off a list and returns how many were on it.
+    pub async fn remove_from_list(&self, list: i64, recipients: Vec<i64>) -> Result<u64> {
+        self.store
+            .write(Lane::Urgent, move |tx| {
+                let rows = recipients.into_iter().map(|recipient| binds![list, recipient]);
+                Ok(tx.execute_many("DELETE FROM list_member WHERE list = $1 AND recipient = $2", rows)?)
+            })
+            .await
+    }
+}
+
+/// The id of the list with this name, which is created when there is none.
+pub(crate) fn ensure(tx: &mut Tx<'_>, name: &str, now_us: i64) -> Result<i64> {
+    match id_of(tx, name)? {
+        Some(id) => Ok(id),
+        None => {
+            Ok(tx.insert_id("INSERT INTO list (name, created_at) VALUES ($1, $2)", &binds![name, now_us])?)
+        }
+    }
+}
+
+/// The id of the list with this name.
+pub(crate) fn id_of(tx: &mut Tx<'_>, name: &str) -> Result<Option<i64>> {
+    tx.query_opt("SELECT id FROM list WHERE name = $1", &binds![name], |row| Ok(row.int(0)?))
+}
+
+/// A name of a list or a segment: one line, not empty, bounded.
+pub(crate) fn checked_name(what: &'static str, name: &str) -> Result<String> {
+    let name = name.trim();
+    if name.is_empty() {
+        return Err(Error::invalid("name", format!("a {what} needs a name")));
+    }
+    if name.chars().count() > NAME_LEN_MAX {
+        return Err(Error::invalid("name", format!("longer than {NAME_LEN_MAX} characters")));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(Error::invalid("name", "a control character cannot stand in a name"));
+    }
+    Ok(name.to_owned())
+}
+
+fn read(row: &store::Row<'_>) -> Result<List> {
+    Ok(List { id: row.int(0)?, name: row.text(1)?, members: row.int(2)?, created_at: row.int(3)? })
+}

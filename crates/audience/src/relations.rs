@@ -1,0 +1,108 @@
+//! What other rooms may join: selects over this room's tables with documented columns.
+//!
+//! The functions need the dialect, because filters compile differently; [`Audience`] has each as a method that
+//! knows it.
+
+use store::{Dialect, Value};
+
+pub use store::Relation;
+
+use crate::Audience;
+use crate::error::{Error, Result};
+use crate::filter::{Filter, compile};
+use crate::recipient::Recipient;
+use crate::row::{RecipientRow, recipient_columns};
+
+impl Audience {
+    /// One column, `recipient`: every recipient's id, once.
+    pub fn all_recipients(&self) -> Relation {
+        Relation::new("SELECT r.id AS recipient FROM recipient r", Vec::new())
+    }
+
+    /// One column, `recipient`: the ids of a list's members, each once.
+    pub fn recipients_in_list(&self, list: i64) -> Relation {
+        Relation::new(
+            "SELECT m.recipient AS recipient FROM list_member m WHERE m.list = $1",
+            vec![list.into()],
+        )
+    }
+
+    /// One column, `recipient`: the ids that a filter takes, each once. `now_us` is what relative times count from.
+    pub fn recipients_in_segment(&self, filter: &Filter, now_us: i64) -> Relation {
+        segment(filter, now_us, self.store.dialect())
+    }
+
+    /// One column, `recipient`: the recipient with this address, or none.
+    pub fn recipient_with_address(&self, email: &str) -> Relation {
+        let key = address::parse(email.trim()).map(|address| address.key()).unwrap_or_default();
+        Relation::new("SELECT r.id AS recipient FROM recipient r WHERE r.email_key = $1", vec![key.into()])
+    }
+
+    /// One column, `email_key`: the addresses in quarantine, each once.
+    pub fn quarantined(&self) -> Relation {
+        Relation::new(
+            "SELECT q.email_key AS email_key FROM quarantine q WHERE q.status = 'quarantined'",
+            Vec::new(),
+        )
+    }
+
+    /// How many rows a relation has.
+    pub async fn count(&self, relation: &Relation) -> Result<i64> {
+        let mut binds = Vec::new();
+        let sql = format!("SELECT count(*) FROM ({}) t", relation.splice(&mut binds));
+        self.store.read(move |tx| tx.query_one(&sql, &binds, |row| Ok(row.int(0)?))).await
+    }
+
+    /// The first recipients of a relation with a column `recipient`, in the order of their ids.
+    pub async fn preview(&self, relation: &Relation, limit: usize) -> Result<Vec<Recipient>> {
+        let mut binds = Vec::new();
+        let inner = relation.splice(&mut binds);
+        binds.push(limit.clamp(1, crate::limits::PAGE_ROWS_MAX).into());
+        let sql = format!(
+            "SELECT {} FROM recipient r WHERE r.id IN ({inner}) ORDER BY r.id LIMIT ${}",
+            recipient_columns("r"),
+            binds.len()
+        );
+        self.records(sql, binds).await
+    }
+
+    /// A recipient of a relation with a column `recipient`, chosen by the seed: the same seed over the same rows gives
+    /// the same recipient. None: the relation is empty.
+    pub async fn random_recipient(&self, relation: &Relation, seed: u64) -> Result<Option<Recipient>> {
+        let count = u64::try_from(self.count(relation).await?).unwrap_or(0);
+        if count == 0 {
+            return Ok(None);
+        }
+        let mut binds = Vec::new();
+        let inner = relation.splice(&mut binds);
+        binds.push((spread(seed) % count).into());
+        let sql = format!(
+            "SELECT {} FROM recipient r WHERE r.id = (SELECT t.recipient FROM ({inner}) t ORDER BY t.recipient LIMIT 1 OFFSET ${})",
+            recipient_columns("r"),
+            binds.len()
+        );
+        Ok(self.records(sql, binds).await?.pop())
+    }
+
+    async fn records(&self, sql: String, binds: Vec<Value>) -> Result<Vec<Recipient>> {
+        self.store
+            .read(move |tx| {
+                tx.query(&sql, &binds, |row| Ok::<_, Error>(RecipientRow::read(row, 0)?.to_recipient()))
+            })
+            .await
+    }
+}
+
+fn segment(filter: &Filter, now_us: i64, dialect: Dialect) -> Relation {
+    let mut binds = Vec::new();
+    let condition = compile(filter, dialect, now_us, &mut binds);
+    Relation::new(format!("SELECT r.id AS recipient FROM recipient r WHERE {condition}"), binds)
+}
+
+/// Neighbouring seeds must not give neighbouring recipients: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+fn spread(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
