@@ -252,6 +252,35 @@ impl Prepared {
             + 4_096
     }
 
+    /// A part's text for one message, links in place, line ends LF: for previews and the mirror page. Empty when the
+    /// snapshot has no such part.
+    ///
+    /// # Errors
+    /// When the slots do not belong to this snapshot.
+    pub fn part_text(
+        &self,
+        name: PartName,
+        slots: &Slots,
+        id: i64,
+        keys: &TokenKeys,
+    ) -> Result<String, ComposeError> {
+        let Some(part) = self.snapshot.part(name) else { return Ok(String::new()) };
+        let token = Token { message: id, inert: self.snapshot.inert };
+        let links = Links { snapshot: &self.snapshot, token, keys: Some(keys) };
+        let mut text = String::new();
+        for piece in slots.part(name).unwrap_or(&part.usual) {
+            match piece {
+                Piece::Static(number) => {
+                    let segment = part.segments.get(*number as usize);
+                    text.push_str(segment.ok_or(ComposeError::Segment { part: name, number: *number })?);
+                }
+                Piece::Literal(literal) => text.push_str(literal),
+                Piece::Link(kind) => text.push_str(&links.url(*kind)),
+            }
+        }
+        Ok(text)
+    }
+
     fn bodies(&self, format: MailFormat) -> Vec<&Body> {
         let (text, html) = (self.text.as_ref(), self.html.as_ref());
         match format {
