@@ -1,1 +1,42 @@
-//! content
+//! # content: from the author's templates to a snapshot, and from a recipient to slots
+//!
+//! This crate owns what an author writes: subject, sender, preheader, HTML and text with minijinja's syntax
+//! (`{{ field }}`, conditions, loops, `default`). [`compile`] runs once per delivery and freezes the static text into
+//! a [`message::Snapshot`]; [`Compiled::evaluate`] runs once per recipient, at the analysis, and keeps what is that
+//! recipient's own as [`message::Slots`]. Nothing is evaluated while sending.
+//!
+//! Invariants
+//! - **Every error has a place.** A [`Problem`] names part, line and column (from 1) and says what to do.
+//! - **Strict.** A name that is no field is an error, not an empty string; `| default(…)` also takes the place of a
+//!   field that is empty.
+//! - **Bounded.** Fuel stops loops and self-includes; slots above 64 KB are an error; nothing is loaded from disk
+//!   or network, and `now()` is the time of the analysis.
+//! - **Escaped by part.** HTML in the HTML part, nothing in text, and CR, LF and NUL refused in headers.
+//! - **Other systems' merge tags** (`*|FNAME|*`) are text, and give one warning.
+//!
+//! Pieces: `tags.rs` finds template tags without evaluating, so that HTML tools can be used on a template;
+//! `template.rs` is the minijinja environment; `cut.rs` cuts static text into segments; `text_part.rs` writes the
+//! text part when the author wrote none; `facts.rs` gathers what the control rules ask about.
+//!
+//! Neighbours: `message` owns Snapshot, Slots and compose; `typology` reads [`ContentFacts`]; `delivery` calls
+//! [`compile`], [`Compiled::evaluate`] and [`preview`]; `http` shows problems beside the source.
+
+mod compile;
+mod cut;
+mod draft;
+mod facts;
+mod fields;
+mod preheader;
+mod preview;
+mod problem;
+mod tags;
+mod template;
+mod text_part;
+
+pub use compile::{Compiled, compile};
+pub use draft::{CompileOptions, Draft};
+pub use facts::{ContentFacts, ImageFact, LinkFact, PartFacts};
+pub use fields::{Columns, FieldValue, Fields};
+pub use preview::{PreviewFor, PreviewParts, preview};
+pub use problem::{Place, Problem};
+pub use template::{FUEL, render_text, variables_of};

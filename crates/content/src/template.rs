@@ -1,0 +1,330 @@
+//! The minijinja environment: strict, fuelled, escaping by part, with every error at its place.
+
+use std::borrow::Cow;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Kwargs, Value};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
+
+use crate::fields::Fields;
+use crate::problem::{Place, Problem};
+use crate::tags::{Tag, scan};
+
+/// Work that one evaluation of one part may do: about so many steps, and 64 bytes of text each.
+pub const FUEL: u64 = 200_000;
+/// Depth of includes and macro calls; small, since an analysis thread's stack is.
+const RECURSION_MAX: usize = 40;
+
+/// Stands for the unsubscribe link while a template is evaluated. A noncharacter: no text has it, see `without_marks`.
+pub(crate) const UNSUBSCRIBE_MARK: char = '\u{FDD0}';
+/// Stands for the mirror link.
+pub(crate) const MIRROR_MARK: char = '\u{FDD1}';
+/// Names that a recipient's column cannot hide.
+pub(crate) const BUILT_IN_NAMES: [&str; 3] = ["unsubscribe_url", "mirror_url", "now"];
+
+/// Takes the noncharacters out of a text that comes from outside.
+pub(crate) fn without_marks(text: &str) -> Cow<'_, str> {
+    let is_mark = |c: char| ('\u{FDD0}'..='\u{FDEF}').contains(&c);
+    if text.is_ascii() || !text.contains(is_mark) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(text.chars().filter(|c| !is_mark(*c)).collect())
+    }
+}
+
+/// How a part's values are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Escape {
+    Html,
+    Text,
+    Header,
+}
+
+/// A part's compiled template. Each has its own environment, so that no part can include another.
+#[derive(Debug)]
+pub(crate) struct PartTemplate {
+    environment: Environment<'static>,
+    part: &'static str,
+    /// The source that minijinja sees.
+    pub source: String,
+    /// Text that we put into the author's source, and which is the preheader.
+    pub inserted: std::ops::Range<usize>,
+}
+
+impl PartTemplate {
+    /// Compiles; `inserted` is the range of `source` that the author did not write there.
+    pub fn new(
+        part: &'static str,
+        source: String,
+        inserted: std::ops::Range<usize>,
+        escape: Escape,
+        now_us: i64,
+    ) -> Result<PartTemplate, Problem> {
+        let mut environment = environment(escape, now_us);
+        let result = environment.add_template_owned(part, source.clone());
+        let template = PartTemplate { environment, part, source, inserted };
+        match result {
+            Ok(()) => Ok(template),
+            Err(error) => Err(template.problem(&error)),
+        }
+    }
+
+    /// Evaluates; the spans tell static text from values.
+    pub fn render(&self, fields: &Value) -> Result<(String, Vec<minijinja::OutputSpan>), Problem> {
+        let template = self.environment.get_template(self.part).map_err(|error| self.problem(&error))?;
+        template.render_with_spans(fields).map_err(|error| self.problem(&error))
+    }
+
+    /// Names that the template asks for.
+    pub fn variables(&self) -> Vec<String> {
+        let template = self.environment.get_template(self.part);
+        let mut names: Vec<String> = template
+            .map(|template| template.undeclared_variables(false).into_iter().collect())
+            .unwrap_or_default();
+        names.retain(|name| !self.environment.globals().any(|(global, _)| global == name));
+        names.sort();
+        names
+    }
+
+    /// Where in the author's own source, and in which part.
+    pub fn place(&self, offset: usize) -> (&'static str, Place) {
+        if self.inserted.is_empty() || offset < self.inserted.start {
+            (self.part, Place::of(&self.source, offset))
+        } else if offset < self.inserted.end {
+            ("preheader", Place { line: 1, column: 1 })
+        } else {
+            let before = &self.source[..self.inserted.start];
+            let after = &self.source[self.inserted.end..offset.min(self.source.len()).max(self.inserted.end)];
+            let author = format!("{before}{after}");
+            (self.part, Place::of(&author, author.len()))
+        }
+    }
+
+    fn problem(&self, error: &Error) -> Problem {
+        let root = root_cause(error);
+        let tags = scan(&self.source);
+        let offset = self.offset(root, &tags);
+        let (part, place) = self.place(offset);
+        let (message, hint) = explain(root, &self.source, &tags, offset);
+        Problem::new(part, message).at(place).hint(hint)
+    }
+
+    /// The byte that an error is about.
+    fn offset(&self, error: &Error, tags: &[Tag]) -> usize {
+        let line_start = |line: usize| {
+            let ends =
+                self.source.bytes().enumerate().filter(|(_, octet)| *octet == b'\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(ends).nth(line.saturating_sub(1)).unwrap_or(0)
+        };
+        let offset = match error.range() {
+            Some(range) if !range.is_empty() => range.start,
+            Some(range) if range.start > 0 => range.start,
+            _ => line_start(error.line().unwrap_or(1)),
+        };
+        if error.kind() != ErrorKind::SyntaxError {
+            return offset;
+        }
+        // A tag without end is reported at the end of the source: the author looks for its beginning.
+        if let Some(open) = tags.iter().find(|tag| !tag.closed) {
+            return open.range.start;
+        }
+        if offset + 1 >= self.source.trim_end().len()
+            && let Some(open) = open_block(&self.source, tags)
+        {
+            return open.range.start;
+        }
+        // Without a range only the line is known: the first tag on it.
+        if error.range().is_none()
+            && let Some(tag) = tags.iter().find(|tag| tag.range.end > offset)
+        {
+            return tag.range.start.max(offset);
+        }
+        offset
+    }
+}
+
+/// The innermost error: an include wraps what happened inside.
+fn root_cause(error: &Error) -> &Error {
+    let mut root = error;
+    while let Some(inner) = std::error::Error::source(root).and_then(|source| source.downcast_ref::<Error>())
+    {
+        root = inner;
+    }
+    root
+}
+
+/// The last block that was begun and not ended.
+fn open_block<'a>(source: &str, tags: &'a [Tag]) -> Option<&'a Tag> {
+    let mut open: Vec<&Tag> = Vec::new();
+    for tag in tags.iter().filter(|tag| tag.kind == crate::tags::TagKind::Statement) {
+        let text = &source[tag.range.clone()];
+        match crate::tags::word(text) {
+            "if" | "for" | "filter" | "macro" | "call" | "with" | "block" | "autoescape" => open.push(tag),
+            "set" if !text.contains('=') => open.push(tag),
+            word if word.starts_with("end") => drop(open.pop()),
+            _ => {}
+        }
+    }
+    open.pop()
+}
+
+/// A sentence and a hint for an error.
+fn explain(error: &Error, source: &str, tags: &[Tag], offset: usize) -> (String, String) {
+    let detail = error.detail().unwrap_or_default();
+    let expression = error.range().and_then(|range| source.get(range)).unwrap_or_default().trim();
+    let described = || if detail.is_empty() { error.kind().to_string() } else { detail.to_owned() };
+    match error.kind() {
+        ErrorKind::UndefinedError => {
+            let name = if expression.is_empty() { "this" } else { expression };
+            let hint = format!("check the name, or give a default: {{{{ {name} | default('…') }}}}");
+            (format!("`{name}` is not a field of this recipient"), hint)
+        }
+        ErrorKind::OutOfFuel => (
+            "the evaluation takes too long".to_owned(),
+            "a loop does not end in time, or the template includes itself".to_owned(),
+        ),
+        ErrorKind::TemplateNotFound | ErrorKind::BadInclude => (
+            described(),
+            "a part can include no other template: write the text here, or use a macro".to_owned(),
+        ),
+        ErrorKind::UnknownFilter => (described(), "see the list of filters in the manual".to_owned()),
+        ErrorKind::SyntaxError => {
+            let comment =
+                tags.iter().any(|tag| tag.range.start == offset && source[offset..].starts_with("{#"));
+            let hint = if comment {
+                "`{#` begins a comment; in CSS write `{ #`"
+            } else {
+                "text that is meant to show `{{` or `{%` is written {% raw %}…{% endraw %}"
+            };
+            (described(), hint.to_owned())
+        }
+        ErrorKind::InvalidOperation if detail.contains("recursion") => {
+            (described(), "the template or a macro calls itself".to_owned())
+        }
+        _ => (described(), String::new()),
+    }
+}
+
+fn environment(escape: Escape, now_us: i64) -> Environment<'static> {
+    let mut environment = Environment::new();
+    let mut syntax = SyntaxConfig::builder();
+    syntax.keep_trailing_newline(true);
+    environment.set_syntax(syntax.build().expect("the default delimiters are valid"));
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(FUEL));
+    environment.set_recursion_limit(RECURSION_MAX);
+    environment.set_debug(false);
+    environment.set_auto_escape_callback(move |_| match escape {
+        Escape::Html => AutoEscape::Html,
+        Escape::Text | Escape::Header => AutoEscape::None,
+    });
+    environment.set_formatter(move |out, state, value| write_value(escape, out, state, value));
+    environment.add_filter("default", default);
+    environment.add_filter("d", default);
+    environment.add_filter("date", format_date);
+    environment.add_global("unsubscribe_url", Value::from(UNSUBSCRIBE_MARK.to_string()));
+    environment.add_global("mirror_url", Value::from(MIRROR_MARK.to_string()));
+    environment.add_function("now", move || timestamp(now_us).to_string());
+    // `debug()` would print all fields and writes no mail anybody wants; `lipsum`-like fillers do not exist.
+    environment.remove_global("debug");
+    environment
+}
+
+/// A value that is undefined, none or empty is replaced: a recipient without a first name has an empty one.
+fn default(value: &Value, other: Option<Value>) -> Value {
+    let empty =
+        value.is_undefined() || value.is_none() || value.as_str().is_some_and(|text| text.trim().is_empty());
+    if empty { other.unwrap_or_else(|| Value::from("")) } else { value.clone() }
+}
+
+fn timestamp(time_us: i64) -> jiff::Timestamp {
+    jiff::Timestamp::from_microsecond(time_us).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+}
+
+/// `{{ now() | date('%d.%m.%Y', tz='Europe/Berlin') }}`; the value is a date or a time as in ISO 8601.
+fn format_date(value: &str, format: Option<String>, kwargs: Kwargs) -> Result<String, Error> {
+    let refuse = |text: String| Error::new(ErrorKind::InvalidOperation, text);
+    let zone: Option<&str> = kwargs.get("tz")?;
+    kwargs.assert_all_used()?;
+    let format = format.unwrap_or_else(|| "%Y-%m-%d".to_owned());
+    let zone = jiff::tz::TimeZone::get(zone.unwrap_or("UTC")).map_err(|error| refuse(error.to_string()))?;
+    let time = if let Ok(instant) = value.parse::<jiff::Timestamp>() {
+        instant.to_zoned(zone)
+    } else {
+        let civil = value.parse::<jiff::civil::DateTime>();
+        let civil = civil.or_else(|_| value.parse::<jiff::civil::Date>().map(|date| date.at(0, 0, 0, 0)));
+        let civil = civil.map_err(|_| refuse(format!("`{value}` is not a date")))?;
+        civil.to_zoned(zone).map_err(|error| refuse(error.to_string()))?
+    };
+    jiff::fmt::strtime::format(&format, &time).map_err(|error| refuse(error.to_string()))
+}
+
+/// Writes a value into its part.
+fn write_value(
+    escape: Escape,
+    out: &mut Output<'_>,
+    state: &mut State<'_, '_>,
+    value: &Value,
+) -> Result<(), Error> {
+    if value.is_undefined() {
+        return Err(Error::new(ErrorKind::UndefinedError, "not a field"));
+    }
+    if value.is_none() {
+        return Ok(());
+    }
+    let text: Cow<'_, str> = match value.as_str() {
+        Some(text) => Cow::Borrowed(text),
+        None => Cow::Owned(value.to_string()),
+    };
+    if escape == Escape::Header && text.chars().any(|c| c.is_control() && c != '\t') {
+        let detail = "a line break or control character cannot stand in a header";
+        return Err(Error::new(ErrorKind::InvalidOperation, detail));
+    }
+    let escaped = matches!(state.auto_escape(), AutoEscape::Html) && !value.is_safe();
+    let written = if escaped { write_html(out, &text) } else { out.write_str(&text) };
+    written.map_err(Error::from)
+}
+
+/// The five characters that HTML needs escaped; `/` is left alone, unlike in minijinja's own, because it does no
+/// harm and dates and addresses stay readable in the source.
+fn write_html(out: &mut Output<'_>, text: &str) -> std::fmt::Result {
+    let mut rest = text;
+    while let Some(at) = rest.find(['&', '<', '>', '"', '\'']) {
+        out.write_str(&rest[..at])?;
+        out.write_str(match rest.as_bytes()[at] {
+            b'&' => "&amp;",
+            b'<' => "&lt;",
+            b'>' => "&gt;",
+            b'"' => "&quot;",
+            _ => "&#39;",
+        })?;
+        rest = &rest[at + 1..];
+    }
+    out.write_str(rest)
+}
+
+/// Evaluates one small template that stands in no message, such as a delivery's label or code. `part` names it in a
+/// problem; control characters are refused as in a header.
+///
+/// # Errors
+/// The [`Problem`] at its place.
+pub fn render_text(
+    part: &'static str,
+    source: &str,
+    fields: &Fields,
+    now_us: i64,
+) -> Result<String, Problem> {
+    let template = PartTemplate::new(part, without_marks(source).into_owned(), 0..0, Escape::Header, now_us)?;
+    let (text, _) = template.render(&fields.as_value())?;
+    if text.chars().any(|c| c.is_control() && c != '\t') {
+        return Err(Problem::new(part, "a line break or control character cannot stand here"));
+    }
+    Ok(without_marks(&text).into_owned())
+}
+
+/// The names that a template asks for, sorted; none when it does not parse.
+pub fn variables_of(source: &str) -> Vec<String> {
+    PartTemplate::new("text", source.to_owned(), 0..0, Escape::Text, 0)
+        .map(|template| template.variables())
+        .unwrap_or_default()
+}
