@@ -1,1 +1,43 @@
-//! net
+//! The way out: names to addresses, addresses to connections, connections to TLS. And the clock, because waiting is
+//! the other thing that touches the world.
+//!
+//! What it owns
+//! - [`Resolver`]: DNS look-ups. [`DnsResolver`] asks name servers, [`CachedResolver`] keeps answers for their TTL and
+//!   asks each question once at a time, [`StaticResolver`] answers tests from memory. [`open_resolver`] makes the one
+//!   that the program runs on.
+//! - [`mail_hosts`]: where a domain's mail goes (RFC 5321 section 5.1, RFC 7505).
+//! - [`Guard`] and [`dial`]: the only place where outbound connections are opened, and the check that they do not go
+//!   to private networks unless `net.allow` says so.
+//! - [`Tls`]: the client side of TLS, opportunistic or verified.
+//! - [`Clock`]: the time, real or a test's.
+//!
+//! Invariants
+//! - The address that was checked is the address that is dialled: names are resolved before, never by the dial.
+//! - A failed look-up (time-out, SERVFAIL) is *deferred*: never read as "no such record", so never a reason to fall
+//!   back to A records or to give up a recipient.
+//! - The cache and the number of concurrent look-ups are bounded.
+//! - The TLS provider is named in each configuration; the process-wide default is never asked for.
+//!
+//! Neighbours: imports `address`; `mta`, `content`, `routes`, `feedback`, `delivery` and `archive` reach the network
+//! through it only.
+
+mod cidr;
+mod clock;
+mod dial;
+mod dns;
+mod guard;
+mod tls;
+
+pub use cidr::{Range, RangeError};
+pub use clock::{Clock, FakeClock, SystemClock};
+pub use dial::{DialError, dial};
+pub use dns::{
+    CACHE_ENTRIES_MAX, CachedResolver, DnsError, DnsResolver, FAILURE_TTL_S, LOOKUP_TIMEOUT, LOOKUP_TRIES,
+    LOOKUPS_MAX, MAIL_HOSTS_MAX, MailHost, MailHosts, Mx, NEGATIVE_TTL_MAX_S, RECORDS_MAX, Record,
+    RecordKind, Records, Resolver, StaticResolver, TTL_MAX_S, TTL_MIN_S, mail_hosts, open_resolver,
+};
+pub use guard::{Guard, Refused};
+pub use tls::{Tls, TlsError, TlsMode, TlsStream};
+
+/// A future that a trait object can give.
+pub type Pending<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
