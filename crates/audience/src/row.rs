@@ -155,6 +155,31 @@ impl RecipientRow {
     }
 }
 
+impl From<&Recipient> for RecipientRow {
+    fn from(recipient: &Recipient) -> RecipientRow {
+        let mut row = RecipientRow {
+            id: recipient.id,
+            denylisted: recipient.denylisted,
+            created_at: recipient.created_at,
+            updated_at: recipient.updated_at,
+            ..RecipientRow::default()
+        };
+        let keys = [&recipient.email, &recipient.email_key, &recipient.domain];
+        let texts = keys.into_iter().map(String::as_str).chain((0..FIELDS.len()).map(|i| recipient.field(i)));
+        for (text, end) in texts.zip(row.ends.iter_mut()) {
+            row.text.push_str(text);
+            *end = place(&row.text);
+        }
+        for (name, value) in &recipient.attributes {
+            row.text.push_str(name);
+            let name_end = place(&row.text);
+            row.text.push_str(value);
+            row.attributes.push((name_end, place(&row.text)));
+        }
+        row
+    }
+}
+
 /// A place in a row's text. Rows are far below 4 GB: `limits::ATTRIBUTES_MAX` values of `ATTRIBUTE_LEN_MAX`.
 fn place(text: &str) -> u32 {
     u32::try_from(text.len()).unwrap_or(u32::MAX)

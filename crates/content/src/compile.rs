@@ -384,6 +384,11 @@ impl Compiled {
         Ok(slots)
     }
 
+    /// Names that some template may ask for, each once.
+    pub fn variables(&self) -> std::collections::BTreeSet<String> {
+        self.personal.iter().flat_map(|part| part.template.variables()).collect()
+    }
+
     /// True when some part is evaluated for each recipient.
     pub fn is_personalised(&self) -> bool {
         !self.personal.is_empty()

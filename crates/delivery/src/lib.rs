@@ -1,1 +1,126 @@
-//! delivery
+//! Delivery: from what an author wrote to a run that the engine may send.
+//!
+//! Owns deliveries and their proofs, the analysis and its journal, the confirm, and the life cycle
+//! ([`State`]). Its tables: `delivery`, `journal`, and the work tables `target` and `target_domain`.
+//!
+//! Invariants
+//! - Nothing is sent that was not analysed: Confirm starts exactly the snapshot of the last analysis, and is
+//!   refused when the delivery was edited since, when a finding is an error, or when the caller names another
+//!   snapshot.
+//! - target = sum of excluded + sum of messages, from the analysis to the end.
+//! - A template error is found at analysis, for every recipient; no template is evaluated while sending.
+//! - A proof is a delivery of its own: analysed and logged like any other, outside every indicator, and its
+//!   links act on nobody.
+//! - An analysis that is stopped or killed leaves a delivery that can be edited and analysed again.
+//!
+//! Neighbours: asks `audience` for relations and recipients, `content` to compile and evaluate, `typology` for
+//! findings, `routes` for lanes, signing domains and predictions; hands messages, parts and the run to `queue`,
+//! which alone moves a message's state. `http` calls [`Deliveries`]; nothing here knows HTTP.
+
+mod analyse;
+mod analysis;
+mod confirm;
+pub mod definition;
+mod exclusions;
+mod facts;
+pub mod folder;
+mod journal;
+mod life;
+mod numbering;
+pub mod parameters;
+mod personalise;
+mod plan;
+mod preview;
+mod proof;
+mod records;
+mod status;
+mod target;
+mod types;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, RwLock};
+
+pub use analysis::AnalysisHandle;
+pub use definition::Definition;
+pub use folder::{Files, Refusal};
+pub use types::*;
+
+/// Tables of this room.
+pub const MIGRATIONS: store::RoomMigrations = store::RoomMigrations {
+    room: "delivery",
+    steps: &[store::Step { number: 1, name: "start", sql: include_str!("../migrations/001_start.sql") }],
+};
+
+/// What this room needs to know of the instance. Made anew by the wiring when a setting changes.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Base of public links, without a slash at the end: `https://mail.shop.example`.
+    pub public_url: String,
+    /// Default sender.
+    pub from_name: String,
+    /// Default sender address.
+    pub from_address: String,
+    /// Default reply-to.
+    pub reply_to: String,
+    /// Default error address; empty: a signed return path per message.
+    pub error_address: String,
+    /// Masks of allowed sender addresses.
+    pub from_masks: Vec<String>,
+    /// Masks of allowed error addresses.
+    pub error_masks: Vec<String>,
+    /// Domain of return paths; empty: `bounce.` + the sender's domain.
+    pub bounce_domain: String,
+    /// Everything goes to a relay: predictions by provider make no sense.
+    pub relay: bool,
+    /// Threads that evaluate templates during an analysis.
+    pub analysis_threads: usize,
+}
+
+/// The rooms that this one asks.
+#[derive(Clone)]
+pub struct Rooms {
+    /// Recipients, lists, segments.
+    pub audience: audience::Audience,
+    /// Domains, lanes, predictions.
+    pub routes: routes::Routes,
+    /// Messages, parts, runs.
+    pub queue: queue::Queue,
+    /// The clock.
+    pub clock: Arc<dyn net::Clock>,
+    /// Keys of the tokens in links and return paths.
+    pub tokens: Arc<message::TokenKeys>,
+}
+
+/// The service of this room. Cheap to clone.
+#[derive(Clone)]
+pub struct Deliveries {
+    store: store::Store,
+    rooms: Rooms,
+    config: Arc<RwLock<Arc<Config>>>,
+    running: Arc<Mutex<HashMap<DeliveryId, AnalysisHandle>>>,
+}
+
+impl Deliveries {
+    /// The service over an opened, migrated store. Call [`Deliveries::recover`] once before use.
+    pub fn new(store: store::Store, rooms: Rooms, config: Config) -> Deliveries {
+        Deliveries {
+            store,
+            rooms,
+            config: Arc::new(RwLock::new(Arc::new(config))),
+            running: Arc::new(Mutex::new(HashMap::new())),
+        }
+    }
+
+    /// Replaces the configuration, after a setting changed.
+    pub fn configure(&self, config: Config) {
+        *self.config.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Arc::new(config);
+    }
+
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.config.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    pub(crate) fn now_us(&self) -> i64 {
+        self.rooms.clock.now_us()
+    }
+}

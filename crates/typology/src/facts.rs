@@ -11,8 +11,6 @@ pub struct Facts {
     pub links: Vec<LinkFact>,
     /// The parts that are sent.
     pub parts: Vec<PartFact>,
-    /// Merge tags of another system (`*|FNAME|*`) that stand in the content: the first, and how many.
-    pub foreign_tags: Option<(String, usize)>,
     /// Messages to send, once the target is known.
     pub messages: Option<i64>,
     /// Of a proof: its readers.
@@ -51,8 +49,8 @@ pub struct LinkFact {
     pub part: String,
     /// Target as written.
     pub url: String,
-    /// Words of the link.
-    pub label: String,
+    /// It shows something: words, or an image with an alternative text.
+    pub has_text: bool,
     /// Line and column in the part's source.
     pub line: u32,
     /// Column.

@@ -3,7 +3,6 @@
 use crate::{Facts, Finding, Level};
 
 mod error_address;
-mod foreign_tags;
 mod message_size;
 mod proof_outdated;
 mod proof_size;
@@ -59,7 +58,6 @@ pub fn all() -> Vec<&'static Rule> {
         &urls::RULE,
         &url_labels::RULE,
         &unsubscription_link::RULE,
-        &foreign_tags::RULE,
         &proof_outdated::RULE,
         &message_size::RULE,
         &validity_period::RULE,

@@ -73,7 +73,7 @@ mod tests {
     use crate::LinkFact;
 
     fn with(url: &str) -> Vec<Finding> {
-        let link = LinkFact { part: "html".into(), url: url.into(), label: "x".into(), line: 3, column: 5 };
+        let link = LinkFact { part: "html".into(), url: url.into(), has_text: true, line: 3, column: 5 };
         check(&Facts { links: vec![link], ..Facts::default() })
     }
 

@@ -1,0 +1,491 @@
+//! The analysis: from a draft to a frozen snapshot with a row for every recipient, and a verdict.
+//!
+//! Steps: content (compile, rules on it) -> target (who, and who is left out, by ranges of ids) -> domains (number
+//! order) -> personalisation (every recipient evaluated to slots) -> index -> rules on sizes and validity. It can be
+//! stopped between any two short transactions; what it wrote until then is deleted by the next one.
+
+use std::sync::Arc;
+
+use content::{Compiled, Problem};
+use queue::plan;
+use store::{Lane, Tx, binds};
+use typology::{Facts, Finding, Level, Phase, PredictionFact, ProofFact};
+
+use crate::analysis::{AnalysisHandle, Step};
+use crate::numbering::{DomainShare, Parts, domain_shares, write_order};
+use crate::parameters::{self, Sending};
+use crate::personalise::{Evaluated, Reader};
+use crate::types::{Analysis, Delivery, DeliveryId, Error, ProviderPlan, Result, State};
+use crate::{Deliveries, facts, journal, life, records};
+
+/// Ids of one walk over recipients: about 10 ms of SQL, so that settling is never held up.
+const WALK_IDS: i64 = 4_000;
+/// Work rows that one transaction deletes.
+const DELETE_ROWS: i64 = 5_000;
+/// Recipients that a template error names in its finding.
+const NAMED_RECIPIENTS_MAX: usize = 5;
+
+/// Whom an analysis is for.
+#[derive(Clone)]
+pub(crate) enum Source {
+    /// The delivery's own target.
+    Target,
+    /// The readers of a proof.
+    Readers(Arc<Vec<Reader>>),
+}
+
+/// What the frozen delivery consists of, once every step went well.
+struct Frozen {
+    snapshot: String,
+    bytes: Vec<u8>,
+    parts: Vec<queue::NewPart>,
+    plans: Vec<ProviderPlan>,
+    predicted_end: Option<i64>,
+}
+
+/// How the steps ended.
+enum Verdict {
+    Frozen(Box<Frozen>),
+    Errors,
+    Stopped,
+}
+
+impl Deliveries {
+    /// Starts an analysis in the background. Refused while one runs, and once the delivery is confirmed.
+    pub async fn start_analysis(&self, id: DeliveryId) -> Result<AnalysisHandle> {
+        self.start_analysis_of(id, Source::Target).await
+    }
+
+    pub(crate) async fn start_analysis_of(&self, id: DeliveryId, source: Source) -> Result<AnalysisHandle> {
+        let now_us = self.now_us();
+        let delivery = self
+            .store
+            .write(Lane::Urgent, move |tx| {
+                let delivery = records::get(tx, id)?;
+                if !(delivery.parent.is_some() && delivery.state == State::Draft) {
+                    life::editable(&delivery)?;
+                }
+                records::set_state(tx, id, State::Analysing, now_us)?;
+                journal::clear(tx, id)?;
+                journal::note(tx, id, now_us, Level::Info, "Analysis started")?;
+                Ok::<_, Error>(delivery)
+            })
+            .await?;
+        let handle = AnalysisHandle::new(self.rooms.clock.clone());
+        self.lock_running().insert(id, handle.clone());
+        let (this, shared) = (self.clone(), handle.clone());
+        tokio::spawn(async move {
+            let inner = this.clone();
+            let inner_handle = shared.clone();
+            let task = tokio::spawn(async move { inner.analyse(delivery, source, inner_handle).await });
+            let outcome = match task.await {
+                Ok(outcome) => outcome,
+                Err(panic) => Err(Error::Internal(format!("the analysis panicked: {panic}"))),
+            };
+            if let Err(error) = &outcome {
+                this.analysis_broke(id, &error.to_string()).await;
+            }
+            this.lock_running().remove(&id);
+            shared.end(outcome);
+        });
+        Ok(handle)
+    }
+
+    /// A defect or a database that went away: the delivery can be analysed again.
+    async fn analysis_broke(&self, id: DeliveryId, text: &str) {
+        let (now_us, text) = (self.now_us(), format!("The analysis broke off: {text}"));
+        let kept = self
+            .store
+            .write(Lane::Urgent, move |tx| {
+                records::set_state(tx, id, State::Failed, now_us)?;
+                journal::note(tx, id, now_us, Level::Error, &text)
+            })
+            .await;
+        if let Err(error) = kept {
+            tracing::error!(delivery = id, %error, "a broken analysis could not be noted");
+        }
+    }
+
+    async fn analyse(&self, delivery: Delivery, source: Source, handle: AnalysisHandle) -> Result<Analysis> {
+        let id = delivery.id;
+        let started_us = self.now_us();
+        self.clear_earlier(id).await?;
+        let mut work = Work {
+            this: self,
+            delivery: &delivery,
+            handle: &handle,
+            findings: Vec::new(),
+            facts: Facts::default(),
+        };
+        let verdict = match work.steps(&source).await {
+            Err(Error::Refused(refusal)) => {
+                work.findings
+                    .push(Finding::new("target", Level::Error, refusal.to_string()).in_part("target"));
+                Verdict::Errors
+            }
+            other => other?,
+        };
+        let findings = std::mem::take(&mut work.findings);
+        self.conclude(&delivery, verdict, findings, started_us).await?;
+        self.delete_work(id).await?;
+        self.analysis(id).await?.ok_or_else(|| Error::Internal("an ended analysis left nothing".into()))
+    }
+
+    async fn clear_earlier(&self, id: DeliveryId) -> Result<()> {
+        self.delete_work(id).await?;
+        self.store
+            .write(Lane::Bulk, move |tx| {
+                plan::clear(tx, id)?;
+                tx.execute("DELETE FROM provider_plan WHERE delivery = $1", &binds![id])?;
+                Ok::<_, Error>(())
+            })
+            .await
+    }
+
+    /// Empties the work tables in short transactions.
+    async fn delete_work(&self, id: DeliveryId) -> Result<()> {
+        self.store
+            .write(Lane::Bulk, move |tx| {
+                tx.execute("DELETE FROM target_domain WHERE delivery = $1", &binds![id]).map_err(Error::from)
+            })
+            .await?;
+        loop {
+            let deleted = self
+                .store
+                .write(Lane::Bulk, move |tx| {
+                    tx.execute(
+                        "DELETE FROM target WHERE delivery = $1 AND (domain, recipient) IN \
+                         (SELECT domain, recipient FROM target WHERE delivery = $1 LIMIT $2)",
+                        &binds![id, DELETE_ROWS],
+                    )
+                    .map_err(Error::from)
+                })
+                .await?;
+            if deleted == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes the verdict, the journal and, when all is well, what Confirm starts.
+    async fn conclude(
+        &self,
+        delivery: &Delivery,
+        verdict: Verdict,
+        findings: Vec<Finding>,
+        started_us: i64,
+    ) -> Result<()> {
+        let (id, revision, now_us) = (delivery.id, delivery.revision, self.now_us());
+        let words = verdict_words(&verdict, &findings, now_us - started_us);
+        self.store
+            .write(Lane::Bulk, move |tx| {
+                journal::append(tx, id, now_us, &findings)?;
+                let level = if matches!(verdict, Verdict::Errors) { Level::Error } else { Level::Info };
+                match verdict {
+                    Verdict::Frozen(frozen) => freeze(tx, id, revision, *frozen, now_us)?,
+                    Verdict::Errors => reset(tx, id, State::Failed, now_us)?,
+                    Verdict::Stopped => reset(tx, id, State::Draft, now_us)?,
+                }
+                journal::note(tx, id, now_us, level, &words)
+            })
+            .await
+    }
+
+    /// What the last ended analysis found; `None` when there was none.
+    pub async fn analysis(&self, id: DeliveryId) -> Result<Option<Analysis>> {
+        let found = self
+            .store
+            .read(move |tx| {
+                let delivery = records::get(tx, id)?;
+                let findings = journal::findings(journal::lines(tx, id)?);
+                let excluded = plan::excluded_counts(tx, id)?;
+                let providers = crate::confirm::providers(tx, id)?;
+                Ok::<_, Error>((delivery, findings, excluded, providers))
+            })
+            .await?;
+        let (delivery, findings, excluded, providers) = found;
+        if delivery.analysed_at.is_none() && findings.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Analysis {
+            id,
+            state: self.live_state(id, delivery.state).await?,
+            snapshot: delivery.snapshot,
+            target: delivery.target,
+            to_deliver: delivery.to_deliver,
+            excluded: excluded.into_iter().collect(),
+            findings,
+            providers,
+            predicted_end: delivery.predicted_end,
+        }))
+    }
+
+    /// The journal, oldest line first.
+    pub async fn journal(&self, id: DeliveryId) -> Result<Vec<crate::types::JournalLine>> {
+        self.store.read(move |tx| journal::lines(tx, id)).await
+    }
+}
+
+/// One analysis under way.
+struct Work<'a> {
+    this: &'a Deliveries,
+    delivery: &'a Delivery,
+    handle: &'a AnalysisHandle,
+    findings: Vec<Finding>,
+    facts: Facts,
+}
+
+impl Work<'_> {
+    async fn steps(&mut self, source: &Source) -> Result<Verdict> {
+        self.handle.enter(Step::Content, 0);
+        let Some(compiled) = self.content(source).await? else { return Ok(Verdict::Errors) };
+        let compiled = Arc::new(compiled);
+        self.handle.enter(Step::Target, 0);
+        let shares = match source {
+            Source::Readers(readers) => {
+                self.facts.messages = Some(readers.len() as i64);
+                self.facts.proof = Some(ProofFact { recipients: readers.len() });
+                Vec::new()
+            }
+            Source::Target => match self.target().await? {
+                Some(shares) => shares,
+                None => return Ok(Verdict::Stopped),
+            },
+        };
+        self.rules(Phase::AfterTargeting);
+        if self.has_errors() {
+            return Ok(Verdict::Errors);
+        }
+        let (snapshot, bytes) = compiled_snapshot(&compiled);
+        let size = parameters::part_size(
+            self.delivery.definition.parameters.part_size,
+            self.facts.messages.unwrap_or_default(),
+        );
+        let mut parts = Parts::new(snapshot.clone(), size);
+        self.handle.enter(Step::Personalisation, self.facts.messages.unwrap_or_default() as u64);
+        let evaluated = match source {
+            Source::Readers(readers) => {
+                self.this.evaluate_readers(self.delivery, &compiled, readers, &mut parts).await?
+            }
+            Source::Target => {
+                match self
+                    .this
+                    .evaluate_target(self.delivery, &compiled, &shares, &mut parts, self.handle)
+                    .await?
+                {
+                    Some(evaluated) => evaluated,
+                    None => return Ok(Verdict::Stopped),
+                }
+            }
+        };
+        self.report(&evaluated);
+        self.facts.size = evaluated.size(&compiled, &self.this.rooms.tokens)?;
+        let (plans, predicted_end) = self.predict(&shares, source)?;
+        self.handle.enter(Step::Rules, 0);
+        self.rules(Phase::EndOfAnalysis);
+        if self.has_errors() {
+            return Ok(Verdict::Errors);
+        }
+        self.handle.enter(Step::Index, 0);
+        self.index().await?;
+        Ok(Verdict::Frozen(Box::new(Frozen { snapshot, bytes, parts: parts.finish(), plans, predicted_end })))
+    }
+
+    fn rules(&mut self, phase: Phase) {
+        self.findings.extend(typology::run(phase, &self.facts));
+    }
+
+    fn has_errors(&self) -> bool {
+        self.findings.iter().any(|finding| finding.level == Level::Error)
+    }
+
+    /// Compiles, and runs the rules that need no target. `None`: there are errors.
+    async fn content(&mut self, source: &Source) -> Result<Option<Compiled>> {
+        let delivery = self.delivery;
+        let draft =
+            self.this.draft_of(&delivery.definition, delivery.html.as_deref(), delivery.text.as_deref());
+        self.facts = self.this.first_facts(delivery, &draft).await?;
+        self.rules(Phase::StartOfTargeting);
+        let proof = matches!(source, Source::Readers(_));
+        let options =
+            self.this.compile_options(delivery.id, &delivery.definition, delivery.proof_no, proof).await?;
+        let compiled = tokio::task::spawn_blocking(move || content::compile(&draft, &options))
+            .await
+            .map_err(|panic| Error::Internal(format!("compiling panicked: {panic}")))?;
+        match compiled {
+            Err(problems) => {
+                self.findings.extend(problems.iter().map(|problem| of_problem(problem, Level::Error)));
+                Ok(None)
+            }
+            Ok(compiled) => {
+                facts::with_content(&mut self.facts, &compiled.facts);
+                self.findings
+                    .extend(compiled.warnings.iter().map(|warning| of_problem(warning, Level::Warning)));
+                self.rules(Phase::StartOfPersonalisation);
+                Ok(if self.has_errors() { None } else { Some(compiled) })
+            }
+        }
+    }
+
+    /// Fills the work table, applies exclusions and the limit, and sorts the domains. `None`: stopped.
+    async fn target(&mut self) -> Result<Option<Vec<DomainShare>>> {
+        let (this, id) = (self.this, self.delivery.id);
+        let target = &self.delivery.definition.target;
+        let set = this.target_set(target).await?;
+        let last = this.rooms.audience.largest_recipient_id().await?;
+        self.handle.enter(Step::Target, last as u64);
+        let mut from = 1;
+        while from <= last {
+            if self.handle.is_stopped() {
+                return Ok(None);
+            }
+            let to = (from + WALK_IDS - 1).min(last);
+            let relation = set.candidates(&(from..=to));
+            this.store.write(Lane::Bulk, move |tx| insert_candidates(tx, id, &relation)).await?;
+            self.handle.advance((to - from + 1) as u64);
+            from = to + 1;
+        }
+        if target.limit > 0 {
+            this.apply_limit(id, target.limit as i64).await?;
+        }
+        this.record_exclusions(id).await?;
+        self.handle.enter(Step::Domains, 0);
+        let routes = this.rooms.routes.clone();
+        let shares = this
+            .store
+            .read(move |tx| domain_shares(tx, id, &|domain| routes.providers().lane_of(domain)))
+            .await?;
+        for (index, chunk) in shares.chunks(DELETE_ROWS as usize).enumerate() {
+            let (first, chunk) = (index * DELETE_ROWS as usize, chunk.to_vec());
+            this.store.write(Lane::Bulk, move |tx| write_order(tx, id, first, &chunk)).await?;
+        }
+        self.facts.messages = Some(shares.iter().map(|share| share.messages).sum());
+        Ok(if self.handle.is_stopped() { None } else { Some(shares) })
+    }
+
+    /// Template errors and warnings that evaluation met.
+    fn report(&mut self, evaluated: &Evaluated) {
+        for failure in &evaluated.failures {
+            let named =
+                failure.recipients.iter().take(NAMED_RECIPIENTS_MAX).cloned().collect::<Vec<_>>().join(", ");
+            let mut finding = of_problem(&failure.problem, failure.level);
+            let more = failure.count - failure.recipients.len().min(NAMED_RECIPIENTS_MAX) as u64;
+            finding.text = match more {
+                0 => format!("{} (for {named})", finding.text),
+                more => format!("{} (for {named} and {more} more)", finding.text),
+            };
+            self.findings.push(finding);
+        }
+    }
+
+    /// When each provider will be done, counted from now.
+    fn predict(
+        &mut self,
+        shares: &[DomainShare],
+        source: &Source,
+    ) -> Result<(Vec<ProviderPlan>, Option<i64>)> {
+        let start_us = self.this.now_us();
+        let config = self.this.config();
+        let messages = self.facts.messages.unwrap_or_default();
+        let plans = match source {
+            Source::Readers(_) => {
+                vec![ProviderPlan { provider: "proof".into(), messages, predicted_end: None }]
+            }
+            Source::Target => crate::plan::providers(shares, &self.this.rooms.routes, &config, start_us),
+        };
+        let slowest = plans.iter().max_by_key(|plan| plan.predicted_end);
+        let end = slowest.and_then(|plan| plan.predicted_end);
+        let sending = Sending::of(&self.delivery.definition.parameters, start_us)?;
+        self.facts.prediction = Some(PredictionFact {
+            start_us,
+            valid_until_us: sending.valid_until_us,
+            end_us: end.unwrap_or(start_us),
+            slowest: slowest.map(|plan| plan.provider.clone()),
+        });
+        Ok((plans, end))
+    }
+
+    async fn index(&self) -> Result<()> {
+        let id = self.delivery.id;
+        self.this
+            .store
+            .write(Lane::Bulk, move |tx| plan::write_contacts(tx, id).map_err(Error::from))
+            .await?;
+        Ok(())
+    }
+}
+
+fn compiled_snapshot(compiled: &Compiled) -> (String, Vec<u8>) {
+    let bytes = compiled.snapshot.to_bytes();
+    (message::Snapshot::hash_of(&bytes), bytes)
+}
+
+/// A template's problem as a finding; rule `template`.
+pub(crate) fn of_problem(problem: &Problem, level: Level) -> Finding {
+    let mut text = problem.message.clone();
+    if !problem.hint.is_empty() {
+        text = format!("{text}: {}", problem.hint);
+    }
+    let finding = Finding::new("template", level, text).in_part(&problem.part);
+    if problem.line == 0 { finding } else { finding.at(problem.line, problem.column) }
+}
+
+fn insert_candidates(tx: &mut Tx<'_>, id: DeliveryId, relation: &store::Relation) -> Result<u64> {
+    let mut binds = binds![id].to_vec();
+    let sql = relation.splice(&mut binds);
+    let sql = format!(
+        "INSERT INTO target (delivery, recipient, domain, reason) \
+         SELECT CAST($1 AS BIGINT), c.recipient, c.domain, c.reason FROM ({sql}) c"
+    );
+    Ok(tx.execute(&sql, &binds)?)
+}
+
+fn freeze(tx: &mut Tx<'_>, id: DeliveryId, revision: i64, frozen: Frozen, now_us: i64) -> Result<()> {
+    plan::write_snapshot(tx, &frozen.snapshot, &frozen.bytes)?;
+    let messages: i64 = frozen.parts.iter().map(|part| part.messages).sum();
+    plan::insert_parts(tx, id, frozen.parts)?;
+    for plan in &frozen.plans {
+        tx.execute(
+            "INSERT INTO provider_plan (delivery, provider, messages, predicted_end) VALUES ($1, $2, $3, $4)",
+            &binds![id, plan.provider.as_str(), plan.messages, plan.predicted_end],
+        )?;
+    }
+    let excluded: i64 = plan::excluded_counts(tx, id)?.iter().map(|(_, count)| count).sum();
+    tx.execute(
+        "UPDATE delivery SET state = 'ready', analysed_revision = $2, snapshot = $3, target = $4, to_deliver = $5, \
+         predicted_end = $6, analysed_at = $7, updated_at = $7 WHERE id = $1",
+        &binds![id, revision, frozen.snapshot, messages + excluded, messages, frozen.predicted_end, now_us],
+    )?;
+    Ok(())
+}
+
+fn reset(tx: &mut Tx<'_>, id: DeliveryId, state: State, now_us: i64) -> Result<()> {
+    let excluded: i64 = plan::excluded_counts(tx, id)?.iter().map(|(_, count)| count).sum();
+    tx.execute(
+        "UPDATE delivery SET state = $2, analysed_revision = NULL, snapshot = NULL, target = $3, to_deliver = 0, \
+         predicted_end = NULL, analysed_at = $4, updated_at = $4 WHERE id = $1",
+        &binds![id, state.as_str(), excluded, now_us],
+    )?;
+    Ok(())
+}
+
+fn verdict_words(verdict: &Verdict, findings: &[Finding], took_us: i64) -> String {
+    let seconds = took_us as f64 / 1e6;
+    let count = |level| findings.iter().filter(|finding| finding.level == level).count();
+    match verdict {
+        Verdict::Stopped => "Analysis stopped. Nothing was sent.".to_owned(),
+        Verdict::Errors => {
+            format!("Analysis failed after {seconds:.1} s with {} error(s)", count(Level::Error))
+        }
+        Verdict::Frozen(frozen) => {
+            let messages: i64 = frozen.parts.iter().map(|part| part.messages).sum();
+            let warnings = match count(Level::Warning) {
+                0 => String::new(),
+                n => format!(" with {n} warning(s)"),
+            };
+            format!(
+                "Analysis completed in {seconds:.1} s{warnings}: {messages} message(s) waiting for Confirm"
+            )
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Confirm: the one step that lets messages out. It starts exactly the snapshot that was analysed.
+
+use queue::{RunSpec, runs};
+use store::{Lane, Tx, binds};
+use typology::Level;
+
+use crate::parameters::Sending;
+use crate::types::{Closed, ConfirmPlan, Delivery, DeliveryId, Error, ProviderPlan, Result, State};
+use crate::{Deliveries, journal, records};
+
+impl Deliveries {
+    /// What Confirm would do now, and whether it is open.
+    pub async fn confirm_plan(&self, id: DeliveryId) -> Result<ConfirmPlan> {
+        let delivery = self.get(id).await?;
+        let sending = Sending::of(&delivery.definition.parameters, self.now_us())?;
+        let (excluded, providers, lines) = self
+            .store
+            .read(move |tx| {
+                Ok::<_, Error>((
+                    queue::plan::excluded_counts(tx, id)?,
+                    providers(tx, id)?,
+                    journal::lines(tx, id)?,
+                ))
+            })
+            .await?;
+        Ok(ConfirmPlan {
+            snapshot: delivery.snapshot.clone().unwrap_or_default(),
+            messages: delivery.to_deliver,
+            providers,
+            excluded: excluded.into_iter().collect(),
+            warnings: lines.iter().filter(|l| l.level == Level::Warning && !l.rule.is_empty()).count(),
+            valid_until: sending.valid_until_us,
+            closed: closed(&delivery),
+        })
+    }
+
+    /// Starts the run. `snapshot` names what the caller saw: another one by now is refused.
+    pub async fn confirm(&self, id: DeliveryId, snapshot: Option<&str>) -> Result<Delivery> {
+        let delivery = self.get(id).await?;
+        let signing = self.signing_of(&delivery).await?;
+        let wanted = snapshot.map(str::to_owned);
+        let now_us = self.now_us();
+        self.store
+            .write(Lane::Urgent, move |tx| {
+                let delivery = records::get(tx, id)?;
+                check(&delivery, wanted.as_deref())?;
+                let spec = spec(&delivery, signing, now_us)?;
+                runs::start(tx, &spec, now_us)?;
+                tx.execute(
+                    "UPDATE delivery SET state = 'pending', confirmed_at = $2, updated_at = $2 WHERE id = $1",
+                    &binds![id, now_us],
+                )?;
+                let text = format!("Confirmed: {} message(s)", delivery.to_deliver);
+                journal::note(tx, id, now_us, Level::Info, &text)
+            })
+            .await?;
+        self.rooms.queue.changed();
+        self.get(id).await
+    }
+
+    /// Numbers of the keys that sign for the sender, in the words that the run carries: `3,4`; empty: unsigned.
+    async fn signing_of(&self, delivery: &Delivery) -> Result<String> {
+        let address = self.sender_address(&delivery.definition);
+        let Some((_, domain)) = address.rsplit_once('@') else { return Ok(String::new()) };
+        if domain.contains("{{") || domain.contains("}}") {
+            return Ok(String::new());
+        }
+        let signing = self.rooms.routes.signing_for(domain.trim()).await?;
+        let keys: Vec<_> = signing.keys.iter().map(i64::to_string).collect();
+        Ok(keys.join(","))
+    }
+}
+
+/// Messages by provider, largest first, from the analysis.
+pub(crate) fn providers(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Vec<ProviderPlan>> {
+    tx.query(
+        "SELECT provider, messages, predicted_end FROM provider_plan WHERE delivery = $1 ORDER BY messages DESC, provider",
+        &binds![id],
+        |row| {
+            Ok(ProviderPlan { provider: row.text(0)?, messages: row.int(1)?, predicted_end: row.int_opt(2)? })
+        },
+    )
+}
+
+/// Why Confirm is closed, or `None`.
+pub(crate) fn closed(delivery: &Delivery) -> Option<Closed> {
+    Some(match delivery.state {
+        State::Analysing => Closed::Analysing,
+        State::Failed => Closed::HasErrors,
+        state if state.is_final() => Closed::Over,
+        state if state.is_active() => Closed::AlreadyConfirmed,
+        _ => match delivery.analysed_revision {
+            None => Closed::NotAnalysed,
+            Some(revision) if revision != delivery.revision => Closed::EditedSince,
+            Some(_) if delivery.state != State::Ready => Closed::NotAnalysed,
+            Some(_) if delivery.to_deliver == 0 => Closed::Nobody,
+            Some(_) => return None,
+        },
+    })
+}
+
+fn check(delivery: &Delivery, wanted: Option<&str>) -> Result<()> {
+    let refuse = |reason: String| Error::State { id: delivery.id, state: delivery.state, reason };
+    if let Some(closed) = closed(delivery) {
+        return Err(refuse(closed.text().to_owned()));
+    }
+    match (wanted, &delivery.snapshot) {
+        (Some(wanted), Some(analysed)) if wanted != analysed => {
+            Err(refuse(format!("snapshot {wanted} is no longer what was analysed; that is {analysed}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn spec(delivery: &Delivery, signing: String, now_us: i64) -> Result<RunSpec> {
+    let sending = Sending::of(&delivery.definition.parameters, now_us)?;
+    let priority = if delivery.parent.is_some() { queue::Priority::VeryHigh } else { sending.priority };
+    Ok(RunSpec {
+        delivery: delivery.id,
+        priority,
+        pool: delivery.definition.parameters.pool.clone(),
+        start_at: now_us,
+        valid_until: sending.valid_until_us,
+        retry: sending.retry,
+        test_smtp: false,
+        bcc: false,
+        signing,
+        analysed_at: delivery.analysed_at.unwrap_or(now_us),
+        service: None,
+    })
+}

@@ -1,0 +1,166 @@
+//! A delivery in a folder: `delivery.toml` and its content files, as `mailwright delivery push` sends them.
+//!
+//! A key that is not known, of the wrong type, or not yet supported is refused with its line.
+
+use std::ops::Range;
+
+use crate::definition::Definition;
+
+/// Largest `delivery.toml`, in bytes.
+pub const TOML_LEN_MAX: usize = 1 << 20;
+
+/// Why a definition is refused: the field (dotted path, as in `delivery.toml`), what is wrong with it, and,
+/// when it came from a file, where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}{field}: {text}", .line.map(|line| format!("delivery.toml line {line}: ")).unwrap_or_default())]
+pub struct Refusal {
+    /// Dotted path of the key.
+    pub field: String,
+    /// What is wrong, and what to do.
+    pub text: String,
+    /// Line in `delivery.toml`, from 1.
+    pub line: Option<u32>,
+    /// Column, from 1.
+    pub column: Option<u32>,
+}
+
+impl Refusal {
+    /// A refusal of one field.
+    pub fn new(field: &str, text: impl Into<String>) -> Refusal {
+        Refusal { field: field.to_owned(), text: text.into(), line: None, column: None }
+    }
+
+    /// The refusal of a key whose feature comes with a later version.
+    pub fn not_yet(field: &str) -> Refusal {
+        Refusal::new(field, "is not yet supported by this version; leave it out, or at its default")
+    }
+
+    /// The same for a key of an element inside `field`.
+    pub fn not_yet_in(field: &str, key: &str) -> Refusal {
+        Refusal::new(
+            field,
+            format!("has an element with `{key}`, which is not yet supported by this version"),
+        )
+    }
+}
+
+/// What `push` sends: the texts of the files, by the names that `delivery.toml` gives them.
+#[derive(Debug, Clone, Default)]
+pub struct Files {
+    /// `delivery.toml`.
+    pub toml: String,
+    /// The file that `content.html` names, when the folder has it.
+    pub html: Option<String>,
+    /// The file that `content.text` names, when the folder has it.
+    pub text: Option<String>,
+}
+
+/// Reads and checks `delivery.toml`.
+pub fn parse(toml: &str) -> Result<Definition, Refusal> {
+    if toml.len() > TOML_LEN_MAX {
+        return Err(Refusal::new("delivery.toml", format!("is larger than {TOML_LEN_MAX} bytes")));
+    }
+    let definition: Definition = toml::from_str(toml).map_err(|error| syntax(toml, &error))?;
+    definition.check().map_err(|refusal| located(toml, refusal))?;
+    for (field, missing) in
+        [("subject", definition.subject.is_empty()), ("target", definition.target.include.is_empty())]
+    {
+        if missing {
+            return Err(Refusal::new(
+                field,
+                "is missing: delivery.toml needs label, subject, [sender] and [target]",
+            ));
+        }
+    }
+    Ok(definition)
+}
+
+fn syntax(toml: &str, error: &toml::de::Error) -> Refusal {
+    let (line, column) = error.span().map(|Range { start, .. }| position(toml, start)).unwrap_or((1, 1));
+    Refusal {
+        field: "delivery.toml".into(),
+        text: error.message().to_owned(),
+        line: Some(line),
+        column: Some(column),
+    }
+}
+
+fn position(text: &str, offset: usize) -> (u32, u32) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (line as u32, column as u32)
+}
+
+/// Finds the line where a refused key stands: `[section]` then `key =`, or the section itself.
+fn located(toml: &str, mut refusal: Refusal) -> Refusal {
+    let (section, key) = refusal.field.rsplit_once('.').unwrap_or(("", &refusal.field));
+    let mut current = String::new();
+    let mut fallback = None;
+    for (index, raw) in toml.lines().enumerate() {
+        let line = raw.trim();
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
+            current = name.trim().trim_matches('[').to_owned();
+            if current == refusal.field || (key == refusal.field && current == key) {
+                fallback = fallback.or(Some(index));
+            }
+            continue;
+        }
+        let Some((name, _)) = line.split_once('=') else { continue };
+        let name = name.trim();
+        if (current == section && name == key) || (current.is_empty() && name == refusal.field) {
+            fallback = Some(index);
+            break;
+        }
+        if current.is_empty() && name == section {
+            fallback = fallback.or(Some(index));
+        }
+    }
+    refusal.line = fallback.map(|index| index as u32 + 1);
+    refusal.column = refusal.line.map(|_| 1);
+    refusal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = "label = \"October\"\nsubject = \"Hello\"\n\n[sender]\naddress = \"news@shop.example\"\n\n[target]\ninclude = [{ list = \"newsletter\" }]\n";
+
+    #[test]
+    fn the_four_needed_things_are_enough() {
+        let definition = parse(SMALL).unwrap();
+        assert_eq!(definition.sender.address, "news@shop.example");
+        assert_eq!(definition.target.include[0].list.as_deref(), Some("newsletter"));
+        assert_eq!(definition.parameters.retries, 5);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        let refusal = parse(&format!("{SMALL}limmit = 3\n")).unwrap_err();
+        assert_eq!(refusal.line, Some(9));
+        assert!(refusal.text.contains("limmit"), "{}", refusal.text);
+    }
+
+    #[test]
+    fn a_later_feature_is_refused_with_its_line() {
+        let refusal = parse(&format!("{SMALL}\n[parameters]\nretries = 3\nbcc = true\n")).unwrap_err();
+        assert_eq!((refusal.field.as_str(), refusal.line), ("parameters.bcc", Some(12)));
+        let refusal = parse(&format!("{SMALL}\n[waves]\nsize = \"25%\"\n")).unwrap_err();
+        assert_eq!((refusal.field.as_str(), refusal.line), ("waves", Some(10)));
+    }
+
+    #[test]
+    fn a_missing_subject_is_named() {
+        let refusal = parse("label = \"x\"\n[sender]\n[target]\ninclude = [{ list = \"a\" }]\n").unwrap_err();
+        assert_eq!(refusal.field, "subject");
+    }
+
+    #[test]
+    fn every_key_of_the_published_format_is_known() {
+        let full = include_str!("../testdata/full.toml");
+        let definition: Definition = toml::from_str(full).unwrap();
+        assert_eq!(definition.code, "OCT26");
+        assert_eq!(definition.target.include.len(), 5);
+    }
+}

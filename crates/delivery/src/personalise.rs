@@ -1,0 +1,345 @@
+//! Every recipient evaluated to slots, a page at a time: one task reads, some threads evaluate, one task writes,
+//! in number order. What waits between them is bounded, so memory is flat at any audience.
+
+use std::sync::Arc;
+
+use audience::{FIELDS, RecipientRow};
+use content::{Columns, Compiled, FieldValue, Fields, Problem};
+use message::{Envelope, MailFormat, PartName, Prepared, Signer, Slots, Stamp, TokenKeys, compose};
+use queue::{NewMessage, message_id, plan};
+use store::Lane;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use typology::{Level, SizeFact};
+
+use crate::Deliveries;
+use crate::analysis::AnalysisHandle;
+use crate::numbering::{Cutter, DomainShare, Parts, read_page};
+use crate::types::{Delivery, DeliveryId, Error, Result};
+
+/// Different template errors that an analysis tells apart; further ones count as the last.
+const FAILURES_MAX: usize = 50;
+/// Recipients kept per failure, to be named.
+const EXAMPLES_MAX: usize = 10;
+
+/// A reader of a proof: whose profile, and where it goes.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader {
+    pub row: RecipientRow,
+    pub address: String,
+    pub domain: String,
+}
+
+/// A template problem with the recipients that it hits.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub problem: Problem,
+    pub level: Level,
+    pub recipients: Vec<String>,
+    pub count: u64,
+}
+
+/// What evaluation found.
+#[derive(Debug, Default)]
+pub(crate) struct Evaluated {
+    pub failures: Vec<Failure>,
+    /// The largest slots, encoded length and value.
+    largest: Option<(usize, Slots)>,
+}
+
+/// The recipients' fields that a content uses, in a fixed order.
+pub(crate) struct FieldOrder {
+    names: Vec<String>,
+    columns: Arc<Columns>,
+}
+
+impl FieldOrder {
+    pub fn of(compiled: &Compiled, attributes: &[String]) -> FieldOrder {
+        let used = compiled.variables();
+        let own = std::iter::once("email").chain(FIELDS);
+        let names: Vec<String> = own
+            .map(str::to_owned)
+            .chain(attributes.iter().filter(|name| used.contains(name.as_str())).cloned())
+            .collect();
+        FieldOrder { columns: Columns::new(names.clone(), attributes.to_vec()), names }
+    }
+
+    pub fn fields(&self, row: &RecipientRow) -> Fields {
+        let value = |name: &String| match row.get(name) {
+            Some(text) => FieldValue::from(text),
+            None => FieldValue::Null,
+        };
+        Fields::new(&self.columns, self.names.iter().map(value).collect(), String::new())
+    }
+}
+
+/// What every page's evaluation shares.
+struct Job {
+    delivery: DeliveryId,
+    compiled: Arc<Compiled>,
+    order: FieldOrder,
+}
+
+/// One page, evaluated.
+#[derive(Default)]
+struct Batch {
+    messages: Vec<NewMessage>,
+    /// Place of each message's domain, for its lane.
+    places: Vec<usize>,
+    evaluated: Evaluated,
+    recipients: u64,
+}
+
+impl Deliveries {
+    /// Evaluates the whole target, writes the messages and gathers the parts. `None`: stopped.
+    pub(crate) async fn evaluate_target(
+        &self,
+        delivery: &Delivery,
+        compiled: &Arc<Compiled>,
+        shares: &[DomainShare],
+        parts: &mut Parts,
+        handle: &AnalysisHandle,
+    ) -> Result<Option<Evaluated>> {
+        let job = self.job(delivery.id, compiled).await?;
+        let threads = self.config().analysis_threads.max(1);
+        let (pages, received) = mpsc::channel(threads + 1);
+        let reader = self.read_pages(job, Cutter::new(shares), pages, handle.clone());
+        let writer = self.write_pages(received, shares, parts, handle);
+        let (stopped, evaluated) = tokio::join!(reader, writer);
+        let evaluated = evaluated?;
+        Ok(if stopped? { None } else { Some(evaluated) })
+    }
+
+    async fn job(&self, delivery: DeliveryId, compiled: &Arc<Compiled>) -> Result<Arc<Job>> {
+        let attributes = self.rooms.audience.attribute_names().await?;
+        let order = FieldOrder::of(compiled, &attributes);
+        Ok(Arc::new(Job { delivery, compiled: Arc::clone(compiled), order }))
+    }
+
+    /// Reads pages and starts their evaluation; says whether it was stopped.
+    async fn read_pages(
+        &self,
+        job: Arc<Job>,
+        mut cutter: Cutter,
+        pages: mpsc::Sender<JoinHandle<Batch>>,
+        handle: AnalysisHandle,
+    ) -> Result<bool> {
+        let id = job.delivery;
+        let (mut n, mut last) = (0, 0);
+        while let Some(page) = cutter.next(last) {
+            if handle.is_stopped() {
+                return Ok(true);
+            }
+            let rows = self.store.read(move |tx| read_page(tx, id, &page)).await?;
+            last = rows.last().map_or(last, |(_, row)| row.id);
+            let first = n;
+            n += rows.len() as i64;
+            let job = Arc::clone(&job);
+            let batch = tokio::task::spawn_blocking(move || evaluate_rows(&job, first, rows));
+            if pages.send(batch).await.is_err() {
+                // The writer gave up, and says why.
+                return Ok(false);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn write_pages(
+        &self,
+        mut pages: mpsc::Receiver<JoinHandle<Batch>>,
+        shares: &[DomainShare],
+        parts: &mut Parts,
+        handle: &AnalysisHandle,
+    ) -> Result<Evaluated> {
+        let mut total = Evaluated::default();
+        while let Some(page) = pages.recv().await {
+            let batch =
+                page.await.map_err(|panic| Error::Internal(format!("evaluation panicked: {panic}")))?;
+            for (message, place) in batch.messages.iter().zip(&batch.places) {
+                parts.add(message.id, &shares[*place].lane);
+            }
+            total.merge(batch.evaluated);
+            // After an error nothing will be sent: go on only to say whom it hits.
+            if !total.has_errors() {
+                let messages = batch.messages;
+                self.store
+                    .write(Lane::Bulk, move |tx| plan::insert_messages(tx, messages).map_err(Error::from))
+                    .await?;
+            }
+            handle.advance(batch.recipients);
+        }
+        Ok(total)
+    }
+
+    /// The same for the few readers of a proof.
+    pub(crate) async fn evaluate_readers(
+        &self,
+        delivery: &Delivery,
+        compiled: &Arc<Compiled>,
+        readers: &Arc<Vec<Reader>>,
+        parts: &mut Parts,
+    ) -> Result<Evaluated> {
+        let job = self.job(delivery.id, compiled).await?;
+        let providers = self.rooms.routes.providers();
+        let mut ordered: Vec<_> =
+            readers.iter().map(|reader| (providers.lane_of(&reader.domain), reader.clone())).collect();
+        ordered.sort_by(|a, b| a.0.cmp(&b.0));
+        let lanes: Vec<String> = ordered.iter().map(|(lane, _)| lane.clone()).collect();
+        let evaluated = tokio::task::spawn_blocking(move || {
+            let mut batch = Batch::default();
+            for (n, (_, reader)) in ordered.iter().enumerate() {
+                batch.add(&job, n as i64, n, &reader.row, (&reader.address, &reader.domain));
+            }
+            batch
+        });
+        let batch =
+            evaluated.await.map_err(|panic| Error::Internal(format!("evaluation panicked: {panic}")))?;
+        for (message, place) in batch.messages.iter().zip(&batch.places) {
+            parts.add(message.id, &lanes[*place]);
+        }
+        let messages = batch.messages;
+        self.store
+            .write(Lane::Urgent, move |tx| plan::insert_messages(tx, messages).map_err(Error::from))
+            .await?;
+        Ok(batch.evaluated)
+    }
+}
+
+fn evaluate_rows(job: &Job, first: i64, rows: Vec<(usize, RecipientRow)>) -> Batch {
+    let mut batch = Batch { messages: Vec::with_capacity(rows.len()), ..Batch::default() };
+    for (index, (place, row)) in rows.iter().enumerate() {
+        batch.add(job, first + index as i64, *place, row, (row.email(), row.domain()));
+    }
+    batch
+}
+
+impl Batch {
+    fn add(&mut self, job: &Job, n: i64, place: usize, row: &RecipientRow, to: (&str, &str)) {
+        self.recipients += 1;
+        match job.compiled.evaluate(&job.order.fields(row)) {
+            Ok(own) => {
+                let format = format_of(row.email_format());
+                let slots = own.to_bytes();
+                self.evaluated.measure(own, slots.len(), to.0);
+                self.places.push(place);
+                self.messages.push(NewMessage {
+                    id: message_id(job.delivery, n),
+                    recipient: row.id,
+                    domain: to.1.to_owned(),
+                    flags: format.number(),
+                    address: to.0.to_owned(),
+                    slots,
+                });
+            }
+            Err(problem) => self.evaluated.fail(&problem, Level::Error, to.0),
+        }
+    }
+}
+
+/// The format that a profile asks for; a carrier's own format comes with a later version and gets both parts.
+pub(crate) fn format_of(email_format: &str) -> MailFormat {
+    match email_format {
+        "text" => MailFormat::Text,
+        "html" => MailFormat::Html,
+        _ => MailFormat::Alternative,
+    }
+}
+
+impl Evaluated {
+    fn has_errors(&self) -> bool {
+        self.failures.iter().any(|failure| failure.level == Level::Error)
+    }
+
+    fn fail(&mut self, problem: &Problem, level: Level, recipient: &str) {
+        let failure =
+            Failure { problem: problem.clone(), level, recipients: vec![recipient.to_owned()], count: 1 };
+        self.add(failure);
+    }
+
+    fn add(&mut self, new: Failure) {
+        let full = self.failures.len() >= FAILURES_MAX;
+        let known = self.failures.iter_mut().find(|known| {
+            known.level == new.level
+                && (known.problem.part == new.problem.part)
+                && (known.problem.line, known.problem.column) == (new.problem.line, new.problem.column)
+        });
+        match known {
+            Some(known) => known.absorb(new),
+            None if full => {
+                if let Some(last) = self.failures.last_mut() {
+                    last.absorb(new);
+                }
+            }
+            None => self.failures.push(new),
+        }
+    }
+
+    fn merge(&mut self, other: Evaluated) {
+        other.failures.into_iter().for_each(|failure| self.add(failure));
+        if let Some((bytes, slots)) = other.largest {
+            self.keep_largest(slots, bytes);
+        }
+    }
+
+    /// Keeps the message with the most text of its own; warns of one that has very much.
+    fn measure(&mut self, slots: Slots, bytes: usize, recipient: &str) {
+        if bytes > message::SLOTS_SIZE_WARN {
+            let text = format!("a message has {} KB of text of its own", bytes >> 10);
+            let problem =
+                Problem::new("message", text).hint("move what is the same for all out of the conditions");
+            self.fail(&problem, Level::Warning, recipient);
+        }
+        self.keep_largest(slots, bytes);
+    }
+
+    fn keep_largest(&mut self, slots: Slots, bytes: usize) {
+        if self.largest.as_ref().is_none_or(|(largest, _)| bytes > *largest) {
+            self.largest = Some((bytes, slots));
+        }
+    }
+
+    /// Sizes of the largest message, found by composing it.
+    pub fn size(&self, compiled: &Compiled, keys: &TokenKeys) -> Result<Option<SizeFact>> {
+        let Some((_, slots)) = &self.largest else { return Ok(None) };
+        let broken = |error: &dyn std::fmt::Display| Error::Internal(format!("composing: {error}"));
+        let prepared = Prepared::new(compiled.snapshot.clone()).map_err(|error| broken(&error))?;
+        let id = message_id(compiled.snapshot.delivery, 0);
+        let envelope = Envelope { id, address: "largest@message.invalid", format: MailFormat::Alternative };
+        let composed = compose::<Signer>(&prepared, slots, &envelope, &Stamp { time_us: 0 }, &[], keys)
+            .map_err(|error| broken(&error))?;
+        let html = match compiled.snapshot.part(PartName::Html) {
+            Some(_) => {
+                prepared.part_text(PartName::Html, slots, id, keys).map_err(|error| broken(&error))?.len()
+            }
+            None => 0,
+        };
+        Ok(Some(SizeFact { largest: composed.bytes.len(), html }))
+    }
+}
+
+impl Failure {
+    fn absorb(&mut self, other: Failure) {
+        self.count += other.count;
+        let room = EXAMPLES_MAX.saturating_sub(self.recipients.len());
+        self.recipients.extend(other.recipients.into_iter().take(room));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_error_is_told_once_with_its_recipients() {
+        let problem = Problem { line: 3, column: 9, ..Problem::new("html", "unknown field") };
+        let mut total = Evaluated::default();
+        for n in 0..30 {
+            let mut page = Evaluated::default();
+            page.fail(&problem, Level::Error, &format!("r{n}@d.example"));
+            total.merge(page);
+        }
+        assert_eq!(total.failures.len(), 1);
+        assert_eq!((total.failures[0].count, total.failures[0].recipients.len()), (30, EXAMPLES_MAX));
+        assert!(total.has_errors());
+    }
+}

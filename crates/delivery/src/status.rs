@@ -1,0 +1,195 @@
+//! Live figures, and the controls that the engine obeys.
+
+use std::collections::BTreeMap;
+
+use queue::{RunFigures, RunState};
+use store::Lane;
+use typology::Level;
+
+use crate::confirm::providers;
+use crate::types::{Delivery, DeliveryId, Error, ProviderStatus, Result, State, Status, StopReport};
+use crate::{Deliveries, journal, records};
+
+impl Deliveries {
+    /// Figures of a delivery, at most a quarter of a second old. Before Confirm they are those of the analysis.
+    pub async fn status(&self, id: DeliveryId) -> Result<Status> {
+        let delivery = self.store.read(move |tx| records::get(tx, id)).await?;
+        let excluded: BTreeMap<String, i64> = self
+            .store
+            .read(move |tx| queue::plan::excluded_counts(tx, id).map_err(Error::from))
+            .await?
+            .into_iter()
+            .collect();
+        match self.rooms.queue.figures(id, self.now_us()).await {
+            Ok(figures) => Ok(of_run(&delivery, &figures, excluded)),
+            Err(queue::Error::NotConfirmed(_)) => self.before_confirm(delivery, excluded).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn before_confirm(&self, delivery: Delivery, excluded: BTreeMap<String, i64>) -> Result<Status> {
+        let id = delivery.id;
+        let plans = self.store.read(move |tx| providers(tx, id)).await?;
+        let providers = plans.into_iter().map(|plan| ProviderStatus {
+            provider: plan.provider,
+            pending: plan.messages,
+            deferred: 0,
+            sent: 0,
+            failed: 0,
+            per_second: 0.0,
+            predicted_end: plan.predicted_end,
+        });
+        Ok(Status {
+            id,
+            state: delivery.state,
+            target: delivery.to_deliver + excluded.values().sum::<i64>(),
+            excluded,
+            pending: delivery.to_deliver,
+            sent: 0,
+            failed: 0,
+            cancelled: 0,
+            deferred: 0,
+            unknown: 0,
+            providers: providers.collect(),
+            per_second: 0.0,
+            predicted_end: delivery.predicted_end,
+        })
+    }
+
+    /// Asks for a pause; the engine empties its connections and acknowledges.
+    pub async fn pause(&self, id: DeliveryId) -> Result<Delivery> {
+        self.get(id).await?;
+        self.rooms.queue.pause(id, self.now_us()).await?;
+        self.noted(id, "Pause asked for").await
+    }
+
+    /// Sends again.
+    pub async fn resume(&self, id: DeliveryId) -> Result<Delivery> {
+        self.get(id).await?;
+        self.rooms.queue.resume(id, self.now_us()).await?;
+        self.noted(id, "Resumed").await
+    }
+
+    /// Keeps what a stop did in the journal. The stop itself is the engine's, which cuts connections; call this
+    /// with its report.
+    pub async fn stopped(&self, id: DeliveryId, report: &StopReport) -> Result<Delivery> {
+        let text = format!(
+            "Stopped: {} sent, {} in flight, {} cancelled",
+            report.sent, report.in_flight, report.cancelled
+        );
+        self.noted(id, &text).await
+    }
+
+    async fn noted(&self, id: DeliveryId, text: &str) -> Result<Delivery> {
+        let (now_us, text) = (self.now_us(), text.to_owned());
+        self.store.write(Lane::Urgent, move |tx| journal::note(tx, id, now_us, Level::Info, &text)).await?;
+        self.get(id).await
+    }
+
+    /// Takes over how runs stand: expiry, end. For the wiring to call each second.
+    pub async fn tick(&self) -> Result<()> {
+        let now_us = self.now_us();
+        self.rooms.queue.expire(now_us).await?;
+        let active: Vec<(DeliveryId, String)> = self
+            .store
+            .read(|tx| {
+                tx.query(
+                    "SELECT id, state FROM delivery WHERE state IN ('pending', 'in_progress', 'retrying', 'pausing', \
+                     'paused', 'stopping')",
+                    &[],
+                    |row| Ok::<_, Error>((row.int(0)?, row.text(1)?)),
+                )
+            })
+            .await?;
+        for (id, stored) in active {
+            self.rooms.queue.finish_if_over(id, now_us).await?;
+            let figures = self.rooms.queue.figures(id, now_us).await?;
+            let state = state_of(figures.state);
+            if state.as_str() != stored {
+                self.keep_state(id, state, &figures).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The stored state is for lists and searches; it follows the run's.
+    async fn keep_state(&self, id: DeliveryId, state: State, figures: &RunFigures) -> Result<()> {
+        let at = figures.ended_at.filter(|_| state.is_final()).unwrap_or_else(|| self.now_us());
+        let text = state.is_final().then(|| {
+            let why = if figures.expired { " (the validity period is over)" } else { "" };
+            format!(
+                "{}{why}: {} sent, {} failed, {} cancelled",
+                if state == State::Stopped { "Stopped" } else { "Finished" },
+                figures.sent,
+                figures.failed,
+                figures.cancelled
+            )
+        });
+        self.store
+            .write(Lane::Urgent, move |tx| {
+                records::set_state(tx, id, state, at)?;
+                match text {
+                    Some(text) => journal::note(tx, id, at, Level::Info, &text),
+                    None => Ok(()),
+                }
+            })
+            .await
+    }
+
+    /// The state as it is this moment: the run's, once there is one.
+    pub(crate) async fn live_state(&self, id: DeliveryId, stored: State) -> Result<State> {
+        if !stored.is_active() {
+            return Ok(stored);
+        }
+        match self.rooms.queue.figures(id, self.now_us()).await {
+            Ok(figures) => Ok(state_of(figures.state)),
+            Err(queue::Error::NotConfirmed(_)) => Ok(stored),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn of_run(delivery: &Delivery, figures: &RunFigures, excluded: BTreeMap<String, i64>) -> Status {
+    let now_rate = figures.per_second;
+    let providers: Vec<_> = figures
+        .providers
+        .iter()
+        .map(|provider| ProviderStatus {
+            provider: provider.provider.clone(),
+            pending: provider.pending,
+            deferred: provider.deferred,
+            sent: provider.sent,
+            failed: provider.failed,
+            per_second: provider.per_second,
+            predicted_end: None,
+        })
+        .collect();
+    Status {
+        id: delivery.id,
+        state: state_of(figures.state),
+        target: figures.messages + excluded.values().sum::<i64>(),
+        excluded,
+        pending: figures.pending,
+        sent: figures.sent,
+        failed: figures.failed,
+        cancelled: figures.cancelled,
+        deferred: figures.deferred,
+        unknown: figures.unknown,
+        providers,
+        per_second: now_rate,
+        predicted_end: figures.ended_at.or(delivery.predicted_end),
+    }
+}
+
+fn state_of(state: RunState) -> State {
+    match state {
+        RunState::Pending => State::Pending,
+        RunState::InProgress => State::InProgress,
+        RunState::Retrying => State::Retrying,
+        RunState::Pausing => State::Pausing,
+        RunState::Paused => State::Paused,
+        RunState::Stopping => State::Stopping,
+        RunState::Stopped => State::Stopped,
+        RunState::Finished => State::Finished,
+    }
+}
