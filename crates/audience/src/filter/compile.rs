@@ -113,7 +113,7 @@ impl Compiler<'_> {
                 self.part(text, op, value)
             }
             (op, Value::Scalar(value)) => self.ordered(text, op, value),
-            _ => "FALSE".to_owned(),
+            _ => never(text),
         }
     }
 
@@ -133,7 +133,7 @@ impl Compiler<'_> {
         if !numbers.is_empty() {
             parts.push(format!("coalesce({} IN ({}), FALSE)", self.number(text), numbers.join(", ")));
         }
-        if parts.is_empty() { "FALSE".to_owned() } else { format!("({})", parts.join(" OR ")) }
+        if parts.is_empty() { never(text) } else { format!("({})", parts.join(" OR ")) }
     }
 
     fn part(&mut self, text: &str, op: Op, value: &Scalar) -> String {
@@ -197,4 +197,9 @@ impl Compiler<'_> {
         let compared = self.sided(&format!("({date})"), side, text_of(span.start), text_of(span.end));
         if side == Side::Before { format!("({is_day} AND {compared})") } else { compared }
     }
+}
+
+/// False, as no text is NULL. It names the text because PostgreSQL refuses a parameter that stands nowhere.
+fn never(text: &str) -> String {
+    format!("({text} IS NULL)")
 }

@@ -86,7 +86,7 @@ fn attributes(header: &Header, cells: Cells<'_, usize>) -> String {
 pub(super) fn raw(cells: Cells<'_, usize>) -> String {
     let mut row = String::new();
     if cells.len() == 0 {
-        row.push_str(super::shortened(cells.text, RAW_LEN_MAX));
+        row.push_str(cells.text);
     }
     for (i, cell) in cells.iter().enumerate() {
         if i > 0 {
@@ -95,7 +95,8 @@ pub(super) fn raw(cells: Cells<'_, usize>) -> String {
         if row.len() > RAW_LEN_MAX {
             break;
         }
-        let cell = super::shortened(cell, RAW_LEN_MAX);
+        // A character more than the row may have: the cut below then says that something is missing.
+        let cell = super::shortened(cell, RAW_LEN_MAX + 4);
         if cell.contains([',', '"', '\n', '\r']) {
             row.push('"');
             row.push_str(&cell.replace('"', "\"\""));
