@@ -1,1 +1,139 @@
-//! access
+//! Who may do what here: accounts, sessions, API tokens, the audit log, and the settings that administrators make.
+//!
+//! **Owns** the tables `account`, `session`, `api_token`, `audit` and `setting`, and the file `DIR/local-token`.
+//!
+//! Invariants:
+//! - Nothing that opens a door is stored readable: passwords as argon2id, cookies and tokens as hashes, secret settings
+//!   sealed by the vault. A copy of the database signs nobody in.
+//! - The first start makes `admin` with a one-time password, which must be changed at the first sign-in.
+//! - Guessing is slow: failed tries lock the account for a growing time and the peer address for a while; a name that
+//!   does not exist costs as much time as a wrong password.
+//! - Hashing never runs on the async workers, and at most [`limits::HASHING_MAX`] at once.
+//! - `local-token` is new at each start and works without the database; the door (http) takes it from loopback only.
+//! - A setting comes from the environment, else the file, else the web, else its default, and says so. What the file or
+//!   the environment pins, the web cannot change. [`Settings`] are immutable; changes arrive through a watch.
+//!
+//! **Neighbours**: below it only `store`. `http` asks it about callers; the wiring hands its settings to the rooms.
+//! Deliberately absent: rights finer than "signed in", directory services, a second factor.
+
+mod accounts;
+mod audit;
+mod error;
+pub mod limits;
+mod local;
+mod passwords;
+mod secret;
+mod sessions;
+pub mod settings;
+mod stored;
+mod tokens;
+
+pub use accounts::Account;
+pub use audit::{AuditLine, record};
+pub use error::{Error, Result};
+pub use local::LOCAL_TOKEN_FILE;
+pub use sessions::{SESSION_COOKIE, SignedIn};
+pub use settings::{Entry, Fixed, Origin, Relay, RelayTls, Setting, Settings, Span};
+pub use tokens::{ApiToken, TOKEN_PREFIX};
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use store::{RoomMigrations, Step, Store, Vault};
+use tokio::sync::{Semaphore, watch};
+
+/// This room's tables.
+pub const MIGRATIONS: RoomMigrations = RoomMigrations {
+    room: "access",
+    steps: &[Step { number: 1, name: "start", sql: include_str!("../migrations/001_start.sql") }],
+};
+
+/// Name of the account that the first start makes.
+pub const FIRST_ACCOUNT: &str = "admin";
+
+/// Who asks: an account, or the holder of `local-token`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The account's id; 0 for the command line with `local-token`.
+    pub user: i64,
+    /// The account's name, for the audit log and the page.
+    pub name: String,
+    /// The password was given by the program: only changing it is allowed.
+    pub must_change_password: bool,
+}
+
+impl Caller {
+    /// The command line on this machine.
+    pub fn local() -> Caller {
+        Caller { user: 0, name: "local".into(), must_change_password: false }
+    }
+}
+
+/// A name and its new one-time password, to be shown once.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OneTime {
+    /// The account's name.
+    pub name: String,
+    /// The password.
+    pub password: String,
+}
+
+/// Without the password.
+impl std::fmt::Debug for OneTime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OneTime({})", self.name)
+    }
+}
+
+/// The room's door. Cheap to clone.
+#[derive(Clone)]
+pub struct Access {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    vault: Vault,
+    fixed: Fixed,
+    hashing: Semaphore,
+    peers: Mutex<HashMap<IpAddr, sessions::Failures>>,
+    local_token: Mutex<Option<[u8; 32]>>,
+    settings: watch::Sender<Arc<Settings>>,
+}
+
+impl Access {
+    /// Opens the room on a migrated store: resolves the settings, and on the first start makes the first account,
+    /// whose one-time password is returned to be shown.
+    pub async fn open(
+        store: Store,
+        vault: Vault,
+        fixed: Fixed,
+        now_us: i64,
+    ) -> Result<(Access, Option<OneTime>)> {
+        let stored = stored::load(&store, &vault).await?;
+        let (settings, _) = watch::channel(Arc::new(Settings::resolve(&fixed, &stored)));
+        let access = Access {
+            inner: Arc::new(Inner {
+                store,
+                vault,
+                fixed,
+                hashing: Semaphore::new(limits::HASHING_MAX),
+                peers: Mutex::new(HashMap::new()),
+                local_token: Mutex::new(None),
+                settings,
+            }),
+        };
+        let first = access.first_account(now_us).await?;
+        Ok((access, first))
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.inner.settings.borrow().clone()
+    }
+
+    /// The settings in force, and each later state of them.
+    pub fn watch(&self) -> watch::Receiver<Arc<Settings>> {
+        self.inner.settings.subscribe()
+    }
+}

@@ -1,0 +1,47 @@
+//! What access refuses, and why.
+
+/// `Result` with access's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A refusal or a failure.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Name and password do not fit. It is not said which.
+    #[error("name or password is wrong")]
+    WrongPassword,
+    /// Too many failed tries.
+    #[error("too many failed tries; try again in {wait_s} seconds")]
+    Locked {
+        /// Seconds until the next try is looked at.
+        wait_s: i64,
+    },
+    /// A new password does not do.
+    #[error("{0}")]
+    WeakPassword(String),
+    /// A name cannot be used.
+    #[error("{0}")]
+    Name(String),
+    /// No such account, token or setting.
+    #[error("there is no {0}")]
+    NotFound(String),
+    /// The last account cannot be deleted.
+    #[error("the last account cannot be deleted")]
+    LastAccount,
+    /// A setting is refused; the text names it.
+    #[error("{0}")]
+    Setting(String),
+    /// A file could not be written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Hashing failed, or the program is going down.
+    #[error("{0}")]
+    Internal(String),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
