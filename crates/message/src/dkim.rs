@@ -220,6 +220,14 @@ impl Signer {
         self.key.kind
     }
 
+    /// Value of the TXT record that must stand in the DNS: [`DkimKey::txt_value`].
+    ///
+    /// # Errors
+    /// [`KeyError::Generate`] when the library cannot write the public key.
+    pub fn txt_value(&self) -> Result<String, KeyError> {
+        self.key.txt_value()
+    }
+
     /// The whole DKIM-Signature field with its CRLF.
     pub(crate) fn field(
         &self,
