@@ -20,6 +20,8 @@
 mod analyse;
 mod analysis;
 mod confirm;
+#[cfg(test)]
+mod contract;
 pub mod definition;
 mod exclusions;
 mod facts;
