@@ -1,5 +1,7 @@
 //! Where a domain's mail goes: RFC 5321 section 5.1, RFC 7505.
 
+use std::collections::HashSet;
+
 use super::{DnsError, MAIL_HOSTS_MAX, Mx, Resolver};
 
 /// A host that takes a domain's mail.
@@ -58,7 +60,9 @@ fn of_exchangers(mut exchangers: Vec<Mx>) -> MailHosts {
         return MailHosts::NullMx;
     }
     exchangers.sort();
-    exchangers.dedup_by(|later, earlier| later.host == earlier.host);
+    // A host under two preferences is tried once, at the better one.
+    let mut seen = HashSet::new();
+    exchangers.retain(|mx| seen.insert(mx.host.clone()));
     exchangers.truncate(MAIL_HOSTS_MAX);
     let hosts = exchangers.into_iter().map(|mx| MailHost { preference: mx.preference, name: mx.host });
     MailHosts::Hosts(hosts.collect())
@@ -88,7 +92,7 @@ mod tests {
         resolver
             .mx("a.example", &[(20, "c.example."), (10, "B.example"), (10, "a.example"), (30, "b.example")]);
         let MailHosts::Hosts(hosts) = mail_hosts(&resolver, "A.Example").await else { panic!("has hosts") };
-        assert_eq!(names(&hosts), ["a.example", "b.example", "c.example", "b.example"]);
+        assert_eq!(names(&hosts), ["a.example", "b.example", "c.example"]);
     }
 
     #[tokio::test]

@@ -33,11 +33,15 @@ pub struct DnsResolver {
 impl DnsResolver {
     /// Asks the given servers (`ip` or `ip:port`), or the system's when there is none. An error is a slip in the list.
     pub fn open(name_servers: &[String]) -> Result<DnsResolver, DnsError> {
+        DnsResolver::open_with(name_servers, LOOKUP_TIMEOUT)
+    }
+
+    fn open_with(name_servers: &[String], timeout: Duration) -> Result<DnsResolver, DnsError> {
         let servers = if name_servers.is_empty() { system_servers() } else { read_servers(name_servers)? };
         let config = ResolverConfig::from_name_servers(servers.into_iter().map(name_server).collect());
         let mut builder = Hickory::builder_with_config(config, TokioRuntimeProvider::default());
         let options = builder.options_mut();
-        options.timeout = LOOKUP_TIMEOUT;
+        options.timeout = timeout;
         // Hickory counts the tries after the first.
         options.attempts = LOOKUP_TRIES - 1;
         options.cache_size = 0;
@@ -156,5 +160,180 @@ fn read_error(error: &NetError) -> DnsError {
             }
         }
         other => DnsError::Defer(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::{MailHosts, mail_hosts};
+    use hickory_resolver::proto::op::{Message, MessageType};
+    use hickory_resolver::proto::rr::Record as WireRecord;
+    use hickory_resolver::proto::rr::rdata::{A, CNAME, MX, PTR, SOA, TXT};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, UdpSocket};
+
+    fn name(text: &str) -> Name {
+        Name::from_ascii(text).expect(text)
+    }
+
+    fn record(owner: &str, ttl: u32, data: RData) -> WireRecord {
+        WireRecord::from_rdata(name(owner), ttl, data)
+    }
+
+    /// What a small zone answers; `None` is silence.
+    fn answer(query: &Message, over_tcp: bool) -> Option<Message> {
+        let question = query.queries.first().expect("a question").clone();
+        let owner = question.name().to_ascii().to_ascii_lowercase();
+        let mut reply = Message::response(query.metadata.id, query.metadata.op_code);
+        reply.metadata.message_type = MessageType::Response;
+        reply.metadata.recursion_available = true;
+        reply.add_query(question.clone());
+        let soa = SOA::new(name("ns.example."), name("a.example."), 1, 2, 3, 4, 77);
+        match (owner.as_str(), question.query_type()) {
+            ("many.example.", RecordType::MX) if !over_tcp => reply.metadata.truncation = true,
+            ("many.example.", RecordType::MX) => {
+                reply.add_answers((0..60).map(|n| {
+                    record("many.example.", 300, RData::MX(MX::new(n, name(&format!("mx{n}.Many.example.")))))
+                }));
+            }
+            ("null.example.", RecordType::MX) => {
+                reply.add_answer(record("null.example.", 300, RData::MX(MX::new(0, Name::root()))));
+            }
+            ("alias.example.", RecordType::A) => {
+                reply.add_answer(record("alias.example.", 40, RData::CNAME(CNAME(name("real.example.")))));
+                reply.add_answer(record("real.example.", 300, RData::A(A::new(192, 0, 2, 7))));
+            }
+            ("plain.example.", RecordType::A) => {
+                reply.add_answer(record("plain.example.", 300, RData::A(A::new(192, 0, 2, 8))));
+            }
+            ("plain.example.", RecordType::TXT) => {
+                let text = TXT::new(vec!["v=spf1 ".to_owned(), "-all".to_owned()]);
+                reply.add_answer(record("plain.example.", 300, RData::TXT(text)));
+            }
+            ("7.2.0.192.in-addr.arpa.", RecordType::PTR) => {
+                reply.add_answer(record(&owner, 300, RData::PTR(PTR(name("Real.example.")))));
+            }
+            ("broken.example.", RecordType::MX) => reply.metadata.response_code = ResponseCode::ServFail,
+            ("refused.example.", _) => reply.metadata.response_code = ResponseCode::Refused,
+            ("plain.example.", _) | ("broken.example.", _) | ("bare.example.", _) => {
+                if owner != "bare.example." {
+                    reply.add_authority(record("example.", 300, RData::SOA(soa)));
+                }
+            }
+            _ => {
+                reply.metadata.response_code = ResponseCode::NXDomain;
+                reply.add_authority(record("example.", 300, RData::SOA(soa)));
+            }
+        }
+        Some(reply)
+    }
+
+    async fn serve_udp(socket: UdpSocket) {
+        let mut buffer = [0; 4_096];
+        while let Ok((len, from)) = socket.recv_from(&mut buffer).await {
+            let reply = Message::from_vec(&buffer[..len]).ok().and_then(|query| answer(&query, false));
+            if let Some(bytes) = reply.and_then(|reply| reply.to_vec().ok()) {
+                let _ = socket.send_to(&bytes, from).await;
+            }
+        }
+    }
+
+    async fn serve_tcp(listener: TcpListener) {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            while let Ok(len) = stream.read_u16().await {
+                let mut buffer = vec![0; usize::from(len)];
+                stream.read_exact(&mut buffer).await.expect("a query");
+                let reply = Message::from_vec(&buffer).ok().and_then(|query| answer(&query, true));
+                let bytes = reply.and_then(|reply| reply.to_vec().ok()).expect("an answer");
+                stream.write_u16(u16::try_from(bytes.len()).expect("fits")).await.expect("written");
+                stream.write_all(&bytes).await.expect("written");
+            }
+        }
+    }
+
+    /// A resolver that asks a server on a port of its own, both transports.
+    async fn resolver() -> DnsResolver {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = tcp.local_addr().expect("bound");
+        let udp = UdpSocket::bind(address).await.expect("the same port");
+        tokio::spawn(serve_udp(udp));
+        tokio::spawn(serve_tcp(tcp));
+        DnsResolver::open(&[address.to_string()]).expect("an address")
+    }
+
+    #[tokio::test]
+    async fn records_of_each_kind_are_read() {
+        let resolver = resolver().await;
+        assert_eq!(resolver.a("Plain.Example").await, Ok(vec!["192.0.2.8".parse().expect("valid")]));
+        assert_eq!(resolver.txt("plain.example").await, Ok(vec!["v=spf1 -all".to_owned()]));
+        assert_eq!(
+            resolver.ptr("192.0.2.7".parse().expect("valid")).await,
+            Ok(vec!["real.example".to_owned()])
+        );
+        let alias = resolver.lookup("alias.example", RecordKind::A).await.expect("an address");
+        assert_eq!((alias.records.len(), alias.ttl_s), (1, 40), "the alias lives shortest");
+        let many = resolver.mx("many.example").await.expect("over TCP");
+        assert_eq!((many.len(), many.iter().all(|mx| mx.host.ends_with(".many.example"))), (60, true));
+    }
+
+    #[tokio::test]
+    async fn none_and_not_known_are_told_apart() {
+        let resolver = resolver().await;
+        assert_eq!(resolver.mx("gone.example").await, Err(DnsError::NoSuchName { ttl_s: 77 }));
+        assert_eq!(resolver.mx("plain.example").await, Err(DnsError::NoRecord { ttl_s: 77 }));
+        assert_eq!(
+            resolver.mx("bare.example").await,
+            Err(DnsError::NoRecord { ttl_s: TTL_MIN_S }),
+            "without SOA"
+        );
+        assert!(matches!(resolver.mx("refused.example").await, Err(DnsError::Defer(_))));
+        let too_long = format!("{}.example", "a".repeat(64));
+        assert!(matches!(resolver.mx(&too_long).await, Err(DnsError::NoSuchName { .. })));
+    }
+
+    #[tokio::test]
+    async fn mail_hosts_follow() {
+        let resolver = resolver().await;
+        assert_eq!(mail_hosts(&resolver, "null.example").await, MailHosts::NullMx);
+        assert!(
+            matches!(mail_hosts(&resolver, "plain.example").await, MailHosts::Hosts(hosts) if hosts.len() == 1)
+        );
+        assert!(
+            matches!(mail_hosts(&resolver, "broken.example").await, MailHosts::Defer(_)),
+            "never the A record"
+        );
+        assert_eq!(mail_hosts(&resolver, "gone.example").await, MailHosts::NoSuchDomain);
+    }
+
+    #[tokio::test]
+    async fn silence_and_a_closed_port_defer_after_all_tries() {
+        let timeout = Duration::from_millis(50);
+        let silent = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+        let address = silent.local_addr().expect("bound").to_string();
+        let resolver = DnsResolver::open_with(&[address], timeout).expect("an address");
+        assert!(matches!(resolver.mx("a.example").await, Err(DnsError::Defer(_))));
+        let mut asked = 0;
+        while silent.try_recv(&mut [0; 512]).is_ok() {
+            asked += 1;
+        }
+        assert_eq!(asked, LOOKUP_TRIES);
+        let resolver = DnsResolver::open_with(&["127.0.0.1:9".to_owned()], timeout).expect("an address");
+        assert!(matches!(resolver.mx("a.example").await, Err(DnsError::Defer(_))));
+    }
+
+    #[test]
+    fn lists_of_servers() {
+        let shown = |servers: Vec<SocketAddr>| {
+            servers.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(" ")
+        };
+        let read = |text: &str| read_servers(&[text.to_owned()]).map(shown);
+        assert_eq!(read("127.0.0.1:5353"), Ok("127.0.0.1:5353".to_owned()));
+        assert_eq!(read("192.0.2.1"), Ok("192.0.2.1:53".to_owned()));
+        assert_eq!(read("2001:db8::1"), Ok("[2001:db8::1]:53".to_owned()));
+        assert_eq!(read("[2001:db8::1]:5353"), Ok("[2001:db8::1]:5353".to_owned()));
+        assert!(read("dns.example").is_err());
+        let text = "# nameserver 10.0.0.9\nsearch example\nnameserver 192.0.2.1\nnameserver fe80::1%eth0\n nameserver 2001:db8::1\n";
+        assert_eq!(shown(listed_servers(text)), "192.0.2.1:53 [2001:db8::1]:53");
     }
 }
