@@ -5,7 +5,7 @@ use store::{Lane, Tx, binds};
 
 use crate::Audience;
 use crate::error::{Error, Result};
-use crate::limits::NAME_LEN_MAX;
+use crate::limits::{CHUNK_ROWS_SQLITE, NAME_LEN_MAX};
 
 /// A list of recipients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -82,10 +82,17 @@ impl Audience {
             .await
     }
 
-    /// Deletes a list; its members stay recipients. False: there is no such list.
+    /// Deletes a list; its members stay recipients. A large list goes in several transactions, the list itself in the
+    /// last: after a crash it can be deleted again. False: there is no such list.
     pub async fn delete_list(&self, id: i64) -> Result<bool> {
+        loop {
+            let removed = self.store.write(Lane::Bulk, move |tx| remove_some(tx, id)).await?;
+            if removed < STEP_ROWS {
+                break;
+            }
+        }
         self.store
-            .write(Lane::Bulk, move |tx| {
+            .write(Lane::Urgent, move |tx| {
                 tx.execute("DELETE FROM list_member WHERE list = $1", &binds![id])?;
                 Ok(tx.execute("DELETE FROM list WHERE id = $1", &binds![id])? > 0)
             })
@@ -114,6 +121,16 @@ impl Audience {
             })
             .await
     }
+}
+
+/// Rows of one step of a large deletion: the writer is shared with the queue.
+pub(crate) const STEP_ROWS: u64 = CHUNK_ROWS_SQLITE as u64;
+
+/// Takes up to [`STEP_ROWS`] members off a list and returns how many.
+fn remove_some(tx: &mut Tx<'_>, list: i64) -> Result<u64> {
+    let sql = "DELETE FROM list_member WHERE list = $1 AND recipient IN \
+         (SELECT m.recipient FROM list_member m WHERE m.list = $1 ORDER BY m.recipient LIMIT $2)";
+    Ok(tx.execute(sql, &binds![list, STEP_ROWS])?)
 }
 
 /// The id of the list with this name, which is created when there is none.

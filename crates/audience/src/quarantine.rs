@@ -79,11 +79,12 @@ impl Audience {
         after: &str,
         limit: usize,
     ) -> Result<Vec<Quarantined>> {
-        let prefix = prefix.trim().to_lowercase();
+        let prefix: String = prefix.trim().to_lowercase().chars().filter(|c| !c.is_control()).collect();
         if prefix.len() > SEARCH_LEN_MAX {
             return Err(Error::invalid("text", format!("longer than {SEARCH_LEN_MAX} bytes")));
         }
-        let binds = binds![prefix.as_str(), after, limit.clamp(1, PAGE_ROWS_MAX)];
+        let after: String = after.chars().filter(|c| !c.is_control()).collect();
+        let binds = binds![prefix, after, limit.clamp(1, PAGE_ROWS_MAX)];
         let sql = "SELECT email_key, email, reason, reply, since FROM quarantine \
              WHERE status = 'quarantined' AND email_key >= $1 AND email_key > $2 \
              AND substr(email_key, 1, length(CAST($1 AS TEXT))) = $1 ORDER BY email_key LIMIT $3";

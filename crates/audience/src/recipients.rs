@@ -4,6 +4,7 @@ use store::{Lane, Tx, Value, binds};
 
 use crate::Audience;
 use crate::error::{Error, Result};
+use crate::limits::CHUNK_ROWS_SQLITE;
 use crate::recipient::{
     Address, Attributes, FIELDS, NewRecipient, Recipient, RecipientEdit, attributes_json,
     check_attribute_count, checked, checked_attribute,
@@ -107,18 +108,15 @@ impl Audience {
             .await
     }
 
-    /// Deletes recipients with their list memberships; the quarantine keeps its addresses. Returns how many there were.
+    /// Deletes recipients with their list memberships; the quarantine keeps its addresses. Many go in several
+    /// transactions. Returns how many there were.
     pub async fn delete_recipients(&self, ids: Vec<i64>) -> Result<u64> {
-        self.store
-            .write(Lane::Urgent, move |tx| {
-                let mut deleted = 0;
-                for id in ids {
-                    tx.execute("DELETE FROM list_member WHERE recipient = $1", &binds![id])?;
-                    deleted += tx.execute("DELETE FROM recipient WHERE id = $1", &binds![id])?;
-                }
-                Ok(deleted)
-            })
-            .await
+        let mut deleted = 0;
+        for ids in ids.chunks(CHUNK_ROWS_SQLITE / 2) {
+            let ids = ids.to_vec();
+            deleted += self.store.write(Lane::Bulk, move |tx| delete(tx, &ids)).await?;
+        }
+        Ok(deleted)
     }
 
     /// Sets or clears the denylist flag. False: there is no such recipient.
@@ -149,6 +147,11 @@ pub(crate) fn by_id(tx: &mut Tx<'_>, id: i64) -> Result<Option<Recipient>> {
 pub(crate) fn by_key(tx: &mut Tx<'_>, key: &str) -> Result<Option<Recipient>> {
     let sql = format!("SELECT {} FROM recipient r WHERE r.email_key = $1", recipient_columns("r"));
     tx.query_opt(&sql, &binds![key], |row| Ok(RecipientRow::read(row, 0)?.to_recipient()))
+}
+
+fn delete(tx: &mut Tx<'_>, ids: &[i64]) -> Result<u64> {
+    tx.execute_many("DELETE FROM list_member WHERE recipient = $1", ids.iter().map(|id| binds![*id]))?;
+    Ok(tx.execute_many("DELETE FROM recipient WHERE id = $1", ids.iter().map(|id| binds![*id]))?)
 }
 
 /// Keeps attribute names for forms.

@@ -42,6 +42,9 @@ impl Audience {
         if text.len() > SEARCH_LEN_MAX {
             return Err(Error::invalid("text", format!("longer than {SEARCH_LEN_MAX} bytes")));
         }
+        if text.contains(char::is_control) {
+            return Err(Error::invalid("text", "a control character cannot be looked for"));
+        }
         let limit = search.limit.clamp(1, PAGE_ROWS_MAX);
         let (sql, binds) = select(&search, text, limit, self.store.dialect());
         let mut recipients: Vec<Recipient> = self

@@ -10,6 +10,7 @@ use crate::Audience;
 use crate::error::{Error, Result};
 use crate::export::formula_safe;
 use crate::limits::PAGE_ROWS_MAX;
+use crate::lists::STEP_ROWS;
 
 /// Where an import stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,14 +144,21 @@ impl Audience {
 
     /// Forgets an import and its rejected rows; its recipients stay. False: there is no such import, or it runs.
     pub async fn delete_import(&self, id: i64) -> Result<bool> {
+        let record = self.import_record(id).await?;
+        if record.is_none_or(|import| import.state == ImportState::Running) {
+            return Ok(false);
+        }
+        let sql = "DELETE FROM import_reject WHERE import = $1 AND line IN \
+             (SELECT j.line FROM import_reject j WHERE j.import = $1 ORDER BY j.line LIMIT $2)";
+        while self
+            .store
+            .write(Lane::Bulk, move |tx| Ok::<_, Error>(tx.execute(sql, &binds![id, STEP_ROWS])?))
+            .await?
+            > 0
+        {}
         self.store
-            .write(Lane::Bulk, move |tx| {
-                let deleted =
-                    tx.execute("DELETE FROM import WHERE id = $1 AND state <> 'running'", &binds![id])? > 0;
-                if deleted {
-                    tx.execute("DELETE FROM import_reject WHERE import = $1", &binds![id])?;
-                }
-                Ok(deleted)
+            .write(Lane::Urgent, move |tx| {
+                Ok(tx.execute("DELETE FROM import WHERE id = $1", &binds![id])? > 0)
             })
             .await
     }

@@ -76,8 +76,8 @@ fn existing(tx: &mut Tx<'_>, row: &Staged) -> Result<Existing> {
             _ => Ok(true),
         };
         let mut fields = same(&row[1], 1)?;
-        for i in 3..ATTRIBUTES {
-            fields = fields && same(&row[i], i - 1)?;
+        for (i, value) in row[3..ATTRIBUTES].iter().enumerate() {
+            fields = fields && same(value, i + 2)?;
         }
         let (old, new) = (old.str(9)?, text(&row[ATTRIBUTES]));
         if old == new {

@@ -1,9 +1,12 @@
 //! The room's contract, on both databases.
 
+#![allow(clippy::unwrap_used, reason = "test code outside of #[test] functions")]
+
 mod corpus;
 mod import;
 mod recipients;
 mod segments;
+mod target;
 
 use audience::{Audience, ImportOptions, MIGRATIONS};
 use store::Store;
