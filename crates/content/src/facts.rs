@@ -205,7 +205,7 @@ mod tests {
             [
                 ("https://x.example/?a={{ a }}&b=1", 2, 12, true, true),
                 ("#top", 3, 1, false, false),
-                ("/y", 3, 34, true, false)
+                ("/y", 3, 35, true, false)
             ]
         );
         assert_eq!((images[0].has_alt, images[1].has_alt), (false, true));

@@ -128,7 +128,7 @@ impl PartTemplate {
         if let Some(open) = tags.iter().find(|tag| !tag.closed) {
             return open.range.start;
         }
-        if offset + 1 >= self.source.trim_end().len()
+        if error.detail().is_some_and(|detail| detail.contains("end of input"))
             && let Some(open) = open_block(&self.source, tags)
         {
             return open.range.start;

@@ -203,7 +203,7 @@ mod tests {
             <ul><li>one</li><li>two</li></ul><p><a href=\"{{ unsubscribe_url }}\">Unsubscribe</a></p></body></html>";
         assert_eq!(
             generate(html).unwrap(),
-            "Hello {{ name | default(\"you\") }}\n\nSee our shop <https://x.example/?a={{ id }}&b> or y.example.\n\n\
+            "Hello {{ name | default(\"you\") }}\n\nSee our shop <https://x.example/?a={{ id }}&b> or y.example.\n\
              - one\n- two\n\nUnsubscribe <{{ unsubscribe_url }}>\n"
         );
     }
