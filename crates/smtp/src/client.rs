@@ -469,7 +469,7 @@ impl Client {
     fn stage_of_our_turn(&self) -> Stage {
         match self.transactions.front() {
             Some(transaction) => transaction.stage(),
-            None => Stage::Rset,
+            None => Stage::Idle,
         }
     }
 

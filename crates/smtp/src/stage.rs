@@ -25,6 +25,8 @@ pub enum Stage {
     Handshake,
     /// AUTH, toward a relay.
     Auth,
+    /// Between transactions; nothing is awaited.
+    Idle,
     /// MAIL FROM.
     Mail,
     /// RCPT TO.
@@ -54,7 +56,7 @@ impl Stage {
             Stage::Data => DATA_TIMEOUT,
             Stage::Body => BLOCK_TIMEOUT,
             Stage::Dot => DOT_TIMEOUT,
-            Stage::Rset | Stage::Quit => FAREWELL_TIMEOUT,
+            Stage::Idle | Stage::Rset | Stage::Quit => FAREWELL_TIMEOUT,
         }
     }
 
@@ -72,6 +74,7 @@ impl Stage {
             Stage::StartTls => "STARTTLS",
             Stage::Handshake => "TLS handshake",
             Stage::Auth => "AUTH",
+            Stage::Idle => "idle",
             Stage::Mail => "MAIL FROM",
             Stage::Rcpt => "RCPT TO",
             Stage::Data => "DATA",
