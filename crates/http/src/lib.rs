@@ -19,8 +19,44 @@
 //! **Neighbours.** Imports all rooms; the binary builds [`state::Services`] and serves [`admin_router`] and
 //! [`public_router`].
 
+pub mod api;
 pub mod guard;
+pub mod imports;
 pub mod limits;
 pub mod listener;
 pub mod problem;
+pub mod public;
+pub mod source;
 pub mod state;
+pub mod web;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
+};
+
+use state::AppState;
+
+/// What `listen` serves: API, pages, health, and the public door too unless that has a listener of its own.
+pub fn admin_router(state: &AppState, with_public: bool) -> Router {
+    let admin = api::router(state).merge(web::router()).layer(from_fn_with_state(state.clone(), own_host));
+    let mut router = admin.merge(api::health::routes());
+    if with_public {
+        router = router.merge(public::router());
+    }
+    guard::wrap(router).with_state(state.clone())
+}
+
+/// What `public_listen` serves: only what recipients reach.
+pub fn public_router(state: &AppState) -> Router {
+    let router = public::router().merge(api::health::routes()).fallback(public::nothing_here);
+    guard::wrap(router).with_state(state.clone())
+}
+
+/// Refuses requests to the admin side under a host name that is not ours.
+async fn own_host(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let host = guard::request_host(request.uri(), request.headers());
+    if host.is_some_and(|host| state.hosts().allows(host)) { next.run(request).await } else { guard::refuse_host() }
+}

@@ -1,6 +1,23 @@
 //! What every handler can reach: the services of all rooms, built once by the binary and shared.
 
-use std::sync::Arc;
+use std::{future::Future, net::SocketAddr, path::PathBuf, pin::Pin, sync::Arc};
+
+use delivery::{Deliveries, StopReport};
+use tokio::sync::watch;
+
+use crate::{guard::Hosts, imports::Imports, problem::Problem};
+
+/// A future of a trait object.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What the doors need of the engine. The binary fills it with the mta's handle; tests with what they like.
+pub trait EngineControl: Send + Sync + 'static {
+    /// Stops a delivery: cuts what has not passed its final dot, and says exactly what became of its messages.
+    fn stop<'a>(&'a self, delivery: i64) -> Pending<'a, Result<StopReport, Problem>>;
+    /// Sends one message outside any delivery, at once, and answers with the receiver's words; `Err` says in words why
+    /// it was not taken. What Setup's *send me a test mail* does.
+    fn send_test<'a>(&'a self, from: &'a str, to: &'a str) -> Pending<'a, Result<String, String>>;
+}
 
 /// The mailbox page of the demo: what the simulated internet received. Filled by the binary only under
 /// `mailwright demo`; pages show the mailbox when it is there.
@@ -39,8 +56,36 @@ pub struct AppState {
     services: Arc<Services>,
 }
 
-/// The services of all rooms. More fields come as the rooms publish their interfaces.
+/// The services of all rooms, built by the binary.
 pub struct Services {
+    /// Deliveries: create, edit, preview, proof, analyse, confirm, status.
+    pub deliveries: Deliveries,
+    /// Recipients, lists, segments, quarantine, imports.
+    pub audience: audience::Audience,
+    /// Runs, messages, the log, the recount.
+    pub queue: queue::Queue,
+    /// Sending domains and their keys.
+    pub routes: routes::Routes,
+    /// Users, sessions, tokens, settings.
+    pub access: access::Access,
+    /// Imports that run now.
+    pub imports: Imports,
+    /// The engine.
+    pub engine: Arc<dyn EngineControl>,
+    /// DNS, for checking what is published.
+    pub dns: Arc<dyn routes::Dns>,
+    /// The values of all settings, now and at each change.
+    pub settings: watch::Receiver<Arc<access::Settings>>,
+    /// Keys of the tokens in links.
+    pub tokens: Arc<message::TokenKeys>,
+    /// The clock.
+    pub clock: Arc<dyn net::Clock>,
+    /// The address the admin side listens on.
+    pub listen: SocketAddr,
+    /// A folder for uploads and other temporary files, inside the data directory.
+    pub work_dir: PathBuf,
+    /// Files that a backup holds beside the database: name in the backup, path here.
+    pub backup_files: Vec<(String, PathBuf)>,
     /// Mailbox of the demo, when it runs.
     pub demo: Option<Arc<dyn DemoMailbox>>,
 }
@@ -49,6 +94,55 @@ impl AppState {
     /// Wraps the services for sharing.
     pub fn new(services: Services) -> Self {
         Self { services: Arc::new(services) }
+    }
+}
+
+impl Services {
+    /// The settings as they are now.
+    pub fn settings(&self) -> Arc<access::Settings> {
+        Arc::clone(&self.settings.borrow())
+    }
+
+    /// Base of public links, without a slash at the end: the setting, else the listen address.
+    pub fn public_url(&self) -> String {
+        match self.settings().public_url() {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("http://{}", self.listen),
+        }
+    }
+
+    /// The names under which the admin side answers.
+    pub fn hosts(&self) -> Hosts {
+        Hosts::new(self.listen, self.settings().public_url())
+    }
+
+    /// What a domain's DNS records depend on.
+    pub fn domain_facts(&self) -> routes::Facts {
+        let settings = self.settings();
+        let host = settings.ehlo().map(str::to_owned).or_else(|| {
+            url::Url::parse(&self.public_url()).ok().and_then(|url| url.host_str().map(str::to_owned))
+        });
+        routes::Facts {
+            host: host.unwrap_or_default(),
+            addresses: Vec::new(),
+            relay_host: settings.relay().map(|relay| relay.host.clone()),
+            bounce_domain: settings.feedback_domain().map(str::to_owned),
+            dmarc_reports: None,
+        }
+    }
+
+    /// Unsubscribes whom a token names; a proof's or a preview's token does nothing.
+    pub async fn unsubscribe(&self, token: message::Token) -> Result<(), Problem> {
+        let _ = token;
+        Err(Problem::unavailable("not yet"))
+    }
+
+    /// Stops a delivery and keeps what that did in its journal.
+    pub async fn stop(&self, delivery: i64) -> Result<StopReport, Problem> {
+        self.deliveries.get(delivery).await?;
+        let report = self.engine.stop(delivery).await?;
+        self.deliveries.stopped(delivery, &report).await?;
+        Ok(report)
     }
 }
 

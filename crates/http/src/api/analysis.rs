@@ -1,0 +1,193 @@
+//! Preview, proof, analysis: what happens before anything may be sent.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use delivery::{Analysis, AnalysisProgress, ProofTarget, definition::Substitution};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    body::{Body, Params},
+    created,
+    deliveries::delivery_id,
+    life::plan_json,
+    shape::{id, time, time_opt},
+};
+use crate::{
+    problem::{Answer, Problem},
+    state::AppState,
+};
+
+/// Routes that send nothing.
+pub(super) fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/deliveries/{id}/preview", get(preview))
+        .route("/deliveries/{id}/analysis", get(analysis).post(analyse).delete(stop))
+}
+
+/// Proofs send.
+pub(super) fn sending_routes() -> Router<AppState> {
+    Router::new().route("/deliveries/{id}/proofs", post(proof))
+}
+
+#[derive(Deserialize)]
+struct Whose {
+    /// Absent: one of the target, or an invented person.
+    recipient: Option<String>,
+    #[serde(default = "html")]
+    part: String,
+}
+
+fn html() -> String {
+    "html".to_owned()
+}
+
+async fn preview(
+    State(state): State<AppState>,
+    Path(text): Path<String>,
+    Params(whose): Params<Whose>,
+) -> Answer<Json<Value>> {
+    let preview = state.deliveries.preview(delivery_id(&text)?, whose.recipient.as_deref()).await?;
+    let content = match whose.part.as_str() {
+        "html" => preview.html.clone(),
+        "text" => preview.text.clone(),
+        "source" => Some(String::from_utf8_lossy(&preview.source).into_owned()),
+        _ => return Err(Problem::invalid("part", "part is html, text or source.")),
+    };
+    let content = content.ok_or_else(|| {
+        Problem::new(StatusCode::NOT_FOUND, "no_part", format!("The message has no {} part.", whose.part)).at("part")
+    })?;
+    Ok(Json(json!({
+        "id": text,
+        "recipient": whose.recipient,
+        "part": whose.part,
+        "subject": preview.subject,
+        "from": preview.from,
+        "content": content,
+        "warnings": preview.warnings,
+    })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Proof {
+    /// Who reads; absent: as the delivery's `[proof]` says.
+    to: Option<Vec<String>>,
+    /// Whose profile personalises it: an address of the target, or `random`.
+    #[serde(rename = "as")]
+    profile: Option<String>,
+    /// Specific recipients instead, each as themselves.
+    recipients: Option<Vec<String>>,
+}
+
+async fn proof(
+    State(state): State<AppState>,
+    Path(text): Path<String>,
+    Body(body): Body<Proof>,
+) -> Answer<Response> {
+    let target = match (body.to, body.recipients) {
+        (Some(_), Some(_)) => return Err(Problem::invalid("recipients", "Give either to or recipients.")),
+        (Some(to), None) => {
+            let profile = body.profile.unwrap_or_else(|| "random".to_owned());
+            ProofTarget::Substitution(
+                to.into_iter().map(|to| Substitution { to, profile: profile.clone() }).collect(),
+            )
+        }
+        (None, Some(recipients)) => ProofTarget::Recipients(recipients),
+        (None, None) => ProofTarget::AsDefined,
+    };
+    // The proof analyses and confirms itself; how it ended stands in its own journal.
+    let proof = state.deliveries.proof(delivery_id(&text)?, target).await?.proof;
+    Ok(created(&json!({
+        "id": id(proof.id),
+        "delivery": text,
+        "number": proof.proof_no,
+        "label": proof.label,
+        "state": proof.state,
+    })))
+}
+
+/// Starts an analysis and answers at once; GET tells how far it is.
+async fn analyse(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Response> {
+    let delivery = delivery_id(&text)?;
+    state.deliveries.start_analysis(delivery).await?;
+    let document = current(&state, delivery).await?;
+    Ok((StatusCode::ACCEPTED, Json(document)).into_response())
+}
+
+async fn analysis(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Json<Value>> {
+    Ok(Json(current(&state, delivery_id(&text)?).await?))
+}
+
+async fn stop(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Response> {
+    let delivery = delivery_id(&text)?;
+    state.deliveries.get(delivery).await?;
+    match state.deliveries.analysis_handle(delivery) {
+        Some(handle) => {
+            handle.stop();
+            Ok(StatusCode::ACCEPTED.into_response())
+        }
+        None => Err(Problem::conflict("No analysis runs on this delivery.")),
+    }
+}
+
+/// The analysis that runs, else the last one; one of a delivery that was never analysed is empty.
+async fn current(state: &AppState, delivery: i64) -> Answer<Value> {
+    let running = state.deliveries.analysis_handle(delivery).map(|handle| handle.progress());
+    let ended = match running {
+        Some(_) => None,
+        None => state.deliveries.analysis(delivery).await?,
+    };
+    let analysis = match ended {
+        Some(analysis) => analysis,
+        None => {
+            let found = state.deliveries.get(delivery).await?;
+            Analysis {
+                id: delivery,
+                state: if running.is_some() { delivery::State::Analysing } else { found.state },
+                snapshot: None,
+                target: 0,
+                to_deliver: 0,
+                excluded: BTreeMap::new(),
+                findings: Vec::new(),
+                providers: Vec::new(),
+                predicted_end: None,
+            }
+        }
+    };
+    Ok(analysis_json(&analysis, running.as_ref()))
+}
+
+/// The contract's analysis document, with the progress of one that runs.
+pub fn analysis_json(analysis: &Analysis, progress: Option<&AnalysisProgress>) -> Value {
+    let mut document = json!({
+        "id": id(analysis.id),
+        "state": analysis.state,
+        "snapshot": analysis.snapshot,
+        "target": analysis.target,
+        "to_deliver": analysis.to_deliver,
+        "excluded": analysis.excluded,
+        "findings": analysis.findings,
+        "providers": analysis.providers.iter().map(plan_json).collect::<Vec<_>>(),
+    });
+    if let Some(end) = analysis.predicted_end {
+        document["predicted_end"] = time(end);
+    }
+    if let Some(progress) = progress {
+        document["progress"] = json!({
+            "phase": progress.step,
+            "done": progress.done,
+            "of": progress.total,
+            "elapsed_ms": progress.elapsed_ms,
+            "expected_end": time_opt(progress.expected_end),
+        });
+    }
+    document
+}

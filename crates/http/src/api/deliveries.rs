@@ -1,0 +1,209 @@
+//! `/deliveries`: create, view, edit, duplicate, archive, delete, search.
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use delivery::{Definition, Delivery, Edit, ListFilter, State as Stage, Summary};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+
+use super::{
+    body::{Body, Params},
+    created,
+    page::{PageParams, page},
+    shape::{id, read_id, time, time_opt},
+};
+use crate::{
+    problem::{Answer, Problem},
+    state::AppState,
+};
+
+pub(super) fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/deliveries", get(list).post(create))
+        .route("/deliveries/{id}", get(view).patch(edit).delete(remove))
+        .route("/deliveries/{id}/duplicate", post(duplicate))
+        .route("/deliveries/{id}/archive", post(archive))
+        .route("/deliveries/{id}/unarchive", post(unarchive))
+        .route("/deliveries/{id}/journal", get(journal))
+}
+
+/// Reads `{id}`.
+pub(super) fn delivery_id(text: &str) -> Answer<i64> {
+    read_id(text, "delivery")
+}
+
+/// A delivery as JSON; the definition has the keys of `delivery.toml`.
+pub(super) fn delivery_json(delivery: &Delivery) -> Value {
+    json!({
+        "id": id(delivery.id),
+        "parent": delivery.parent.map(id),
+        "proof_number": (delivery.proof_no > 0).then_some(delivery.proof_no),
+        "label": delivery.label,
+        "code": delivery.code,
+        "state": delivery.state,
+        "definition": delivery.definition,
+        "html": delivery.html,
+        "text": delivery.text,
+        "origin": delivery.origin,
+        "revision": delivery.revision,
+        "analysed_revision": delivery.analysed_revision,
+        "snapshot": delivery.snapshot,
+        "target": delivery.target,
+        "to_deliver": delivery.to_deliver,
+        "predicted_end": time_opt(delivery.predicted_end),
+        "archived": delivery.archived,
+        "proof": delivery.proof,
+        "created_at": time(delivery.created_at),
+        "updated_at": time(delivery.updated_at),
+        "analysed_at": time_opt(delivery.analysed_at),
+        "confirmed_at": time_opt(delivery.confirmed_at),
+        "finished_at": time_opt(delivery.finished_at),
+    })
+}
+
+fn summary_json(summary: &Summary) -> Value {
+    json!({
+        "id": id(summary.id),
+        "label": summary.label,
+        "code": summary.code,
+        "state": summary.state,
+        "parent": summary.parent.map(id),
+        "proof_number": (summary.proof_no > 0).then_some(summary.proof_no),
+        "to_deliver": summary.to_deliver,
+        "archived": summary.archived,
+        "created_at": time(summary.created_at),
+        "updated_at": time(summary.updated_at),
+        "confirmed_at": time_opt(summary.confirmed_at),
+        "finished_at": time_opt(summary.finished_at),
+    })
+}
+
+#[derive(Deserialize)]
+struct Which {
+    /// States, separated by commas.
+    state: Option<String>,
+    #[serde(default)]
+    archived: bool,
+    proofs_of: Option<String>,
+}
+
+async fn list(
+    State(state): State<AppState>,
+    Params(params): Params<PageParams>,
+    Params(which): Params<Which>,
+) -> Answer<Json<Value>> {
+    let rows = params.rows()?;
+    let states = which.state.as_deref().unwrap_or("").split(',').filter(|word| !word.is_empty()).map(|word| {
+        Stage::parse(word).ok_or_else(|| Problem::invalid("state", format!("There is no state {word}.")))
+    });
+    let filter = ListFilter {
+        search: params.search()?.to_owned(),
+        states: states.collect::<Answer<Vec<Stage>>>()?,
+        archived: which.archived,
+        proofs_of: which.proofs_of.as_deref().map(delivery_id).transpose()?,
+        before: params.after_id("deliveries")?,
+        limit: rows,
+    };
+    let found = state.deliveries.list(filter).await?;
+    // A full page may be the last; the next one is then empty.
+    let next = found.last().filter(|_| found.len() >= rows).map(|last| last.id.to_string());
+    Ok(Json(page("deliveries", found.iter().map(summary_json).collect(), next)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct New {
+    definition: Definition,
+    html: Option<String>,
+    text: Option<String>,
+}
+
+async fn create(State(state): State<AppState>, Body(new): Body<New>) -> Answer<Response> {
+    let delivery = state.deliveries.create(new.definition, new.html, new.text).await?;
+    Ok(created(&delivery_json(&delivery)))
+}
+
+async fn view(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Json<Value>> {
+    Ok(Json(delivery_json(&state.deliveries.get(delivery_id(&text)?).await?)))
+}
+
+/// What is absent stays; `"html": null` removes the part; `label` alone changes the label.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    label: Option<String>,
+    definition: Option<Definition>,
+    #[serde(default, deserialize_with = "given")]
+    html: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    text: Option<Option<String>>,
+    /// The revision that the author saw.
+    revision: Option<i64>,
+}
+
+/// Tells `null` from absent.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::<String>::deserialize(deserializer).map(Some)
+}
+
+async fn edit(
+    State(state): State<AppState>,
+    Path(text): Path<String>,
+    Body(change): Body<Change>,
+) -> Answer<Json<Value>> {
+    let delivery = delivery_id(&text)?;
+    let mut based_on = change.revision;
+    let mut definition = change.definition;
+    if let Some(label) = change.label {
+        let mut named = match definition {
+            Some(definition) => definition,
+            None => {
+                let seen = state.deliveries.get(delivery).await?;
+                // The label is put into the definition as it is now, so that must still be the one that is replaced.
+                based_on = based_on.or(Some(seen.revision));
+                seen.definition
+            }
+        };
+        named.label = label;
+        definition = Some(named);
+    }
+    let edit = Edit { definition, html: change.html, text: change.text, based_on };
+    Ok(Json(delivery_json(&state.deliveries.edit(delivery, edit).await?)))
+}
+
+async fn remove(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Response> {
+    state.deliveries.delete(delivery_id(&text)?).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn duplicate(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Response> {
+    Ok(created(&delivery_json(&state.deliveries.duplicate(delivery_id(&text)?).await?)))
+}
+
+async fn archive(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Json<Value>> {
+    state.deliveries.archive(delivery_id(&text)?, true).await?;
+    view(State(state), Path(text)).await
+}
+
+async fn unarchive(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Json<Value>> {
+    state.deliveries.archive(delivery_id(&text)?, false).await?;
+    view(State(state), Path(text)).await
+}
+
+async fn journal(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Json<Value>> {
+    let lines = state.deliveries.journal(delivery_id(&text)?).await?;
+    let items = lines
+        .iter()
+        .map(|line| {
+            let mut document = json!(line);
+            document["at"] = time(line.at);
+            document
+        })
+        .collect();
+    Ok(Json(page("journal", items, None)))
+}

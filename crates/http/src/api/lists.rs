@@ -1,0 +1,125 @@
+//! `/lists`: named sets of recipients.
+
+use audience::List;
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    body::{Body, Params},
+    created,
+    page::{PageParams, page},
+    recipients,
+    shape::{id, read_id, time},
+};
+use crate::{
+    limits::PAGE_ROWS_MAX,
+    problem::{Answer, Problem},
+    state::AppState,
+};
+
+pub(super) fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/lists", get(all).post(create))
+        .route("/lists/{id}", get(view).patch(rename).delete(remove))
+        .route("/lists/{id}/add", post(add))
+        .route("/lists/{id}/remove", post(take))
+}
+
+/// A list as JSON.
+pub(super) fn list_json(list: &List) -> Value {
+    json!({"id": id(list.id), "name": list.name, "members": list.members, "created_at": time(list.created_at)})
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    name: String,
+}
+
+/// Ids or addresses.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Members {
+    recipients: Vec<String>,
+}
+
+async fn all(State(state): State<AppState>, Params(params): Params<PageParams>) -> Answer<Json<Value>> {
+    let after = params.after("lists")?;
+    let (rows, search) = (params.rows()?, params.search()?.to_lowercase());
+    let lists = state.audience.lists().await?;
+    let mut chosen = lists
+        .iter()
+        .filter(|list| search.is_empty() || list.name.to_lowercase().contains(&search))
+        .skip_while(|list| after.as_ref().is_some_and(|after| list.name <= *after));
+    let items: Vec<&List> = chosen.by_ref().take(rows).collect();
+    let next = chosen.next().and(items.last()).map(|list| list.name.clone());
+    Ok(Json(page("lists", items.into_iter().map(list_json).collect(), next)))
+}
+
+async fn create(State(state): State<AppState>, Body(new): Body<Named>) -> Answer<Response> {
+    let list = state.audience.create_list(&new.name, state.clock.now_us()).await?;
+    Ok(created(&list_json(&find(&state, &list.to_string()).await?)))
+}
+
+async fn find(state: &AppState, text: &str) -> Answer<List> {
+    state.audience.list(read_id(text, "list")?).await?.ok_or_else(|| Problem::not_found("list"))
+}
+
+async fn view(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Json<Value>> {
+    Ok(Json(list_json(&find(&state, &text).await?)))
+}
+
+async fn rename(
+    State(state): State<AppState>,
+    Path(text): Path<String>,
+    Body(new): Body<Named>,
+) -> Answer<Json<Value>> {
+    let list = find(&state, &text).await?;
+    state.audience.rename_list(list.id, &new.name).await?;
+    view(State(state), Path(text)).await
+}
+
+async fn remove(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Response> {
+    let list = find(&state, &text).await?;
+    state.audience.delete_list(list.id).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn members(state: &AppState, members: &Members) -> Answer<Vec<i64>> {
+    if members.recipients.len() > PAGE_ROWS_MAX as usize {
+        return Err(Problem::invalid("recipients", format!("At most {PAGE_ROWS_MAX} in one request.")));
+    }
+    let mut ids = Vec::with_capacity(members.recipients.len());
+    for (index, text) in members.recipients.iter().enumerate() {
+        let recipient = recipients::find(state, text).await;
+        ids.push(recipient.map_err(|problem| problem.at(format!("recipients[{index}]")))?.id);
+    }
+    Ok(ids)
+}
+
+async fn add(
+    State(state): State<AppState>,
+    Path(text): Path<String>,
+    Body(body): Body<Members>,
+) -> Answer<Json<Value>> {
+    let list = find(&state, &text).await?;
+    let added = state.audience.add_to_list(list.id, members(&state, &body).await?).await?;
+    Ok(Json(json!({"added": added})))
+}
+
+async fn take(
+    State(state): State<AppState>,
+    Path(text): Path<String>,
+    Body(body): Body<Members>,
+) -> Answer<Json<Value>> {
+    let list = find(&state, &text).await?;
+    let removed = state.audience.remove_from_list(list.id, members(&state, &body).await?).await?;
+    Ok(Json(json!({"removed": removed})))
+}

@@ -1,0 +1,323 @@
+//! The delivery log, page by page or streamed whole, and the exact bytes of one recipient's message.
+
+use axum::{
+    Json, Router,
+    body::{Body, Bytes},
+    extract::{Path, State},
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use futures_util::stream;
+use queue::{LogCursor, LogFilter, LogRow, LogState};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    body::Params,
+    deliveries::delivery_id,
+    page::{PageParams, page},
+    shape::{id, time_opt},
+};
+use crate::{
+    problem::{Answer, Problem},
+    state::AppState,
+};
+
+/// Rows that are read from the database at once while the log is streamed.
+const STREAM_ROWS: usize = 1_000;
+/// The contract's columns.
+const COLUMNS: [&str; 8] =
+    ["recipient", "state", "attempts", "first_try", "last_try", "reply", "reason", "message_id"];
+
+pub(super) fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/deliveries/{id}/log", get(log))
+        .route("/deliveries/{id}/messages", get(messages))
+        .route("/deliveries/{id}/source", get(source))
+}
+
+#[derive(Deserialize)]
+struct Which {
+    state: Option<String>,
+    format: Option<String>,
+    #[serde(default)]
+    deferred: bool,
+}
+
+/// How a log is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// Comma separated, RFC 4180, with a header line.
+    Csv,
+    /// One JSON object a line.
+    Ndjson,
+    /// One JSON array.
+    Json,
+}
+
+impl Format {
+    /// Reads the name of a format; csv when absent.
+    pub fn parse(name: Option<&str>) -> Answer<Self> {
+        match name {
+            None | Some("csv") => Ok(Self::Csv),
+            Some("ndjson") => Ok(Self::Ndjson),
+            Some("json") => Ok(Self::Json),
+            Some(_) => Err(Problem::invalid("format", "format is csv, ndjson or json.")),
+        }
+    }
+
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Csv => "text/csv; charset=utf-8; header=present",
+            Self::Ndjson => "application/x-ndjson",
+            Self::Json => "application/json",
+        }
+    }
+}
+
+fn log_state(word: Option<&str>) -> Answer<Option<LogState>> {
+    word.filter(|word| !word.is_empty())
+        .map(|word| {
+            LogState::parse(word).ok_or_else(|| {
+                Problem::invalid("state", "state is pending, sent, failed, cancelled or excluded.")
+            })
+        })
+        .transpose()
+}
+
+/// Makes the Message-ID of each message of one delivery; `None` before the analysis has frozen it.
+pub struct MessageIds {
+    domain: String,
+    inert: bool,
+    tokens: std::sync::Arc<message::TokenKeys>,
+}
+
+impl MessageIds {
+    /// Reads what the delivery's snapshot says.
+    pub async fn of(state: &AppState, delivery: i64) -> Answer<Option<Self>> {
+        let found = state.deliveries.get(delivery).await?;
+        let Some(hash) = found.snapshot else { return Ok(None) };
+        let Some(bytes) = state.queue.snapshot(&hash).await? else { return Ok(None) };
+        let snapshot = message::Snapshot::from_bytes(&bytes).map_err(|error| Problem::internal(&error))?;
+        Ok(Some(Self {
+            domain: snapshot.message_id_domain.clone(),
+            inert: snapshot.inert,
+            tokens: std::sync::Arc::clone(&state.tokens),
+        }))
+    }
+
+    fn id(&self, message: i64) -> String {
+        self.tokens.message_id(&self.domain, message::Token { message, inert: self.inert })
+    }
+}
+
+fn row_json(row: &LogRow, ids: Option<&MessageIds>) -> Value {
+    json!({
+        "recipient": row.address,
+        "state": row.state,
+        "attempts": row.attempts,
+        "first_try": time_opt(row.first_try),
+        "last_try": time_opt(row.last_try),
+        "reply": row.reply,
+        "reason": row.reason,
+        "message_id": row.message.zip(ids).map(|(message, ids)| ids.id(message)),
+    })
+}
+
+async fn log(
+    State(state): State<AppState>,
+    Path(text): Path<String>,
+    Params(which): Params<Which>,
+    Params(params): Params<PageParams>,
+) -> Answer<Response> {
+    let format = Format::parse(which.format.as_deref())?;
+    let filter = filter(&which, &params)?;
+    stream_log(state, delivery_id(&text)?, filter, format).await
+}
+
+fn filter(which: &Which, params: &PageParams) -> Answer<LogFilter> {
+    let search = params.search()?;
+    Ok(LogFilter {
+        state: log_state(which.state.as_deref())?,
+        address: (!search.is_empty()).then(|| search.to_owned()),
+        deferred: which.deferred,
+    })
+}
+
+enum Next {
+    First,
+    After(LogCursor),
+    Tail,
+    Over,
+}
+
+struct Walk {
+    state: AppState,
+    delivery: i64,
+    filter: LogFilter,
+    format: Format,
+    ids: Option<MessageIds>,
+    next: Next,
+    rows: u64,
+}
+
+/// The whole log, streamed: a page of rows is read, written and forgotten, so memory is flat at any size.
+pub async fn stream_log(state: AppState, delivery: i64, filter: LogFilter, format: Format) -> Answer<Response> {
+    // This also answers 404 for a delivery that does not exist, before the first byte.
+    let ids = MessageIds::of(&state, delivery).await?;
+    let walk = Walk { state, delivery, filter, format, ids, next: Next::First, rows: 0 };
+    let body = Body::from_stream(stream::try_unfold(walk, step));
+    Ok(([(header::CONTENT_TYPE, format.media_type())], body).into_response())
+}
+
+async fn step(mut walk: Walk) -> Result<Option<(Bytes, Walk)>, queue::Error> {
+    let cursor = match walk.next {
+        Next::First => None,
+        Next::After(cursor) => Some(cursor),
+        Next::Tail => {
+            walk.next = Next::Over;
+            let tail = if walk.rows == 0 { "[]\n" } else { "\n]\n" };
+            return Ok(Some((Bytes::from_static(tail.as_bytes()), walk)));
+        }
+        Next::Over => return Ok(None),
+    };
+    let found = walk.state.queue.log(walk.delivery, walk.filter.clone(), cursor, STREAM_ROWS).await?;
+    let mut text = String::with_capacity(found.rows.len() * 128);
+    if cursor.is_none() && walk.format == Format::Csv {
+        text.push_str(&COLUMNS.join(","));
+        text.push_str("\r\n");
+    }
+    for row in &found.rows {
+        write_row(&mut text, &row_json(row, walk.ids.as_ref()), walk.format, walk.rows == 0);
+        walk.rows += 1;
+    }
+    walk.next = match found.next {
+        Some(cursor) => Next::After(cursor),
+        None if walk.format == Format::Json => Next::Tail,
+        None => Next::Over,
+    };
+    Ok(Some((Bytes::from(text), walk)))
+}
+
+fn write_row(text: &mut String, row: &Value, format: Format, first: bool) {
+    match format {
+        Format::Csv => {
+            for (index, column) in COLUMNS.iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                match &row[*column] {
+                    Value::String(value) => push_csv(text, value),
+                    Value::Null => {}
+                    other => text.push_str(&other.to_string()),
+                }
+            }
+            text.push_str("\r\n");
+        }
+        Format::Ndjson => {
+            text.push_str(&row.to_string());
+            text.push('\n');
+        }
+        Format::Json => {
+            text.push_str(if first { "[\n" } else { ",\n" });
+            text.push_str(&row.to_string());
+        }
+    }
+}
+
+/// RFC 4180: quotes where a separator, a quote, a line end or an edge blank stands.
+pub(super) fn push_csv(text: &mut String, value: &str) {
+    let plain = !value.contains([',', '"', '\r', '\n']) && value.trim() == value;
+    if plain {
+        text.push_str(value);
+        return;
+    }
+    text.push('"');
+    text.push_str(&value.replace('"', "\"\""));
+    text.push('"');
+}
+
+async fn messages(
+    State(state): State<AppState>,
+    Path(text): Path<String>,
+    Params(which): Params<Which>,
+    Params(params): Params<PageParams>,
+) -> Answer<Json<Value>> {
+    let delivery = delivery_id(&text)?;
+    let ids = MessageIds::of(&state, delivery).await?;
+    let cursor = match params.after("messages")? {
+        Some(text) => {
+            let read = LogCursor::parse(&text);
+            Some(read.ok_or_else(|| Problem::invalid("cursor", "This cursor is not one of this list."))?)
+        }
+        None => None,
+    };
+    let found = state.queue.log(delivery, filter(&which, &params)?, cursor, params.rows()?).await?;
+    let items = found
+        .rows
+        .iter()
+        .map(|row| {
+            let mut document = row_json(row, ids.as_ref());
+            document["next_try"] = time_opt(row.next_try);
+            document["site"] = json!(row.site);
+            document["recipient_id"] = id(row.recipient);
+            document
+        })
+        .collect();
+    Ok(Json(page("messages", items, found.next.map(LogCursor::encode))))
+}
+
+#[derive(Deserialize)]
+struct Whose {
+    recipient: String,
+    format: Option<String>,
+}
+
+/// The bytes as they were (or will be) sent. When they are not those of the first try any more, that is said.
+async fn source(
+    State(state): State<AppState>,
+    Path(text): Path<String>,
+    Params(whose): Params<Whose>,
+) -> Answer<Response> {
+    let source = crate::source::source(&state, delivery_id(&text)?, &whose.recipient).await?;
+    if whose.format.as_deref() == Some("json") {
+        return Ok(Json(json!({
+            "recipient": whose.recipient,
+            "source_base64": STANDARD.encode(&source.bytes),
+            "warning": source.warning,
+        }))
+        .into_response());
+    }
+    let mut response = ([(header::CONTENT_TYPE, "message/rfc822")], source.bytes).into_response();
+    if let Some(warning) = source.warning {
+        response.headers_mut().insert("mailwright-warning", HeaderValue::from_static(warning));
+    }
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(format: Format) -> String {
+        let row = json!({
+            "recipient": "a@x.example", "state": "sent", "attempts": 1, "first_try": "2026-12-01T08:00:00Z",
+            "last_try": null, "reply": "250 2.0.0 ok, \"queued\"", "reason": null, "message_id": "m@x",
+        });
+        let mut text = String::new();
+        write_row(&mut text, &row, format, true);
+        write_row(&mut text, &row, format, false);
+        text
+    }
+
+    #[test]
+    fn rows_are_written_in_the_contracts_columns() {
+        let line = "a@x.example,sent,1,2026-12-01T08:00:00Z,,\"250 2.0.0 ok, \"\"queued\"\"\",,m@x\r\n";
+        assert_eq!(rows(Format::Csv), format!("{line}{line}"));
+        let json = format!("{}\n]\n", rows(Format::Json));
+        assert_eq!(serde_json::from_str::<Vec<Value>>(&json).unwrap().len(), 2);
+        assert_eq!(rows(Format::Ndjson).lines().count(), 2);
+    }
+}

@@ -1,0 +1,75 @@
+//! REST under `/api/v1`. One file per resource; a handler reads the request, calls one function of a room, and renders.
+
+pub mod analysis;
+pub mod auth;
+mod backup;
+pub mod body;
+pub mod deliveries;
+mod domains;
+mod error;
+pub mod health;
+mod idempotency;
+pub mod imports;
+pub mod life;
+mod lists;
+pub mod log;
+pub mod page;
+mod push;
+mod quarantine;
+mod recipients;
+mod segments;
+mod settings;
+pub mod shape;
+mod users;
+
+use axum::{
+    Json, Router,
+    extract::DefaultBodyLimit,
+    http::StatusCode,
+    middleware::{from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+};
+use serde_json::Value;
+
+use crate::{guard, limits::BODY_BYTES_MAX, problem::Problem, state::AppState};
+
+/// The whole API, for callers that are signed in.
+pub fn router(state: &AppState) -> Router<AppState> {
+    let clock = std::sync::Arc::clone(&state.clock);
+    let answers = idempotency::Answers::new(move || clock.now_us());
+    let sending = life::sending_routes()
+        .merge(analysis::sending_routes())
+        .layer(from_fn_with_state(answers, idempotency::once));
+    let ordinary = Router::new()
+        .merge(sending)
+        .merge(analysis::routes())
+        .merge(deliveries::routes())
+        .merge(domains::routes())
+        .merge(imports::routes())
+        .merge(life::routes())
+        .merge(lists::routes())
+        .merge(log::routes())
+        .merge(quarantine::routes())
+        .merge(recipients::routes())
+        .merge(segments::routes())
+        .merge(settings::routes())
+        .merge(users::routes())
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .merge(push::routes())
+        .layer(from_fn(guard::time_limit));
+    // These may take as long as their bytes do.
+    let long = imports::upload_routes().merge(backup::routes());
+    let api = ordinary
+        .merge(long)
+        .fallback(|| async { Problem::not_found("resource") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "This resource does not know that method.")
+        })
+        .layer(from_fn_with_state(state.clone(), auth::require));
+    Router::new().nest("/api/v1", api)
+}
+
+/// 201 with the new thing.
+fn created(document: &Value) -> Response {
+    (StatusCode::CREATED, Json(document.clone())).into_response()
+}

@@ -1,0 +1,147 @@
+//! `/users` and `/tokens`: who may sign in, and what programs use instead of a password.
+
+use access::{Account, ApiToken, Caller, OneTime};
+use axum::{
+    Extension, Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{delete, get, post},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    body::Body,
+    created,
+    page::page,
+    shape::{id, read_id, time, time_opt},
+};
+use crate::{
+    problem::{Answer, Problem},
+    state::AppState,
+};
+
+pub(super) fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/users", get(users).post(add))
+        .route("/users/{name}", delete(remove))
+        .route("/users/{name}/reset", post(reset))
+        .route("/me", get(me))
+        .route("/tokens", get(tokens).post(create))
+        .route("/tokens/{id}", delete(revoke))
+}
+
+fn account_json(account: &Account) -> Value {
+    json!({
+        "id": id(account.id),
+        "name": account.name,
+        "one_time_password": account.one_time,
+        "created_at": time(account.created),
+        "signed_in_at": time_opt(account.signed_in),
+    })
+}
+
+/// The one moment in which the password can be seen.
+fn one_time_json(one_time: &OneTime) -> Value {
+    json!({"name": one_time.name, "password": one_time.password})
+}
+
+async fn users(State(state): State<AppState>) -> Answer<Json<Value>> {
+    let users = state.access.users().await?;
+    Ok(Json(page("users", users.iter().map(account_json).collect(), None)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct New {
+    name: String,
+}
+
+async fn add(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    Body(new): Body<New>,
+) -> Answer<Response> {
+    let one_time = state.access.add_user(&caller.name, &new.name, state.clock.now_us()).await?;
+    Ok(created(&one_time_json(&one_time)))
+}
+
+async fn reset(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Answer<Json<Value>> {
+    let one_time = state.access.reset_user(&caller.name, &name, state.clock.now_us()).await?;
+    Ok(Json(one_time_json(&one_time)))
+}
+
+async fn remove(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Answer<Response> {
+    state.access.delete_user(&caller.name, &name, state.clock.now_us()).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn me(Extension(caller): Extension<Caller>) -> Json<Value> {
+    Json(json!({"id": id(caller.user), "name": caller.name}))
+}
+
+fn token_json(token: &ApiToken) -> Value {
+    json!({
+        "id": id(token.id),
+        "label": token.label,
+        "created_at": time(token.created),
+        "used_at": time_opt(token.used),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewToken {
+    label: String,
+    /// With the local token, which is nobody's: the account that gets the token.
+    user: Option<String>,
+}
+
+/// The account whose tokens are meant: the caller's own, or with the local token the named one.
+async fn owner(state: &AppState, caller: Caller, named: Option<&str>) -> Answer<Caller> {
+    if caller.user != 0 {
+        return match named {
+            Some(name) if name != caller.name => {
+                Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Tokens are made by their owner.").at("user"))
+            }
+            _ => Ok(caller),
+        };
+    }
+    let name = named.ok_or_else(|| Problem::invalid("user", "Name the account that gets the token."))?;
+    let users = state.access.users().await?;
+    let account = users.iter().find(|account| account.name == name).ok_or_else(|| Problem::not_found("user"))?;
+    Ok(Caller { user: account.id, name: account.name.clone(), must_change_password: false })
+}
+
+async fn tokens(State(state): State<AppState>, Extension(caller): Extension<Caller>) -> Answer<Json<Value>> {
+    let tokens = state.access.tokens(caller.user).await?;
+    Ok(Json(page("tokens", tokens.iter().map(token_json).collect(), None)))
+}
+
+async fn create(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    Body(new): Body<NewToken>,
+) -> Answer<Response> {
+    let owner = owner(&state, caller, new.user.as_deref()).await?;
+    let (token, text) = state.access.create_token(&owner, &new.label, state.clock.now_us()).await?;
+    Ok(created(&json!({"id": id(token), "label": new.label, "token": text})))
+}
+
+async fn revoke(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    Path(text): Path<String>,
+) -> Answer<Response> {
+    state.access.revoke_token(&caller, read_id(&text, "token")?, state.clock.now_us()).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,73 @@
+//! The few plain pages of the public door. They are written here and not by the templates of the web side, so that
+//! the public door depends on nothing else; everything that comes from outside is escaped.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{Html, IntoResponse, Response},
+};
+
+const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:15vh auto;padding:0 1rem;\
+                     color:#1c1f23;background:#fff}button{font:inherit;padding:.6rem 1.2rem;border:0;\
+                     border-radius:.4rem;background:#1d4ed8;color:#fff}button:focus-visible{outline:3px solid \
+                     #93c5fd}@media(prefers-color-scheme:dark){body{color:#e6e8eb;background:#15181c}}";
+
+/// A page with a heading and a paragraph.
+pub fn plain(status: StatusCode, heading: &str, text: &str) -> Response {
+    page(status, heading, &format!("<p>{}</p>", escaped(text)))
+}
+
+/// A page with a heading, a paragraph, and a button that posts to the same address.
+pub fn with_button(heading: &str, text: &str, button: &str) -> Response {
+    let body = format!(
+        "<p>{}</p><form method=\"post\"><input type=\"hidden\" name=\"confirm\" value=\"yes\">\
+         <button type=\"submit\">{}</button></form>",
+        escaped(text),
+        escaped(button)
+    );
+    page(StatusCode::OK, heading, &body)
+}
+
+fn page(status: StatusCode, heading: &str, body: &str) -> Response {
+    let heading = escaped(heading);
+    let html = format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+         content=\"width=device-width\"><meta name=\"robots\" content=\"noindex\"><title>{heading}</title>\
+         <style>{STYLE}</style></head><body><main><h1>{heading}</h1>{body}</main></body></html>"
+    );
+    let mut response = (status, Html(html)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; \
+             frame-ancestors 'none'; sandbox allow-forms",
+        ),
+    );
+    response
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_from_outside_becomes_markup() {
+        assert_eq!(escaped("<b a='x'>&\""), "&lt;b a=&#39;x&#39;&gt;&amp;&quot;");
+    }
+}

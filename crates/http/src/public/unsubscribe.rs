@@ -1,0 +1,60 @@
+//! `/u/TOKEN`: the unsubscribe page, and the one-click POST of RFC 8058.
+//!
+//! GET never acts, because mail programs and filters fetch links by themselves; it shows a page with a button. POST acts,
+//! without a cookie or a redirect (RFC 8058 section 3.1), and acting twice is the same as acting once. A token of a proof
+//! or a preview shows the same pages and changes nobody.
+
+use axum::{
+    extract::{Path, State},
+    http::StatusCode,
+    response::Response,
+};
+use message::{Purpose, Token};
+
+use super::page;
+use crate::state::AppState;
+
+fn token(state: &AppState, text: &str) -> Option<Token> {
+    state.tokens.verify_link(Purpose::Unsubscribe, text)
+}
+
+fn bad_token() -> Response {
+    page::plain(
+        StatusCode::NOT_FOUND,
+        "This link is not valid",
+        "It may have been cut off on its way. Please open the unsubscribe link in the message again.",
+    )
+}
+
+/// GET: asks.
+pub async fn show(State(state): State<AppState>, Path(text): Path<String>) -> Response {
+    match token(&state, &text) {
+        None => bad_token(),
+        Some(_) => page::with_button(
+            "Unsubscribe",
+            "Press the button and you will get no more of these messages.",
+            "Unsubscribe",
+        ),
+    }
+}
+
+/// POST: acts. The body says `List-Unsubscribe=One-Click`, or comes from the page's form; both mean the same, and the token
+/// alone is the permission.
+pub async fn act(State(state): State<AppState>, Path(text): Path<String>) -> Response {
+    let Some(token) = token(&state, &text) else { return bad_token() };
+    match state.unsubscribe(token).await {
+        Ok(()) => page::plain(
+            StatusCode::OK,
+            "You are unsubscribed",
+            "You will get no more of these messages. One that is on its way right now may still arrive.",
+        ),
+        Err(problem) => {
+            let _ = problem;
+            page::plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Please try again",
+                "The server could not note this just now. Please try again in a minute.",
+            )
+        }
+    }
+}
