@@ -418,9 +418,13 @@ impl Client {
     fn on_reply(&mut self, reply: Reply) {
         self.wait_serial += 1;
         let Some(owed) = self.owed.front().copied() else {
-            // Between transactions only a farewell is plausible.
-            let why = if reply.code == 421 { Cut::Refused(reply) } else { Cut::OutOfStep(reply) };
-            return self.close(why);
+            // While it is our turn only a farewell is plausible. A transaction that waits for its message gets it as
+            // its answer, so that it counts as what it is: a matter of the path.
+            if reply.code != 421 {
+                return self.close(Cut::OutOfStep(reply));
+            }
+            self.finish_front(Answer::Reply(reply.clone()), self.stage_of_our_turn());
+            return self.close(Cut::Refused(reply));
         };
         if owed == Owed::Quit {
             return self.close(Cut::Quit);
