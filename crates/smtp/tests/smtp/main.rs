@@ -1,5 +1,6 @@
-//! Tests of the room from outside: scripted dialogues, real replies, arbitrary bytes.
+//! Tests of the room from outside: scripted dialogues, replies known from the field and from a corpus, arbitrary bytes.
 
 mod arbitrary;
 mod corpus;
 mod dialogues;
+mod known;
