@@ -1,1 +1,223 @@
-//! mta
+//! The engine: takes claimed messages to their receivers.
+//!
+//! **Owns** no table. In memory: waiting lines per receiver, connections, paths that rest, gates.
+//!
+//! **The chain**, one file each: feed (claims) → route (domain → receiver) → gate (may it begin?) → connect and secure →
+//! transact (session) → result (answer → outcome) → the queue's settler.
+//!
+//! **Invariants**
+//! - A message is in one pair of hands: a [`queue::Message`] in memory is put back in its line by whatever drops it.
+//! - Nothing begins behind a closed gate. After [`Engine::stop`] has answered, no DATA and no body begins, and its figures
+//!   say exactly what was sent, what is past its final dot, and what was cancelled.
+//! - A path problem (no connection, 421, a DNS that is silent) rests the path; it decides nothing about messages.
+//! - Memory is bounded by [`config::CLAIMED_BYTES_MAX`], connections by the sites' limits, results that are not on disk
+//!   by the settler's permits: no permit, no DATA.
+//! - Composing and signing never run on the workers that serve sockets.
+//!
+//! **Neighbours**: queue (claims, results), smtp (dialogue, judgement), routes (sites and limits), net through [`World`],
+//! the wiring through [`Compose`]. This crate knows neither snapshots nor keys nor HTTP.
+
+mod compose;
+pub mod config;
+mod connect;
+mod engine;
+mod exchange;
+mod fair;
+mod feed;
+mod gate;
+mod internet;
+mod load;
+mod result;
+mod route;
+mod session;
+mod wire;
+mod world;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use queue::{Quarantine, Queue, Run, RunFigures, Settler};
+use tokio::task::JoinHandle;
+
+pub use config::{Config, Relay, RelayTls, Source};
+pub use exchange::PathFigures;
+pub use internet::Internet;
+pub use world::{Boxed, Compose, ComposeError, Host, MailHosts, Order, Stream, Target, World};
+
+use config::STOP_GRACE;
+use engine::Shared;
+use feed::Feeder;
+use gate::Inside;
+
+/// What the engine works with.
+pub struct Parts {
+    /// The queue, recovered ([`Queue::recover`]).
+    pub queue: Queue,
+    /// Called for addresses that do not exist, in the transaction that settles.
+    pub quarantine: Arc<dyn Quarantine>,
+    /// Network and clock.
+    pub world: Arc<dyn World>,
+    /// Makes the bytes.
+    pub compose: Arc<dyn Compose>,
+}
+
+/// What a stop did. Everything else of the run had its outcome before.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct StopReport {
+    /// Taken by receivers.
+    pub sent: i64,
+    /// Past the final dot, answer not in yet: they settle when it comes.
+    pub in_flight: i64,
+    /// Will never be sent.
+    pub cancelled: i64,
+    /// Refused by receivers before.
+    pub failed: i64,
+}
+
+/// The running engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    feeder: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl Engine {
+    /// Starts on the current runtime. Released claims and interrupted stops are [`Queue::recover`]'s, to be called before.
+    ///
+    /// # Errors
+    /// When the composing threads cannot be started.
+    pub fn start(config: Config, parts: Parts) -> std::io::Result<Self> {
+        let (settler, _task) = Settler::start(parts.queue.clone(), parts.quarantine);
+        let shared =
+            Arc::new(Shared::new(config, parts.queue, settler, parts.world, parts.compose)?);
+        let feeder = tokio::spawn(Feeder::new(Arc::clone(&shared)).run());
+        Ok(Self { shared, feeder: Arc::new(Mutex::new(Some(feeder))) })
+    }
+
+    /// Stops a delivery for good. Answers within a second, also while a receiver hangs.
+    ///
+    /// # Errors
+    /// The queue's: not confirmed, already over, or the database is away (nothing was stopped then).
+    pub async fn stop(&self, delivery: i64) -> queue::Result<StopReport> {
+        let shared = &self.shared;
+        let now = shared.world.now_us();
+        let run = Arc::new(shared.queue.stop(delivery, now).await?);
+        let Some(gate) = shared.gate(delivery) else {
+            shared.queue.stopped(delivery, now).await?;
+            return Ok(report(&*shared.queue.fresh_figures(delivery, now).await?, Inside::default()));
+        };
+        gate.refresh(run, false);
+        gate.close();
+        gate.cut();
+        // In real time also where a test turns the clock: somebody waits for this answer.
+        let _ = tokio::time::timeout(STOP_GRACE, gate.wait_until(|inside| inside == Inside::default())).await;
+        let mut inside = gate.inside();
+        let mut figures = shared.queue.fresh_figures(delivery, now).await?;
+        // Figures and transactions under way are two looks: taken again until nothing moved between them.
+        for _ in 0..5 {
+            let again = gate.inside();
+            if again == inside {
+                break;
+            }
+            inside = again;
+            figures = shared.queue.fresh_figures(delivery, now).await?;
+        }
+        if inside == Inside::default() {
+            shared.queue.stopped(delivery, now).await?;
+        }
+        Ok(report(&figures, inside))
+    }
+
+    /// Pauses a delivery: what has begun ends, nothing more begins. Answers within a second; the run is `pausing` until
+    /// the last connection is through, then `paused`.
+    ///
+    /// # Errors
+    /// The queue's.
+    pub async fn pause(&self, delivery: i64) -> queue::Result<Run> {
+        let shared = &self.shared;
+        let run = shared.queue.pause(delivery, shared.world.now_us()).await?;
+        if let Some(gate) = shared.gate(delivery) {
+            gate.refresh(Arc::new(run), false);
+            gate.close();
+            let _ =
+                tokio::time::timeout(STOP_GRACE, gate.wait_until(|inside| inside == Inside::default()))
+                    .await;
+        }
+        shared.queue.changed();
+        shared.queue.run(delivery).await
+    }
+
+    /// Goes on after a pause.
+    ///
+    /// # Errors
+    /// The queue's.
+    pub async fn resume(&self, delivery: i64) -> queue::Result<Run> {
+        self.shared.queue.resume(delivery, self.shared.world.now_us()).await
+    }
+
+    /// Paths with connections, waiting messages, or a rest.
+    #[must_use]
+    pub fn paths(&self) -> Vec<PathFigures> {
+        self.shared.paths()
+    }
+
+    /// Open connections.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.sessions()
+    }
+
+    /// Messages composed since the start.
+    #[must_use]
+    pub fn composed(&self) -> usize {
+        self.shared.composers.composed()
+    }
+
+    /// Octets of claimed messages in memory.
+    #[must_use]
+    pub fn claimed_bytes(&self) -> usize {
+        self.shared.budget.bytes()
+    }
+
+    /// Ends gracefully: begun messages get their answers (up to [`Config::drain`]), results go to disk, claims are
+    /// released. A second call does nothing.
+    ///
+    /// # Errors
+    /// The queue's, when the claims could not be released; the next start does it then.
+    pub async fn shutdown(&self) -> queue::Result<()> {
+        let feeder = self.feeder.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(feeder) = feeder else { return Ok(()) };
+        let shared = &self.shared;
+        for (_, gate) in shared.gates() {
+            gate.close();
+        }
+        shared.close();
+        // An error is a panic of the feeder, which is logged; the rest still has to be ended in order.
+        if let Err(error) = feeder.await {
+            tracing::error!(%error, "the feeder had ended before");
+        }
+        let drained = async {
+            while shared.sessions() > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            shared.settler.drained().await;
+        };
+        if tokio::time::timeout(shared.config.drain, drained).await.is_err() {
+            tracing::warn!(
+                connections = shared.sessions(),
+                "messages were still under way at the end of the drain time"
+            );
+        }
+        shared.queue.recover(shared.world.now_us()).await
+    }
+}
+
+fn report(figures: &RunFigures, inside: Inside) -> StopReport {
+    let in_flight = i64::try_from(inside.past_dot + inside.before_dot).unwrap_or(i64::MAX);
+    StopReport {
+        sent: figures.sent,
+        in_flight,
+        cancelled: figures.cancelled - in_flight,
+        failed: figures.failed,
+    }
+}

@@ -132,6 +132,20 @@ pub(crate) fn release(tx: &mut Tx<'_>, parts: &[i64]) -> Result<()> {
     Ok(())
 }
 
+/// Makes everything of one delivery that this node holds ready again.
+pub(crate) fn release_delivery(tx: &mut Tx<'_>, node: i64, delivery: i64) -> Result<()> {
+    let (first, last) = id_range(delivery);
+    tx.execute(
+        "UPDATE part SET state = 0, node = NULL WHERE state = 1 AND node = $1 AND delivery = $2",
+        &binds![node, delivery],
+    )?;
+    tx.execute(
+        "UPDATE retry SET node = NULL WHERE node = $1 AND id BETWEEN $2 AND $3",
+        &binds![node, first, last],
+    )?;
+    Ok(())
+}
+
 /// Takes retries that are due, oldest first.
 pub(crate) fn take_retries(tx: &mut Tx<'_>, node: i64, wish: RetryWish<'_>) -> Result<Vec<Message>> {
     let skip = if tx.dialect() == Dialect::Postgres { "FOR UPDATE SKIP LOCKED" } else { "" };

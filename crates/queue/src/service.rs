@@ -281,6 +281,18 @@ impl Queue {
         self.inner.store.write(Lane::Urgent, move |tx| claim::release(tx, &parts)).await
     }
 
+    /// Makes everything of one delivery that this node holds ready again, when nothing of it is under way.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn release_delivery(&self, delivery: i64) -> Result<()> {
+        let node = self.inner.node;
+        self.inner
+            .store
+            .write(Lane::Urgent, move |tx| claim::release_delivery(tx, node, delivery))
+            .await
+    }
+
     /// Takes retries that are due.
     ///
     /// # Errors

@@ -285,6 +285,14 @@ pub struct Past {
     pub reply: Option<String>,
 }
 
+impl Part {
+    /// Messages of this claim whose result is not on disk yet.
+    #[must_use]
+    pub fn open(&self) -> i64 {
+        self.open.load(std::sync::atomic::Ordering::Acquire)
+    }
+}
+
 impl Message {
     /// The delivery.
     #[must_use]

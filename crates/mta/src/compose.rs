@@ -1,0 +1,82 @@
+//! Threads that compose and sign: one job, no await, below the I/O in rank so that sockets are served first.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+use crate::load::Load;
+use crate::world::{Compose, ComposeError, Order};
+
+/// How far below normal the threads run.
+const NICE: i32 = 5;
+
+/// A composed message with what it was composed from.
+pub(crate) type Prepared = (Load, Result<message::Composed, ComposeError>);
+
+struct Job {
+    load: Load,
+    done: oneshot::Sender<Prepared>,
+}
+
+/// The threads. Jobs are bounded by the connections: each has one message in preparation.
+pub(crate) struct Composers {
+    jobs: Sender<Job>,
+    composed: Arc<AtomicUsize>,
+}
+
+impl Composers {
+    pub(crate) fn start(threads: usize, compose: &Arc<dyn Compose>) -> std::io::Result<Self> {
+        let (jobs, receiver) = channel::<Job>();
+        let receiver = Arc::new(Mutex::new(receiver));
+        let composed = Arc::new(AtomicUsize::new(0));
+        for number in 0..threads.max(1) {
+            let (receiver, compose) = (Arc::clone(&receiver), Arc::clone(compose));
+            let composed = Arc::clone(&composed);
+            std::thread::Builder::new().name(format!("compose-{number}")).spawn(move || {
+                lower_rank();
+                work(&receiver, &*compose, &composed);
+            })?;
+        }
+        Ok(Self { jobs, composed })
+    }
+
+    /// Starts composing; the receiver yields the result. It fails only when the threads are gone.
+    pub(crate) fn order(&self, load: Load) -> oneshot::Receiver<Prepared> {
+        let (done, receiver) = oneshot::channel();
+        // When the threads are gone the receiver reports it: the sender is dropped with the job.
+        let _ = self.jobs.send(Job { load, done });
+        receiver
+    }
+
+    /// Messages composed since the start.
+    pub(crate) fn composed(&self) -> usize {
+        self.composed.load(Ordering::Relaxed)
+    }
+}
+
+fn work(receiver: &Mutex<Receiver<Job>>, compose: &dyn Compose, composed: &AtomicUsize) {
+    loop {
+        let job = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Job { load, done }) = job else { return };
+        if done.is_closed() {
+            // The connection has gone; dropping the load puts it back in its line.
+            continue;
+        }
+        // A panic of a template or a key must not take the thread, and with it every delivery, down.
+        let order = Order { message: load.message() };
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| compose.compose(order)))
+            .unwrap_or_else(|_| Err(ComposeError::Message("composing this message panicked".to_owned())));
+        composed.fetch_add(1, Ordering::Relaxed);
+        // The connection may have gone meanwhile; the load then goes back in its line as it is dropped.
+        let _ = done.send((load, result));
+    }
+}
+
+/// On Linux a process priority set by a thread for itself holds for that thread alone.
+fn lower_rank() {
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "compose threads run at normal rank");
+    }
+}

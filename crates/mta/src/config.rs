@@ -1,0 +1,131 @@
+//! What the operator can set, and the bounds that nobody can.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Octets of messages held in memory, all lanes together.
+pub const CLAIMED_BYTES_MAX: usize = 128 * 1_024 * 1_024;
+/// Parts claimed at once in one lane of a delivery, when parts are large.
+pub const LANE_PARTS: i64 = 2;
+/// Small parts are claimed until a lane holds so many messages.
+pub const LANE_MESSAGES: usize = 512;
+/// Parts claimed by one statement.
+pub const CLAIM_PARTS_MAX: i64 = 64;
+/// How long the slow rest of a claimed part stays in memory before it is parked.
+pub const PART_HOLD_MAX: Duration = Duration::from_secs(60);
+/// Retries taken at once in one lane: half of what a lane may hold.
+pub const RETRIES_MAX: i64 = 256;
+/// Unsettled results of one connection.
+pub const UNSETTLED_PER_CONNECTION: usize = 4;
+/// First rest of a path after a failure; doubles up to [`PATH_REST_MAX`].
+pub const PATH_REST: Duration = Duration::from_secs(60);
+/// Longest rest of a path that its receiver did not ask for.
+pub const PATH_REST_MAX: Duration = Duration::from_secs(30 * 60);
+/// Connections that break under a message, one after another without a success, before the path rests.
+pub const BREAKS_MAX: u32 = 3;
+/// How long a failed TLS handshake with a host is remembered: until then it is spoken to in clear.
+pub const BROKEN_TLS_KEPT: Duration = Duration::from_secs(3 * 24 * 3_600);
+/// How long an answer of the DNS about a domain is used here. The resolver has its own, shorter, by TTL.
+pub const ROUTE_KEPT: Duration = Duration::from_secs(300);
+/// Domains whose route is kept.
+pub const ROUTES_MAX: usize = 200_000;
+/// Hosts of a domain that are tried.
+pub const HOSTS_MAX: usize = 10;
+/// DNS questions under way.
+pub const LOOKUPS_MAX: usize = 200;
+/// How often runs are looked at when nothing announces a change.
+pub const TICK: Duration = Duration::from_millis(250);
+/// How long stop waits for messages whose final dot was written.
+pub const STOP_GRACE: Duration = Duration::from_millis(800);
+/// How often a connection looks whether a wait ran out; a wait is late by so much at most.
+pub const WATCH: Duration = Duration::from_secs(5);
+/// A message that could not be composed for a passing reason waits so long.
+pub const NOT_NOW_WAIT: Duration = Duration::from_secs(300);
+
+/// An address to send from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its name, as rows and pages show it.
+    pub name: String,
+    /// The address to bind; `None`: what the system chooses.
+    pub bind: Option<IpAddr>,
+    /// The name said in EHLO.
+    pub ehlo: String,
+}
+
+/// When a relay is spoken to over TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelayTls {
+    /// Never.
+    None,
+    /// When offered, with any certificate; in clear otherwise.
+    Opportunistic,
+    /// STARTTLS with a valid certificate, or not at all.
+    Required,
+    /// TLS from the first octet, with a valid certificate.
+    Implicit,
+}
+
+/// A smart host that takes everything.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Relay {
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// TLS.
+    pub tls: RelayTls,
+    /// User and password.
+    pub login: Option<(String, String)>,
+    /// Connections at once.
+    pub connections: u32,
+    /// Messages before a connection is closed.
+    pub messages_per_connection: u32,
+}
+
+impl std::fmt::Debug for Relay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Relay").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+/// The engine's configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Addresses to send from; at least one.
+    pub sources: Vec<Source>,
+    /// All mail goes here; `None`: to each domain's MX.
+    pub relay: Option<Relay>,
+    /// Port of MX hosts.
+    pub port: u16,
+    /// Site limits and names.
+    pub providers: routes::Providers,
+    /// How long an unused connection stays open.
+    pub idle: Duration,
+    /// Threads that compose and sign.
+    pub compose_threads: usize,
+    /// How long a shutdown waits for messages under way.
+    pub drain: Duration,
+}
+
+impl Config {
+    /// One source, direct to MX on port 25, a compose thread per core.
+    #[must_use]
+    pub fn direct(ehlo: &str) -> Self {
+        Self {
+            sources: vec![Source { name: "default".to_owned(), bind: None, ehlo: ehlo.to_owned() }],
+            relay: None,
+            port: 25,
+            providers: routes::Providers::built_in().clone(),
+            idle: Duration::from_secs(10),
+            compose_threads: std::thread::available_parallelism().map_or(1, usize::from),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Microseconds of a duration.
+#[must_use]
+pub(crate) fn us(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,450 @@
+//! The feeder: looks at runs, claims parts and due retries fairly, and takes back what cannot go out now.
+//!
+//! Claims follow the lines: a lane of a delivery is filled when it runs low, highest priority first and with a turning
+//! start among equals, within a bound on memory. What waits for a resting path is given back to the database.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use queue::{Control, Message, Part, RetryWish, Run};
+
+use crate::config::{
+    CLAIM_PARTS_MAX, CLAIMED_BYTES_MAX, LANE_MESSAGES, LANE_PARTS, PART_HOLD_MAX, PATH_REST, RETRIES_MAX,
+    TICK, us,
+};
+use crate::engine::Shared;
+use crate::exchange::Way;
+use crate::gate::Gate;
+use crate::load::{LaneMeter, Load};
+use crate::result::Attempt;
+use crate::route::send_off;
+
+/// How old the list of a run's lanes may be while nothing announced a change.
+const LANES_AGE_MAX_US: i64 = 1_000_000;
+/// How often resting paths are swept.
+const SWEEP_US: i64 = 1_000_000;
+
+/// One lane of one delivery, as the feeder knows it.
+pub(crate) struct Lane {
+    pub meter: Arc<LaneMeter>,
+    /// Nothing is claimed before (its path rests).
+    pub rest_until_us: i64,
+    part_due_us: Option<i64>,
+    retry_due: Option<i64>,
+    /// Messages of the last claimed part.
+    part_size: i64,
+}
+
+/// One run, as the feeder knows it.
+#[derive(Default)]
+pub(crate) struct Fed {
+    pub lanes: HashMap<Arc<str>, Lane>,
+    looked_us: i64,
+}
+
+pub(crate) struct Feeder {
+    pub shared: Arc<Shared>,
+    pub runs: HashMap<i64, Fed>,
+    turn: usize,
+    swept_us: i64,
+}
+
+impl Feeder {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, runs: HashMap::new(), turn: 0, swept_us: 0 }
+    }
+
+    pub(crate) async fn run(mut self) {
+        while !self.shared.closing.load(Ordering::Acquire) {
+            if let Err(error) = self.tick().await {
+                tracing::warn!(%error, "the queue could not be read, trying again");
+                tokio::time::sleep(TICK).await;
+            }
+            let world = &self.shared.world;
+            tokio::select! {
+                () = self.shared.queue.wait_for_change() => {
+                    self.runs.values_mut().for_each(|fed| fed.looked_us = i64::MIN);
+                }
+                () = self.shared.budget.refill.notified() => {}
+                () = world.sleep_until(world.now_us() + us(TICK)) => {}
+            }
+        }
+    }
+
+    async fn tick(&mut self) -> queue::Result<()> {
+        let now = self.shared.world.now_us();
+        let runs: Vec<Arc<Run>> =
+            self.shared.queue.active_runs().await?.into_iter().map(Arc::new).collect();
+        self.expire(&runs, now).await?;
+        self.obey(&runs, now).await?;
+        if now - self.swept_us >= SWEEP_US || now < self.swept_us {
+            self.swept_us = now;
+            self.sweep(now).await?;
+        }
+        let mut running: Vec<&Arc<Run>> = runs
+            .iter()
+            .filter(|run| run.control == Control::Running)
+            .filter(|run| run.spec.start_at <= now && run.spec.valid_until > now)
+            .collect();
+        if !running.is_empty() {
+            self.turn = (self.turn + 1) % running.len();
+            running.rotate_left(self.turn);
+            running.sort_by_key(|run| std::cmp::Reverse(run.spec.priority));
+        }
+        for run in running {
+            self.feed(run, now).await?;
+        }
+        for exchange in self.shared.exchanges() {
+            self.shared.open_connections(&exchange);
+        }
+        Ok(())
+    }
+
+    /// Validity ends: the gate closes first, so that nothing begins after the row says cancelled.
+    async fn expire(&self, runs: &[Arc<Run>], now: i64) -> queue::Result<()> {
+        let mut any = false;
+        for run in runs.iter().filter(|run| run.spec.valid_until <= now) {
+            any |= run.control != Control::Stopping;
+            if let Some(gate) = self.shared.gate(run.spec.delivery) {
+                gate.close();
+            }
+        }
+        if any {
+            self.shared.queue.expire(now).await?;
+        }
+        Ok(())
+    }
+
+    /// Opens and closes gates as the controls say, and acknowledges pauses and stops once nothing is inside.
+    async fn obey(&mut self, runs: &[Arc<Run>], now: i64) -> queue::Result<()> {
+        for run in runs {
+            let gate = self.shared.gate_for(run);
+            let quiet = gate.inside() == crate::gate::Inside::default();
+            match run.control {
+                Control::Pausing if quiet => {
+                    self.forget(run.spec.delivery);
+                    self.shared.queue.release_delivery(run.spec.delivery).await?;
+                    acknowledged(self.shared.queue.paused(run.spec.delivery, now).await)?;
+                }
+                Control::Stopping if quiet => {
+                    self.forget(run.spec.delivery);
+                    acknowledged(self.shared.queue.stopped(run.spec.delivery, now).await)?;
+                }
+                _ => {}
+            }
+        }
+        for (delivery, gate) in self.shared.gates() {
+            if !runs.iter().any(|run| run.spec.delivery == delivery) {
+                gate.close();
+                self.forget(delivery);
+                if gate.inside() == crate::gate::Inside::default() {
+                    self.shared.forget_gate(delivery);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a delivery's messages out of memory.
+    fn forget(&mut self, delivery: i64) {
+        self.runs.remove(&delivery);
+        for exchange in self.shared.exchanges() {
+            for load in exchange.take_where(|load| load.message().delivery() == delivery) {
+                load.finish();
+            }
+        }
+    }
+
+    async fn feed(&mut self, run: &Arc<Run>, now: i64) -> queue::Result<()> {
+        let gate = self.shared.gate_for(run);
+        if !gate.is_open() {
+            return Ok(());
+        }
+        let delivery = run.spec.delivery;
+        let fed = self.runs.entry(delivery).or_default();
+        if now.saturating_sub(fed.looked_us) >= LANES_AGE_MAX_US || now < fed.looked_us {
+            fed.look(&self.shared, delivery, now).await?;
+        }
+        let mut idle = true;
+        for (name, lane) in &mut fed.lanes {
+            idle &= lane.meter.held() == 0 && lane.part_due_us.is_none() && lane.retry_due.is_none();
+            if lane.rest_until_us > now {
+                continue;
+            }
+            fill(&self.shared, run, &gate, name, lane, now).await?;
+        }
+        if idle && gate.inside() == crate::gate::Inside::default() && self.shared.settler.unsettled() == 0 {
+            self.shared.queue.finish_if_over(delivery, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives back what waits for resting paths, and parks the slow rest of tail parts.
+    async fn sweep(&mut self, now: i64) -> queue::Result<()> {
+        let relay = self.shared.config.relay.is_some();
+        let exchanges = self.shared.exchanges();
+        let resting: Vec<_> = exchanges
+            .iter()
+            .filter_map(|e| Some((e, e.resting_until(now).filter(|(until, _)| *until > now + SWEEP_US)?)))
+            .collect();
+        let mut counts: HashMap<i64, i64> = HashMap::new();
+        for (exchange, _) in &resting {
+            exchange.for_each(|load| {
+                if !load.message().past.retried {
+                    *counts.entry(load.message().part.first_id).or_default() += 1;
+                }
+            });
+        }
+        let mut back = Back::default();
+        for (exchange, (until, reason)) in &resting {
+            let whole = relay || matches!(exchange.way, Way::Unresolved(_));
+            let taken = exchange.take_where(|load| {
+                let message = load.message();
+                let tail = message.part.lane.starts_with(queue::TAIL_LANE);
+                let all_here = counts.get(&message.part.first_id) == Some(&message.part.open());
+                message.past.retried
+                    || (all_here && (whole || !tail))
+                    || (tail && now - load.since_us() >= us(PART_HOLD_MAX))
+            });
+            for load in taken {
+                let tail = load.message().part.lane.starts_with(queue::TAIL_LANE);
+                let all_here = counts.get(&load.message().part.first_id) == Some(&load.message().part.open());
+                let released = !load.message().past.retried && all_here && (whole || !tail);
+                self.take_back(load, released, *until, reason, &exchange.site.name, &mut back);
+            }
+        }
+        if !relay {
+            self.park_slow(&exchanges, now, &mut back);
+        }
+        self.reask(&exchanges, now);
+        back.write(&self.shared).await
+    }
+
+    /// Messages of tail parts that wait for a slow receiver leave memory, so that their part does not hold others up.
+    fn park_slow(&mut self, exchanges: &[Arc<crate::exchange::Exchange>], now: i64, back: &mut Back) {
+        for exchange in exchanges.iter().filter(|e| e.resting_until(now).is_none()) {
+            let taken = exchange.take_where(|load| {
+                load.message().part.lane.starts_with(queue::TAIL_LANE)
+                    && now - load.since_us() >= us(PART_HOLD_MAX)
+            });
+            for load in taken {
+                let due = now + us(PATH_REST);
+                self.take_back(load, false, due, "the receiver is slow", &exchange.site.name, back);
+            }
+        }
+    }
+
+    fn take_back(
+        &mut self,
+        load: Load,
+        released: bool,
+        until: i64,
+        reason: &str,
+        site: &Arc<str>,
+        back: &mut Back,
+    ) {
+        let message = load.message();
+        if message.past.retried {
+            back.retries.entry(until).or_default().push(message.id);
+        } else if released {
+            back.parts.push(message.part.first_id);
+            if let Some(lane) = self
+                .runs
+                .get_mut(&message.delivery())
+                .and_then(|fed| fed.lanes.get_mut(&message.part.lane))
+            {
+                lane.rest_until_us = lane.rest_until_us.max(until);
+            }
+        } else {
+            let run = load.gate().run();
+            let attempt = Attempt {
+                message,
+                run: &run.spec,
+                source: None,
+                site,
+                now_us: self.shared.world.now_us(),
+            };
+            let settlement = attempt.parked(until, "unreachable", Some(reason));
+            self.shared.settler.submit(settlement, None, None);
+        }
+        load.finish();
+    }
+
+    /// Asks the DNS again for domains that it did not answer for.
+    fn reask(&self, exchanges: &[Arc<crate::exchange::Exchange>], now: i64) {
+        for exchange in exchanges {
+            if let Way::Unresolved(domain) = &exchange.way
+                && exchange.resting_until(now).is_none()
+            {
+                let loads = exchange.take_where(|_| true);
+                if !loads.is_empty() {
+                    send_off(&self.shared, Arc::clone(domain), loads);
+                }
+            }
+        }
+    }
+}
+
+/// What a sweep took out of memory.
+#[derive(Default)]
+struct Back {
+    parts: Vec<i64>,
+    /// By the time when they are due again.
+    retries: HashMap<i64, Vec<i64>>,
+}
+
+impl Back {
+    async fn write(mut self, shared: &Shared) -> queue::Result<()> {
+        self.parts.sort_unstable();
+        self.parts.dedup();
+        if !self.parts.is_empty() {
+            shared.queue.release(self.parts).await?;
+        }
+        for (due, ids) in self.retries {
+            shared.queue.give_back(ids, due).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Fed {
+    async fn look(&mut self, shared: &Shared, delivery: i64, now: i64) -> queue::Result<()> {
+        let found = shared.queue.lanes(delivery).await?;
+        self.looked_us = now;
+        for lane in self.lanes.values_mut() {
+            (lane.part_due_us, lane.retry_due) = (None, None);
+        }
+        for work in found {
+            let lane = self.lanes.entry(work.lane.into()).or_insert_with(|| Lane {
+                meter: Arc::new(LaneMeter::new(LANE_MESSAGES / 2)),
+                rest_until_us: 0,
+                part_due_us: None,
+                retry_due: None,
+                part_size: 0,
+            });
+            lane.part_due_us = work.part_due_us;
+            lane.retry_due = work.retry_due;
+        }
+        Ok(())
+    }
+}
+
+/// Fills one lane: due retries for up to half of it, then parts.
+async fn fill(
+    shared: &Arc<Shared>,
+    run: &Arc<Run>,
+    gate: &Arc<Gate>,
+    name: &Arc<str>,
+    lane: &mut Lane,
+    now: i64,
+) -> queue::Result<()> {
+    if lane.meter.held() >= lane.meter.low {
+        return Ok(());
+    }
+    // A lane with nothing in memory may always have something: no delivery is locked out by others' memory.
+    if shared.budget.bytes() >= CLAIMED_BYTES_MAX && lane.meter.held() > 0 {
+        return Ok(());
+    }
+    if lane.retry_due.is_some_and(|due| due <= now) {
+        let wish = RetryWish { delivery: run.spec.delivery, lane: name, limit: RETRIES_MAX, now };
+        let messages = shared.queue.take_retries(wish).await?;
+        if i64::try_from(messages.len()).unwrap_or(0) < RETRIES_MAX {
+            lane.retry_due = None;
+        }
+        if let Some(first) = messages.first()
+            && let Err(error) = shared.compose.prepare(&first.part).await
+        {
+            tracing::warn!(delivery = run.spec.delivery, %error, "messages cannot be composed now");
+            let ids = messages.iter().map(|message| message.id).collect();
+            return shared.queue.give_back(ids, now + us(PATH_REST)).await;
+        }
+        admit(shared, run, gate, lane, messages, now);
+    }
+    while lane.part_due_us.is_some_and(|due| due <= now - run.spec.start_at)
+        && lane.meter.held() < LANE_MESSAGES
+    {
+        let room = i64::try_from(LANE_MESSAGES - lane.meter.held()).unwrap_or(0);
+        let limit = if lane.part_size == 0 {
+            LANE_PARTS
+        } else {
+            (room / lane.part_size).clamp(1, CLAIM_PARTS_MAX)
+        };
+        let parts = shared.queue.claim(run, name, limit, now).await?;
+        if parts.is_empty() {
+            lane.part_due_us = None;
+        }
+        for (part, messages) in parts {
+            lane.part_size = part.last_id - part.first_id + 1;
+            if let Some(messages) = prepared(shared, &part, messages, lane, now).await? {
+                admit(shared, run, gate, lane, messages, now);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Loads what composing needs; when that fails the part goes back and the lane rests.
+async fn prepared(
+    shared: &Arc<Shared>,
+    part: &Arc<Part>,
+    messages: Vec<Message>,
+    lane: &mut Lane,
+    now: i64,
+) -> queue::Result<Option<Vec<Message>>> {
+    match shared.compose.prepare(part).await {
+        Ok(()) => Ok(Some(messages)),
+        Err(error) => {
+            tracing::warn!(delivery = part.delivery, %error, "messages cannot be composed now");
+            lane.rest_until_us = now + us(PATH_REST);
+            lane.part_due_us = None;
+            shared.queue.release(vec![part.first_id]).await?;
+            Ok(None)
+        }
+    }
+}
+
+/// Sends claimed messages off, domain by domain.
+fn admit(
+    shared: &Arc<Shared>,
+    run: &Arc<Run>,
+    gate: &Arc<Gate>,
+    lane: &Lane,
+    messages: Vec<Message>,
+    now: i64,
+) {
+    let mut by_domain: Vec<(Arc<str>, Vec<Load>)> = Vec::new();
+    let mut places: HashMap<Arc<str>, usize> = HashMap::new();
+    for message in messages {
+        let suppressed = shared.queue.is_suppressed(&message, &run.spec);
+        let domain = Arc::clone(&message.domain);
+        let load = Load::new(
+            message,
+            Arc::clone(gate),
+            Arc::clone(&lane.meter),
+            Arc::clone(&shared.budget),
+            now,
+        );
+        if suppressed {
+            let site: Arc<str> = queue::lane_site(&load.message().part.lane).into();
+            shared.settle_suppressed(load, &site);
+            continue;
+        }
+        let place = *places.entry(Arc::clone(&domain)).or_insert_with(|| {
+            by_domain.push((domain, Vec::new()));
+            by_domain.len() - 1
+        });
+        by_domain[place].1.push(load);
+    }
+    for (domain, loads) in by_domain {
+        send_off(shared, domain, loads);
+    }
+}
+
+/// An acknowledgement that no longer fits (someone stopped what was pausing) is no failure.
+fn acknowledged(done: queue::Result<Run>) -> queue::Result<()> {
+    match done {
+        Ok(_) | Err(queue::Error::Refused { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

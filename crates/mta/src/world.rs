@@ -1,0 +1,102 @@
+//! What the engine needs from outside, as narrow traits: the network and the clock, and the composing of bytes.
+//! Tests fill them with scripts and a clock that they turn themselves.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A boxed future that may borrow its maker.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A connection, in clear or over TLS.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Where a domain's mail goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MailHosts {
+    /// Hosts sorted by preference and name. The domain itself when it has an address and no MX.
+    Hosts(Vec<Host>),
+    /// "." as the only MX: the domain takes no mail (RFC 7505).
+    NullMx,
+    /// The domain does not exist, or has neither MX nor address.
+    NoDomain,
+    /// The DNS gave no answer.
+    Unanswered(String),
+}
+
+/// A mail host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Host {
+    /// The lower, the earlier it is tried; among equals the order is chance.
+    pub preference: u16,
+    /// Its name: lower case, no final dot.
+    pub name: String,
+}
+
+/// Whom to dial.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// Host name, or an address.
+    pub host: &'a str,
+    /// Port.
+    pub port: u16,
+    /// Address to come from.
+    pub bind: Option<IpAddr>,
+    /// Configured by the operator (a relay): may also be a private address.
+    pub configured: bool,
+}
+
+/// The network and the clock.
+pub trait World: Send + Sync + 'static {
+    /// Now (UTC microseconds).
+    fn now_us(&self) -> i64;
+    /// Completes at that time (UTC microseconds).
+    fn sleep_until(&self, at_us: i64) -> Boxed<'static, ()>;
+    /// Where the mail of a domain (ASCII, lower case) goes.
+    fn mail_hosts<'a>(&'a self, domain: &'a str) -> Boxed<'a, MailHosts>;
+    /// Opens a TCP connection (`TCP_NODELAY`): every address of the host is tried in turn.
+    fn dial<'a>(&'a self, target: Target<'a>) -> Boxed<'a, std::io::Result<Box<dyn Stream>>>;
+    /// Does the client's side of a TLS handshake. `verify`: the certificate must be valid for the host; opportunistic
+    /// TLS toward an MX takes any, because the alternative is clear text (RFC 7435).
+    fn secure<'a>(
+        &'a self,
+        stream: Box<dyn Stream>,
+        host: &'a str,
+        verify: bool,
+    ) -> Boxed<'a, std::io::Result<Box<dyn Stream>>>;
+}
+
+/// A message to compose.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    /// The message and, in its part, snapshot, stamp and signing keys.
+    pub message: &'a queue::Message,
+}
+
+/// Why a message could not be composed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ComposeError {
+    /// This message never will be: it fails, with these words in the log.
+    #[error("{0}")]
+    Message(String),
+    /// Not now (a key or the snapshot cannot be read): the message waits, uncounted.
+    #[error("{0}")]
+    NotNow(String),
+}
+
+/// Makes a message's bytes. Filled by the wiring, which knows snapshots and keys.
+pub trait Compose: Send + Sync + 'static {
+    /// Called when a part is claimed: loads what composing will need, so that [`Compose::compose`] waits for nothing.
+    fn prepare<'a>(&'a self, part: &'a Arc<queue::Part>) -> Boxed<'a, Result<(), ComposeError>>;
+
+    /// The bytes. Runs on a thread of its own kind; must not block.
+    ///
+    /// # Errors
+    /// [`ComposeError`], as data about this message.
+    fn compose(&self, order: Order<'_>) -> Result<message::Composed, ComposeError>;
+}
