@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::PoisonError;
 use store::{Lane, Tx, binds};
 
-/// Name of the cookie; the prefix makes browsers insist on a secure, host-only cookie where TLS is in front.
+/// Name of the cookie that carries a session's value.
 pub const SESSION_COOKIE: &str = "mailwright_session";
 
 /// A sign-in that worked.

@@ -123,6 +123,15 @@ pub(crate) async fn run(store: &Store, steps: &[(&'static str, &'static Step)]) 
     Ok(done)
 }
 
+/// Makes the schema of `steps` inside a transaction that goes on (a restore).
+pub(crate) fn make(tx: &mut Tx<'_>, steps: &[(&'static str, &'static Step)]) -> Result<()> {
+    tx.batch(TABLE)?;
+    for (room, step) in steps.iter().copied() {
+        run_step(tx, room, step)?;
+    }
+    Ok(())
+}
+
 /// False when another node ran the step meanwhile.
 fn run_step(tx: &mut Tx<'_>, room: &str, step: &Step) -> Result<bool> {
     if tx.dialect() == Dialect::Postgres {

@@ -134,7 +134,7 @@ impl Server {
     /// Starts the server after [`Server::down`].
     pub fn up(&self) {
         let options = format!(
-            "-k {} -c listen_addresses= -c fsync=off -c synchronous_commit=off -c full_page_writes=off \
+            "-k {} -c listen_addresses= -c fsync=off -c full_page_writes=off \
              -c max_connections=300 -c shared_buffers=64MB -c logging_collector=off",
             self.folder.display()
         );

@@ -101,7 +101,7 @@ fn random(octets: &mut [u8]) -> Result<()> {
 }
 
 /// Writes a new private file durably: a half-written key would lose every secret.
-fn write_new(path: &Path, octets: &[u8]) -> Result<()> {
+pub(crate) fn write_new(path: &Path, octets: &[u8]) -> Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

@@ -9,7 +9,7 @@ use crate::panics;
 use crate::tx::{self, Tx};
 use checkpoint::Checkpointer;
 use rusqlite::{Connection, OpenFlags};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// Page cache of the writer, in KiB.
@@ -28,7 +28,6 @@ pub(crate) struct Sqlite {
     pub(crate) writer: Lanes<Connection>,
     pub(crate) readers: Lanes<Connection>,
     checkpointer: Checkpointer,
-    path: PathBuf,
 }
 
 impl Sqlite {
@@ -54,7 +53,6 @@ impl Sqlite {
             writer: Lanes::start("store-write", vec![writer]).map_err(Error::io(path))?,
             readers: Lanes::start("store-read", readers).map_err(Error::io(path))?,
             checkpointer,
-            path: path.to_path_buf(),
         })
     }
 
@@ -66,10 +64,6 @@ impl Sqlite {
         self.checkpointer.stop();
         // The writer last: SQLite checkpoints and removes the log when the last connection closes.
         self.writer.join();
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 }
 

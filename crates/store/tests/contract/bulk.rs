@@ -10,7 +10,9 @@ async fn with_rows(store: &Store) {
     let written = store
         .write(Lane::Bulk, move |tx: &mut Tx<'_>| {
             tx.batch(ddl)?;
-            let row = |n: i64| binds![n, format!("text {n}\t\\\n'"), Some(r#"{"k": 1}"#), vec![0u8; 8], Value::Null];
+            let row = |n: i64| {
+                binds![n, format!("text {n}\t\\\n'"), Some(r#"{"k": 1}"#), vec![0u8; 8], Value::Null]
+            };
             tx.copy_in("bulk", &["id", "t", "j", "b", "r"], (0..ROWS).map(row))
         })
         .await
@@ -96,7 +98,11 @@ async fn copies_into_temporary_tables_and_broken_copies() {
             let merged = store
                 .write(Lane::Bulk, |tx| {
                     tx.batch("CREATE TEMPORARY TABLE stage (id @INT, t TEXT)")?;
-                    tx.copy_in("stage", &["id", "t"], (0..5_000i64).map(|n| binds![n + ROWS - 100, "merged"]))?;
+                    tx.copy_in(
+                        "stage",
+                        &["id", "t"],
+                        (0..5_000i64).map(|n| binds![n + ROWS - 100, "merged"]),
+                    )?;
                     let merged = tx.execute(
                         "INSERT INTO bulk (id, t) SELECT id, t FROM stage WHERE true \
                          ON CONFLICT (id) DO UPDATE SET t = excluded.t",
@@ -109,13 +115,10 @@ async fn copies_into_temporary_tables_and_broken_copies() {
                 .unwrap();
             assert_eq!(merged, 5_000);
         }
-        let broken = store
-            .write(Lane::Bulk, |tx| tx.copy_in("bulk", &["id"], (0..100i64).map(|n| binds![n])))
-            .await;
+        let broken =
+            store.write(Lane::Bulk, |tx| tx.copy_in("bulk", &["id"], (0..100i64).map(|n| binds![n]))).await;
         assert!(broken.is_err_and(|e| e.is_unique()));
-        let odd = store
-            .write(Lane::Bulk, |tx| tx.copy_in("bulk", &["id"], std::iter::once(binds![])))
-            .await;
+        let odd = store.write(Lane::Bulk, |tx| tx.copy_in("bulk", &["id"], std::iter::once(binds![]))).await;
         assert!(odd.is_err());
         store.write(Lane::Bulk, |tx| tx.execute("DELETE FROM bulk", &[])).await.unwrap();
     })
@@ -129,7 +132,9 @@ async fn lists_travel_as_one_parameter() {
         let found = store
             .read(|tx| {
                 let sql = match tx.dialect() {
-                    store::Dialect::Sqlite => "SELECT count(*) FROM bulk WHERE id IN (SELECT value FROM json_each($1))",
+                    store::Dialect::Sqlite => {
+                        "SELECT count(*) FROM bulk WHERE id IN (SELECT value FROM json_each($1))"
+                    }
                     store::Dialect::Postgres => "SELECT count(*) FROM bulk WHERE id = ANY($1)",
                 };
                 tx.query_one(sql, &binds![vec![1i64, 5, ROWS * 2]], |row| row.int(0))

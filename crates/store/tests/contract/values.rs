@@ -3,8 +3,7 @@
 use store::testing::each;
 use store::{Error, Lane, Relation, Row, Store, Tx, Value, binds};
 
-const TABLE: &str =
-    "CREATE TABLE thing (id @ID, n @INT, r @REAL, t TEXT, k @KEY, b @BLOB, j @JSON, flag @INT NOT NULL DEFAULT 0) @STRICT";
+const TABLE: &str = "CREATE TABLE thing (id @ID, n @INT, r @REAL, t TEXT, k @KEY, b @BLOB, j @JSON, flag @INT NOT NULL DEFAULT 0) @STRICT";
 
 async fn with_table(store: &Store) {
     store.write(Lane::Urgent, |tx: &mut Tx<'_>| tx.batch(TABLE)).await.unwrap();
@@ -117,7 +116,9 @@ async fn parameters_keep_their_numbers_in_any_order() {
             .unwrap();
         assert_eq!(found, ["two", "one", "two", "$1"]);
         let missing = store
-            .read(|tx| tx.query("SELECT CAST($1 AS TEXT), CAST($2 AS TEXT)", &binds!["one"], |row| row.text(0)))
+            .read(|tx| {
+                tx.query("SELECT CAST($1 AS TEXT), CAST($2 AS TEXT)", &binds!["one"], |row| row.text(0))
+            })
             .await;
         assert!(matches!(missing, Err(Error::Type(_))), "{missing:?}");
     })
@@ -131,7 +132,10 @@ async fn relations_join_across_rooms() {
         let sums = store
             .write(Lane::Bulk, |tx| {
                 for n in 0..20i64 {
-                    tx.execute("INSERT INTO thing (n, t) VALUES ($1, $2)", &binds![n, format!("t{}", n % 2)])?;
+                    tx.execute(
+                        "INSERT INTO thing (n, t) VALUES ($1, $2)",
+                        &binds![n, format!("t{}", n % 2)],
+                    )?;
                 }
                 let even = Relation::new("SELECT id FROM thing WHERE t = $1 AND n < $2", binds!["t0", 10]);
                 let small = Relation::new("SELECT id FROM thing WHERE n < $1 AND t <> '$1'", binds![6]);
