@@ -23,9 +23,9 @@ pub enum Moment {
     Day(Date),
     /// `2026-10-01T08:00:00Z` (an offset is allowed, none is UTC): microseconds UTC, whole seconds.
     Instant(i64),
-    /// `{"ago": "30d"}`: before now by this much.
+    /// `{"ago": "30d"}`, or `now-30d`: before now by this much.
     Ago(Duration),
-    /// `{"ahead": "7d"}`: after now by this much.
+    /// `{"ahead": "7d"}`, or `now+7d`: after now by this much.
     Ahead(Duration),
 }
 
@@ -104,10 +104,17 @@ impl fmt::Display for Duration {
 impl Moment {
     /// Reads the JSON forms named at the variants.
     pub(crate) fn parse(json: &Json) -> Result<Moment, String> {
-        const FORMS: &str =
-            "a time is \"2026-10-01\", \"2026-10-01T08:00:00Z\", {\"ago\": \"30d\"} or {\"ahead\": \"7d\"}";
+        const FORMS: &str = "a time is \"2026-10-01\", \"2026-10-01T08:00:00Z\", \"now-30d\", {\"ago\": \"30d\"} or {\"ahead\": \"7d\"}";
         match json {
-            Json::String(text) => Moment::parse_text(text.trim()).ok_or_else(|| FORMS.to_owned()),
+            Json::String(text) => match text.trim().strip_prefix("now").map(str::trim) {
+                Some("") => Ok(Moment::Ago(Duration { count: 0, unit: Unit::Second })),
+                Some(rest) => match rest.split_at_checked(1) {
+                    Some(("-", span)) => Duration::parse(span).map(Moment::Ago),
+                    Some(("+", span)) => Duration::parse(span).map(Moment::Ahead),
+                    _ => Err(FORMS.to_owned()),
+                },
+                None => Moment::parse_text(text.trim()).ok_or_else(|| FORMS.to_owned()),
+            },
             Json::Object(map) if map.len() == 1 => {
                 let (key, value) = map.iter().next().ok_or(FORMS)?;
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -248,7 +255,12 @@ mod tests {
             Moment::parse(&json!("2026-10-01T09:00:00+09:00")).unwrap().to_json(),
             json!("2026-10-01T00:00:00Z")
         );
+        assert_eq!(Moment::parse(&json!("now-30d")).unwrap().to_json(), json!({"ago": "30d"}));
+        assert_eq!(Moment::parse(&json!("now + 2h")).unwrap().to_json(), json!({"ahead": "2h"}));
+        assert_eq!(Moment::parse(&json!("now")).unwrap().to_json(), json!({"ago": "0s"}));
         for json in [
+            json!("now*2d"),
+            json!("nowé"),
             json!("2026-13-01"),
             json!("yesterday"),
             json!(3),

@@ -94,7 +94,7 @@ fn json_name(name: &str) -> String {
 }
 
 /// What a name stands for: `E-Mail` and `First name` are fields, too.
-fn column(name: &str, place: usize) -> Result<Column> {
+pub(super) fn column(name: &str, place: usize) -> Result<Column> {
     if name.is_empty() {
         return Ok(Column::Ignored);
     }

@@ -17,6 +17,7 @@ mod decode;
 mod header;
 mod log;
 mod merge;
+mod peek;
 mod read;
 mod records;
 mod rows;
@@ -31,6 +32,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 pub use log::{Import, ImportState, Reject};
+pub use peek::{PEEK_BYTES_MAX, Peek, PeekColumn, peek};
 pub use run::ImportRun;
 
 /// What is imported, and how.
