@@ -1,4 +1,6 @@
 //! Signing in, tokens, settings and the audit log, on both databases.
+// Set-up functions outside #[test] may fail the test too.
+#![allow(clippy::unwrap_used)]
 
 use access::{Access, Caller, Error, Fixed, MIGRATIONS, OneTime, Origin, limits};
 use std::net::{IpAddr, Ipv4Addr};

@@ -120,11 +120,11 @@ impl<C> Shared<C> {
 
 impl<C> Queue<C> {
     fn pop(&mut self) -> Option<Job<C>> {
-        if self.urgent_run < URGENT_RUN_MAX || self.bulk.is_empty() {
-            if let Some(job) = self.urgent.pop_front() {
-                self.urgent_run += 1;
-                return Some(job);
-            }
+        if (self.urgent_run < URGENT_RUN_MAX || self.bulk.is_empty())
+            && let Some(job) = self.urgent.pop_front()
+        {
+            self.urgent_run += 1;
+            return Some(job);
         }
         self.urgent_run = 0;
         self.bulk.pop_front()
