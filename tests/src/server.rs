@@ -1,0 +1,261 @@
+//! The program under test, as a process.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command as Now, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// How long a start may take.
+const START_WAIT: Duration = Duration::from_secs(60);
+/// How long one command may take.
+const COMMAND_WAIT: Duration = Duration::from_secs(300);
+
+/// The repository.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// The corpus of real input, when it is there: `MAILWRIGHT_CORPUS`, or `../shared/corpus` beside the repository.
+#[must_use]
+pub fn corpus() -> Option<PathBuf> {
+    let folder = std::env::var_os("MAILWRIGHT_CORPUS").map(PathBuf::from);
+    Some(folder.unwrap_or_else(|| root().join("../shared/corpus"))).filter(|folder| folder.is_dir())
+}
+
+/// The program that cargo built beside this test.
+#[must_use]
+pub fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own path");
+    let folder = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
+    let program = folder.join("mailwright");
+    assert!(program.exists(), "{} is missing: run `cargo build -p mailwright` first", program.display());
+    program
+}
+
+/// Where a server keeps its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Database {
+    /// SQLite in the server's folder.
+    Sqlite,
+    /// A fresh PostgreSQL database.
+    Postgres,
+}
+
+/// How a server is started.
+#[derive(Debug, Clone, Default)]
+pub struct ServerOptions {
+    /// Text of the configuration file.
+    pub config: String,
+    /// Environment beside the test's own.
+    pub env: Vec<(String, String)>,
+}
+
+/// A server and its folder. Dropping it kills the process.
+pub struct Server {
+    dir: tempfile::TempDir,
+    database: Option<String>,
+    listen: String,
+    options: ServerOptions,
+    child: Option<Child>,
+    /// The one-time password that the first start printed.
+    pub password: Option<String>,
+}
+
+/// What a command answered.
+#[derive(Debug)]
+pub struct Cli {
+    /// Exit status.
+    pub status: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Cli {
+    /// The JSON document on standard output.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("not JSON ({error}): {}\n{}", self.stdout, self.stderr))
+    }
+
+    /// The same, after checking that the command was done.
+    #[allow(clippy::must_use_candidate)]
+    pub fn done(&self) -> Value {
+        assert_eq!(self.status, 0, "{}\n{}", self.stdout, self.stderr);
+        self.json()
+    }
+}
+
+impl Server {
+    /// Starts a server on a fresh database and waits until it is ready.
+    pub async fn start(database: Database, options: ServerOptions) -> Server {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let url = match database {
+            Database::Sqlite => None,
+            Database::Postgres => Some(store::testing::postgres_url().await),
+        };
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        let listen = format!("127.0.0.1:{port}");
+        let mut server = Server { dir, database: url, listen, options, child: None, password: None };
+        server.run().await;
+        server
+    }
+
+    /// Starts the process again, after [`Server::kill`] or [`Server::terminate`].
+    pub async fn run(&mut self) {
+        let config = self.dir.path().join("mailwright.toml");
+        std::fs::write(&config, &self.options.config).expect("the configuration can be written");
+        let errors = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.dir.path().join("stderr"))
+            .expect("standard error can be kept");
+        let mut command = Command::new(program());
+        command.arg("serve").arg("--data").arg(self.data()).arg("--listen").arg(&self.listen);
+        command.arg("--config").arg(&config);
+        if let Some(url) = &self.database {
+            command.arg("--database").arg(url);
+        }
+        command.envs(self.options.env.iter().cloned());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors).kill_on_drop(true);
+        let mut child = command.spawn().expect("the program starts");
+        let stdout = child.stdout.take().expect("standard output is piped");
+        let ready = tokio::time::timeout(START_WAIT, self.wait_ready(BufReader::new(stdout))).await;
+        self.child = Some(child);
+        assert!(matches!(ready, Ok(true)), "the server was not ready: {}", self.stderr());
+    }
+
+    async fn wait_ready(&mut self, stdout: BufReader<tokio::process::ChildStdout>) -> bool {
+        let mut lines = stdout.lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            if let Some((_, password)) = line.split_once("password") {
+                self.password = password.split_whitespace().last().map(str::to_owned);
+            }
+            if line.starts_with("ready http://") {
+                // Somebody must go on reading, or the server's next line would block or fail.
+                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Changes the configuration for the next start.
+    pub fn configure(&mut self, config: impl Into<String>) {
+        self.options.config = config.into();
+    }
+
+    /// Kills the process at once (SIGKILL) and waits for its end. Answers the time just before the signal, wall clock µs.
+    pub async fn kill(&mut self) -> i64 {
+        let mut child = self.child.take().expect("a server runs");
+        let at = wall_us();
+        child.start_kill().expect("the process can be killed");
+        child.wait().await.expect("the process ends");
+        at
+    }
+
+    /// Asks the process to end (SIGTERM) and returns its exit status.
+    pub async fn terminate(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("a server runs");
+        let id = child.id().expect("the process has a number");
+        assert!(Now::new("kill").arg("-TERM").arg(id.to_string()).status().is_ok_and(|status| status.success()));
+        let ended = tokio::time::timeout(Duration::from_secs(30), child.wait()).await;
+        ended.expect("the process ends within 30 s").expect("its status can be read").code()
+    }
+
+    /// True while the process has not ended by itself.
+    pub fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_none()))
+    }
+
+    /// The process's number.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
+    }
+
+    /// Its data folder.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// A path in the server's temporary folder, beside its data.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Writes a file there.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).expect("a folder can be made");
+        }
+        std::fs::File::create(&path).and_then(|mut f| f.write_all(content.as_ref())).expect("a file can be written");
+        path
+    }
+
+    /// Base of its URLs.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.listen)
+    }
+
+    /// What it wrote to standard error so far.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default()
+    }
+
+    /// Runs a command with `--json`.
+    pub async fn cli<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Cli {
+        let mut command = Command::new(program());
+        command.args(arguments).arg("--json").arg("--url").arg(self.url()).arg("--data").arg(self.data());
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        command.env_remove("MAILWRIGHT_TOKEN");
+        let output = tokio::time::timeout(COMMAND_WAIT, command.output()).await;
+        let output = output.expect("the command ends in time").expect("the command starts");
+        Cli {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// `status` of a delivery, with its invariant checked.
+    pub async fn status(&self, id: &str) -> Value {
+        let status = self.cli(&["delivery", "status", id]).await.done();
+        let sum = |field: &str| -> i64 {
+            status[field].as_object().into_iter().flatten().filter_map(|(_, count)| count.as_i64()).sum()
+        };
+        assert_eq!(status["target"].as_i64(), Some(sum("excluded") + sum("messages")), "{status}");
+        status
+    }
+
+    /// Waits until a delivery is in one of these states.
+    pub async fn wait_for(&self, id: &str, states: &[&str], limit: Duration) -> Value {
+        let end = tokio::time::Instant::now() + limit;
+        loop {
+            let status = self.status(id).await;
+            if states.iter().any(|state| status["state"] == *state) {
+                return status;
+            }
+            assert!(tokio::time::Instant::now() < end, "still {status}\n{}", self.stderr());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+fn wall_us() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
