@@ -3,25 +3,12 @@
 //! A look-up that failed is *unknown*, never *missing*: telling somebody to add a record that is there makes
 //! two of them, and two SPF records are worse than none.
 
-use std::future::Future;
 use std::net::IpAddr;
-use std::pin::Pin;
 
+use net::{DnsError, Mx, Resolver};
 use serde::Serialize;
 
 use crate::records::{DnsRecord, Facts, Purpose};
-
-/// A look-up that has not been answered yet.
-pub type Lookup<'a, T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send + 'a>>;
-
-/// The DNS questions that this room asks; `net`'s resolver answers them, tests answer from a table.
-/// A name that does not exist is an empty answer; `Err` says in a few words why there is none.
-pub trait Dns: Send + Sync {
-    /// All TXT records of `name`, each with its strings joined.
-    fn txt<'a>(&'a self, name: &'a str) -> Lookup<'a, Vec<String>>;
-    /// All MX records of `name`: preference and host without a final dot.
-    fn mx<'a>(&'a self, name: &'a str) -> Lookup<'a, Vec<(u16, String)>>;
-}
 
 /// How a published record compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -107,7 +94,7 @@ impl Verdict {
 
 /// Looks each record up, one after the other; the caller bounds the time.
 pub(crate) async fn compare(
-    dns: &dyn Dns,
+    dns: &dyn Resolver,
     domain: &str,
     records: Vec<DnsRecord>,
     facts: &Facts,
@@ -126,8 +113,8 @@ pub(crate) async fn compare(
     DomainCheck { domain: domain.to_owned(), records: checked }
 }
 
-async fn dkim(dns: &dyn Dns, record: &DnsRecord) -> Verdict {
-    let found = match dns.txt(&record.name).await {
+async fn dkim(dns: &dyn Resolver, record: &DnsRecord) -> Verdict {
+    let found = match found_or_none(dns.txt(&record.name).await) {
         Ok(found) => found,
         Err(reason) => return Verdict::unknown(&record.name, &reason),
     };
@@ -141,8 +128,8 @@ async fn dkim(dns: &dyn Dns, record: &DnsRecord) -> Verdict {
     }
 }
 
-async fn spf(dns: &dyn Dns, record: &DnsRecord, facts: &Facts) -> Verdict {
-    let found = match dns.txt(&record.name).await {
+async fn spf(dns: &dyn Resolver, record: &DnsRecord, facts: &Facts) -> Verdict {
+    let found = match found_or_none(dns.txt(&record.name).await) {
         Ok(found) => found,
         Err(reason) => return Verdict::unknown(&record.name, &reason),
     };
@@ -170,8 +157,8 @@ async fn spf(dns: &dyn Dns, record: &DnsRecord, facts: &Facts) -> Verdict {
     }
 }
 
-async fn bounce_mx(dns: &dyn Dns, record: &DnsRecord) -> Verdict {
-    let hosts = match dns.mx(&record.name).await {
+async fn bounce_mx(dns: &dyn Resolver, record: &DnsRecord) -> Verdict {
+    let hosts = match found_or_none(dns.mx(&record.name).await) {
         Ok(hosts) => hosts,
         Err(reason) => return Verdict::unknown(&record.name, &reason),
     };
@@ -179,8 +166,9 @@ async fn bounce_mx(dns: &dyn Dns, record: &DnsRecord) -> Verdict {
         return Verdict::missing(record);
     }
     let ours = record.value.split_whitespace().last().unwrap_or_default();
-    let found: Vec<String> = hosts.iter().map(|(preference, host)| format!("{preference} {host}")).collect();
-    if hosts.iter().all(|(_, host)| same_name(host, ours)) {
+    let found: Vec<String> =
+        hosts.iter().map(|Mx { preference, host }| format!("{preference} {host}")).collect();
+    if hosts.iter().all(|mx| same_name(&mx.host, ours)) {
         return Verdict::present(found);
     }
     let advice = format!("Bounces go to another host: leave only {ours}, or they are not seen here.");
@@ -189,11 +177,11 @@ async fn bounce_mx(dns: &dyn Dns, record: &DnsRecord) -> Verdict {
 
 /// DMARC of a domain without its own record is that of a parent (RFC 7489 section 6.6.3), so the parents are
 /// asked before the record is called missing.
-async fn dmarc(dns: &dyn Dns, record: &DnsRecord, domain: &str) -> Verdict {
+async fn dmarc(dns: &dyn Resolver, record: &DnsRecord, domain: &str) -> Verdict {
     let mut at = domain;
     loop {
         let name = format!("_dmarc.{at}");
-        let found = match dns.txt(&name).await {
+        let found = match found_or_none(dns.txt(&name).await) {
             Ok(found) => found,
             Err(reason) => return Verdict::unknown(&name, &reason),
         };
@@ -219,6 +207,15 @@ async fn dmarc(dns: &dyn Dns, record: &DnsRecord, domain: &str) -> Verdict {
             Some((_, parent)) if parent.contains('.') => at = parent,
             _ => return Verdict::missing(record),
         }
+    }
+}
+
+/// A name without such a record is an empty answer; silence stays an error, in its own words.
+fn found_or_none<T>(answer: Result<Vec<T>, DnsError>) -> Result<Vec<T>, String> {
+    match answer {
+        Err(error) if error.is_negative() => Ok(Vec::new()),
+        Err(error) => Err(error.to_string()),
+        Ok(found) => Ok(found),
     }
 }
 
@@ -279,28 +276,7 @@ mod tests {
     use crate::dkim::PublicKey;
     use crate::records::records_of;
     use message::KeyKind;
-    use std::collections::HashMap;
-
-    /// Answers from a table; a name in `broken` fails.
-    #[derive(Default)]
-    struct Table {
-        txt: HashMap<String, Vec<String>>,
-        mx: HashMap<String, Vec<(u16, String)>>,
-        broken: Vec<String>,
-    }
-
-    impl Dns for Table {
-        fn txt<'a>(&'a self, name: &'a str) -> Lookup<'a, Vec<String>> {
-            let broken = self.broken.iter().any(|b| b == name);
-            let found = self.txt.get(name).cloned().unwrap_or_default();
-            Box::pin(async move { if broken { Err("SERVFAIL".to_owned()) } else { Ok(found) } })
-        }
-
-        fn mx<'a>(&'a self, name: &'a str) -> Lookup<'a, Vec<(u16, String)>> {
-            let found = self.mx.get(name).cloned().unwrap_or_default();
-            Box::pin(async move { Ok(found) })
-        }
-    }
+    use net::{RecordKind, StaticResolver};
 
     fn facts() -> Facts {
         Facts {
@@ -316,20 +292,20 @@ mod tests {
         records_of("shop.example", &[key], &facts())
     }
 
-    fn published() -> Table {
-        let mut table = Table::default();
+    fn published() -> StaticResolver {
+        let dns = StaticResolver::new();
         for record in records() {
             if record.kind == "TXT" {
-                table.txt.entry(record.name).or_default().push(record.value);
+                dns.txt(&record.name, &[&record.value, "another text"]);
             } else {
-                table.mx.insert(record.name, vec![(10, "MAIL.shop.example.".into())]);
+                dns.mx(&record.name, &[(10, "MAIL.shop.example.")]);
             }
         }
-        table
+        dns
     }
 
-    async fn states(table: &Table) -> Vec<RecordState> {
-        let check = compare(table, "shop.example", records(), &facts()).await;
+    async fn states(dns: &StaticResolver) -> Vec<RecordState> {
+        let check = compare(dns, "shop.example", records(), &facts()).await;
         check.records.iter().map(|c| c.state).collect()
     }
 
@@ -338,46 +314,42 @@ mod tests {
     #[tokio::test]
     async fn all_present_all_missing() {
         assert_eq!(states(&published()).await, [Present; 5]);
-        let none = compare(&Table::default(), "shop.example", records(), &facts()).await;
+        let none = compare(&StaticResolver::new(), "shop.example", records(), &facts()).await;
         assert!(none.records.iter().all(|c| c.state == Missing && !c.advice.is_empty()));
         assert!(!none.is_ready());
     }
 
     #[tokio::test]
     async fn differences_are_told_from_absence_and_from_silence() {
-        let mut table = published();
-        table.txt.insert("mw1._domainkey.shop.example".into(), vec!["v=DKIM1; k=rsa; p=QU JD".into()]);
-        assert_eq!(states(&table).await[0], Present, "blanks in a key do not count");
-        table.txt.insert("mw1._domainkey.shop.example".into(), vec!["v=DKIM1; p=XXXX".into()]);
-        table
-            .txt
-            .insert("shop.example".into(), vec!["v=spf1 include:_spf.other.example ~all".into(), "x".into()]);
-        table.mx.insert("bounce.shop.example".into(), vec![(10, "mx.other.example".into())]);
-        table.txt.insert("bounce.shop.example".into(), vec!["v=spf1 ip4:203.0.113.0/24 -all".into()]);
-        table.broken.push("_dmarc.shop.example".into());
-        assert_eq!(states(&table).await, [Different, Different, Different, Present, Unknown]);
-        let check = compare(&table, "shop.example", records(), &facts()).await;
+        let dns = published();
+        dns.txt("mw1._domainkey.shop.example", &["v=DKIM1; k=rsa; p=QU JD"]);
+        assert_eq!(states(&dns).await[0], Present, "blanks in a key do not count");
+        dns.txt("mw1._domainkey.shop.example", &["v=DKIM1; p=XXXX"]);
+        dns.txt("shop.example", &["v=spf1 include:_spf.other.example ~all", "x"]);
+        dns.mx("bounce.shop.example", &[(10, "mx.other.example")]);
+        dns.txt("bounce.shop.example", &["v=spf1 ip4:203.0.113.0/24 -all"]);
+        dns.fails("_dmarc.shop.example", RecordKind::Txt);
+        assert_eq!(states(&dns).await, [Different, Different, Different, Present, Unknown]);
+        let check = compare(&dns, "shop.example", records(), &facts()).await;
         assert!(check.records[1].advice.contains("ip4:203.0.113.5"), "{}", check.records[1].advice);
     }
 
     #[tokio::test]
     async fn two_spf_records_are_a_difference() {
-        let mut table = published();
-        table.txt.entry("shop.example".into()).or_default().push("v=spf1 -all".into());
-        assert_eq!(states(&table).await[1], Different);
+        let dns = published();
+        dns.txt("shop.example", &["v=spf1 ip4:203.0.113.5 ~all", "v=spf1 -all"]);
+        assert_eq!(states(&dns).await[1], Different);
     }
 
     #[tokio::test]
     async fn dmarc_is_inherited() {
-        let table = Table {
-            txt: HashMap::from([("_dmarc.shop.example".to_owned(), vec!["v=DMARC1; p=reject".to_owned()])]),
-            ..Table::default()
-        };
+        let dns = StaticResolver::new();
+        dns.txt("_dmarc.shop.example", &["v=DMARC1; p=reject"]);
         let records: Vec<DnsRecord> = records_of("news.shop.example", &[], &facts())
             .into_iter()
             .filter(|r| r.purpose == Purpose::Dmarc)
             .collect();
-        let check = compare(&table, "news.shop.example", records, &facts()).await;
+        let check = compare(&dns, "news.shop.example", records, &facts()).await;
         assert_eq!(check.records[0].state, Present);
         assert!(check.records[0].found[0].starts_with("_dmarc.shop.example:"));
     }

@@ -7,7 +7,7 @@ use message::KeyKind;
 use serde::Serialize;
 use store::{Lane, RoomMigrations, Step, Store, Tx, Vault, binds};
 
-use crate::check::{Dns, DomainCheck, compare};
+use crate::check::{DomainCheck, compare};
 use crate::dkim::{KINDS, PublicKey, VAULT_PURPOSE, generate_pair, kind_of, selector};
 use crate::error::{Error, Result};
 use crate::limits::KEY_GENERATIONS_MAX;
@@ -143,7 +143,7 @@ impl Routes {
     ///
     /// # Errors
     /// As [`Routes::records`]; DNS trouble is in the answer.
-    pub async fn check(&self, domain: &str, facts: &Facts, dns: &dyn Dns) -> Result<DomainCheck> {
+    pub async fn check(&self, domain: &str, facts: &Facts, dns: &dyn net::Resolver) -> Result<DomainCheck> {
         let wanted = self.records(domain, facts).await?;
         Ok(compare(dns, &wanted.domain, wanted.records, facts).await)
     }

@@ -32,7 +32,7 @@ mod records;
 mod registrable;
 mod signing;
 
-pub use check::{Checked, Dns, DomainCheck, Lookup, RecordState};
+pub use check::{Checked, DomainCheck, RecordState};
 pub use domains::{MIGRATIONS, Routes, SendingDomain};
 pub use error::{Error, Result};
 pub use limits::*;
