@@ -50,7 +50,7 @@ fn a_tag_that_does_not_parse_is_an_error_at_its_place() {
     at(&in_html("<p>\n  Hello {{ first_name }</p>\n<p>more</p>"), "html", 2, 9);
     at(&in_html("a\nb {% if %}x{% endif %}"), "html", 2, 9);
     at(&in_html("a\n\n  {% if first_name %} b\n"), "html", 3, 3);
-    at(&in_html("{{ first_name | nosuch }}"), "html", 1, 4);
+    at(&in_html("{{ first_name | nosuch }}"), "html", 1, 17);
     at(&in_html("é {{ 1 + }}"), "html", 1, 10);
     at(&in_html("x\n{% bogus %}"), "html", 2, 4);
     at(&in_html("<style>@media x {#top { color: red } }</style>"), "html", 1, 17);
