@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use net::{Clock, Guard, Resolver, Tls, TlsMode};
 use smtp::Stage;
@@ -59,7 +60,7 @@ impl World for Internet {
                     continue;
                 }
                 let to = SocketAddr::new(address, target.port);
-                match net::dial(guard, to, target.bind, Stage::Connect.timeout()).await {
+                match net::dial(guard, to, target.bind, address_timeout()).await {
                     Ok(stream) => return Ok(Box::new(stream) as Box<dyn Stream>),
                     Err(error) => last = io::Error::other(error),
                 }
@@ -82,6 +83,12 @@ impl World for Internet {
             }
         })
     }
+}
+
+/// A third of what the whole connection may take, so that one address that swallows packets does not hide the next
+/// (RFC 5321 section 5.1: at least two are tried).
+fn address_timeout() -> Duration {
+    Stage::Connect.timeout() / 3
 }
 
 impl Internet {
