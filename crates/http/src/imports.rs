@@ -54,6 +54,11 @@ pub struct Spooled {
 }
 
 impl Spooled {
+    /// A file that lies on disk already, at its beginning.
+    pub fn of(file: File, bytes: u64) -> Self {
+        Self { file, bytes }
+    }
+
     /// Its size in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -76,7 +81,10 @@ pub async fn spool<E: std::fmt::Display>(
         let piece = piece.map_err(|error| Problem::bad_request(format!("The upload broke off: {error}")))?;
         bytes_sum += piece.len() as u64;
         if bytes_sum > UPLOAD_BYTES_MAX {
-            return Err(Problem::too_large(format!("A file may have at most {} GiB.", UPLOAD_BYTES_MAX >> 30)));
+            return Err(Problem::too_large(format!(
+                "A file may have at most {} GiB.",
+                UPLOAD_BYTES_MAX >> 30
+            )));
         }
         chunk.extend_from_slice(&piece);
         if chunk.len() >= SPOOL_CHUNK_BYTES {
@@ -215,7 +223,8 @@ mod tests {
     #[tokio::test]
     async fn an_upload_is_whole_or_not_at_all() {
         let dir = tempfile::tempdir().unwrap();
-        let pieces = [Ok::<_, String>(Bytes::from_static(b"email\n")), Ok(Bytes::from_static(b"a@x.example\n"))];
+        let pieces =
+            [Ok::<_, String>(Bytes::from_static(b"email\n")), Ok(Bytes::from_static(b"a@x.example\n"))];
         let mut spooled = spool(dir.path(), stream::iter(pieces)).await.unwrap();
         let mut text = String::new();
         spooled.file.read_to_string(&mut text).unwrap();
