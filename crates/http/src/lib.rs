@@ -30,8 +30,9 @@ pub mod source;
 pub mod state;
 pub mod web;
 
+pub use axum::Router;
+
 use axum::{
-    Router,
     extract::{Request, State},
     middleware::{Next, from_fn_with_state},
     response::Response,
@@ -58,5 +59,9 @@ pub fn public_router(state: &AppState) -> Router {
 /// Refuses requests to the admin side under a host name that is not ours.
 async fn own_host(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let host = guard::request_host(request.uri(), request.headers());
-    if host.is_some_and(|host| state.hosts().allows(host)) { next.run(request).await } else { guard::refuse_host() }
+    if host.is_some_and(|host| state.hosts().allows(host)) {
+        next.run(request).await
+    } else {
+        guard::refuse_host()
+    }
 }

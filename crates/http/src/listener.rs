@@ -13,6 +13,11 @@ use std::{
     time::Duration,
 };
 
+use axum::{
+    Router,
+    extract::{ConnectInfo, Request, connect_info::Connected},
+    serve::IncomingStream,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -21,6 +26,36 @@ use tokio::{
 };
 
 use crate::limits::{CONNECTION_IDLE_MAX, CONNECTIONS_MAX};
+
+/// Serves `router` on `socket` until `closed` completes and the open answers are through. Handlers find the peer as
+/// `ConnectInfo<SocketAddr>`.
+///
+/// # Errors
+/// The listener failed.
+pub async fn serve(
+    socket: TcpListener,
+    router: Router,
+    closed: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let router = router.layer(axum::middleware::map_request(async |mut request: Request| {
+        if let Some(ConnectInfo(Peer(peer))) = request.extensions_mut().remove::<ConnectInfo<Peer>>() {
+            request.extensions_mut().insert(ConnectInfo(peer));
+        }
+        request
+    }));
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    axum::serve(BoundedListener::new(socket), service).with_graceful_shutdown(closed).await
+}
+
+/// Who is at the other end. A type of our own, because axum tells the peer's address only for its own listeners.
+#[derive(Clone, Copy, Debug)]
+struct Peer(SocketAddr);
+
+impl Connected<IncomingStream<'_, BoundedListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, BoundedListener>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
 
 /// A bounded TCP listener for `axum::serve`.
 pub struct BoundedListener {

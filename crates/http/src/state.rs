@@ -14,6 +14,8 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait EngineControl: Send + Sync + 'static {
     /// Stops a delivery: cuts what has not passed its final dot, and says exactly what became of its messages.
     fn stop<'a>(&'a self, delivery: i64) -> Pending<'a, Result<StopReport, Problem>>;
+    /// Pauses a delivery: what has begun ends, nothing more begins.
+    fn pause<'a>(&'a self, delivery: i64) -> Pending<'a, Result<(), Problem>>;
     /// Sends one message outside any delivery, at once, and answers with the receiver's words; `Err` says in words why
     /// it was not taken. What Setup's *send me a test mail* does.
     fn send_test<'a>(&'a self, from: &'a str, to: &'a str) -> Pending<'a, Result<String, String>>;
@@ -73,7 +75,7 @@ pub struct Services {
     /// The engine.
     pub engine: Arc<dyn EngineControl>,
     /// DNS, for checking what is published.
-    pub dns: Arc<dyn routes::Dns>,
+    pub dns: Arc<dyn net::Resolver>,
     /// The values of all settings, now and at each change.
     pub settings: watch::Receiver<Arc<access::Settings>>,
     /// Keys of the tokens in links.
@@ -135,6 +137,13 @@ impl Services {
     pub async fn unsubscribe(&self, token: message::Token) -> Result<(), Problem> {
         let _ = token;
         Err(Problem::unavailable("not yet"))
+    }
+
+    /// Pauses a delivery: the intent is written and noted, then connections are emptied.
+    pub async fn pause(&self, delivery: i64) -> Result<delivery::Delivery, Problem> {
+        self.deliveries.pause(delivery).await?;
+        self.engine.pause(delivery).await?;
+        Ok(self.deliveries.get(delivery).await?)
     }
 
     /// Stops a delivery and keeps what that did in its journal.

@@ -17,10 +17,14 @@ pub const BENCHES: &[Bench] = &[];
 
 /// Runs one measurement, or all.
 pub fn run(name: Option<&str>, out: &mut Output) -> Done {
-    let chosen: Vec<&Bench> = BENCHES.iter().filter(|bench| name.is_none_or(|name| bench.name == name)).collect();
+    let chosen: Vec<&Bench> =
+        BENCHES.iter().filter(|bench| name.is_none_or(|name| bench.name == name)).collect();
     if let (Some(name), true) = (name, chosen.is_empty()) {
         let names: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
-        return Err(Failure::Usage(format!("there is no measurement {name}; there are: {}", names.join(", "))));
+        return Err(Failure::Usage(format!(
+            "there is no measurement {name}; there are: {}",
+            names.join(", ")
+        )));
     }
     for bench in chosen {
         out.line(format_args!("{}: {}", bench.name, bench.about))?;

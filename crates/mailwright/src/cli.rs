@@ -20,7 +20,13 @@ pub struct Cli {
 #[derive(Clone, Debug, Args)]
 pub struct Common {
     /// The server to talk to
-    #[arg(long, global = true, env = "MAILWRIGHT_URL", default_value = "http://127.0.0.1:8025", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "MAILWRIGHT_URL",
+        default_value = "http://127.0.0.1:8025",
+        value_name = "URL"
+    )]
     pub url: String,
     /// The server's data directory; its local-token signs commands in when MAILWRIGHT_TOKEN is unset
     #[arg(long, global = true, env = "MAILWRIGHT_DATA", value_name = "DIR")]
@@ -341,15 +347,20 @@ mod tests {
 
     #[test]
     fn common_options_stand_before_or_after_the_command() {
-        let after = Cli::try_parse_from(["mailwright", "delivery", "status", "7", "--json", "--url", "http://h:1"]).unwrap();
-        let before = Cli::try_parse_from(["mailwright", "--json", "--url", "http://h:1", "delivery", "status", "7"]).unwrap();
+        let after =
+            Cli::try_parse_from(["mailwright", "delivery", "status", "7", "--json", "--url", "http://h:1"])
+                .unwrap();
+        let before =
+            Cli::try_parse_from(["mailwright", "--json", "--url", "http://h:1", "delivery", "status", "7"])
+                .unwrap();
         assert!(after.common.json && before.common.json);
         assert_eq!(after.common.url, before.common.url);
     }
 
     #[test]
     fn proofs_take_several_addresses() {
-        let line = ["mailwright", "delivery", "proof", "3", "--to", "a@x.example", "b@x.example", "--as", "random"];
+        let line =
+            ["mailwright", "delivery", "proof", "3", "--to", "a@x.example", "b@x.example", "--as", "random"];
         let Command::Delivery(DeliveryCommand::Proof { to, as_recipient, .. }) =
             Cli::try_parse_from(line).unwrap().command
         else {

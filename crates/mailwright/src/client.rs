@@ -82,8 +82,9 @@ impl Client {
         use tokio::io::AsyncWriteExt;
         let mut response = self.stream(path, &[]).await?;
         let open = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file);
-        let mut out =
-            tokio::fs::File::from_std(open.map_err(|error| Failure::refused(format!("{}: {error}", file.display())))?);
+        let mut out = tokio::fs::File::from_std(
+            open.map_err(|error| Failure::refused(format!("{}: {error}", file.display())))?,
+        );
         let mut bytes = 0;
         while let Some(chunk) = response.chunk().await.map_err(broken)? {
             out.write_all(&chunk).await?;
@@ -145,7 +146,8 @@ async fn document(response: Response) -> Result<Value, Failure> {
         return Ok(Value::Null);
     }
     let bytes = response.bytes().await.map_err(broken)?;
-    serde_json::from_slice(&bytes).map_err(|_| Failure::refused("the answer is not JSON: is --url a Mailwright server?"))
+    serde_json::from_slice(&bytes)
+        .map_err(|_| Failure::refused("the answer is not JSON: is --url a Mailwright server?"))
 }
 
 /// What a status other than 2xx means for the caller.
@@ -153,12 +155,15 @@ fn refusal(status: StatusCode, text: &str, with_token: bool) -> Failure {
     let Ok(document) = serde_json::from_str::<Value>(text) else {
         return Failure::refused(format!("the server answered {status}"));
     };
-    let mut said = document["detail"].as_str().map_or_else(|| format!("the server answered {status}"), str::to_owned);
+    let mut said =
+        document["detail"].as_str().map_or_else(|| format!("the server answered {status}"), str::to_owned);
     if let Some(field) = document["field"].as_str() {
         said = format!("{field}: {said}");
     }
     if status == StatusCode::UNAUTHORIZED && !with_token {
-        said.push_str(" Set MAILWRIGHT_TOKEN, or give --data DIR (or MAILWRIGHT_DATA) of a server on this machine.");
+        said.push_str(
+            " Set MAILWRIGHT_TOKEN, or give --data DIR (or MAILWRIGHT_DATA) of a server on this machine.",
+        );
     }
     for problem in document["problems"].as_array().into_iter().flatten() {
         said.push_str("\n  ");
@@ -185,7 +190,8 @@ pub fn problem_line(problem: &Value) -> String {
     if !text.is_empty() {
         text.push_str(": ");
     }
-    text.push_str(problem["message"].as_str().or(problem["detail"].as_str()).unwrap_or(""));
+    let said = ["message", "text", "detail"].iter().find_map(|name| problem[*name].as_str());
+    text.push_str(said.unwrap_or(""));
     if let Some(hint) = problem["hint"].as_str().filter(|hint| !hint.is_empty()) {
         text.push_str(&format!(" ({hint})"));
     }
@@ -259,8 +265,11 @@ mod tests {
 
     #[test]
     fn a_refusal_says_field_and_problems() {
-        let text = json!({"detail": "Not sent.", "field": "subject", "problems": [{"line": 1, "message": "bad"}]}).to_string();
-        let Failure::Refused { text, document } = refusal(StatusCode::UNPROCESSABLE_ENTITY, &text, true) else {
+        let text =
+            json!({"detail": "Not sent.", "field": "subject", "problems": [{"line": 1, "message": "bad"}]})
+                .to_string();
+        let Failure::Refused { text, document } = refusal(StatusCode::UNPROCESSABLE_ENTITY, &text, true)
+        else {
             panic!("must be refused")
         };
         assert_eq!(text, "subject: Not sent.\n  line 1: bad");

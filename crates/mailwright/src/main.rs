@@ -4,7 +4,9 @@ mod bench;
 mod cli;
 mod client;
 mod commands;
+mod demo;
 mod output;
+mod server;
 
 use std::process::ExitCode;
 
@@ -33,6 +35,8 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli, out: &mut Output) -> Done {
     match &cli.command {
+        Command::Serve(args) => server::serve::run(&cli.common, args, out),
+        Command::Demo(args) => demo::run(&cli.common, args, out),
         Command::Bench { name } => bench::run(name.as_deref(), out),
         _ => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

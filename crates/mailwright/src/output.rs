@@ -85,7 +85,8 @@ impl Output {
         self.end_progress();
         if self.json {
             let mut out = std::io::stdout().lock();
-            serde_json::to_writer_pretty(&mut out, document).map_err(|error| Failure::refused(error.to_string()))?;
+            serde_json::to_writer_pretty(&mut out, document)
+                .map_err(|error| Failure::refused(error.to_string()))?;
             writeln!(out)?;
         }
         Ok(())
@@ -175,7 +176,9 @@ pub fn grouped(number: i64) -> String {
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
-        .map(|column| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .map(|column| {
+            rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        })
         .collect();
     let lines: Vec<String> = rows
         .iter()

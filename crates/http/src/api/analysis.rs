@@ -62,7 +62,8 @@ async fn preview(
         _ => return Err(Problem::invalid("part", "part is html, text or source.")),
     };
     let content = content.ok_or_else(|| {
-        Problem::new(StatusCode::NOT_FOUND, "no_part", format!("The message has no {} part.", whose.part)).at("part")
+        Problem::new(StatusCode::NOT_FOUND, "no_part", format!("The message has no {} part.", whose.part))
+            .at("part")
     })?;
     Ok(Json(json!({
         "id": text,

@@ -58,7 +58,11 @@ async fn caller(state: &AppState, request: &Parts) -> Result<Caller, Problem> {
 }
 
 fn refused() -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "Sign in, or send a valid token as Authorization: Bearer.")
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "unauthorized",
+        "Sign in, or send a valid token as Authorization: Bearer.",
+    )
 }
 
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
@@ -72,18 +76,22 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 
 /// The value of the session cookie.
 pub fn cookie(headers: &HeaderMap) -> Option<&str> {
-    headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';')).find_map(
-        |pair| {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(';'))
+        .find_map(|pair| {
             let (name, value) = pair.trim().split_once('=')?;
             (name == SESSION_COOKIE).then_some(value)
-        },
-    )
+        })
 }
 
 /// A loopback peer that speaks for itself. A proxy on this machine would be a loopback peer for everybody.
 fn is_local(request: &Parts) -> bool {
     let peer = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
-    peer.is_some_and(|ip| ip.is_loopback()) && FORWARDING.iter().all(|name| !request.headers.contains_key(*name))
+    peer.is_some_and(|ip| ip.is_loopback())
+        && FORWARDING.iter().all(|name| !request.headers.contains_key(*name))
 }
 
 /// Whether a request that changes something comes from one of our own pages. Browsers send `Sec-Fetch-Site`, older ones

@@ -98,9 +98,10 @@ async fn list(
     Params(which): Params<Which>,
 ) -> Answer<Json<Value>> {
     let rows = params.rows()?;
-    let states = which.state.as_deref().unwrap_or("").split(',').filter(|word| !word.is_empty()).map(|word| {
-        Stage::parse(word).ok_or_else(|| Problem::invalid("state", format!("There is no state {word}.")))
-    });
+    let states =
+        which.state.as_deref().unwrap_or("").split(',').filter(|word| !word.is_empty()).map(|word| {
+            Stage::parse(word).ok_or_else(|| Problem::invalid("state", format!("There is no state {word}.")))
+        });
     let filter = ListFilter {
         search: params.search()?.to_owned(),
         states: states.collect::<Answer<Vec<Stage>>>()?,

@@ -9,7 +9,9 @@ impl From<store::Error> for Problem {
         match error {
             store::Error::Unavailable(_) | store::Error::Closed => {
                 tracing::warn!(%error, "the database does not answer");
-                Problem::unavailable("The database does not answer now. Nothing was changed; try again in a moment.")
+                Problem::unavailable(
+                    "The database does not answer now. Nothing was changed; try again in a moment.",
+                )
             }
             store::Error::DiskFull(_) => Problem::new(
                 StatusCode::INSUFFICIENT_STORAGE,
@@ -62,7 +64,9 @@ impl From<routes::Error> for Problem {
     fn from(error: routes::Error) -> Self {
         match error {
             routes::Error::Store(error) => error.into(),
-            routes::Error::NotADomain(_) | routes::Error::Setting(_) => Problem::invalid("domain", error.to_string()),
+            routes::Error::NotADomain(_) | routes::Error::Setting(_) => {
+                Problem::invalid("domain", error.to_string())
+            }
             routes::Error::UnknownDomain(_) => {
                 Problem::new(StatusCode::NOT_FOUND, "not_found", error.to_string()).at("domain")
             }
@@ -75,7 +79,10 @@ impl From<delivery::Refusal> for Problem {
     fn from(refusal: delivery::Refusal) -> Self {
         let mut problem = Problem::invalid(refusal.field.clone(), refusal.to_string());
         if refusal.line.is_some() {
-            problem = problem.with("file", "delivery.toml").with("line", refusal.line).with("column", refusal.column);
+            problem = problem
+                .with("file", "delivery.toml")
+                .with("line", refusal.line)
+                .with("column", refusal.column);
         }
         problem
     }
@@ -86,7 +93,9 @@ impl From<delivery::Error> for Problem {
         match error {
             delivery::Error::NotFound(_) => Problem::not_found("delivery"),
             delivery::Error::Refused(refusal) => refusal.into(),
-            delivery::Error::State { state, .. } => Problem::conflict(error.to_string()).with("state", state.as_str()),
+            delivery::Error::State { state, .. } => {
+                Problem::conflict(error.to_string()).with("state", state.as_str())
+            }
             delivery::Error::Conflict { current, .. } => {
                 Problem::conflict(error.to_string()).at("revision").with("current", current)
             }

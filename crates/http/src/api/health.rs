@@ -16,7 +16,9 @@ const DATABASE_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// Both routes, outside `/api/v1` because load balancers look for them there.
 pub fn routes() -> Router<AppState> {
-    Router::new().route("/healthz", get(|| async { Json(json!({"status": "ok"})) })).route("/readyz", get(ready))
+    Router::new()
+        .route("/healthz", get(|| async { Json(json!({"status": "ok"})) }))
+        .route("/readyz", get(ready))
 }
 
 async fn ready(State(state): State<AppState>) -> Answer<Json<Value>> {

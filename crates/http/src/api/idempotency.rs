@@ -153,8 +153,12 @@ pub async fn once(State(answers): State<Answers>, request: Request, next: Next) 
     let request_digest = digest(&[parts.method.as_str().as_bytes(), parts.uri.path().as_bytes(), &body]);
     match answers.begin(key, request_digest) {
         Found::Done(kept) => replay(kept),
-        Found::Running => Problem::conflict("The request with this Idempotency-Key is still running.").into_response(),
-        Found::Other => Problem::invalid("Idempotency-Key", "This key was used for another request.").into_response(),
+        Found::Running => {
+            Problem::conflict("The request with this Idempotency-Key is still running.").into_response()
+        }
+        Found::Other => {
+            Problem::invalid("Idempotency-Key", "This key was used for another request.").into_response()
+        }
         Found::New => {
             let open = Open { answers, key: Some(key) };
             let request = Request::from_parts(parts, Body::from(body));
@@ -168,7 +172,8 @@ pub async fn once(State(answers): State<Answers>, request: Request, next: Next) 
 async fn keep(open: Open, response: Response) -> Response {
     let (parts, body) = response.into_parts();
     let Ok(body) = to_bytes(body, IDEMPOTENT_ANSWER_BYTES_MAX).await else {
-        return Problem::internal(&"an answer was too large to be kept for its Idempotency-Key").into_response();
+        return Problem::internal(&"an answer was too large to be kept for its Idempotency-Key")
+            .into_response();
     };
     // A refusal because of the moment (sign-in, load, a fault) may be tried again under the same key.
     let final_answer = parts.status.is_success() || matches!(parts.status.as_u16(), 404 | 409 | 422);
@@ -193,7 +198,10 @@ fn replay(kept: Kept) -> Response {
 
 /// Keys of one caller are no keys of another: the credential is part of the key.
 fn owner(headers: &HeaderMap) -> &[u8] {
-    headers.get(header::AUTHORIZATION).or_else(|| headers.get(header::COOKIE)).map_or(b"", HeaderValue::as_bytes)
+    headers
+        .get(header::AUTHORIZATION)
+        .or_else(|| headers.get(header::COOKIE))
+        .map_or(b"", HeaderValue::as_bytes)
 }
 
 fn digest(parts: &[&[u8]]) -> Digest {

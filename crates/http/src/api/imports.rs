@@ -38,7 +38,11 @@ pub(super) fn upload_routes() -> Router<AppState> {
     Router::new().route("/imports", post(upload)).layer(DefaultBodyLimit::disable())
 }
 
-async fn upload(State(state): State<AppState>, RawQuery(query): RawQuery, request: Request) -> Answer<Response> {
+async fn upload(
+    State(state): State<AppState>,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Answer<Response> {
     let upload = read_query(query.as_deref().unwrap_or(""))?;
     let spooled = spool(&state.work_dir, request.into_body().into_data_stream()).await?;
     let now_us = state.clock.now_us();
@@ -57,15 +61,15 @@ fn read_query(query: &str) -> Answer<Upload> {
             "file" => upload.file_name = value,
             "encoding" => upload.encoding = Some(value).filter(|text| !text.is_empty()),
             "dry_run" => {
-                upload.dry_run = value
-                    .parse()
-                    .map_err(|_| Problem::invalid("dry_run", "dry_run is true or false."))?;
+                upload.dry_run =
+                    value.parse().map_err(|_| Problem::invalid("dry_run", "dry_run is true or false."))?;
             }
             "map" => {
                 // A column's name may hold an equals sign, a field's may not.
                 let pair = value.rsplit_once('=').filter(|(column, _)| !column.is_empty());
-                let (column, field) =
-                    pair.ok_or_else(|| Problem::invalid("map", format!("map takes COLUMN=FIELD, not {value}.")))?;
+                let (column, field) = pair.ok_or_else(|| {
+                    Problem::invalid("map", format!("map takes COLUMN=FIELD, not {value}."))
+                })?;
                 upload.mapping.push((column.to_owned(), field.to_owned()));
             }
             other => return Err(Problem::invalid(other, "There is no such parameter.")),
@@ -92,8 +96,10 @@ async fn list(State(state): State<AppState>, Params(params): Params<PageParams>)
     let found = state.audience.imports(params.after_id("imports")?, rows).await?;
     let next = found.last().filter(|_| found.len() >= rows).map(|last| last.id.to_string());
     let now_us = state.clock.now_us();
-    let items =
-        found.iter().map(|import| import_json(import, state.imports.progress(import.id).as_ref(), now_us)).collect();
+    let items = found
+        .iter()
+        .map(|import| import_json(import, state.imports.progress(import.id).as_ref(), now_us))
+        .collect();
     Ok(Json(page("imports", items, next)))
 }
 
@@ -160,13 +166,17 @@ mod tests {
 
     #[test]
     fn the_query_says_how() {
-        let upload = read_query("list=news%20letter&map=E-Mail%3Demail&map=a%3Db%3Dcity&dry_run=true").unwrap();
+        let upload =
+            read_query("list=news%20letter&map=E-Mail%3Demail&map=a%3Db%3Dcity&dry_run=true").unwrap();
         assert_eq!(upload.list, "news letter");
         assert_eq!(upload.mapping[1], ("a=b".to_owned(), "city".to_owned()));
         assert!(upload.dry_run);
-        for (query, field) in
-            [("", "list"), ("list=x&map=y", "map"), ("list=x&dry_run=maybe", "dry_run"), ("list=x&lst=y", "lst")]
-        {
+        for (query, field) in [
+            ("", "list"),
+            ("list=x&map=y", "map"),
+            ("list=x&dry_run=maybe", "dry_run"),
+            ("list=x&lst=y", "lst"),
+        ] {
             assert_eq!(read_query(query).unwrap_err().field.as_deref(), Some(field), "{query}");
         }
     }

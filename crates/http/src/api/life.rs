@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{
     body::Body,
     deliveries::{delivery_id, delivery_json},
-    shape::{id, time_opt, time},
+    shape::{id, time, time_opt},
 };
 use crate::{problem::Answer, state::AppState};
 
@@ -115,7 +115,7 @@ async fn confirm(
 }
 
 async fn pause(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Json<Value>> {
-    Ok(Json(delivery_json(&state.deliveries.pause(delivery_id(&text)?).await?)))
+    Ok(Json(delivery_json(&state.pause(delivery_id(&text)?).await?)))
 }
 
 async fn resume(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Json<Value>> {

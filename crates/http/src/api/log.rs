@@ -164,7 +164,12 @@ struct Walk {
 }
 
 /// The whole log, streamed: a page of rows is read, written and forgotten, so memory is flat at any size.
-pub async fn stream_log(state: AppState, delivery: i64, filter: LogFilter, format: Format) -> Answer<Response> {
+pub async fn stream_log(
+    state: AppState,
+    delivery: i64,
+    filter: LogFilter,
+    format: Format,
+) -> Answer<Response> {
     // This also answers 404 for a delivery that does not exist, before the first byte.
     let ids = MessageIds::of(&state, delivery).await?;
     let walk = Walk { state, delivery, filter, format, ids, next: Next::First, rows: 0 };

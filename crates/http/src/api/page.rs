@@ -39,7 +39,10 @@ impl PageParams {
     pub fn search(&self) -> Answer<&str> {
         let text = self.search.trim();
         if text.chars().count() > SEARCH_CHARS_MAX {
-            return Err(Problem::invalid("search", format!("search must be at most {SEARCH_CHARS_MAX} characters.")));
+            return Err(Problem::invalid(
+                "search",
+                format!("search must be at most {SEARCH_CHARS_MAX} characters."),
+            ));
         }
         Ok(text)
     }
@@ -67,7 +70,10 @@ fn encode(kind: &str, key: &str) -> String {
 fn decode(kind: &str, cursor: &str) -> Answer<String> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refused())?;
     let text = String::from_utf8(bytes).map_err(|_| refused())?;
-    let key = text.strip_prefix("1\n").and_then(|rest| rest.strip_prefix(kind)).and_then(|rest| rest.strip_prefix('\n'));
+    let key = text
+        .strip_prefix("1\n")
+        .and_then(|rest| rest.strip_prefix(kind))
+        .and_then(|rest| rest.strip_prefix('\n'));
     key.map(str::to_owned).ok_or_else(refused)
 }
 

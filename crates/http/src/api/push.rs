@@ -44,7 +44,8 @@ struct FolderJson {
 }
 
 async fn push(State(state): State<AppState>, request: Request) -> Answer<Json<Value>> {
-    let media = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let media =
+        request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let folder = if media.starts_with("multipart/form-data") {
         from_multipart(request).await?
     } else {
@@ -75,7 +76,9 @@ async fn from_multipart(request: Request) -> Answer<Folder> {
                 let name = field.file_name().unwrap_or("").to_owned();
                 let bytes = field.bytes().await.map_err(broken)?.to_vec();
                 if folder.files.len() >= FOLDER_FILES_MAX {
-                    return Err(Problem::too_large(format!("A folder may hold at most {FOLDER_FILES_MAX} files.")));
+                    return Err(Problem::too_large(format!(
+                        "A folder may hold at most {FOLDER_FILES_MAX} files."
+                    )));
                 }
                 if folder.files.insert(name.clone(), bytes).is_some() {
                     return Err(Problem::invalid("file", format!("{name} is there twice.")));
@@ -100,7 +103,10 @@ fn broken(error: MultipartError) -> Problem {
 
 fn check(folder: &Folder) -> Answer<()> {
     if folder.origin.is_empty() || folder.origin.len() > ORIGIN_BYTES_MAX {
-        return Err(Problem::invalid("origin", format!("The folder's name must have 1 to {ORIGIN_BYTES_MAX} bytes.")));
+        return Err(Problem::invalid(
+            "origin",
+            format!("The folder's name must have 1 to {ORIGIN_BYTES_MAX} bytes."),
+        ));
     }
     if folder.files.len() > FOLDER_FILES_MAX {
         return Err(Problem::too_large(format!("A folder may hold at most {FOLDER_FILES_MAX} files.")));
@@ -129,7 +135,9 @@ fn take_text(files: &mut BTreeMap<String, Vec<u8>>, name: &str) -> Answer<Option
     let text = String::from_utf8(bytes).map_err(|error| {
         let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        Problem::invalid(name, format!("{name} is not UTF-8; save it as UTF-8.")).with("file", name).with("line", line)
+        Problem::invalid(name, format!("{name} is not UTF-8; save it as UTF-8."))
+            .with("file", name)
+            .with("line", line)
     })?;
     Ok(Some(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned)))
 }

@@ -23,9 +23,7 @@ use crate::{
 };
 
 pub(super) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/quarantine", get(list).post(add))
-        .route("/quarantine/{email}", delete(release))
+    Router::new().route("/quarantine", get(list).post(add)).route("/quarantine/{email}", delete(release))
 }
 
 fn quarantined_json(quarantined: &Quarantined) -> Value {

@@ -17,7 +17,10 @@ use super::{
     page::{PageParams, page},
     shape::{id, read_id, time},
 };
-use crate::{problem::{Answer, Problem}, state::AppState};
+use crate::{
+    problem::{Answer, Problem},
+    state::AppState,
+};
 
 pub(super) fn routes() -> Router<AppState> {
     Router::new()

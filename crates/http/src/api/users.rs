@@ -111,14 +111,16 @@ async fn owner(state: &AppState, caller: Caller, named: Option<&str>) -> Answer<
     if caller.user != 0 {
         return match named {
             Some(name) if name != caller.name => {
-                Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Tokens are made by their owner.").at("user"))
+                Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Tokens are made by their owner.")
+                    .at("user"))
             }
             _ => Ok(caller),
         };
     }
     let name = named.ok_or_else(|| Problem::invalid("user", "Name the account that gets the token."))?;
     let users = state.access.users().await?;
-    let account = users.iter().find(|account| account.name == name).ok_or_else(|| Problem::not_found("user"))?;
+    let account =
+        users.iter().find(|account| account.name == name).ok_or_else(|| Problem::not_found("user"))?;
     Ok(Caller { user: account.id, name: account.name.clone(), must_change_password: false })
 }
 

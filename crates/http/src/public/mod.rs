@@ -4,7 +4,13 @@
 mod page;
 mod unsubscribe;
 
-use axum::{Router, extract::DefaultBodyLimit, http::StatusCode, response::{IntoResponse, Response}, routing::get};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
 
 use crate::{guard, limits::PUBLIC_BODY_BYTES_MAX, state::AppState};
 

@@ -40,18 +40,25 @@ fn print_records(document: &Value, out: &mut Output) -> Done {
 pub async fn check(client: &Client, domain: &str, out: &mut Output) -> Done {
     let document = client.post(&format!("/domains/{}/check", segment(domain)), &json!({}), None).await?;
     out.document(&document)?;
-    let mut rows = vec![vec!["Record".to_owned(), "Type".to_owned(), "Result".to_owned(), "Found".to_owned()]];
-    for record in document["checks"].as_array().into_iter().flatten() {
-        let found = record["found"].as_array().map(|all| all.iter().map(text).collect::<Vec<_>>().join(" | "));
+    let mut rows =
+        vec![vec!["Record".to_owned(), "Type".to_owned(), "Result".to_owned(), "Found".to_owned()]];
+    for record in document["records"].as_array().into_iter().flatten() {
+        let found =
+            record["found"].as_array().map(|all| all.iter().map(text).collect::<Vec<_>>().join(" | "));
         rows.push(vec![
             text(&record["name"]),
             text(&record["type"]),
-            text(&record["result"]),
+            text(&record["state"]),
             found.unwrap_or_default().chars().take(80).collect(),
         ]);
     }
     out.line(table(&rows))?;
-    if document["ok"] == true { Ok(()) } else { Err(Failure::Told) }
+    for record in document["records"].as_array().into_iter().flatten() {
+        if let Some(advice) = record["advice"].as_str().filter(|advice| !advice.is_empty()) {
+            out.line(format_args!("{}: {advice}", text(&record["name"])))?;
+        }
+    }
+    if document["ready"] == true { Ok(()) } else { Err(Failure::Told) }
 }
 
 fn text(value: &Value) -> String {

@@ -71,7 +71,9 @@ fn report(args: &ImportArgs, done: &Value, out: &mut Output) -> Done {
         grouped(count("rejected")),
     ))?;
     match &args.rejects {
-        Some(file) if count("rejected") > 0 => out.line(format_args!("Rejected rows and why: {}", file.display())),
+        Some(file) if count("rejected") > 0 => {
+            out.line(format_args!("Rejected rows and why: {}", file.display()))
+        }
         None if count("rejected") > 0 => out.line("To see the rejected rows and why, give --rejects FILE."),
         _ => Ok(()),
     }

@@ -12,7 +12,9 @@ pub async fn confirm(client: &Client, id: &str, yes: bool, snapshot: Option<&str
     if !yes {
         let analysis = client.get(&format!("/deliveries/{}/analysis", segment(id)), &[]).await?;
         let number = grouped(analysis["to_deliver"].as_i64().unwrap_or(0));
-        return Err(Failure::Usage(format!("this sends {number} messages; to do it, repeat the command with --yes")));
+        return Err(Failure::Usage(format!(
+            "this sends {number} messages; to do it, repeat the command with --yes"
+        )));
     }
     let body = match snapshot {
         Some(hash) => json!({"snapshot": hash}),

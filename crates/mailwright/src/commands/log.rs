@@ -7,7 +7,13 @@ use crate::{
 };
 
 /// Runs `delivery log`.
-pub async fn run(client: &Client, id: &str, state: Option<&str>, format: LogFormat, out: &mut Output) -> Done {
+pub async fn run(
+    client: &Client,
+    id: &str,
+    state: Option<&str>,
+    format: LogFormat,
+    out: &mut Output,
+) -> Done {
     // With --json the log is one document: an array.
     let format = match (out.json(), format) {
         (true, _) => "json",

@@ -7,6 +7,7 @@ pub mod log;
 pub mod proof;
 pub mod push;
 pub mod reply;
+pub mod restore;
 pub mod show;
 pub mod status;
 pub mod upkeep;
@@ -31,9 +32,12 @@ pub async fn run(cli: Cli, out: &mut Output) -> Done {
         Command::User(UserCommand::Reset { name }) => upkeep::user_reset(&client()?, &name, out).await,
         Command::Backup { file } => upkeep::backup(&client()?, &file, out).await,
         Command::Bounce(_) => Err(Failure::not_supported("bounce explain")),
-        Command::Reply(ReplyCommand::Explain { text, provider }) => reply::explain(&text, provider.as_deref(), out),
+        Command::Reply(ReplyCommand::Explain { text, provider }) => {
+            reply::explain(&text, provider.as_deref(), out)
+        }
         Command::Version => upkeep::version(out),
-        Command::Serve(_) | Command::Restore(_) | Command::Bench { .. } | Command::Demo(_) => {
+        Command::Restore(args) => restore::run(&cli.common, &args, out).await,
+        Command::Serve(_) | Command::Bench { .. } | Command::Demo(_) => {
             Err(Failure::Usage("this command does not talk to a server".to_owned()))
         }
     }
@@ -42,7 +46,9 @@ pub async fn run(cli: Cli, out: &mut Output) -> Done {
 async fn delivery(client: &Client, command: DeliveryCommand, out: &mut Output) -> Done {
     match command {
         DeliveryCommand::Push { dir } => push::run(client, &dir, out).await,
-        DeliveryCommand::Preview { id, recipient, part } => show::preview(client, &id, &recipient, part, out).await,
+        DeliveryCommand::Preview { id, recipient, part } => {
+            show::preview(client, &id, &recipient, part, out).await
+        }
         DeliveryCommand::Proof { id, to, as_recipient, wait } => {
             proof::proof(client, &id, &to, as_recipient.as_deref(), wait, out).await
         }
@@ -53,7 +59,9 @@ async fn delivery(client: &Client, command: DeliveryCommand, out: &mut Output) -
         DeliveryCommand::Approve(_) => Err(Failure::not_supported("delivery approve")),
         DeliveryCommand::Reject(_) => Err(Failure::not_supported("delivery reject")),
         DeliveryCommand::Status { id, follow } => status::run(client, &id, follow, out).await,
-        DeliveryCommand::Log { id, state, format } => log::run(client, &id, state.as_deref(), format, out).await,
+        DeliveryCommand::Log { id, state, format } => {
+            log::run(client, &id, state.as_deref(), format, out).await
+        }
         DeliveryCommand::Source { id, email } => show::source(client, &id, &email, out).await,
         DeliveryCommand::Pause { id } => life::control(client, &id, "pause", out).await,
         DeliveryCommand::Resume { id } => life::control(client, &id, "resume", out).await,

@@ -20,13 +20,19 @@ pub async fn proof(
     let body = json!({"to": to, "as": as_recipient});
     let key = idempotency_key();
     let started = client.post(&format!("/deliveries/{}/proofs", segment(id)), &body, Some(&key)).await?;
-    let proof = started["id"].as_str().ok_or_else(|| Failure::refused("the server named no proof"))?.to_owned();
+    let proof =
+        started["id"].as_str().ok_or_else(|| Failure::refused("the server named no proof"))?.to_owned();
     if !wait {
         out.document(&started)?;
-        return out.line(format_args!("Proof {proof} is on its way: mailwright delivery status {proof} --follow"));
+        return out
+            .line(format_args!("Proof {proof} is on its way: mailwright delivery status {proof} --follow"));
     }
     let path = format!("/deliveries/{}/status", segment(&proof));
-    let done = client::wait(client, &path, out, status::over, status::line).await?;
+    // A proof analyses and confirms itself: draft and ready are on its way, not its end.
+    let ended = |document: &Value| {
+        status::over(document) && !matches!(document["state"].as_str(), Some("draft" | "ready"))
+    };
+    let done = client::wait(client, &path, out, ended, status::line).await?;
     let mut document = done.clone();
     document["number"] = started["number"].clone();
     let sent = done["messages"]["sent"].as_i64().unwrap_or(0);
@@ -38,7 +44,8 @@ pub async fn proof(
     if !whole {
         let path = format!("/deliveries/{}/analysis", segment(&proof));
         let analysis = client.get(&path, &[]).await.unwrap_or_default();
-        let mut text = format!("proof {proof} is {}: {}", done["state"].as_str().unwrap_or("?"), status::line(&done));
+        let mut text =
+            format!("proof {proof} is {}: {}", done["state"].as_str().unwrap_or("?"), status::line(&done));
         for finding in errors(&analysis) {
             text.push_str(&format!("\n  {}", problem_line(finding)));
         }
@@ -95,7 +102,8 @@ fn print_analysis(id: &str, document: &Value, out: &mut Output) -> Done {
     }
     if document["state"] == "ready" {
         let hash = document["snapshot"].as_str().unwrap_or("");
-        return out.line(format_args!("Ready. To send: mailwright delivery confirm {id} --yes --snapshot {hash}"));
+        return out
+            .line(format_args!("Ready. To send: mailwright delivery confirm {id} --yes --snapshot {hash}"));
     }
     out.line(format_args!("The delivery is {}.", document["state"].as_str().unwrap_or("?")))
 }

@@ -32,7 +32,11 @@ pub async fn run(client: &Client, dir: &Path, out: &mut Output) -> Done {
         let bytes = std::fs::read(root.join(&name))?;
         bytes_sum += bytes.len() as u64;
         if bytes_sum > BYTES_MAX {
-            return Err(Failure::refused(format!("{} holds more than {} MiB", dir.display(), BYTES_MAX >> 20)));
+            return Err(Failure::refused(format!(
+                "{} holds more than {} MiB",
+                dir.display(),
+                BYTES_MAX >> 20
+            )));
         }
         let name = name.to_string_lossy().replace('\\', "/");
         form = form.part("file", Part::bytes(bytes).file_name(name));
@@ -69,7 +73,10 @@ fn collect(root: &Path, dir: &Path, depth: usize, files: &mut Vec<PathBuf>) -> R
             let name = path.strip_prefix(root).expect("read_dir answers paths below the root").to_owned();
             files.push(name);
             if files.len() > FILES_MAX {
-                return Err(Failure::refused(format!("{} holds more than {FILES_MAX} files", root.display())));
+                return Err(Failure::refused(format!(
+                    "{} holds more than {FILES_MAX} files",
+                    root.display()
+                )));
             }
         }
     }

@@ -23,7 +23,8 @@ pub async fn preview(client: &Client, id: &str, recipient: &str, part: Part, out
     for warning in document["warnings"].as_array().into_iter().flatten() {
         out.note(format_args!("warning: {}", crate::client::problem_line(warning)));
     }
-    let content = document["content"].as_str().ok_or_else(|| Failure::refused("the server sent no content"))?;
+    let content =
+        document["content"].as_str().ok_or_else(|| Failure::refused("the server sent no content"))?;
     if !matches!(part, Part::Source) {
         out.note(format_args!("Subject: {}", document["subject"].as_str().unwrap_or("")));
     }
@@ -38,7 +39,8 @@ pub async fn source(client: &Client, id: &str, email: &str, out: &mut Output) ->
         return out.document(&document);
     }
     let response = client.stream(&path, &[("recipient", email)]).await?;
-    if let Some(warning) = response.headers().get("mailwright-warning").and_then(|value| value.to_str().ok()) {
+    if let Some(warning) = response.headers().get("mailwright-warning").and_then(|value| value.to_str().ok())
+    {
         out.note(warning.to_owned());
     }
     out.raw(&response.bytes().await.map_err(crate::client::broken)?)

@@ -1,0 +1,17 @@
+//! The running server: preparing the data directory, wiring the rooms, serving, ending.
+
+mod composer;
+pub mod configure;
+mod engine;
+pub mod prepare;
+mod quarantine;
+pub mod serve;
+mod swap;
+mod test_mail;
+pub mod wiring;
+
+pub use prepare::Prepared;
+
+/// The tables of all rooms, a room after those whose tables it refers to.
+pub const ROOMS: &[store::RoomMigrations] =
+    &[access::MIGRATIONS, audience::MIGRATIONS, routes::MIGRATIONS, queue::MIGRATIONS, delivery::MIGRATIONS];

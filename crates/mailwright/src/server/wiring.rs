@@ -1,0 +1,196 @@
+//! Builds the rooms over one store, in the order of the mail's journey, and keeps them at one with the settings.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use access::{Access, OneTime, Settings};
+use http::{
+    imports::Imports,
+    state::{AppState, DemoMailbox, EngineControl, Services},
+};
+use message::TokenKeys;
+use net::{Clock, SystemClock};
+use store::{Options, Store};
+use tokio::{runtime::Handle, sync::watch};
+
+use super::{
+    Prepared, ROOMS, configure,
+    engine::{EngineSeat, Supplies},
+    swap::SwapResolver,
+};
+use crate::output::Failure;
+
+/// This node's number; one node is all there is in this version.
+const NODE: i64 = 1;
+/// How often runs are looked at: expiry and end.
+const TICK: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Everything that runs, for serving and for ending.
+pub struct House {
+    /// For the doors.
+    pub state: AppState,
+    /// For the end.
+    pub engine: Arc<EngineSeat>,
+    /// For the end.
+    pub store: Store,
+    /// The first administrator, on the first start.
+    pub first: Option<OneTime>,
+}
+
+fn refused(error: impl std::fmt::Display) -> Failure {
+    Failure::refused(error.to_string())
+}
+
+/// Opens the store, migrates it, and builds all rooms. `listen` is the address that was bound.
+pub async fn build(
+    prepared: &Prepared,
+    listen: SocketAddr,
+    demo: Option<Arc<dyn DemoMailbox>>,
+    io: Handle,
+) -> Result<House, Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let now_us = clock.now_us();
+    let options = Options { backup_dir: Some(prepared.backup_dir.clone()) };
+    let store = Store::open(&prepared.database_url(), options).await.map_err(refused)?;
+    let report = store.migrate(ROOMS).await.map_err(refused)?;
+    if let Some(backup) = &report.backup {
+        tracing::info!(backup = %backup.display(), steps = report.applied.len(), "database migrated");
+    }
+    let vault = prepared.vault.clone();
+    let tokens = Arc::new(TokenKeys::derive(&vault.derive_key("tokens")));
+    let fixed = prepared.fixed.clone();
+    let (access, first) = Access::open(store.clone(), vault.clone(), fixed, now_us).await.map_err(refused)?;
+    access.write_local_token(&prepared.data).map_err(refused)?;
+    let settings = access.settings();
+
+    let audience = audience::Audience::new(store.clone());
+    audience.mark_interrupted_imports(now_us).await.map_err(refused)?;
+    let queue = queue::Queue::new(store.clone(), NODE);
+    queue.recover(now_us).await.map_err(refused)?;
+    let providers = configure::providers(&settings)?;
+    let routes = routes::Routes::new(store.clone(), Arc::new(vault), providers.clone());
+    let rooms = delivery::Rooms {
+        audience: audience.clone(),
+        routes: routes.clone(),
+        queue: queue.clone(),
+        clock: Arc::clone(&clock),
+        tokens: Arc::clone(&tokens),
+    };
+    let deliveries = delivery::Deliveries::new(store.clone(), rooms, configure::delivery(&settings, listen));
+    deliveries.recover().await.map_err(refused)?;
+
+    let resolver = Arc::new(SwapResolver::new(open_resolver(&settings, &clock)?));
+    let supplies = Supplies {
+        queue: queue.clone(),
+        routes: routes.clone(),
+        tokens: Arc::clone(&tokens),
+        clock: Arc::clone(&clock),
+        resolver: Arc::clone(&resolver) as Arc<dyn net::Resolver>,
+        tls: net::Tls::new(&[]).map_err(refused)?,
+    };
+    let config = configure::engine(&settings, listen, providers);
+    let engine = EngineSeat::start(supplies, io.clone(), config, configure::guard(&settings)).await;
+    let engine = Arc::new(engine.map_err(refused)?);
+
+    io.spawn(tick(deliveries.clone()));
+    let follower = Follower {
+        deliveries: deliveries.clone(),
+        engine: Arc::clone(&engine),
+        resolver: Arc::clone(&resolver),
+        clock: Arc::clone(&clock),
+        listen,
+    };
+    io.spawn(follower.run(access.watch()));
+
+    let state = AppState::new(Services {
+        deliveries,
+        audience,
+        queue,
+        routes,
+        settings: access.watch(),
+        access,
+        imports: Imports::default(),
+        engine: Arc::clone(&engine) as Arc<dyn EngineControl>,
+        dns: resolver,
+        tokens,
+        clock,
+        listen,
+        work_dir: prepared.work_dir.clone(),
+        backup_files: backup_files(prepared),
+        demo,
+    });
+    Ok(House { state, engine, store, first })
+}
+
+fn backup_files(prepared: &Prepared) -> Vec<(String, PathBuf)> {
+    let key = store::MASTER_KEY_FILE;
+    vec![(key.to_owned(), prepared.data.join(key))]
+}
+
+fn open_resolver(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Arc<dyn net::Resolver>, Failure> {
+    net::open_resolver(&configure::name_servers(settings), Arc::clone(clock)).map_err(refused)
+}
+
+/// Ends and expires runs. An error is the database's; the next tick tries again.
+async fn tick(deliveries: delivery::Deliveries) {
+    let mut failing = false;
+    loop {
+        tokio::time::sleep(TICK).await;
+        match deliveries.tick().await {
+            Ok(()) => failing = false,
+            Err(error) if !failing => {
+                tracing::warn!(%error, "runs cannot be looked at; trying on");
+                failing = true;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Hands changed settings to the rooms.
+struct Follower {
+    deliveries: delivery::Deliveries,
+    engine: Arc<EngineSeat>,
+    resolver: Arc<SwapResolver>,
+    clock: Arc<dyn Clock>,
+    listen: SocketAddr,
+}
+
+impl Follower {
+    async fn run(self, mut settings: watch::Receiver<Arc<Settings>>) {
+        let mut before = Arc::clone(&settings.borrow_and_update());
+        while settings.changed().await.is_ok() {
+            let now = Arc::clone(&settings.borrow_and_update());
+            if now == before {
+                continue;
+            }
+            self.deliveries.configure(configure::delivery(&now, self.listen));
+            if now.nameservers() != before.nameservers() {
+                match open_resolver(&now, &self.clock) {
+                    Ok(resolver) => self.resolver.replace(resolver),
+                    Err(failure) => tracing::error!(?failure, "the new name servers cannot be used"),
+                }
+            }
+            if sends_differently(&before, &now) {
+                match configure::providers(&now) {
+                    Ok(providers) => {
+                        let config = configure::engine(&now, self.listen, providers);
+                        self.engine.replace(config, configure::guard(&now)).await;
+                    }
+                    Err(failure) => tracing::error!(?failure, "the new limits cannot be used"),
+                }
+            }
+            before = now;
+        }
+    }
+}
+
+/// Whether the engine has to be replaced.
+fn sends_differently(before: &Settings, now: &Settings) -> bool {
+    before.relay() != now.relay()
+        || before.smtp_port() != now.smtp_port()
+        || before.ehlo() != now.ehlo()
+        || before.public_url() != now.public_url()
+        || before.connections_per_site() != now.connections_per_site()
+        || before.messages_per_connection() != now.messages_per_connection()
+        || before.net_allow() != now.net_allow()
+}
