@@ -24,16 +24,17 @@ impl TargetSet {
     /// One column, `recipient`: the ids in the target, each once.
     pub fn members(&self) -> Relation {
         let mut binds = Vec::new();
-        let condition = self.condition(&mut binds);
+        let condition = self.condition("", &mut binds);
         Relation::new(format!("SELECT c.id AS recipient FROM recipient c WHERE {condition}"), binds)
     }
 
     /// Columns `recipient`, `domain`, `reason` (NULL, `denylisted` or `quarantined`): the target's members whose id lies
-    /// in the range. Driven by the range, with one index look-up per relation and recipient, so that a million is
-    /// walked in short statements that stop nobody from settling.
+    /// in the range. The range stands inside each relation too: PostgreSQL hashes a relation whole where several are
+    /// joined by OR, and would read a million members again for each step of the walk (300 ms against 2 ms). So a
+    /// million is walked in short statements that stop nobody from settling.
     pub fn candidates(&self, ids: &RangeInclusive<i64>) -> Relation {
         let mut binds = vec![Value::Int(*ids.start()), Value::Int(*ids.end())];
-        let condition = self.condition(&mut binds);
+        let condition = self.condition(" WHERE t.recipient BETWEEN $1 AND $2", &mut binds);
         let mut reasons = String::new();
         if self.mark_denylisted {
             reasons.push_str(" WHEN c.denylisted = 1 THEN 'denylisted'");
@@ -55,15 +56,16 @@ impl TargetSet {
         )
     }
 
-    fn condition(&self, binds: &mut Vec<Value>) -> String {
+    /// `within` narrows each relation `t`.
+    fn condition(&self, within: &str, binds: &mut Vec<Value>) -> String {
         let mut any = |relations: &[Relation]| {
-            let exists: Vec<_> = relations
+            let within_any: Vec<_> = relations
                 .iter()
                 .map(|relation| {
-                    format!("EXISTS (SELECT 1 FROM ({}) t WHERE t.recipient = c.id)", relation.splice(binds))
+                    format!("c.id IN (SELECT t.recipient FROM ({}) t{within})", relation.splice(binds))
                 })
                 .collect();
-            exists.join(" OR ")
+            within_any.join(" OR ")
         };
         let include = if self.include.is_empty() { "1 = 0".to_owned() } else { any(&self.include) };
         if self.exclude.is_empty() {

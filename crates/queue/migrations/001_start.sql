@@ -59,7 +59,7 @@ CREATE TABLE contact (
   recipient @INT NOT NULL,
   message @INT NOT NULL,
   PRIMARY KEY (recipient, message)
-) @STRICT;
+) @KEYED;
 
 CREATE TABLE excluded (
   delivery @INT NOT NULL,
@@ -67,7 +67,7 @@ CREATE TABLE excluded (
   address TEXT NOT NULL,
   reason TEXT NOT NULL,
   PRIMARY KEY (delivery, recipient)
-) @STRICT;
+) @KEYED;
 
 -- Insert-only: a message has an outcome or has not.
 CREATE TABLE outcome (
@@ -104,6 +104,14 @@ CREATE TABLE retry (
 ) @STRICT;
 CREATE INDEX retry_due ON retry (delivery, lane, due) WHERE node IS NULL;
 CREATE INDEX retry_taken ON retry (node) WHERE node IS NOT NULL;
+--@postgres
+-- Rows change in place (HOT) and are swept early: this table is small and never at rest.
+ALTER TABLE retry SET (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500,
+  autovacuum_vacuum_cost_delay = 0);
+-- Insert-only tables whose statistics age fast while a delivery runs.
+ALTER TABLE outcome SET (autovacuum_analyze_scale_factor = 0.05);
+ALTER TABLE message SET (autovacuum_analyze_scale_factor = 0.05);
+--@end
 
 -- Changed in the transaction that settles. A row per node: no lock between nodes.
 CREATE TABLE tally (
@@ -118,7 +126,7 @@ CREATE TABLE tally (
   deferred @INT NOT NULL,
   unknown @INT NOT NULL,
   PRIMARY KEY (delivery, wave, site, node)
-) @STRICT;
+) @KEYED;
 
 -- Append-only: who must get nothing that is still pending.
 CREATE TABLE suppress (

@@ -106,13 +106,14 @@ pub(crate) fn claim(tx: &mut Tx<'_>, wish: &PartWish) -> Result<Vec<(Arc<Part>, 
     Ok(claimed)
 }
 
-/// What remains of a part: neither outcome nor retry row.
+/// What remains of a part: neither outcome nor retry row. The range is repeated for each table, because PostgreSQL does
+/// not carry it over: without fresh statistics it would hash all outcomes for each part.
 fn load(tx: &mut Tx<'_>, part: &Arc<Part>) -> Result<Vec<Message>> {
     tx.query(
         "SELECT m.id, m.recipient, m.domain, m.flags, m.address, m.slots FROM message m \
          WHERE m.id BETWEEN $1 AND $2 \
-           AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.id = m.id) \
-           AND NOT EXISTS (SELECT 1 FROM retry r WHERE r.id = m.id) ORDER BY m.id",
+           AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.id = m.id AND o.id BETWEEN $1 AND $2) \
+           AND NOT EXISTS (SELECT 1 FROM retry r WHERE r.id = m.id AND r.id BETWEEN $1 AND $2) ORDER BY m.id",
         &binds![part.first_id, part.last_id],
         |row| read_message(row, Arc::clone(part), Past::default()),
     )

@@ -17,23 +17,24 @@ pub enum Who {
     Pending,
 }
 
-/// SELECT with one column `recipient`: each recipient of the delivery that fits, once.
+/// SELECT with one column `recipient`: each recipient of the delivery that fits, once. It starts at the contacts,
+/// whose key begins with the recipient: a walk over ranges of recipients reads only its own part of them.
 #[must_use]
 pub fn delivered(delivery: i64, who: Who) -> Relation {
     let (first, last) = id_range(delivery);
     let sql = match who {
-        Who::All => "SELECT DISTINCT m.recipient FROM message m WHERE m.id BETWEEN $1 AND $2",
+        Who::All => "SELECT DISTINCT k.recipient FROM contact k WHERE k.message BETWEEN $1 AND $2",
         Who::Sent => {
-            "SELECT DISTINCT m.recipient FROM outcome o JOIN message m ON m.id = o.id \
-             WHERE o.id BETWEEN $1 AND $2 AND o.state = 1"
+            "SELECT DISTINCT k.recipient FROM contact k JOIN outcome o ON o.id = k.message \
+             WHERE k.message BETWEEN $1 AND $2 AND o.id BETWEEN $1 AND $2 AND o.state = 1"
         }
         Who::Failed => {
-            "SELECT DISTINCT m.recipient FROM outcome o JOIN message m ON m.id = o.id \
-             WHERE o.id BETWEEN $1 AND $2 AND o.state <> 1 AND o.state = 2"
+            "SELECT DISTINCT k.recipient FROM contact k JOIN outcome o ON o.id = k.message \
+             WHERE k.message BETWEEN $1 AND $2 AND o.id BETWEEN $1 AND $2 AND o.state <> 1 AND o.state = 2"
         }
         Who::Pending => {
-            "SELECT DISTINCT m.recipient FROM message m WHERE m.id BETWEEN $1 AND $2 \
-             AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.id = m.id)"
+            "SELECT DISTINCT k.recipient FROM contact k WHERE k.message BETWEEN $1 AND $2 \
+             AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.id = k.message AND o.id BETWEEN $1 AND $2)"
         }
     };
     Relation::new(sql, binds![first, last])
