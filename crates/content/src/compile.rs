@@ -290,6 +290,10 @@ fn constant(part: &mut Part, pieces: Vec<Piece>) {
     if part.name.is_header() && !pieces.iter().any(|piece| matches!(piece, Piece::Link(_))) {
         part.segments = vec![text_of(&pieces, &part.segments)];
         part.usual = vec![Piece::Static(0)];
+    } else if pieces.is_empty() {
+        // Nothing but a comment: no pieces would mean that every recipient has its own.
+        part.segments = vec![String::new()];
+        part.usual = vec![Piece::Static(0)];
     } else {
         part.usual = pieces;
     }

@@ -79,24 +79,22 @@ fn without_doubled_links(line: &str) -> String {
     out
 }
 
-/// Puts tags back. Braces that the author wrote as entities are text here as there.
+/// Puts tags back. Braces that the author wrote as entities are text here as there; so is a brace that comes to stand
+/// before a tag.
 fn restore(text: &str, hidden: &Hidden, html: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        match hidden.tag(c) {
+        let tag = hidden.tag(c);
+        if out.ends_with('{') && (tag.is_some() || matches!(c, '{' | '%' | '#')) {
+            out.pop();
+            out.push_str("{{ '{' }}");
+        }
+        match tag {
             Some(tag) => out.push_str(&html[tag.range.clone()]),
-            None if matches!(c, '{' | '%' | '#') && out.ends_with('{') && !ends_with_tag(&out) => {
-                out.pop();
-                out.push_str(&format!("{{{{ '{{{c}' }}}}"));
-            }
             None => out.push(c),
         }
     }
     out
-}
-
-fn ends_with_tag(text: &str) -> bool {
-    text.ends_with("}}") || text.ends_with("%}")
 }
 
 /// Plain text: nothing marks bold or headings, links are `text <url>`.
@@ -219,7 +217,8 @@ mod tests {
 
     #[test]
     fn braces_written_as_entities_stay_text() {
-        assert_eq!(generate("<p>&#123;&#123; x }}</p>").unwrap(), "{{ '{{' }} x }}\n");
+        assert_eq!(generate("<p>&#123;&#123; x }}</p>").unwrap(), "{{ '{' }}{ x }}\n");
+        assert_eq!(generate("<p>{<b>{{ x }}</b></p>").unwrap(), "{{ '{' }}{{ x }}\n");
     }
 
     #[test]

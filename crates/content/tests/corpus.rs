@@ -2,6 +2,8 @@
 //! another system. One newsletter is kept here; the folder that `MAILWRIGHT_CORPUS` names (or `../shared/corpus`
 //! from the workspace) adds real ones where it is present.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use std::path::{Path, PathBuf};
 
 use content::{CompileOptions, Draft, Fields, compile};

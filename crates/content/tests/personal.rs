@@ -1,5 +1,7 @@
 //! What recipients get: defaults, attributes, conditions, links, and the parts that are the same for everybody.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use std::sync::Arc;
 
 use content::{Columns, CompileOptions, Draft, FieldValue, Fields, PreviewFor, compile, preview};

@@ -1,5 +1,7 @@
 //! Every mistake an author can make is named at its place, and nothing that a template does can hang or leave its part.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use content::{CompileOptions, Draft, Fields, Problem, compile, render_text};
 use message::{PartName, Piece};
 

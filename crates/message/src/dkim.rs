@@ -337,7 +337,7 @@ mod tests {
         assert!(strings.len() == 2 && strings.iter().all(|string| string.len() <= 255));
         assert_eq!(strings.concat(), value);
         let short = DkimKey::generate(KeyKind::Ed25519).unwrap().txt_value().unwrap();
-        assert_eq!(txt_strings(&short), [short.clone()]);
+        assert_eq!(txt_strings(&short), std::slice::from_ref(&short));
     }
 
     #[test]

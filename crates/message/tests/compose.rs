@@ -1,6 +1,8 @@
 //! Composed messages, read back by a parser of other origin (mail-parser) and by a DKIM verifier of our own that
 //! shares no code with the signer.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 mod verify;
 
 use mail_parser::{Message, MessageParser, MimeHeaders};

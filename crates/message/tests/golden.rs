@@ -4,6 +4,8 @@
 //! `MAILWRIGHT_GOLDEN=write cargo test -p message --test golden` writes the files of a case that has none, and never
 //! touches a file that exists: a difference is a broken promise, or a new format with a new case.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 mod verify;
 
 use std::path::{Path, PathBuf};
