@@ -31,6 +31,7 @@
 
 mod attribute;
 mod candidates;
+pub mod denylist;
 mod error;
 mod export;
 mod filter;
