@@ -131,8 +131,10 @@ fn large_slots_are_compact_rows() {
 }
 
 #[test]
-fn compiled_content_is_shared_between_threads() {
+fn compiled_content_is_shared_between_threads_and_tells_its_fields() {
     fn shared<T: Send + Sync>(_: &T) {}
     shared(&compile(&draft(), &options()).unwrap());
     shared(&ann("Ann", "{}"));
+    let names: Vec<String> = compile(&draft(), &options()).unwrap().variables().into_iter().collect();
+    assert_eq!(names, ["first_name", "points", "shop"]);
 }
