@@ -108,7 +108,8 @@ impl MessageIds {
         }))
     }
 
-    fn id(&self, message: i64) -> String {
+    /// The Message-ID of one message, without angle brackets.
+    pub fn id(&self, message: i64) -> String {
         self.tokens.message_id(&self.domain, message::Token { message, inert: self.inert })
     }
 }

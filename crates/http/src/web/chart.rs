@@ -1,0 +1,67 @@
+//! Charts, drawn as SVG on the server. Colours come from classes of the style sheet, so that no style attribute is
+//! needed and dark mode works. Each chart has its figures as text beside it; the drawing itself is hidden from readers.
+
+/// A part of a meter: its class (`ok`, `warn`, `bad`, `info`, `idle`, `accent`) and its amount.
+pub type Share = (&'static str, i64);
+
+/// Width of a meter's own coordinates.
+const WIDTH: f64 = 1_000.0;
+
+/// A bar of shares of a whole. Shares that are not nothing are at least a sliver wide.
+pub fn meter(shares: &[Share], whole: i64, class: &str) -> String {
+    let mut out = format!(
+        "<svg class=\"meter {class}\" viewBox=\"0 0 1000 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
+         <rect class=\"f-track\" width=\"1000\" height=\"10\"/>"
+    );
+    let mut at = 0.0;
+    for (tone, amount) in shares.iter().filter(|(_, amount)| *amount > 0) {
+        let width = (*amount as f64 / whole.max(1) as f64 * WIDTH).max(4.0).min(WIDTH - at);
+        if width <= 0.0 {
+            break;
+        }
+        out.push_str(&format!("<rect class=\"f-{tone}\" x=\"{at:.1}\" width=\"{width:.1}\" height=\"10\"/>"));
+        at += width;
+    }
+    out.push_str("</svg>");
+    out
+}
+
+/// A line over the last values, oldest first, from zero to their highest. Fewer than two values draw nothing.
+pub fn spark(values: &[f64]) -> String {
+    if values.len() < 2 {
+        return String::new();
+    }
+    let peak = values.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    let step = WIDTH / (values.len() - 1) as f64;
+    let points: Vec<String> = values
+        .iter()
+        .enumerate()
+        .map(|(index, value)| format!("{:.1},{:.1}", index as f64 * step, 78.0 - value.max(0.0) / peak * 70.0))
+        .collect();
+    let line = points.join(" ");
+    format!(
+        "<svg class=\"spark\" viewBox=\"0 0 1000 80\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
+         <line class=\"g\" x1=\"0\" y1=\"78\" x2=\"1000\" y2=\"78\"/><line class=\"g\" x1=\"0\" y1=\"8\" x2=\"1000\" y2=\"8\"/>\
+         <polygon class=\"a\" points=\"0,78 {line} 1000,78\"/><polyline class=\"l\" points=\"{line}\"/></svg>"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_stay_inside_the_bar() {
+        let drawn = meter(&[("ok", 999_999), ("bad", 1), ("warn", 0), ("idle", 500)], 1_000_000, "");
+        assert!(drawn.contains("f-ok") && drawn.contains("f-bad") && !drawn.contains("f-warn"));
+        assert!(!drawn.contains("width=\"-"), "{drawn}");
+        assert!(meter(&[("ok", 5)], 0, "").contains("f-ok"));
+    }
+
+    #[test]
+    fn a_line_needs_two_values() {
+        assert_eq!(spark(&[1.0]), "");
+        let drawn = spark(&[0.0, 50.0, 100.0]);
+        assert!(drawn.contains("1000.0,8.0"), "{drawn}");
+    }
+}

@@ -1,0 +1,290 @@
+//! The list of deliveries, a new one, and what can be done to a whole one.
+
+use askama::Template;
+use axum::{
+    extract::{Path, Query, State},
+    response::{IntoResponse, Redirect, Response},
+};
+use delivery::{Definition, Delivery, ListFilter, Summary, definition::TargetItem};
+use serde::Deserialize;
+
+use super::{
+    fault::Fault,
+    filters,
+    form::Form,
+    page::{Desk, Page, Place, done, show, show_as},
+};
+use crate::state::AppState;
+
+/// Rows of a page.
+const PAGE_ROWS: usize = 50;
+
+/// A delivery as a line of a list.
+pub struct Row {
+    /// Number.
+    pub id: i64,
+    /// Number among the proofs.
+    pub number: i64,
+    /// Label.
+    pub label: String,
+    /// Code.
+    pub code: String,
+    /// Name of the state.
+    pub state: &'static str,
+    /// Colour of the state.
+    pub tone: &'static str,
+    /// Whether something moves.
+    pub live: bool,
+    /// What the date is: `created`, `edited`, `started` or `finished`.
+    pub date_word: &'static str,
+    /// The date.
+    pub date: i64,
+    /// Messages of the last analysis.
+    pub messages: i64,
+}
+
+impl Row {
+    /// The line of a summary.
+    pub fn of(summary: Summary) -> Row {
+        let (date_word, date) = match (summary.finished_at, summary.confirmed_at) {
+            (Some(at), _) => ("finished", at),
+            (None, Some(at)) => ("started", at),
+            (None, None) if summary.updated_at > summary.created_at => ("edited", summary.updated_at),
+            (None, None) => ("created", summary.created_at),
+        };
+        Row {
+            id: summary.id,
+            number: summary.proof_no,
+            label: summary.label,
+            code: summary.code,
+            state: summary.state.as_str(),
+            tone: tone(summary.state),
+            live: is_live(summary.state),
+            date_word,
+            date,
+            messages: summary.to_deliver,
+        }
+    }
+}
+
+/// The colour of a state.
+pub fn tone(state: delivery::State) -> &'static str {
+    use delivery::State::*;
+    match state {
+        Ready => "info",
+        Pending | InProgress | Retrying | Analysing => "info",
+        Finished => "ok",
+        Pausing | Paused | Stopping | Stopped | TargetingPending => "warn",
+        Failed => "bad",
+        Draft | Cancelled | Deleted => "idle",
+    }
+}
+
+/// Whether something moves in this state.
+pub fn is_live(state: delivery::State) -> bool {
+    use delivery::State::*;
+    matches!(state, Analysing | Pending | InProgress | Retrying | Pausing | Stopping)
+}
+
+/// States that the filter offers: those a delivery of this version can be in.
+const FILTER_STATES: [&str; 9] =
+    ["draft", "analysing", "ready", "in_progress", "retrying", "paused", "finished", "stopped", "failed"];
+
+#[derive(Template)]
+#[template(path = "deliveries.html")]
+struct DeliveriesPage {
+    page: Page,
+    q: String,
+    state: String,
+    states: &'static [&'static str],
+    archived: bool,
+    rows: Vec<Row>,
+    filtered: bool,
+    newer: bool,
+    older: String,
+}
+
+#[derive(Template)]
+#[template(path = "deliveries_rows.html")]
+struct DeliveriesRows {
+    rows: Vec<Row>,
+    filtered: bool,
+    newer: bool,
+    older: String,
+}
+
+/// What the address line says.
+#[derive(Deserialize)]
+pub struct Asked {
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    archived: String,
+    before: Option<i64>,
+}
+
+/// `GET /deliveries`.
+pub async fn index(
+    desk: Desk,
+    State(state): State<AppState>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Fault> {
+    let archived = !asked.archived.is_empty();
+    let filter = ListFilter {
+        search: asked.q.trim().to_owned(),
+        states: delivery::State::parse(&asked.state).into_iter().collect(),
+        archived,
+        before: asked.before,
+        limit: PAGE_ROWS + 1,
+        ..ListFilter::default()
+    };
+    let mut found = state.deliveries.list(filter).await?;
+    let mut older = String::new();
+    if found.len() > PAGE_ROWS {
+        found.truncate(PAGE_ROWS);
+        let last = found.last().map_or(0, |row| row.id);
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("q", &asked.q)
+            .append_pair("state", &asked.state)
+            .append_pair("archived", &asked.archived)
+            .append_pair("before", &last.to_string())
+            .finish();
+        older = format!("/deliveries?{query}");
+    }
+    let rows = found.into_iter().map(Row::of).collect();
+    let filtered = !asked.q.trim().is_empty() || !asked.state.is_empty() || archived;
+    let newer = asked.before.is_some();
+    if desk.fragment {
+        return show(&DeliveriesRows { rows, filtered, newer, older });
+    }
+    let page = desk.page(Place::Deliveries);
+    show(&DeliveriesPage {
+        page,
+        q: asked.q,
+        state: asked.state,
+        states: &FILTER_STATES,
+        archived,
+        rows,
+        filtered,
+        newer,
+        older,
+    })
+}
+
+#[derive(Template)]
+#[template(path = "delivery_new.html")]
+struct NewPage {
+    page: Page,
+    label: String,
+    subject: String,
+    list: String,
+    lists: Vec<(String, i64)>,
+    problem: String,
+}
+
+/// `?list=` of a link that comes from an import.
+#[derive(Deserialize)]
+pub struct Beginning {
+    #[serde(default)]
+    list: String,
+}
+
+/// `GET /deliveries/new`.
+pub async fn new(
+    desk: Desk,
+    State(state): State<AppState>,
+    Query(beginning): Query<Beginning>,
+) -> Result<Response, Fault> {
+    let lists = lists(&state).await?;
+    let page = desk.page(Place::Deliveries);
+    let nothing = String::new;
+    show(&NewPage { page, label: nothing(), subject: nothing(), list: beginning.list, lists, problem: nothing() })
+}
+
+async fn lists(state: &AppState) -> Result<Vec<(String, i64)>, Fault> {
+    Ok(state.audience.lists().await?.into_iter().map(|list| (list.name, list.members)).collect())
+}
+
+/// `POST /deliveries/new`.
+pub async fn create(desk: Desk, State(state): State<AppState>, form: Form) -> Result<Response, Fault> {
+    let mut definition = Definition::new(form.get("label"));
+    definition.subject = form.get("subject").to_owned();
+    if form.has("list") {
+        definition.target.include.push(TargetItem::list(form.get("list")));
+    }
+    let fault = match state.deliveries.create(definition, None, None).await {
+        Ok(created) => return Ok(done(&format!("/deliveries/{}/content", created.id), "created")),
+        Err(error) => Fault::from(error),
+    };
+    if !fault.is_callers() {
+        return Err(fault);
+    }
+    let page = desk.page(Place::Deliveries);
+    show_as(fault.0.status, &NewPage {
+        page,
+        label: form.get("label").to_owned(),
+        subject: form.get("subject").to_owned(),
+        list: form.get("list").to_owned(),
+        lists: lists(&state).await?,
+        problem: fault.text().to_owned(),
+    })
+}
+
+/// `GET /deliveries/{id}`: the tab where the delivery stands.
+pub async fn open(_desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+    let found = state.deliveries.get(id).await?;
+    Ok(Redirect::to(&format!("/deliveries/{id}/{}", landing(&found))).into_response())
+}
+
+fn landing(found: &Delivery) -> &'static str {
+    use delivery::State::*;
+    match found.state {
+        Analysing | Ready | Failed => "analysis",
+        state if state.is_active() => "watch",
+        Finished | Stopped => "watch",
+        _ => "content",
+    }
+}
+
+/// `POST /deliveries/{id}/duplicate`.
+pub async fn duplicate(_desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+    let copy = state.deliveries.duplicate(id).await?;
+    Ok(done(&format!("/deliveries/{}/content", copy.id), "duplicated"))
+}
+
+/// `POST /deliveries/{id}/archive`.
+pub async fn archive(_desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+    state.deliveries.archive(id, true).await?;
+    Ok(done("/deliveries", "archived"))
+}
+
+/// `POST /deliveries/{id}/unarchive`.
+pub async fn unarchive(_desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+    state.deliveries.archive(id, false).await?;
+    Ok(done("/deliveries", "unarchived"))
+}
+
+/// `POST /deliveries/{id}/delete`.
+pub async fn delete(_desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+    state.deliveries.delete(id).await?;
+    Ok(done("/deliveries", "deleted"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::texts;
+    use super::*;
+
+    #[test]
+    fn every_state_has_a_name_and_a_colour() {
+        for state in delivery::State::ALL {
+            assert!(texts::exists(&format!("state-{}", state.as_str().replace('_', "-"))), "{state:?}");
+            assert!(!tone(state).is_empty());
+        }
+        for name in FILTER_STATES {
+            assert!(delivery::State::parse(name).is_some(), "{name}");
+        }
+    }
+}

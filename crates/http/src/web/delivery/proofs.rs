@@ -1,0 +1,117 @@
+//! The Proofs tab: send one, and the numbered history.
+
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
+use delivery::{Delivery, ProofFreshness, ProofTarget, definition::Substitution};
+
+use super::{
+    super::{
+        deliveries::Row,
+        fault::Fault,
+        filters,
+        form::Form,
+        page::{Desk, Page, Place, done, show, show_as},
+        texts,
+    },
+    frame::Frame,
+    preview, steps,
+};
+use crate::state::AppState;
+
+#[derive(Template)]
+#[template(path = "delivery_proofs.html")]
+struct ProofsPage {
+    page: Page,
+    frame: Frame,
+    closed: String,
+    mode: String,
+    to: String,
+    profile: String,
+    recipients: String,
+    people: Vec<String>,
+    outdated: bool,
+    rows: Vec<Row>,
+}
+
+/// `GET /deliveries/{id}/proofs`. The form begins with what the delivery's own `[proof]` says.
+pub async fn view(desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+    let found = state.deliveries.get(id).await?;
+    let proof = &found.definition.proof;
+    let to: Vec<&str> = proof.addresses.iter().map(|one| one.to.as_str()).collect();
+    let profile = proof.addresses.first().map_or("", |one| one.profile.as_str());
+    let sheet = Sheet {
+        mode: proof.mode.clone(),
+        to: to.join("\n"),
+        profile: if profile == "random" { String::new() } else { profile.to_owned() },
+        recipients: proof.recipients.join("\n"),
+    };
+    show(&build(&desk, &state, &found, sheet).await?)
+}
+
+struct Sheet {
+    mode: String,
+    to: String,
+    profile: String,
+    recipients: String,
+}
+
+async fn build(desk: &Desk, state: &AppState, found: &Delivery, sheet: Sheet) -> Result<ProofsPage, Fault> {
+    let frame = Frame::of(state, found, "proofs").await?;
+    let closed = match found.state {
+        delivery::State::Analysing => texts::text("proof-closed-analysing"),
+        _ if steps::is_confirmed(found) => texts::text("proof-closed-over"),
+        _ if !frame.missing.is_empty() => {
+            texts::text_s("proof-closed-missing", &steps::missing_text(&frame.missing))
+        }
+        _ => String::new(),
+    };
+    let rows = state.deliveries.proofs(found.id).await?.into_iter().map(Row::of).collect();
+    Ok(ProofsPage {
+        page: desk.page(Place::Deliveries),
+        frame,
+        closed,
+        mode: sheet.mode,
+        to: sheet.to,
+        profile: sheet.profile,
+        recipients: sheet.recipients,
+        people: preview::people(state, found).await?,
+        outdated: found.proof == ProofFreshness::Outdated,
+        rows,
+    })
+}
+
+/// `POST /deliveries/{id}/proofs`.
+pub async fn send(
+    desk: Desk,
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+    form: Form,
+) -> Result<Response, Fault> {
+    let target = if form.get("mode") == "recipients" {
+        ProofTarget::Recipients(form.lines("recipients"))
+    } else {
+        let profile = if form.has("profile") { form.get("profile") } else { "random" };
+        let each = |to| Substitution { to, profile: profile.to_owned() };
+        ProofTarget::Substitution(form.lines("to").into_iter().map(each).collect())
+    };
+    let fault = match state.deliveries.proof(id, target).await {
+        Ok(_) => return Ok(done(&format!("/deliveries/{id}/proofs"), "proof")),
+        Err(error) => Fault::from(error),
+    };
+    if !fault.is_callers() {
+        return Err(fault);
+    }
+    let found = state.deliveries.get(id).await?;
+    let sheet = Sheet {
+        mode: form.get("mode").to_owned(),
+        to: form.raw("to").to_owned(),
+        profile: form.get("profile").to_owned(),
+        recipients: form.raw("recipients").to_owned(),
+    };
+    let mut page = build(&desk, &state, &found, sheet).await?;
+    page.frame = page.frame.refused(fault.text());
+    show_as(fault.0.status, &page)
+}

@@ -1,0 +1,243 @@
+//! The Watch tab: live counts, speed, expected end, by provider, as server-sent events.
+
+use std::{collections::VecDeque, convert::Infallible, time::Duration};
+
+use askama::Template;
+use axum::{
+    extract::{Path, Query, State},
+    response::{
+        IntoResponse, Response, Sse,
+        sse::{Event, KeepAlive},
+    },
+};
+use delivery::{Delivery, ProviderStatus, Status};
+use serde::Deserialize;
+
+use super::{
+    super::{
+        chart,
+        fault::Fault,
+        filters, format,
+        page::{Desk, Page, Place, show},
+        texts,
+    },
+    frame::Frame,
+};
+use crate::state::AppState;
+
+/// How often the figures are shown anew.
+const PERIOD: Duration = Duration::from_secs(1);
+/// Seconds that the speed's line looks back, while the page is open.
+const SPARK_VALUES_MAX: usize = 300;
+
+struct ProviderRow {
+    provider: String,
+    meter: String,
+    sent: i64,
+    deferred: i64,
+    failed: i64,
+    waiting: i64,
+    per_second: f64,
+    predicted_end: Option<i64>,
+}
+
+impl ProviderRow {
+    fn of(row: ProviderStatus) -> ProviderRow {
+        let waiting = row.pending - row.deferred;
+        let shares = [("ok", row.sent), ("bad", row.failed), ("warn", row.deferred)];
+        ProviderRow {
+            meter: chart::meter(&shares, row.sent + row.failed + row.pending, "thin"),
+            provider: row.provider,
+            sent: row.sent,
+            deferred: row.deferred,
+            failed: row.failed,
+            waiting,
+            per_second: row.per_second,
+            predicted_end: row.predicted_end.filter(|_| row.pending > 0),
+        }
+    }
+}
+
+struct Watch {
+    id: i64,
+    active: bool,
+    percent: String,
+    speed: String,
+    predicted_end: Option<i64>,
+    finished_at: Option<i64>,
+    meter: String,
+    messages: i64,
+    sent: i64,
+    failed: i64,
+    deferred: i64,
+    waiting: i64,
+    cancelled: i64,
+    excluded: i64,
+    unknown: i64,
+    note: String,
+    note_tone: &'static str,
+    spark: String,
+    peak: String,
+    providers: Vec<ProviderRow>,
+}
+
+impl Watch {
+    fn of(found: &Delivery, status: Status, speeds: &VecDeque<f64>) -> Watch {
+        let messages = status.pending + status.sent + status.failed + status.cancelled;
+        let decided = messages - status.pending;
+        let shares =
+            [("ok", status.sent), ("bad", status.failed), ("idle", status.cancelled), ("warn", status.deferred)];
+        let (note, note_tone) = note(status.state);
+        let speeds: Vec<f64> = speeds.iter().copied().collect();
+        Watch {
+            id: found.id,
+            active: status.state.is_active(),
+            percent: format::percent(decided, messages),
+            speed: format::speed(status.per_second),
+            predicted_end: status.predicted_end,
+            finished_at: found.finished_at,
+            meter: chart::meter(&shares, messages, ""),
+            messages,
+            sent: status.sent,
+            failed: status.failed,
+            deferred: status.deferred,
+            waiting: status.pending - status.deferred,
+            cancelled: status.cancelled,
+            excluded: status.excluded.values().sum(),
+            unknown: status.unknown,
+            note,
+            note_tone,
+            spark: chart::spark(&speeds),
+            peak: format::speed(speeds.iter().copied().fold(0.0, f64::max)),
+            providers: status.providers.into_iter().map(ProviderRow::of).collect(),
+        }
+    }
+}
+
+fn note(state: delivery::State) -> (String, &'static str) {
+    use delivery::State::*;
+    match state {
+        Pausing | Paused => (texts::text("watch-note-paused"), "warn"),
+        Retrying => (texts::text("watch-note-retrying"), ""),
+        Stopping | Stopped => (texts::text("watch-note-stopped"), "warn"),
+        _ => (String::new(), ""),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "delivery_watch.html")]
+struct WatchPage {
+    page: Page,
+    frame: Frame,
+    watch: Watch,
+}
+
+#[derive(Template)]
+#[template(path = "delivery_watch_body.html")]
+struct WatchPart {
+    watch: Watch,
+}
+
+/// `?stopped=` carries the report of a stop: sent, in flight, cancelled.
+#[derive(Deserialize)]
+pub struct Asked {
+    stopped: Option<String>,
+}
+
+/// `GET /deliveries/{id}/watch`.
+pub async fn view(
+    desk: Desk,
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Fault> {
+    let found = state.deliveries.get(id).await?;
+    let status = state.deliveries.status(id).await?;
+    let mut watch = Watch::of(&found, status, &VecDeque::new());
+    if let Some(report) = asked.stopped.as_deref().and_then(stop_report) {
+        watch.note = report;
+    }
+    let frame = Frame::of(&state, &found, "watch").await?;
+    show(&WatchPage { page: desk.page(Place::Deliveries), frame, watch })
+}
+
+fn stop_report(text: &str) -> Option<String> {
+    let numbers: Vec<i64> = text.split(',').map(str::parse).collect::<Result<_, _>>().ok()?;
+    let [sent, in_flight, cancelled] = numbers[..] else { return None };
+    Some(texts::text_ss(
+        "watch-stop-report",
+        &texts::text_ns("watch-stop-sent", in_flight, &format::grouped(sent)),
+        &format::grouped(cancelled),
+    ))
+}
+
+struct Look {
+    state: AppState,
+    id: i64,
+    timer: tokio::time::Interval,
+    speeds: VecDeque<f64>,
+    over: bool,
+}
+
+/// `GET /deliveries/{id}/watch/stream`: the figures each second; at the end, or when the state changes its buttons, the
+/// event `reload`.
+pub async fn stream(_desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+    let was = state.deliveries.get(id).await?.state;
+    let timer = tokio::time::interval(PERIOD);
+    let look = Look { state, id, timer, speeds: VecDeque::new(), over: false };
+    let events = futures_util::stream::unfold(look, move |mut look| async move {
+        if look.over {
+            return None;
+        }
+        look.timer.tick().await;
+        let event = match look_again(&mut look, was).await {
+            // The figures could not be read now: the page keeps the last ones and asks again.
+            Err(_) => Event::default().comment("unavailable"),
+            Ok(None) => {
+                look.over = true;
+                Event::default().event("reload").data("changed")
+            }
+            Ok(Some(html)) => Event::default().data(html),
+        };
+        Some((Ok::<_, Infallible>(event), look))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
+}
+
+async fn look_again(look: &mut Look, was: delivery::State) -> Result<Option<String>, Fault> {
+    let found = look.state.deliveries.get(look.id).await?;
+    let status = look.state.deliveries.status(look.id).await?;
+    if buttons(status.state) != buttons(was) {
+        return Ok(None);
+    }
+    if look.speeds.len() == SPARK_VALUES_MAX {
+        look.speeds.pop_front();
+    }
+    look.speeds.push_back(status.per_second);
+    let part = WatchPart { watch: Watch::of(&found, status, &look.speeds) };
+    part.render().map(Some).map_err(|error| Fault::internal(&error))
+}
+
+/// States between which the page's head changes.
+fn buttons(state: delivery::State) -> u8 {
+    use delivery::State::*;
+    match state {
+        Pausing | Paused => 1,
+        Stopping => 2,
+        state if state.is_final() => 3,
+        Retrying => 4,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_is_reported_exactly() {
+        let said = stop_report("1200,3,98797").unwrap();
+        assert!(said.contains("1,200") && said.contains('3') && said.contains("98,797"), "{said}");
+        assert!(stop_report("1,2").is_none() && stop_report("x,y,z").is_none());
+    }
+}

@@ -1,0 +1,176 @@
+//! Sending domains: their DNS records, and whether they are published.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::{
+    extract::{Path, Query, State},
+    response::Response,
+};
+use routes::{DnsRecord, DomainCheck, Purpose, RecordState, SendingDomain};
+use serde::Deserialize;
+
+use super::{
+    fault::Fault,
+    filters,
+    form::Form,
+    page::{Desk, Page, Place, done, show, show_as},
+    texts,
+};
+use crate::{problem::Problem, state::AppState};
+
+/// How long a check may take; DNS that does not answer must not hold the page.
+const CHECK_TIME_MAX: Duration = Duration::from_secs(20);
+
+#[derive(Template)]
+#[template(path = "domains.html")]
+struct DomainsPage {
+    page: Page,
+    rows: Vec<SendingDomain>,
+    problem: String,
+}
+
+/// `GET /domains`.
+pub async fn index(desk: Desk, State(state): State<AppState>) -> Result<Response, Fault> {
+    let rows = state.routes.domains().await?;
+    show(&DomainsPage { page: desk.page(Place::Domains), rows, problem: String::new() })
+}
+
+/// `POST /domains`.
+pub async fn add(desk: Desk, State(state): State<AppState>, form: Form) -> Result<Response, Fault> {
+    let fault = match state.routes.add_domain(form.get("domain"), state.clock.now_us()).await {
+        Ok(added) => return Ok(done(&format!("/domains/{}", added.domain), "domain")),
+        Err(error) => Fault::from(error),
+    };
+    if !fault.is_callers() {
+        return Err(fault);
+    }
+    let rows = state.routes.domains().await?;
+    let page = desk.page(Place::Domains);
+    show_as(fault.0.status, &DomainsPage { page, rows, problem: fault.text().to_owned() })
+}
+
+/// A record as the page shows it.
+pub struct RecordRow {
+    pub(super) purpose: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) state: &'static str,
+    pub(super) tone: &'static str,
+    pub(super) found: Vec<String>,
+    pub(super) advice: String,
+}
+
+/// The records of a domain, with the verdict of a check.
+pub struct Records {
+    /// All of them.
+    pub rows: Vec<RecordRow>,
+    pub(super) verdict: String,
+    pub(super) tone: &'static str,
+    pub(super) icon: &'static str,
+}
+
+fn purpose(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::DkimRsa => "dkim_rsa",
+        Purpose::DkimEd25519 => "dkim_ed25519",
+        Purpose::Spf => "spf",
+        Purpose::BounceMx => "bounce_mx",
+        Purpose::BounceSpf => "bounce_spf",
+        Purpose::Dmarc => "dmarc",
+    }
+}
+
+impl RecordRow {
+    fn of(record: DnsRecord) -> RecordRow {
+        RecordRow {
+            purpose: purpose(record.purpose),
+            kind: record.kind,
+            name: record.name,
+            value: record.value,
+            state: "",
+            tone: "",
+            found: Vec::new(),
+            advice: String::new(),
+        }
+    }
+}
+
+impl Records {
+    /// The records as they should be published.
+    pub async fn of(state: &AppState, domain: &str) -> Result<Records, Fault> {
+        let records = state.routes.records(domain, &state.domain_facts()).await?;
+        let rows = records.records.into_iter().map(RecordRow::of).collect();
+        Ok(Records { rows, verdict: String::new(), tone: "", icon: "" })
+    }
+
+    /// The records compared with what DNS answers.
+    pub async fn checked(state: &AppState, domain: &str) -> Result<Records, Fault> {
+        let facts = state.domain_facts();
+        let look = state.routes.check(domain, &facts, state.dns.as_ref());
+        let found = tokio::time::timeout(CHECK_TIME_MAX, look).await;
+        let check = found.map_err(|_| Fault(Problem::unavailable(texts::text("domain-slow"))))??;
+        Ok(Records::compared(check))
+    }
+
+    fn compared(check: DomainCheck) -> Records {
+        let (verdict, tone, icon) = if check.is_complete() {
+            ("complete", "ok", "ok")
+        } else if check.is_ready() {
+            ("ready", "ok", "ok")
+        } else {
+            ("open", "warn", "warning")
+        };
+        let rows = check.records.into_iter().map(|checked| {
+            let (state, tone) = match checked.state {
+                RecordState::Present => ("present", "ok"),
+                RecordState::Missing => ("missing", "bad"),
+                RecordState::Different => ("different", "warn"),
+                RecordState::Unknown => ("unknown", "idle"),
+            };
+            // What was found is shown where it differs; that a record is as it should be needs no proof.
+            let found = if checked.state == RecordState::Present { Vec::new() } else { checked.found };
+            RecordRow { state, tone, found, advice: checked.advice, ..RecordRow::of(checked.record) }
+        });
+        Records { rows: rows.collect(), verdict: texts::pick("domain-verdict", verdict), tone, icon }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "domain.html")]
+struct DomainPage {
+    page: Page,
+    domain: String,
+    records: Records,
+}
+
+/// `?check` looks the records up.
+#[derive(Deserialize)]
+pub struct Asked {
+    check: Option<String>,
+}
+
+/// `GET /domains/{domain}`.
+pub async fn view(
+    desk: Desk,
+    State(state): State<AppState>,
+    Path(domain): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Fault> {
+    let records = match asked.check {
+        Some(_) => Records::checked(&state, &domain).await?,
+        None => Records::of(&state, &domain).await?,
+    };
+    show(&DomainPage { page: desk.page(Place::Domains), domain, records })
+}
+
+/// `POST /domains/{domain}/delete`.
+pub async fn delete(
+    _desk: Desk,
+    State(state): State<AppState>,
+    Path(domain): Path<String>,
+) -> Result<Response, Fault> {
+    state.routes.remove_domain(&domain).await?;
+    Ok(done("/domains", "deleted"))
+}

@@ -1,0 +1,47 @@
+//! Line icons on a 24 x 24 grid, drawn for these pages.
+
+/// The icon as SVG; an unknown name draws nothing.
+pub fn svg(name: &str, tone: &str) -> String {
+    format!("<svg class=\"icon {tone}\" viewBox=\"0 0 24 24\" aria-hidden=\"true\"><path d=\"{}\"/></svg>", path(name))
+}
+
+fn path(name: &str) -> &'static str {
+    match name {
+        "home" => "M4 11.5 12 4l8 7.5M6 10v9h4.5v-5h3v5H18v-9",
+        "deliveries" => "M3 6h18v12H3zM3.5 6.5 12 13l8.5-6.5",
+        "recipients" => "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4.5 20c.6-4 3.6-6 7.5-6s6.9 2 7.5 6",
+        "lists" => "M8 6h12M8 12h12M8 18h12M4 6h.01M4 12h.01M4 18h.01",
+        "segments" => "M4 5h16l-6 7.5V19l-4-2v-4.5z",
+        "imports" => "M12 4v11m-4.5-4.5L12 15l4.5-4.5M4 19h16",
+        "quarantine" => "M12 3.5 19.5 6v6c0 4.5-3.2 7.5-7.5 8.5C7.7 19.5 4.5 16.5 4.5 12V6zM9.5 9.5l5 5m0-5-5 5",
+        "domains" => "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM3.5 12h17M12 3c3 3 3.5 6 3.5 9s-.5 6-3.5 9c-3-3-3.5-6-3.5-9S9 6 12 3z",
+        "settings" => "M4 7h9m5 0h2M4 17h2m5 0h9M15.5 9.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5zM8.5 19.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5z",
+        "help" => "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM9.3 9.5c.2-1.6 1.3-2.5 2.8-2.5s2.7 1 2.7 2.4c0 2-2.8 2.2-2.8 4.3M12 17h.01",
+        "mailbox" => "M4 13 6.5 5h11L20 13v6H4zM4 13h5l1.5 2.5h3L15 13h5",
+        "ok" => "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM8 12.3l2.8 2.7L16 9.5",
+        "warning" => "M12 4 2.8 19.5h18.4zM12 10v4.5M12 17h.01",
+        "error" => "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM9 9l6 6m0-6-6 6",
+        "info" => "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM12 11v5.5M12 7.5h.01",
+        "todo" => "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18z",
+        "check" => "M5 12.5 10 17.5 19 7",
+        "lock" => "M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3",
+        "plus" => "M12 5v14M5 12h14",
+        "more" => "M6 12h.01M12 12h.01M18 12h.01",
+        "menu" => "M4 7h16M4 12h16M4 17h16",
+        "pause" => "M8 5v14M16 5v14",
+        "play" => "M7 4.5 19 12 7 19.5z",
+        "stop" => "M6 6h12v12H6z",
+        "download" => "M12 4v11m-4.5-4.5L12 15l4.5-4.5M5 20h14",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_place_of_the_navigation_has_its_icon() {
+        for place in crate::web::page::Place::ALL {
+            assert!(!super::path(place.name()).is_empty(), "{}", place.name());
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The pages: rendered on the server, usable without scripts, made pleasant by htmx.
+//!
+//! **How a page is made.** A handler takes the signed-in [`page::Desk`], asks one room or a few, fills a template's
+//! struct, and shows it. Words come from `texts/en.ftl` by key ([`texts`]); figures are written by [`format`]; charts
+//! are SVG by [`chart`]. A form that is refused is shown again as it was typed, with the reason.
+//!
+//! **Invariants.** No inline script or style anywhere, so the policy `default-src 'self'` holds. HTML of authors and of
+//! arrived mail is never part of a page: it stands in a frame without rights. Forms count only from our own pages
+//! ([`same_site`]). What cannot be undone asks first. Nothing here changes anything on GET.
+
+mod assets;
+mod chart;
+mod deliveries;
+mod delivery;
+mod domains;
+mod fault;
+mod filters;
+mod form;
+mod format;
+mod help;
+mod home;
+mod icons;
+mod imports;
+mod lists;
+mod mailbox;
+mod page;
+mod quarantine;
+mod recipients;
+mod same_site;
+mod segment_form;
+mod segments;
+mod session;
+mod settings;
+mod setup;
+mod texts;
+mod tokens;
+mod users;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware::from_fn,
+    routing::{get, post},
+};
+
+use crate::state::AppState;
+
+/// All pages. The caller puts the Host check and the security headers around it.
+pub fn router() -> Router<AppState> {
+    let pages = Router::new()
+        .route("/", get(home::view))
+        .route("/sign-in", get(session::sign_in_page).post(session::sign_in))
+        .route("/sign-out", post(session::sign_out))
+        .route("/setup", get(setup::begin))
+        .route("/setup/{step}", get(setup::view).post(setup::act))
+        .nest("/deliveries", delivery::routes())
+        .merge(audience())
+        .merge(system())
+        .fallback(fault::nowhere)
+        .layer(DefaultBodyLimit::max(form::FORM_BYTES_MAX));
+    let uploads = Router::new()
+        .route("/imports/upload", post(imports::upload))
+        .layer(DefaultBodyLimit::disable());
+    pages.merge(uploads).layer(from_fn(same_site::check)).route("/assets/{name}", get(assets::serve))
+}
+
+fn audience() -> Router<AppState> {
+    Router::new()
+        .route("/recipients", get(recipients::index))
+        .route("/recipients/new", get(recipients::new).post(recipients::create))
+        .route("/recipients/{id}", get(recipients::view).post(recipients::save))
+        .route("/recipients/{id}/denylist", post(recipients::denylist))
+        .route("/recipients/{id}/delete", post(recipients::delete))
+        .route("/lists", get(lists::index).post(lists::create))
+        .route("/lists/{id}/rename", post(lists::rename))
+        .route("/lists/{id}/delete", post(lists::delete))
+        .route("/segments", get(segments::index))
+        .route("/segments/new", get(segments::new).post(segments::create))
+        .route("/segments/count", post(segments::count))
+        .route("/segments/{id}", get(segments::view).post(segments::save))
+        .route("/segments/{id}/delete", post(segments::delete))
+        .route("/imports", get(imports::index))
+        .route("/imports/new", get(imports::new))
+        .route("/imports/map", get(imports::map))
+        .route("/imports/start", post(imports::start))
+        .route("/imports/{id}", get(imports::view))
+        .route("/imports/{id}/stream", get(imports::stream))
+        .route("/imports/{id}/cancel", post(imports::cancel))
+        .route("/imports/{id}/again", post(imports::again))
+        .route("/imports/{id}/rejects.csv", get(imports::rejects))
+        .route("/quarantine", get(quarantine::index))
+        .route("/quarantine/release", post(quarantine::release))
+}
+
+fn system() -> Router<AppState> {
+    Router::new()
+        .route("/domains", get(domains::index).post(domains::add))
+        .route("/domains/{domain}", get(domains::view))
+        .route("/domains/{domain}/delete", post(domains::delete))
+        .route("/settings", get(settings::view).post(settings::save))
+        .route("/settings/users", get(users::index).post(users::add))
+        .route("/settings/users/reset", post(users::reset))
+        .route("/settings/password", post(users::password))
+        .route("/settings/tokens", get(tokens::index).post(tokens::add))
+        .route("/settings/tokens/{id}/revoke", post(tokens::revoke))
+        .route("/help", get(help::first))
+        .route("/help/{chapter}", get(help::chapter))
+        .route("/mailbox", get(mailbox::index))
+        .route("/mailbox/{number}/html", get(mailbox::html))
+}

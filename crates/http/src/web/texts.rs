@@ -1,0 +1,203 @@
+//! The one catalogue of texts. Pages name a text by its key; the words stand in `texts/en.ftl`.
+//!
+//! A test checks that every key that a template or a page names exists, and that no text is left over.
+
+use std::sync::LazyLock;
+
+use fluent_bundle::{FluentArgs, FluentResource, FluentValue, concurrent::FluentBundle};
+
+use super::format;
+
+const ENGLISH: &str = include_str!("../../texts/en.ftl");
+
+/// Immutable data, parsed once; it holds no state.
+static CATALOGUE: LazyLock<Texts> = LazyLock::new(|| Texts::parse(ENGLISH));
+
+/// A parsed catalogue.
+pub struct Texts {
+    bundle: FluentBundle<FluentResource>,
+}
+
+impl Texts {
+    fn parse(source: &str) -> Texts {
+        // What cannot be parsed is left out and shows as its key; the tests refuse such a catalogue.
+        let resource = match FluentResource::try_new(source.to_owned()) {
+            Ok(resource) => resource,
+            Err((partial, _)) => partial,
+        };
+        let mut bundle = FluentBundle::new_concurrent(vec!["en".parse().unwrap_or_default()]);
+        // No invisible isolation marks: names inside texts are escaped, and marks would be copied along.
+        bundle.set_use_isolating(false);
+        let _ = bundle.add_resource(resource);
+        Texts { bundle }
+    }
+
+    fn get(&self, key: &str, args: Option<&FluentArgs<'_>>) -> Option<String> {
+        let pattern = self.bundle.get_message(key)?.value()?;
+        let mut errors = Vec::new();
+        let text = self.bundle.format_pattern(pattern, args, &mut errors).into_owned();
+        if !errors.is_empty() {
+            tracing::warn!(key, "a text asks for a value that its page does not give");
+        }
+        Some(text)
+    }
+}
+
+/// The text of a key; the key itself when there is none, so that a gap is seen and not hidden.
+pub fn text(key: &str) -> String {
+    CATALOGUE.get(key, None).unwrap_or_else(|| key.to_owned())
+}
+
+/// Whether there is such a text.
+pub fn exists(key: &str) -> bool {
+    CATALOGUE.bundle.has_message(key)
+}
+
+/// The text `prefix-name`; for names that the program does not know yet, the name as it is.
+pub fn pick(prefix: &str, name: &str) -> String {
+    let key = format!("{prefix}-{}", name.replace('_', "-"));
+    CATALOGUE.get(&key, None).unwrap_or_else(|| name.replace('_', " "))
+}
+
+/// A text with a number: `$n` chooses the plural, `$count` is the number with its thousands grouped.
+pub fn text_n(key: &str, number: i64) -> String {
+    text_ns(key, number, "")
+}
+
+/// A text with a word: `$s`.
+pub fn text_s(key: &str, word: &str) -> String {
+    text_ss(key, word, "")
+}
+
+/// A text with a number and a word.
+pub fn text_ns(key: &str, number: i64, word: &str) -> String {
+    let mut args = FluentArgs::new();
+    args.set("n", FluentValue::from(number));
+    args.set("count", format::grouped(number));
+    args.set("s", word.to_owned());
+    CATALOGUE.get(key, Some(&args)).unwrap_or_else(|| key.to_owned())
+}
+
+/// A text with two words: `$s` and `$s2`.
+pub fn text_ss(key: &str, word: &str, second: &str) -> String {
+    let mut args = FluentArgs::new();
+    args.set("s", word.to_owned());
+    args.set("s2", second.to_owned());
+    CATALOGUE.get(key, Some(&args)).unwrap_or_else(|| key.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::{BTreeMap, BTreeSet},
+        fs,
+        path::{Path, PathBuf},
+    };
+
+    use super::*;
+
+    fn sources() -> Vec<(PathBuf, String)> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut found = Vec::new();
+        let mut folders = vec![root.join("templates"), root.join("src").join("web")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if !path.ends_with("texts.rs") {
+                    let text = fs::read_to_string(&path).unwrap();
+                    found.push((path, text));
+                }
+            }
+        }
+        found
+    }
+
+    /// Quoted words that stand before one of `marks` (filters) or after one of `calls` (functions).
+    fn quoted(source: &str, marks: &[&str], calls: &[&str]) -> BTreeSet<String> {
+        let mut keys = BTreeSet::new();
+        for mark in marks {
+            for (at, _) in source.match_indices(&format!("\"|{mark}")) {
+                let rest = &source[at + 2 + mark.len()..];
+                if rest.starts_with(|next: char| next.is_ascii_alphanumeric() || next == '_') {
+                    continue;
+                }
+                let start = source[..at].rfind('"').map_or(0, |quote| quote + 1);
+                keys.insert(source[start..at].to_owned());
+            }
+        }
+        for call in calls {
+            for (at, _) in source.match_indices(&format!("{call}(")) {
+                let whole = !source[..at].ends_with(|before: char| before.is_ascii_alphanumeric() || before == '_');
+                let rest = source[at + call.len() + 1..].trim_start();
+                let Some(rest) = rest.strip_prefix('"').filter(|_| whole) else { continue };
+                keys.insert(rest[..rest.find('"').unwrap()].to_owned());
+            }
+        }
+        keys
+    }
+
+    fn used() -> (BTreeMap<String, PathBuf>, BTreeMap<String, PathBuf>) {
+        let (mut keys, mut prefixes) = (BTreeMap::new(), BTreeMap::new());
+        for (path, source) in sources() {
+            let filters = ["t", "n", "s", "ns", "ss"];
+            for key in quoted(&source, &filters, &["text", "text_n", "text_s", "text_ns", "text_ss"]) {
+                keys.insert(key, path.clone());
+            }
+            for prefix in quoted(&source, &["pick"], &["pick"]) {
+                prefixes.insert(prefix, path.clone());
+            }
+        }
+        (keys, prefixes)
+    }
+
+    #[test]
+    fn the_catalogue_parses_without_fault_and_without_doubles() {
+        let resource = FluentResource::try_new(ENGLISH.to_owned());
+        assert!(resource.is_ok(), "{:?}", resource.err().map(|(_, errors)| errors));
+        let mut seen = BTreeSet::new();
+        for line in ENGLISH.lines() {
+            if let Some((key, _)) = line.split_once(" =").filter(|(key, _)| !key.starts_with([' ', '#'])) {
+                assert!(seen.insert(key), "{key} stands twice");
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_that_is_used_exists() {
+        let (keys, prefixes) = used();
+        let missing: Vec<_> = keys.iter().filter(|(key, _)| !exists(key)).collect();
+        assert!(missing.is_empty(), "missing: {missing:#?}");
+        for (prefix, path) in prefixes {
+            let start = format!("{prefix}-");
+            assert!(ENGLISH.lines().any(|line| line.starts_with(&start)), "{prefix}-* in {path:?}");
+        }
+    }
+
+    #[test]
+    fn no_text_is_left_over() {
+        let (keys, prefixes) = used();
+        let left: Vec<_> = ENGLISH
+            .lines()
+            .filter_map(|line| line.split_once(" =").map(|(key, _)| key))
+            .filter(|key| !key.starts_with([' ', '#']))
+            .filter(|key| !keys.contains_key(*key))
+            .filter(|key| !prefixes.keys().any(|prefix| key.starts_with(&format!("{prefix}-"))))
+            .collect();
+        assert!(left.is_empty(), "nobody uses: {left:#?}");
+    }
+
+    #[test]
+    fn plurals_and_groups() {
+        let texts = Texts::parse("m = { $n ->\n    [one] one message\n   *[other] { $count } messages\n }\n");
+        let say = |number: i64| {
+            let mut args = FluentArgs::new();
+            args.set("n", FluentValue::from(number));
+            args.set("count", format::grouped(number));
+            texts.get("m", Some(&args)).unwrap()
+        };
+        assert_eq!(say(1), "one message");
+        assert_eq!(say(12_345), "12,345 messages");
+    }
+}
