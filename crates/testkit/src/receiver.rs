@@ -133,6 +133,17 @@ struct Pending {
     digest: String,
 }
 
+impl Pending {
+    fn of(taken: Taken) -> Pending {
+        let digest = blake3::hash(&taken.octets).to_hex().to_string();
+        Pending { message_id: message_id(&taken.octets), digest, taken }
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
 impl Connection {
     async fn talk(&mut self, mut stream: TcpStream, implicit_tls: bool) -> io::Result<()> {
         if !implicit_tls {
@@ -195,21 +206,20 @@ impl Connection {
 
     /// Replies are gathered until input runs out, as a pipelining server does, unless one has to wait.
     async fn say<S: AsyncWrite + Unpin>(&mut self, stream: &mut S, reply: Reply) -> io::Result<()> {
-        self.note_reply(&reply);
-        if !reply.delay.is_zero() {
+        let Reply { text, delay, stage, accepts } = reply;
+        let pending = accepts.map(Pending::of);
+        match (&pending, stage) {
+            (Some(pending), _) => self.shared.log.record([self.event_of(What::DotRead, pending)]),
+            (None, Stage::Dot) => self.note(What::Refused, "", first_line(&text)),
+            (None, _) => self.note(What::Command, "", first_line(&text)),
+        }
+        if !delay.is_zero() {
             self.flush(stream).await?;
-            sleep(reply.delay).await;
+            sleep(delay).await;
         }
-        self.output.extend_from_slice(reply.text.as_bytes());
-        if let Some(taken) = reply.accepts {
-            let pending = Pending {
-                message_id: message_id(&taken.octets),
-                digest: blake3::hash(&taken.octets).to_hex().to_string(),
-                taken,
-            };
-            self.accepted.push(pending);
-        }
-        if !reply.delay.is_zero() {
+        self.output.extend_from_slice(text.as_bytes());
+        self.accepted.extend(pending);
+        if !delay.is_zero() {
             self.flush(stream).await?;
         }
         Ok(())
@@ -225,17 +235,7 @@ impl Connection {
         if accepted.is_empty() {
             return Ok(());
         }
-        let events: Vec<Event> = accepted
-            .iter()
-            .map(|pending| {
-                let recipient = pending.taken.recipients.first().map_or("", String::as_str);
-                let mut event = self.event(What::Accepted, recipient, "");
-                event.message_id.clone_from(&pending.message_id);
-                event.digest.clone_from(&pending.digest);
-                event.octets = pending.taken.octets.len();
-                event
-            })
-            .collect();
+        let events: Vec<Event> = accepted.iter().map(|one| self.event_of(What::Accepted, one)).collect();
         self.shared.log.record(events);
         for pending in accepted {
             self.deliver(pending.taken);
@@ -259,24 +259,17 @@ impl Connection {
         }
     }
 
-    fn note_reply(&self, reply: &Reply) {
-        let text = reply.text.lines().next().unwrap_or_default();
-        match (&reply.accepts, reply.stage) {
-            (Some(taken), _) => {
-                let recipient = taken.recipients.first().map_or("", String::as_str);
-                let mut event = self.event(What::DotRead, recipient, "");
-                event.message_id = message_id(&taken.octets);
-                event.digest = blake3::hash(&taken.octets).to_hex().to_string();
-                event.octets = taken.octets.len();
-                self.shared.log.record([event]);
-            }
-            (None, Stage::Dot) => self.note(What::Refused, "", text),
-            (None, _) => self.note(What::Command, "", text),
-        }
-    }
-
     fn note(&self, what: What, recipient: &str, text: &str) {
         self.shared.log.record([self.event(what, recipient, text)]);
+    }
+
+    fn event_of(&self, what: What, pending: &Pending) -> Event {
+        let recipient = pending.taken.recipients.first().map_or("", String::as_str);
+        let mut event = self.event(what, recipient, "");
+        event.message_id.clone_from(&pending.message_id);
+        event.digest.clone_from(&pending.digest);
+        event.octets = pending.taken.octets.len();
+        event
     }
 
     fn event(&self, what: What, recipient: &str, text: &str) -> Event {

@@ -121,7 +121,7 @@ fn tail(name: &str) -> Option<Node> {
     if own != name {
         return Some(Node::host(Ipv4Addr::new(127, 0, TAIL_NET, hoster).into()));
     }
-    if hash / 8 % 3 == 0 {
+    if (hash / 8).is_multiple_of(3) {
         return Some(Node::mail(&[&format!("mx.{own}")]));
     }
     Some(Node::mail(&[&format!("mx1.hoster{hoster}.example"), &format!("mx2.hoster{hoster}.example")]))
