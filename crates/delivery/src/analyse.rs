@@ -133,9 +133,10 @@ impl Deliveries {
 
     async fn clear_earlier(&self, id: DeliveryId) -> Result<()> {
         self.delete_work(id).await?;
+        // In short transactions, between which other deliveries settle.
+        while self.store.write(Lane::Bulk, move |tx| plan::clear_some(tx, id).map_err(Error::from)).await? {}
         self.store
             .write(Lane::Bulk, move |tx| {
-                plan::clear(tx, id)?;
                 tx.execute("DELETE FROM provider_plan WHERE delivery = $1", &binds![id])?;
                 Ok::<_, Error>(())
             })
@@ -406,11 +407,13 @@ impl Work<'_> {
     }
 
     async fn index(&self) -> Result<()> {
-        let id = self.delivery.id;
-        self.this
-            .store
-            .write(Lane::Bulk, move |tx| plan::write_contacts(tx, id).map_err(Error::from))
-            .await?;
+        let (store, id) = (&self.this.store, self.delivery.id);
+        let mut after = Some(0);
+        while let Some(from) = after {
+            after = store
+                .write(Lane::Bulk, move |tx| plan::write_contacts_some(tx, id, from).map_err(Error::from))
+                .await?;
+        }
         Ok(())
     }
 }

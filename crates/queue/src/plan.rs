@@ -5,41 +5,83 @@ use store::{Dialect, Tx, Value, binds};
 use crate::types::{NewExcluded, NewMessage, NewPart};
 use crate::{Error, MESSAGES_MAX, Result, id_range};
 
-/// Deletes everything an earlier analysis of this delivery wrote. Refused once it was confirmed.
+/// Messages that one step of a deletion or of the index touches: short enough that settling passes between steps.
+const STEP_MESSAGES: i64 = 5_000;
+
+/// Deletes a piece of what an earlier analysis of this delivery wrote; true: there is more, call again in another
+/// transaction. Refused once it was confirmed.
+///
+/// # Errors
+/// [`Error::AlreadyConfirmed`], or the database's.
+pub fn clear_some(tx: &mut Tx<'_>, delivery: i64) -> Result<bool> {
+    refuse_confirmed(tx, delivery)?;
+    purge_some(tx, delivery)
+}
+
+/// [`clear_some`] to its end in this one transaction: for small deliveries.
 ///
 /// # Errors
 /// [`Error::AlreadyConfirmed`], or the database's.
 pub fn clear(tx: &mut Tx<'_>, delivery: i64) -> Result<()> {
-    refuse_confirmed(tx, delivery)?;
-    purge(tx, delivery)
+    while clear_some(tx, delivery)? {}
+    Ok(())
 }
 
-/// Deletes every row of a delivery, run and figures included: for a deleted delivery.
-/// The snapshot stays while another delivery names it.
+/// Deletes a piece of the rows of a delivery, at last run and figures too: for a deleted delivery. True: there is more.
+/// Parts go first, so that nothing can be claimed of what is half gone. The snapshot stays while another delivery
+/// names it.
 ///
 /// # Errors
 /// The database's.
-pub fn purge(tx: &mut Tx<'_>, delivery: i64) -> Result<()> {
+pub fn purge_some(tx: &mut Tx<'_>, delivery: i64) -> Result<bool> {
     let (first, last) = id_range(delivery);
     tx.execute(
         "DELETE FROM snapshot WHERE hash IN (SELECT DISTINCT snapshot FROM part WHERE first_id BETWEEN $1 AND $2) \
          AND NOT EXISTS (SELECT 1 FROM part p WHERE p.snapshot = snapshot.hash AND p.first_id NOT BETWEEN $1 AND $2)",
         &binds![first, last],
     )?;
-    tx.execute(
-        "DELETE FROM contact WHERE (recipient, message) IN \
-         (SELECT recipient, id FROM message WHERE id BETWEEN $1 AND $2)",
-        &binds![first, last],
-    )?;
-    for (table, column) in
-        [("message", "id"), ("outcome", "id"), ("retry", "id"), ("part", "first_id")]
-    {
-        tx.execute(&format!("DELETE FROM {table} WHERE {column} BETWEEN $1 AND $2"), &binds![first, last])?;
+    tx.execute("DELETE FROM part WHERE first_id BETWEEN $1 AND $2", &binds![first, last])?;
+    if let Some(upto) = step_end(tx, first, last)? {
+        tx.execute(
+            "DELETE FROM contact WHERE (recipient, message) IN \
+             (SELECT recipient, id FROM message WHERE id BETWEEN $1 AND $2)",
+            &binds![first, upto],
+        )?;
+        for table in ["message", "outcome", "retry"] {
+            tx.execute(&format!("DELETE FROM {table} WHERE id BETWEEN $1 AND $2"), &binds![first, upto])?;
+        }
+        return Ok(true);
     }
-    for table in ["excluded", "tally", "run"] {
+    let excluded = tx.execute(
+        "DELETE FROM excluded WHERE delivery = $1 AND recipient IN \
+         (SELECT e.recipient FROM excluded e WHERE e.delivery = $1 ORDER BY e.recipient LIMIT $2)",
+        &binds![delivery, STEP_MESSAGES],
+    )?;
+    if excluded > 0 {
+        return Ok(true);
+    }
+    for table in ["tally", "run"] {
         tx.execute(&format!("DELETE FROM {table} WHERE delivery = $1"), &binds![delivery])?;
     }
+    Ok(false)
+}
+
+/// [`purge_some`] to its end in this one transaction: for small deliveries.
+///
+/// # Errors
+/// The database's.
+pub fn purge(tx: &mut Tx<'_>, delivery: i64) -> Result<()> {
+    while purge_some(tx, delivery)? {}
     Ok(())
+}
+
+/// The last id of the step that starts at `from`; none: there are no messages up to `last`.
+fn step_end(tx: &mut Tx<'_>, from: i64, last: i64) -> Result<Option<i64>> {
+    tx.query_one(
+        "SELECT max(id) FROM (SELECT m.id FROM message m WHERE m.id BETWEEN $1 AND $2 ORDER BY m.id LIMIT $3) s",
+        &binds![from, last, STEP_MESSAGES],
+        |row| Ok(row.int_opt(0)?),
+    )
 }
 
 /// Keeps a frozen snapshot. Writing the same one again does nothing.
@@ -114,23 +156,40 @@ pub fn insert_excluded(
     Ok(tx.copy_in("excluded", &["delivery", "recipient", "address", "reason"], rows)?)
 }
 
-/// Indexes the delivery's messages by recipient: one sorted statement after the last [`insert_messages`].
+/// Indexes a piece of the delivery's messages by recipient, after the last [`insert_messages`]: those with ids above
+/// `after` (0 at first). Gives the `after` of the next call, which is another transaction; none: that was all.
 ///
 /// # Errors
 /// The database's.
-pub fn write_contacts(tx: &mut Tx<'_>, delivery: i64) -> Result<u64> {
+pub fn write_contacts_some(tx: &mut Tx<'_>, delivery: i64, after: i64) -> Result<Option<i64>> {
     let (first, last) = id_range(delivery);
-    let changed = tx.execute(
-        "INSERT INTO contact (recipient, message) \
-         SELECT recipient, id FROM message WHERE id BETWEEN $1 AND $2 ORDER BY recipient, id",
-        &binds![first, last],
-    )?;
+    let from = first.max(after + 1);
+    if let Some(upto) = step_end(tx, from, last)? {
+        tx.execute(
+            "INSERT INTO contact (recipient, message) \
+             SELECT recipient, id FROM message WHERE id BETWEEN $1 AND $2 ORDER BY recipient, id",
+            &binds![from, upto],
+        )?;
+        return Ok(Some(upto));
+    }
     if tx.dialect() == Dialect::Postgres {
         // Without figures about the new rows the first claims would be planned as scans.
         tx.execute("ANALYZE message", &[])?;
         tx.execute("ANALYZE part", &[])?;
     }
-    Ok(changed)
+    Ok(None)
+}
+
+/// [`write_contacts_some`] to its end in this one transaction: for small deliveries.
+///
+/// # Errors
+/// The database's.
+pub fn write_contacts(tx: &mut Tx<'_>, delivery: i64) -> Result<()> {
+    let mut after = 0;
+    while let Some(next) = write_contacts_some(tx, delivery, after)? {
+        after = next;
+    }
+    Ok(())
 }
 
 /// Exclusions by reason.
