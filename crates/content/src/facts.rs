@@ -5,8 +5,11 @@ use std::cell::RefCell;
 use lol_html::{RewriteStrSettings, element, rewrite_str, text};
 use serde::{Deserialize, Serialize};
 
-use crate::problem::Place;
+use crate::problem::{Lines, Place};
 use crate::tags::{Hidden, TagKind, inner, scan};
+
+/// Links kept, and images kept; a mail with more is told about these.
+const FACTS_MAX: usize = 1_000;
 
 /// Facts about a content. Places are those of the author's source.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -109,10 +112,14 @@ pub(crate) fn of_html(source: &str) -> (Vec<LinkFact>, Vec<ImageFact>) {
     let Some(hidden) = Hidden::new(source) else { return (Vec::new(), Vec::new()) };
     let links: RefCell<Vec<LinkFact>> = RefCell::default();
     let images: RefCell<Vec<ImageFact>> = RefCell::default();
-    let place = |at: usize| Place::of(source, hidden.source_offset(at));
+    let lines = Lines::new(source);
+    let place = |at: usize| lines.place(hidden.source_offset(at));
     let restore = |text: &str| hidden.restore(&unescape(text), source);
     let settings = RewriteStrSettings::new()
         .append_element_content_handler(element!("a[href], area[href]", |tag| {
+            if links.borrow().len() >= FACTS_MAX {
+                return Ok(());
+            }
             let href = tag.get_attribute("href").unwrap_or_default();
             let Place { line, column } = place(tag.source_location().bytes().start);
             links.borrow_mut().push(LinkFact {
@@ -142,6 +149,9 @@ pub(crate) fn of_html(source: &str) -> (Vec<LinkFact>, Vec<ImageFact>) {
             Ok(())
         }))
         .append_element_content_handler(element!("img", |tag| {
+            if images.borrow().len() >= FACTS_MAX {
+                return Ok(());
+            }
             let Place { line, column } = place(tag.source_location().bytes().start);
             images.borrow_mut().push(ImageFact {
                 src: restore(tag.get_attribute("src").unwrap_or_default().trim()),
@@ -161,8 +171,11 @@ pub(crate) fn of_text(source: &str) -> Vec<LinkFact> {
     let mut links = Vec::new();
     let Some(hidden) = Hidden::new(source) else { return links };
     let text = &hidden.text;
+    let lines = Lines::new(source);
     let mut at = 0;
-    while let Some(start) = text[at..].find("http").map(|found| at + found) {
+    while links.len() < FACTS_MAX
+        && let Some(start) = text[at..].find("http").map(|found| at + found)
+    {
         let rest = &text[start..];
         at = start + 4;
         if !(rest.starts_with("http://") || rest.starts_with("https://")) {
@@ -171,7 +184,7 @@ pub(crate) fn of_text(source: &str) -> Vec<LinkFact> {
         let end =
             rest.find(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"')).unwrap_or(rest.len());
         let url = rest[..end].trim_end_matches(['.', ',', ';', ')', ']', '!', '?']);
-        let Place { line, column } = Place::of(source, hidden.source_offset(start));
+        let Place { line, column } = lines.place(hidden.source_offset(start));
         links.push(LinkFact {
             part: "text".to_owned(),
             url: hidden.restore(url, source),

@@ -27,6 +27,27 @@ impl Place {
     }
 }
 
+/// The lines of a source, to find many places in it.
+pub(crate) struct Lines<'a> {
+    source: &'a str,
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    pub fn new(source: &'a str) -> Lines<'a> {
+        let ends = source.bytes().enumerate().filter(|(_, octet)| *octet == b'\n').map(|(at, _)| at + 1);
+        Lines { source, starts: std::iter::once(0).chain(ends).collect() }
+    }
+
+    /// As [`Place::of`].
+    pub fn place(&self, offset: usize) -> Place {
+        let line = self.starts.partition_point(|start| *start <= offset).max(1);
+        let start = self.starts[line - 1];
+        let column = Place::of(&self.source[start..], offset - start).column;
+        Place { line: line as u32, column }
+    }
+}
+
 /// An error or a warning about content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
@@ -91,6 +112,9 @@ mod tests {
         assert_eq!(Place::of(source, 5), Place { line: 2, column: 2 });
         assert_eq!(Place::of(source, 4), Place { line: 2, column: 1 });
         assert_eq!(Place::of(source, 99), Place { line: 3, column: 1 });
+        for offset in 0..8 {
+            assert_eq!(Lines::new(source).place(offset), Place::of(source, offset));
+        }
     }
 
     #[test]

@@ -13,8 +13,22 @@ const WIDTH: usize = 100_000;
 /// a loop around rows for one, out of it.
 const TABLE_ELEMENTS: &str = "table, thead, tbody, tfoot, tr, td, th, caption";
 
+/// Elements inside each other, above which no text is made: html2text takes time with the square of the depth, and
+/// no mail that a person wrote comes near.
+const DEPTH_MAX: usize = 400;
+/// Largest HTML that a text is made from. Gmail cuts a message at a tenth of it.
+const HTML_SIZE_MAX: usize = 1024 * 1024;
+/// Elements that are empty, or that the next one of their kind ends: leaving them open nests nothing.
+const NOT_NESTING: [&str; 20] = [
+    "area", "base", "br", "dd", "dt", "hr", "img", "input", "li", "link", "meta", "option", "p", "source",
+    "wbr", "html", "head", "body", "style", "!doctype",
+];
+
 /// Template source of the text part; nothing when no readable text comes out.
 pub(crate) fn generate(html: &str) -> Option<String> {
+    if html.len() > HTML_SIZE_MAX {
+        return None;
+    }
     let hidden = Hidden::new(html)?;
     let settings = RewriteStrSettings::new()
         .append_element_content_handler(element!(TABLE_ELEMENTS, |tag| {
@@ -26,6 +40,9 @@ pub(crate) fn generate(html: &str) -> Option<String> {
             Ok(())
         }));
     let flat = rewrite_str(&hidden.text, settings).ok()?;
+    if depth(&flat) > DEPTH_MAX {
+        return None;
+    }
     let text = config::with_decorator(Plain::default())
         .raw_mode(true)
         .string_from_read(flat.as_bytes(), WIDTH)
@@ -33,6 +50,23 @@ pub(crate) fn generate(html: &str) -> Option<String> {
     let text = tidy(&text, &hidden);
     let source = restore(&text, &hidden, html);
     (!source.trim().is_empty()).then_some(source)
+}
+
+/// Elements inside each other, counted from the tags alone.
+fn depth(html: &str) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0usize);
+    for tag in html.split('<').skip(1) {
+        let closes = tag.starts_with('/');
+        let name = tag.trim_start_matches('/');
+        let end = name.find(|c: char| !c.is_ascii_alphanumeric() && c != '!').unwrap_or(name.len());
+        let name = &name[..end];
+        if name.is_empty() || NOT_NESTING.iter().any(|known| name.eq_ignore_ascii_case(known)) {
+            continue;
+        }
+        depth = if closes { depth.saturating_sub(1) } else { depth + 1 };
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 /// Trims lines, leaves at most one empty line between paragraphs, and joins a line of nothing but statements to the
@@ -219,6 +253,15 @@ mod tests {
     fn braces_written_as_entities_stay_text() {
         assert_eq!(generate("<p>&#123;&#123; x }}</p>").unwrap(), "{{ '{' }}{ x }}\n");
         assert_eq!(generate("<p>{<b>{{ x }}</b></p>").unwrap(), "{{ '{' }}{{ x }}\n");
+    }
+
+    #[test]
+    fn html_that_would_take_minutes_gives_no_text() {
+        assert_eq!(generate(&format!("{}x", "<div>".repeat(100_000))), None);
+        assert_eq!(generate(&format!("{}x", "<table><tr><td>".repeat(DEPTH_MAX))), None);
+        assert_eq!(generate(&"<p>x</p>".repeat(HTML_SIZE_MAX / 8 + 1)), None);
+        assert_eq!(generate(&"<p>x<br>".repeat(1_000)).map(|text| text.len()), Some(3_000 - 1));
+        assert_eq!(depth("<div><b>x</b></div><p><p><img src='a'><i>"), 2);
     }
 
     #[test]

@@ -201,6 +201,16 @@ impl Snapshot {
         if self.part(PartName::Html).is_none() && self.part(PartName::Text).is_none() {
             return refuse("no body");
         }
+        // These stand in headers as they are, without folding or encoding.
+        let graphic = |text: &str| {
+            text.len() <= 500 && text.bytes().all(|octet| octet.is_ascii_graphic() && !b"<>".contains(&octet))
+        };
+        if ![&self.public_url, &self.bounce_domain, &self.message_id_domain]
+            .into_iter()
+            .all(|text| graphic(text))
+        {
+            return refuse("a domain or the public URL has characters that no URL has");
+        }
         if self.headers.len() > HEADERS_MAX {
             return refuse("too many headers");
         }
@@ -284,6 +294,8 @@ mod tests {
         assert!(refused(|s| s.headers[0].1 = "a\r\nBcc: x@y.example".into()));
         assert!(refused(|s| s.headers[0].0 = "X Y".into()));
         assert!(refused(|s| s.headers[0].0 = "From".into()));
+        assert!(refused(|s| s.public_url.push_str(">\r\nBcc: x@y.example")));
+        assert!(refused(|s| s.message_id_domain.push('\n')));
     }
 
     #[test]
