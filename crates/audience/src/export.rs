@@ -14,7 +14,7 @@ use crate::row::{RecipientRow, recipient_columns};
 /// in front (OWASP, "CSV Injection"). Numbers stay: `-12.5` and `+4` are data people calculate with.
 pub fn formula_safe(cell: &str) -> Cow<'_, str> {
     let suspicious = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let number = cell.len() > 1 && cell[1..].bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let number = cell.len() > 1 && cell.bytes().skip(1).all(|b| b.is_ascii_digit() || b == b'.');
     if suspicious && !(number && cell.starts_with(['+', '-'])) {
         Cow::Owned(format!("'{cell}"))
     } else {
@@ -70,6 +70,7 @@ mod tests {
             ("-", "'-"),
             ("-12.5", "-12.5"),
             ("+4", "+4"),
+            ("髙志", "髙志"),
             ("a=b", "a=b"),
             ("", ""),
         ] {

@@ -3,7 +3,7 @@
 //! SQLite: prepared statements, row by row; the rows come in the order of the unique index. PostgreSQL: COPY into
 //! a temporary table, then one update and one insert over all.
 
-use store::{Dialect, Tx, Value, binds};
+use store::{Dialect, Row, Tx, Value, binds};
 
 use super::rows::{ATTRIBUTES, Staged};
 use crate::error::{Error, Result};
@@ -17,12 +17,20 @@ pub(super) struct Merged {
     pub unchanged: u64,
 }
 
-const EXISTING: &str = "SELECT id, email, first_name, last_name, language, time_zone, country, city, email_format, attributes \
-     FROM recipient WHERE email_key = $1";
+/// The recipients that a chunk can meet, in the order of its rows: one statement instead of one for each row.
+const IN_RANGE: &str = "SELECT id, email, first_name, last_name, language, time_zone, country, city, email_format, attributes, \
+     email_key FROM recipient WHERE email_key >= $1 AND email_key <= $2 ORDER BY email_key LIMIT $3";
 
+const BY_KEY: &str = "SELECT id, email, first_name, last_name, language, time_zone, country, city, email_format, attributes, \
+     email_key FROM recipient WHERE email_key = $1";
+
+/// With the id given: RETURNING would make SQLite keep a journal for each statement, which takes longer than the insert itself.
 const CREATE: &str = "INSERT INTO recipient (email_key, email, domain, first_name, last_name, language, time_zone, country, city, \
-     email_format, attributes, denylisted, created_at, updated_at) VALUES ($1, $2, $3, coalesce($4, ''), coalesce($5, ''), \
-     coalesce($6, ''), coalesce($7, ''), coalesce($8, ''), coalesce($9, ''), coalesce($10, ''), $11, 0, $12, $12) RETURNING id";
+     email_format, attributes, denylisted, created_at, updated_at, id) VALUES ($1, $2, $3, coalesce($4, ''), coalesce($5, ''), \
+     coalesce($6, ''), coalesce($7, ''), coalesce($8, ''), coalesce($9, ''), coalesce($10, ''), $11, 0, $12, $12, $13)";
+
+/// The last id that was ever given, also to a recipient deleted since.
+const LAST_ID: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'recipient'), 0)";
 
 const CHANGE: &str = "UPDATE recipient SET email = $2, domain = $3, first_name = coalesce($4, first_name), \
      last_name = coalesce($5, last_name), language = coalesce($6, language), time_zone = coalesce($7, time_zone), \
@@ -44,8 +52,8 @@ pub(super) fn compare(tx: &mut Tx<'_>, rows: Vec<Staged>) -> Result<Merged> {
     match tx.dialect() {
         Dialect::Sqlite => {
             let mut merged = Merged::default();
-            for row in &rows {
-                match existing(tx, row)? {
+            for found in existing(tx, &rows)? {
+                match found {
                     Existing::None => merged.created += 1,
                     Existing::Same(_) => merged.unchanged += 1,
                     Existing::Changed { .. } => merged.updated += 1,
@@ -68,35 +76,65 @@ enum Existing {
     },
 }
 
-fn existing(tx: &mut Tx<'_>, row: &Staged) -> Result<Existing> {
-    let found = tx.query_opt(EXISTING, &row[..1], |old| {
-        let id = old.int(0)?;
-        let same = |value: &Value, column: usize| match value {
-            Value::Text(text) => Ok::<_, Error>(old.str(column)? == text),
-            _ => Ok(true),
-        };
-        let mut fields = same(&row[1], 1)?;
-        for (i, value) in row[3..ATTRIBUTES].iter().enumerate() {
-            fields = fields && same(value, i + 2)?;
+/// What each row meets. The rows are in the order of their keys, as are the recipients in a range of keys, so one walk over
+/// both finds them all; where the range holds many more recipients than the chunk has rows, the rest is looked up by key.
+fn existing(tx: &mut Tx<'_>, rows: &[Staged]) -> Result<Vec<Existing>> {
+    let mut found: Vec<Existing> = rows.iter().map(|_| Existing::None).collect();
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(found) };
+    let walked_max = rows.len() * WALKED_PER_ROW;
+    let (mut walked, mut at) = (0, 0);
+    tx.query_each(IN_RANGE, &binds![&first[0], &last[0], walked_max], |old| {
+        walked += 1;
+        let key = old.str(KEY_COLUMN)?;
+        while at < rows.len() && text(&rows[at][0]) < key {
+            at += 1;
         }
-        let (old, new) = (old.str(9)?, text(&row[ATTRIBUTES]));
-        if old == new {
-            let attributes = || old.to_owned();
-            return Ok(if fields {
-                Existing::Same(id)
-            } else {
-                Existing::Changed { id, attributes: attributes() }
-            });
+        if let Some(row) = rows.get(at).filter(|row| text(&row[0]) == key) {
+            found[at] = compared(old, row)?;
         }
-        let before = attributes_of(old)?;
-        let mut after = before.clone();
-        after.extend(attributes_of(new)?);
-        if fields && before == after {
-            return Ok(Existing::Same(id));
-        }
-        Ok::<_, Error>(Existing::Changed { id, attributes: crate::recipient::attributes_json(&after) })
+        Ok::<_, Error>(())
     })?;
-    Ok(found.unwrap_or(Existing::None))
+    if walked == walked_max {
+        for (row, found) in rows.iter().zip(&mut found).skip(at) {
+            if let Some(existing) = tx.query_opt(BY_KEY, &row[..1], |old| compared(old, row))? {
+                *found = existing;
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// How many recipients are walked over for each row of a chunk before looking up by key is faster.
+const WALKED_PER_ROW: usize = 3;
+/// Where `email_key` is in [`IN_RANGE`] and [`BY_KEY`].
+const KEY_COLUMN: usize = 10;
+
+/// Compares a recipient with the row of its address.
+fn compared(old: &Row<'_>, row: &Staged) -> Result<Existing> {
+    let id = old.int(0)?;
+    let same = |value: &Value, column: usize| match value {
+        Value::Text(text) => Ok::<_, Error>(old.str(column)? == text),
+        _ => Ok(true),
+    };
+    let mut fields = same(&row[1], 1)?;
+    for (i, value) in row[3..ATTRIBUTES].iter().enumerate() {
+        fields = fields && same(value, i + 2)?;
+    }
+    let (before, new) = (old.str(ATTRIBUTES - 1)?, text(&row[ATTRIBUTES]));
+    if before == new {
+        return Ok(if fields {
+            Existing::Same(id)
+        } else {
+            Existing::Changed { id, attributes: new.to_owned() }
+        });
+    }
+    let before = attributes_of(before)?;
+    let mut after = before.clone();
+    after.extend(attributes_of(new)?);
+    if fields && before == after {
+        return Ok(Existing::Same(id));
+    }
+    Ok(Existing::Changed { id, attributes: crate::recipient::attributes_json(&after) })
 }
 
 fn text(value: &Value) -> &str {
@@ -107,15 +145,19 @@ fn text(value: &Value) -> &str {
 }
 
 fn merge_sqlite(tx: &mut Tx<'_>, rows: Vec<Staged>, list: i64, now_us: i64) -> Result<Merged> {
+    let found = existing(tx, &rows)?;
+    let mut last_id = tx.query_one(LAST_ID, &[], |row| Ok::<_, Error>(row.int(0)?))?;
     let mut merged = Merged::default();
     let mut members = Vec::with_capacity(rows.len());
-    for mut row in rows {
-        let found = existing(tx, &row)?;
-        row.push(Value::Int(now_us));
+    let mut created = Vec::with_capacity(rows.len());
+    for (mut row, found) in rows.into_iter().zip(found) {
         let id = match found {
             Existing::None => {
                 merged.created += 1;
-                tx.query_one(CREATE, &row, |row| Ok::<_, Error>(row.int(0)?))?
+                last_id += 1;
+                row.extend([Value::Int(now_us), Value::Int(last_id)]);
+                created.push(row);
+                last_id
             }
             Existing::Same(id) => {
                 merged.unchanged += 1;
@@ -124,12 +166,14 @@ fn merge_sqlite(tx: &mut Tx<'_>, rows: Vec<Staged>, list: i64, now_us: i64) -> R
             Existing::Changed { id, attributes } => {
                 merged.updated += 1;
                 row[ATTRIBUTES] = Value::Text(attributes);
+                row.push(Value::Int(now_us));
                 tx.execute(CHANGE, &row)?;
                 id
             }
         };
         members.push([Value::Int(list), Value::Int(id)]);
     }
+    tx.execute_many(CREATE, created)?;
     tx.execute_many(JOIN, members)?;
     Ok(merged)
 }

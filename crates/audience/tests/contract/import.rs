@@ -254,3 +254,28 @@ async fn a_source_that_breaks_is_a_clear_error() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_small_file_meets_a_large_audience() {
+    each(|store| async {
+        let room = room(store).await;
+        let many: String = (0..60).map(|i| format!("r{i:02}@x.example,{i}\n")).collect();
+        room.import(source(format!("email,n\n{many}")), options("l"), NOW).await.unwrap();
+        // Many recipients lie between the rows of this file.
+        let few = "email,n\nr59@x.example,59\nr00@x.example,0\nr30@x.example,x\nr30b@x.example,new\nzz@x.example,new\n";
+        let mut dry = options("l");
+        dry.dry_run = true;
+        let expected = counts(2, 1, 2, 0);
+        assert_eq!(room.import(source(few), dry, NOW).await.unwrap().counts, expected);
+        assert_eq!(room.import(source(few), options("l"), NOW).await.unwrap().counts, expected);
+        assert_eq!(room.recipient_by_address("r30@x.example").await.unwrap().unwrap().attributes["n"], "x");
+        // An id that was given and deleted is not given again by an import either.
+        let last = room.recipient_by_address("zz@x.example").await.unwrap().unwrap().id;
+        room.delete_recipients(vec![last]).await.unwrap();
+        room.import(source("email\nzz@x.example\n"), options("l"), NOW).await.unwrap();
+        assert!(room.recipient_by_address("zz@x.example").await.unwrap().unwrap().id > last);
+        let page = room.search(Search { list: report_list(&room, "l").await, limit: 99, ..Search::default() });
+        assert_eq!(page.await.unwrap().recipients.len(), 62);
+    })
+    .await;
+}
