@@ -390,7 +390,7 @@ impl Compiled {
 
     /// Names that some template may ask for, each once.
     pub fn variables(&self) -> std::collections::BTreeSet<String> {
-        self.personal.iter().flat_map(|part| part.template.variables()).collect()
+        self.personal.iter().flat_map(|part| part.template.variables()).cloned().collect()
     }
 
     /// True when some part is evaluated for each recipient.
@@ -403,7 +403,7 @@ impl Compiled {
         let names = self
             .personal
             .iter()
-            .flat_map(|part| part.template.variables().into_iter().map(|name| (part.name, name)));
+            .flat_map(|part| part.template.variables().iter().map(|name| (part.name, name.clone())));
         names.filter(|(_, name)| !columns.knows(name)).collect()
     }
 }

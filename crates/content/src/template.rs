@@ -1,6 +1,7 @@
 //! The minijinja environment: strict, fuelled, escaping by part, with every error at its place.
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Value};
@@ -49,6 +50,9 @@ pub(crate) struct PartTemplate {
     pub source: String,
     /// Text that we put into the author's source, and which is the preheader.
     pub inserted: std::ops::Range<usize>,
+    /// For errors, which can come once per recipient.
+    tags: OnceLock<Vec<Tag>>,
+    variables: OnceLock<Vec<String>>,
 }
 
 impl PartTemplate {
@@ -62,7 +66,8 @@ impl PartTemplate {
     ) -> Result<PartTemplate, Problem> {
         let mut environment = environment(escape, now_us);
         let result = environment.add_template_owned(part, source.clone());
-        let template = PartTemplate { environment, part, source, inserted };
+        let (tags, variables) = (OnceLock::new(), OnceLock::new());
+        let template = PartTemplate { environment, part, source, inserted, tags, variables };
         match result {
             Ok(()) => Ok(template),
             Err(error) => Err(template.problem(&error)),
@@ -72,18 +77,25 @@ impl PartTemplate {
     /// Evaluates; the spans tell static text from values.
     pub fn render(&self, fields: &Value) -> Result<(String, Vec<minijinja::OutputSpan>), Problem> {
         let template = self.environment.get_template(self.part).map_err(|error| self.problem(&error))?;
-        template.render_with_spans(fields).map_err(|error| self.problem(&error))
+        template
+            .render_with_spans(fields)
+            .map_err(|error| self.undefined(&error, fields).unwrap_or_else(|| self.problem(&error)))
     }
 
-    /// Names that the template asks for.
-    pub fn variables(&self) -> Vec<String> {
-        let template = self.environment.get_template(self.part);
-        let mut names: Vec<String> = template
-            .map(|template| template.undeclared_variables(false).into_iter().collect())
-            .unwrap_or_default();
-        names.retain(|name| !self.environment.globals().any(|(global, _)| global == name));
-        names.sort();
-        names
+    /// Names that the template asks for, sorted.
+    pub fn variables(&self) -> &[String] {
+        self.variables.get_or_init(|| {
+            let template = self.environment.get_template(self.part);
+            let names = template.map(|template| template.undeclared_variables(false)).unwrap_or_default();
+            let is_global = |name: &String| self.environment.globals().any(|(global, _)| global == name);
+            let mut names: Vec<String> = names.into_iter().filter(|name| !is_global(name)).collect();
+            names.sort();
+            names
+        })
+    }
+
+    fn tags(&self) -> &[Tag] {
+        self.tags.get_or_init(|| scan(&self.source))
     }
 
     /// Where in the author's own source, and in which part.
@@ -100,12 +112,34 @@ impl PartTemplate {
         }
     }
 
+    /// An undefined value is reported by the engine at the operation that met it: `a ~ b` for either of the two. The
+    /// author looks for the name: the first one in that tag which this recipient does not have.
+    fn undefined(&self, error: &Error, fields: &Value) -> Option<Problem> {
+        let root = root_cause(error);
+        if root.kind() != ErrorKind::UndefinedError {
+            return None;
+        }
+        let tags = self.tags();
+        let offset = self.offset(root, tags);
+        let tag = tags.iter().find(|tag| tag.range.contains(&offset))?;
+        let asked = self.variables();
+        let missing = |name: &str| {
+            asked.iter().any(|known| known == name)
+                && fields.get_attr(name).is_ok_and(|value| value.is_undefined())
+        };
+        let (at, name) =
+            names(&self.source[tag.range.clone()]).into_iter().find(|(_, name)| missing(name))?;
+        let (part, place) = self.place(tag.range.start + at);
+        let (message, hint) = unknown_field(name);
+        Some(Problem::new(part, message).at(place).hint(hint))
+    }
+
     fn problem(&self, error: &Error) -> Problem {
         let root = root_cause(error);
-        let tags = scan(&self.source);
-        let offset = self.offset(root, &tags);
+        let tags = self.tags();
+        let offset = self.offset(root, tags);
         let (part, place) = self.place(offset);
-        let (message, hint) = explain(root, &self.source, &tags, offset);
+        let (message, hint) = explain(root, &self.source, tags, offset);
         Problem::new(part, message).at(place).hint(hint)
     }
 
@@ -143,6 +177,38 @@ impl PartTemplate {
     }
 }
 
+/// The sentence and the hint for a name that is no field.
+fn unknown_field(name: &str) -> (String, String) {
+    let hint = format!("check the name, or give a default: {{{{ {name} | default('…') }}}}");
+    (format!("`{name}` is not a field of this recipient"), hint)
+}
+
+/// Identifiers outside strings, with their offsets; not those behind a dot.
+fn names(tag_source: &str) -> Vec<(usize, &str)> {
+    let mut found = Vec::new();
+    let mut quote = None;
+    let mut start: Option<(usize, bool)> = None;
+    let mut before = ' ';
+    for (at, c) in tag_source.char_indices().chain([(tag_source.len(), ' ')]) {
+        let is_name = quote.is_none() && (c.is_alphanumeric() || c == '_');
+        if let (Some((from, after_dot)), false) = (start, is_name) {
+            if !after_dot {
+                found.push((from, &tag_source[from..at]));
+            }
+            start = None;
+        } else if start.is_none() && is_name {
+            start = Some((at, before == '.'));
+        }
+        match quote {
+            Some(mark) if c == mark && before != '\\' => quote = None,
+            None if c == '"' || c == '\'' => quote = Some(c),
+            _ => {}
+        }
+        before = c;
+    }
+    found
+}
+
 /// The innermost error: an include wraps what happened inside.
 fn root_cause(error: &Error) -> &Error {
     let mut root = error;
@@ -176,8 +242,7 @@ fn explain(error: &Error, source: &str, tags: &[Tag], offset: usize) -> (String,
     match error.kind() {
         ErrorKind::UndefinedError => {
             let name = if expression.is_empty() { "this" } else { expression };
-            let hint = format!("check the name, or give a default: {{{{ {name} | default('…') }}}}");
-            (format!("`{name}` is not a field of this recipient"), hint)
+            (format!("`{name}` is undefined"), "check the name, or test it with `is defined`".to_owned())
         }
         ErrorKind::OutOfFuel => (
             "the evaluation takes too long".to_owned(),
@@ -230,10 +295,13 @@ fn environment(escape: Escape, now_us: i64) -> Environment<'static> {
     environment
 }
 
-/// A value that is undefined, none or empty is replaced: a recipient without a first name has an empty one.
-fn default(value: &Value, other: Option<Value>) -> Value {
-    let empty =
-        value.is_undefined() || value.is_none() || value.as_str().is_some_and(|text| text.trim().is_empty());
+/// A value that is undefined, none or empty is replaced: a recipient without a first name has an empty one. The
+/// third argument is Jinja's: whether other false values (0, false) are replaced too.
+fn default(value: &Value, other: Option<Value>, also_false: Option<bool>) -> Value {
+    let empty = value.is_undefined()
+        || value.is_none()
+        || value.as_str().is_some_and(|text| text.trim().is_empty())
+        || (also_false == Some(true) && !value.is_true());
     if empty { other.unwrap_or_else(|| Value::from("")) } else { value.clone() }
 }
 
@@ -325,6 +393,6 @@ pub fn render_text(
 /// The names that a template asks for, sorted; none when it does not parse.
 pub fn variables_of(source: &str) -> Vec<String> {
     PartTemplate::new("text", source.to_owned(), 0..0, Escape::Text, 0)
-        .map(|template| template.variables())
+        .map(|template| template.variables().to_vec())
         .unwrap_or_default()
 }

@@ -65,7 +65,18 @@ fn an_unknown_name_is_an_error_with_a_hint() {
     at(&problem, "html", 2, 10);
     assert!(problem.message.contains("`frist_name`"), "{problem}");
     assert!(problem.hint.contains("default"), "{problem}");
-    at(&in_html("{% if frist_name %}x{% endif %}"), "html", 1, 7);
+    for (source, column) in [
+        ("{% if frist_name %}x{% endif %}", 7),
+        ("{% if frist_name == 'a' %}x{% endif %}", 7),
+        ("{{ frist_name | upper }}", 4),
+        ("{{ first_name ~ ' frist_name ' ~ frist_name }}", 34),
+        ("{{ frist_name.first_name }}", 4),
+    ] {
+        let problem = in_html(source);
+        at(&problem, "html", 1, column);
+        assert!(problem.message.contains("`frist_name` is not a field"), "{source}: {problem}");
+    }
+    assert!(in_html("{{ first_name.frist }}").message.contains("undefined"));
     at(&in_html("{% for x in nothing %}x{% endfor %}"), "html", 1, 13);
 }
 
