@@ -1,5 +1,11 @@
 //! `bench`: the measurements of this machine, by name. Each prints a ratio against the bare work it stands for.
 
+mod analysis;
+mod import;
+mod instance;
+mod measure;
+mod sending;
+
 use crate::output::{Done, Failure, Output};
 
 /// One measurement.
@@ -13,7 +19,14 @@ pub struct Bench {
 }
 
 /// All measurements, in the order in which they run.
-pub const BENCHES: &[Bench] = &[];
+pub const BENCHES: &[Bench] = &[
+    import::SQLITE,
+    import::POSTGRES,
+    analysis::SQLITE,
+    analysis::POSTGRES,
+    sending::SQLITE,
+    sending::POSTGRES,
+];
 
 /// Runs one measurement, or all.
 pub fn run(name: Option<&str>, out: &mut Output) -> Done {
@@ -30,5 +43,16 @@ pub fn run(name: Option<&str>, out: &mut Output) -> Done {
         out.line(format_args!("{}: {}", bench.name, bench.about))?;
         (bench.run)(out)?;
     }
+    Ok(())
+}
+
+/// The runtime of one measurement, as wide as the machine.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// What is said where PostgreSQL is not given.
+fn skipped(out: &mut Output) -> Done {
+    out.line(format_args!("  skipped: there is no PostgreSQL here"))?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The running server: preparing the data directory, wiring the rooms, serving, ending.
 
-mod composer;
+pub mod composer;
 pub mod configure;
 mod engine;
 pub mod prepare;

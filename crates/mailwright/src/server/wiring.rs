@@ -101,7 +101,10 @@ pub async fn build(
     };
     io.spawn(follower.run(access.watch()));
 
+    let unsubscriptions =
+        feedback::Unsubscriptions::new(audience.clone(), queue.clone(), TokenKeys::clone(&tokens));
     let state = AppState::new(Services {
+        unsubscriptions,
         deliveries,
         audience,
         queue,
