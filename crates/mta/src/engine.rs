@@ -223,8 +223,13 @@ impl Shared {
         while self.wants_connection(exchange, now) {
             let slot = Slot::new(self, exchange);
             tokio::spawn(async move {
-                session::run(Arc::clone(&slot.shared), Arc::clone(&slot.exchange)).await;
+                let (shared, exchange) = (Arc::clone(&slot.shared), Arc::clone(&slot.exchange));
+                session::run(Arc::clone(&shared), Arc::clone(&exchange)).await;
                 drop(slot);
+                // Here and not in the drop: a runtime that shuts down drops this task, and must not be given new ones.
+                for member in exchange.site.members() {
+                    shared.open_connections(&member);
+                }
             });
         }
     }
@@ -287,10 +292,5 @@ impl Drop for Slot {
         self.exchange.site.open.fetch_sub(1, Ordering::AcqRel);
         self.exchange.sessions.fetch_sub(1, Ordering::AcqRel);
         self.shared.sessions.fetch_sub(1, Ordering::AcqRel);
-        if tokio::runtime::Handle::try_current().is_ok() {
-            for member in self.exchange.site.members() {
-                self.shared.open_connections(&member);
-            }
-        }
     }
 }

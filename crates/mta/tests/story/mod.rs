@@ -1,0 +1,243 @@
+//! A whole engine over a fresh SQLite queue, a turned clock, a DNS from memory and receivers on loopback.
+
+pub mod receiver;
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use mta::{Boxed, Compose, ComposeError, Config, Engine, Internet, Order, Parts};
+use net::{FakeClock, Guard, StaticResolver, Tls};
+use queue::{
+    LogFilter, LogRow, NewMessage, NewPart, Nonexistent, Priority, Quarantine, Queue, RetryPlan, Run,
+    RunFigures, RunSpec, message_id, plan,
+};
+use store::{Lane, Options, Store};
+
+pub use receiver::{Act, Moment, Receiver, say};
+
+/// When every story begins.
+pub const T0: i64 = 1_700_000_000_000_000;
+
+pub struct Story {
+    pub engine: Engine,
+    pub queue: Queue,
+    pub clock: FakeClock,
+    pub resolver: Arc<StaticResolver>,
+    pub quarantined: Arc<Noted>,
+    _folder: tempfile::TempDir,
+    turner: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Story {
+    fn drop(&mut self) {
+        self.turner.abort();
+    }
+}
+
+#[derive(Default)]
+pub struct Noted(pub Mutex<Vec<Nonexistent>>);
+
+impl Quarantine for Noted {
+    fn quarantine(&self, _: &mut store::Tx<'_>, found: &[Nonexistent]) -> Result<(), store::Error> {
+        self.0.lock().unwrap().extend_from_slice(found);
+        Ok(())
+    }
+}
+
+/// Makes small messages that name their number.
+struct Plain;
+
+impl Compose for Plain {
+    fn prepare<'a>(&'a self, _: &'a Arc<queue::Part>) -> Boxed<'a, Result<(), ComposeError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn compose(&self, order: Order<'_>) -> Result<message::Composed, ComposeError> {
+        let id = order.message.id;
+        if order.message.slots == b"never" {
+            return Err(ComposeError::Message("a slot cannot be read".to_owned()));
+        }
+        if order.message.slots == b"panic" {
+            panic!("composing panics");
+        }
+        let filler = if order.message.slots == b"large" { "x".repeat(70) + "\r\n" } else { String::new() };
+        Ok(message::Composed {
+            return_path: format!("bounce-{id}@bounce.shop.example"),
+            bytes: format!(
+                "Message-ID: <{id}@shop.example>\r\n\r\nHello {}\r\n{}",
+                order.message.address,
+                filler.repeat(300_000)
+            )
+            .into_bytes(),
+            digest: [1; 16],
+            message_id: format!("{id}@shop.example"),
+            smtputf8: false,
+        })
+    }
+}
+
+impl Story {
+    /// Receivers listen on `port`; `config` may change what it likes.
+    pub async fn begin(port: u16, config: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("queue.sqlite").display());
+        let store = Store::open(&url, Options::default()).await.unwrap();
+        store.migrate(&[queue::MIGRATIONS]).await.unwrap();
+        let queue = Queue::new(store, 1);
+        queue.recover(T0).await.unwrap();
+        let clock = FakeClock::new(T0);
+        let resolver = Arc::new(StaticResolver::new());
+        let quarantined = Arc::new(Noted::default());
+        let mut settings = Config::direct("mail.shop.example");
+        settings.port = port;
+        settings.compose_threads = 2;
+        config(&mut settings);
+        let internet = Internet {
+            resolver: resolver.clone(),
+            clock: Arc::new(clock.clone()),
+            tls: Tls::new(&[]).unwrap(),
+            guard: Guard::new(vec!["127.0.0.0/8".parse().unwrap()]),
+        };
+        let parts = Parts {
+            queue: queue.clone(),
+            quarantine: quarantined.clone(),
+            world: Arc::new(internet),
+            compose: Arc::new(Plain),
+        };
+        let engine = Engine::start(settings, parts).unwrap();
+        let turned = clock.clone();
+        // A second of the story passes in 20 ms.
+        let turner = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                turned.advance(Duration::from_millis(250));
+            }
+        });
+        Self { engine, queue, clock, resolver, quarantined, _folder: folder, turner }
+    }
+
+    pub async fn with(receiver: &Receiver) -> Self {
+        let port = receiver.listen("127.0.0.1:0").await;
+        let story = Self::begin(port, |_| {}).await;
+        story.domain("a.example", "127.0.0.1");
+        story
+    }
+
+    pub fn domain(&self, domain: &str, address: &str) {
+        let host = format!("mx.{domain}");
+        self.resolver.mx(domain, &[(10, &host)]);
+        self.resolver.a(&host, &[address]);
+    }
+
+    pub async fn confirm(&self, delivery: i64, addresses: &[&str]) -> Run {
+        self.confirm_with(delivery, addresses, |_| {}).await
+    }
+
+    pub async fn many(&self, delivery: i64, count: usize, domain: &str) -> Run {
+        let addresses: Vec<String> = (0..count).map(|n| format!("user{n}@{domain}")).collect();
+        let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+        self.confirm(delivery, &addresses).await
+    }
+
+    pub async fn confirm_with(
+        &self,
+        delivery: i64,
+        addresses: &[&str],
+        change: impl FnOnce(&mut RunSpec),
+    ) -> Run {
+        let now = net::Clock::now_us(&self.clock);
+        let mut spec = RunSpec {
+            delivery,
+            priority: Priority::Normal,
+            pool: "default".to_owned(),
+            start_at: now,
+            valid_until: now + 120 * queue::HOUR_US,
+            retry: RetryPlan::default(),
+            test_smtp: false,
+            bcc: false,
+            signing: String::new(),
+            analysed_at: T0 - 1,
+            service: None,
+        };
+        change(&mut spec);
+        let messages: Vec<NewMessage> = addresses
+            .iter()
+            .enumerate()
+            .map(|(n, address)| NewMessage {
+                id: message_id(delivery, n as i64),
+                recipient: n as i64,
+                domain: address.rsplit('@').next().unwrap().to_owned(),
+                flags: 0,
+                address: (*address).to_owned(),
+                slots: address.split('@').next().unwrap().as_bytes().to_vec(),
+            })
+            .collect();
+        let parts: Vec<NewPart> = messages
+            .chunk_by(|a, b| a.domain == b.domain)
+            .flat_map(|same| same.chunks(32))
+            .map(|chunk| NewPart {
+                first_id: chunk[0].id,
+                last_id: chunk[chunk.len() - 1].id,
+                snapshot: "hash".to_owned(),
+                wave: 0,
+                lane: queue::tail_lane(&chunk[0].domain),
+                due_us: 0,
+                messages: chunk.len() as i64,
+            })
+            .collect();
+        let run = self
+            .queue
+            .store()
+            .write(Lane::Bulk, move |tx| {
+                plan::insert_messages(tx, messages)?;
+                plan::insert_parts(tx, delivery, parts)?;
+                plan::write_contacts(tx, delivery)?;
+                queue::runs::start(tx, &spec, now)
+            })
+            .await
+            .unwrap();
+        self.queue.changed();
+        run
+    }
+
+    pub async fn figures(&self, delivery: i64) -> Arc<RunFigures> {
+        let now = net::Clock::now_us(&self.clock);
+        let figures = self.queue.fresh_figures(delivery, now).await.unwrap();
+        assert_eq!(
+            figures.messages,
+            figures.pending + figures.sent + figures.failed + figures.cancelled,
+            "the sum holds at any moment"
+        );
+        figures
+    }
+
+    /// Waits (at most 20 s) until the figures are as wanted.
+    pub async fn until(&self, delivery: i64, what: &str, enough: impl Fn(&RunFigures) -> bool) -> Arc<RunFigures> {
+        let begin = Instant::now();
+        loop {
+            let figures = self.figures(delivery).await;
+            if enough(&figures) {
+                return figures;
+            }
+            assert!(
+                begin.elapsed() < Duration::from_secs(20),
+                "never {what}: {figures:?}\npaths {:?}\nlog {:#?}",
+                self.engine.paths(),
+                self.log(delivery).await
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub async fn over(&self, delivery: i64) -> Arc<RunFigures> {
+        let figures = self.until(delivery, "over", |f| f.pending == 0).await;
+        let now = net::Clock::now_us(&self.clock);
+        let verification = self.queue.verify(delivery, now).await.unwrap();
+        assert!(verification.agrees, "{:?}", verification.differences);
+        figures
+    }
+
+    pub async fn log(&self, delivery: i64) -> Vec<LogRow> {
+        self.queue.log(delivery, LogFilter::default(), None, 5_000).await.unwrap().rows
+    }
+}

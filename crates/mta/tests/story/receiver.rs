@@ -1,0 +1,164 @@
+//! A receiver on loopback that does what a story says, line by line, and remembers what it saw.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What the receiver does at a moment.
+#[derive(Debug, Clone)]
+pub enum Act {
+    /// Says this (lines parted by `\n`; CRLF is added).
+    Say(String),
+    /// Never answers.
+    Hang,
+    /// Closes the connection.
+    Close,
+}
+
+pub fn say(text: &str) -> Act {
+    Act::Say(text.to_owned())
+}
+
+/// A moment of the dialogue.
+#[derive(Debug, Clone)]
+pub struct Moment {
+    /// `greeting ehlo mail rcpt data body dot rset quit`; `body` comes after 354, before the body is read.
+    pub verb: &'static str,
+    /// The command line, or the body at `dot`.
+    pub text: String,
+}
+
+type Script = Arc<dyn Fn(&Moment) -> Option<Act> + Send + Sync>;
+
+/// The receiver.
+#[derive(Clone)]
+pub struct Receiver {
+    pub seen: Arc<Mutex<Vec<(Instant, Moment)>>>,
+    script: Script,
+    connections: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
+    pub most_open: Arc<AtomicUsize>,
+    pub pipelining: bool,
+}
+
+impl Receiver {
+    /// `script` may answer any moment; `None` means: as a good receiver does.
+    pub fn new(script: impl Fn(&Moment) -> Option<Act> + Send + Sync + 'static) -> Self {
+        Self {
+            seen: Arc::default(),
+            script: Arc::new(script),
+            connections: Arc::default(),
+            open: Arc::default(),
+            most_open: Arc::default(),
+            pipelining: true,
+        }
+    }
+
+    pub async fn listen(&self, address: &str) -> u16 {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let me = self.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let me = me.clone();
+                me.connections.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(async move {
+                    let open = me.open.fetch_add(1, Ordering::SeqCst) + 1;
+                    me.most_open.fetch_max(open, Ordering::SeqCst);
+                    me.talk(stream).await;
+                    me.open.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        port
+    }
+
+    pub fn count(&self, verb: &str) -> usize {
+        self.seen.lock().unwrap().iter().filter(|(_, moment)| moment.verb == verb).count()
+    }
+
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    fn at(&self, verb: &'static str, text: &str) -> Act {
+        let moment = Moment { verb, text: text.to_owned() };
+        let act = (self.script)(&moment).unwrap_or_else(|| {
+            let ehlo = if self.pipelining { "250-mx\n250-PIPELINING\n250 8BITMIME" } else { "250 mx" };
+            say(match verb {
+                "greeting" => "220 mx ready",
+                "ehlo" => ehlo,
+                "data" => "354 go",
+                "quit" => "221 bye",
+                _ => "250 2.0.0 ok",
+            })
+        });
+        self.seen.lock().unwrap().push((Instant::now(), moment));
+        act
+    }
+
+    async fn talk(&self, stream: TcpStream) {
+        let (read, mut write) = stream.into_split();
+        let mut read = BufReader::new(read);
+        if self.does(&mut write, self.at("greeting", "")).await.is_none() {
+            return;
+        }
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if read.read_line(&mut line).await.unwrap_or(0) == 0 {
+                return;
+            }
+            let verb = match line.get(..4).unwrap_or("").to_ascii_uppercase().as_str() {
+                "EHLO" | "HELO" => "ehlo",
+                "MAIL" => "mail",
+                "RCPT" => "rcpt",
+                "DATA" => "data",
+                "RSET" => "rset",
+                "QUIT" => "quit",
+                _ => "other",
+            };
+            let act = self.at(verb, line.trim_end());
+            let Some(said) = self.does(&mut write, act).await else { return };
+            if verb == "data" && said.starts_with("354") {
+                // `body` may close or hang before a byte of it is read.
+                match self.at("body", "") {
+                    Act::Close => return,
+                    Act::Hang => std::future::pending().await,
+                    Act::Say(_) => {}
+                }
+                let mut body = String::new();
+                loop {
+                    line.clear();
+                    if read.read_line(&mut line).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                    if line == ".\r\n" {
+                        break;
+                    }
+                    body.push_str(&line);
+                }
+                let act = self.at("dot", &body);
+                if self.does(&mut write, act).await.is_none() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// What was said; `None` when the connection is over.
+    async fn does(&self, write: &mut (impl AsyncWriteExt + Unpin), act: Act) -> Option<String> {
+        match act {
+            Act::Close => None,
+            Act::Hang => std::future::pending().await,
+            Act::Say(text) => {
+                let wire = format!("{}\r\n", text.replace('\n', "\r\n"));
+                write.write_all(wire.as_bytes()).await.ok()?;
+                Some(text)
+            }
+        }
+    }
+}
