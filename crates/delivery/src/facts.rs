@@ -44,7 +44,8 @@ impl Deliveries {
         let bounce_domain = match (&config.bounce_domain, &domain) {
             (configured, _) if !configured.is_empty() => configured.clone(),
             (_, Some(domain)) => format!("bounce.{domain}"),
-            _ => String::new(),
+            // A sender whose domain is a template: bounces come to the instance.
+            _ => host_of(&config.public_url),
         };
         Ok(CompileOptions {
             delivery,
@@ -52,7 +53,7 @@ impl Deliveries {
             subject_prefix: prefix(definition, proof_no),
             public_url: config.public_url.clone(),
             bounce_domain,
-            message_id_domain: domain.unwrap_or_default(),
+            message_id_domain: domain.unwrap_or_else(|| host_of(&config.public_url)),
             list_unsubscribe: true,
             feedback_id: format!("{delivery}:mailwright"),
             now_us: self.now_us(),
@@ -114,6 +115,7 @@ pub(crate) fn with_content(facts: &mut Facts, content: &ContentFacts) {
         part: name.to_owned(),
         generated,
         unsubscribe: fact.unsubscribe_link,
+        mirror: fact.mirror_link,
         bytes: fact.size,
     };
     facts.parts = content.html.iter().map(|fact| part("html", false, fact)).collect();
@@ -138,6 +140,13 @@ fn sender(draft: &Draft, config: &Config, domain_known: Option<bool>) -> SenderF
         error_masks: config.error_masks.clone(),
         domain_known,
     }
+}
+
+/// The host of a URL; `localhost` when there is none to be read.
+fn host_of(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = rest.split(['/', ':', '?']).next().unwrap_or_default();
+    if host.is_empty() { "localhost".to_owned() } else { host.to_owned() }
 }
 
 fn or(own: &str, default: &str) -> String {

@@ -66,6 +66,8 @@ pub struct PartFact {
     pub generated: bool,
     /// Has the unsubscription link.
     pub unsubscribe: bool,
+    /// Links the mirror page.
+    pub mirror: bool,
     /// Bytes of its source.
     pub bytes: usize,
 }

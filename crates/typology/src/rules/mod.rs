@@ -4,6 +4,7 @@ use crate::{Facts, Finding, Level};
 
 mod error_address;
 mod message_size;
+mod mirror_link;
 mod proof_outdated;
 mod proof_size;
 mod sender;
@@ -58,6 +59,7 @@ pub fn all() -> Vec<&'static Rule> {
         &urls::RULE,
         &url_labels::RULE,
         &unsubscription_link::RULE,
+        &mirror_link::RULE,
         &proof_outdated::RULE,
         &message_size::RULE,
         &validity_period::RULE,
