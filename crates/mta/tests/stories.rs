@@ -179,7 +179,8 @@ async fn stop_is_acknowledged_within_a_second_while_receivers_hang() {
         let acknowledged = Instant::now();
         assert!(asked.elapsed() < Duration::from_secs(1), "{verb}: {:?}", asked.elapsed());
         assert_eq!(report.sent + report.in_flight + report.cancelled + report.failed, 40, "{verb} {report:?}");
-        if verb == "dot" {
+        // A small body goes out with its dot at once, also to a receiver that reads none of it.
+        if matches!(verb, "body" | "dot") {
             assert!(report.in_flight > 0, "{report:?}");
         } else {
             assert_eq!(report.in_flight, 0, "{verb} {report:?}");

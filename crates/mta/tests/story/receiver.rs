@@ -101,6 +101,8 @@ impl Receiver {
     }
 
     async fn talk(&self, stream: TcpStream) {
+        // Nagle's algorithm and the sender's delayed acknowledgement would cost 40 ms a message.
+        stream.set_nodelay(true).unwrap();
         let (read, mut write) = stream.into_split();
         let mut read = BufReader::new(read);
         if self.does(&mut write, self.at("greeting", "")).await.is_none() {
