@@ -26,8 +26,8 @@ pub trait EngineControl: Send + Sync + 'static {
 pub trait DemoMailbox: Send + Sync + 'static {
     /// How many messages were received so far.
     fn count(&self) -> u64;
-    /// The newest messages first, at most `limit`; `before` (exclusive) pages towards older ones; `search` matches
-    /// recipient, sender or subject.
+    /// The newest messages first, at most `limit`; `before` (exclusive) pages towards older ones; `search` is part
+    /// of the recipient's address.
     fn list(&self, before: Option<u64>, limit: usize, search: &str) -> Vec<DemoMessage>;
     /// The bytes of one message as they arrived.
     fn source(&self, number: u64) -> Option<Vec<u8>>;
@@ -70,6 +70,8 @@ pub struct Services {
     pub routes: routes::Routes,
     /// Users, sessions, tokens, settings.
     pub access: access::Access,
+    /// Unsubscribing.
+    pub unsubscriptions: feedback::Unsubscriptions,
     /// Imports that run now.
     pub imports: Imports,
     /// The engine.
@@ -131,12 +133,6 @@ impl Services {
             bounce_domain: settings.feedback_domain().map(str::to_owned),
             dmarc_reports: None,
         }
-    }
-
-    /// Unsubscribes whom a token names; a proof's or a preview's token does nothing.
-    pub async fn unsubscribe(&self, token: message::Token) -> Result<(), Problem> {
-        let _ = token;
-        Err(Problem::unavailable("not yet"))
     }
 
     /// Pauses a delivery: the intent is written and noted, then connections are emptied.

@@ -9,14 +9,10 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use message::{Purpose, Token};
+use feedback::{Look, Outcome};
 
 use super::page;
 use crate::state::AppState;
-
-fn token(state: &AppState, text: &str) -> Option<Token> {
-    state.tokens.verify_link(Purpose::Unsubscribe, text)
-}
 
 fn bad_token() -> Response {
     page::plain(
@@ -26,35 +22,43 @@ fn bad_token() -> Response {
     )
 }
 
+fn try_again(error: &feedback::Error) -> Response {
+    tracing::error!(%error, "an unsubscribe request was not carried out");
+    page::plain(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Please try again",
+        "The server could not note this just now. Please try again in a minute.",
+    )
+}
+
+fn done() -> Response {
+    page::plain(
+        StatusCode::OK,
+        "You are unsubscribed",
+        "You will get no more of these messages. One that is on its way right now may still arrive.",
+    )
+}
+
 /// GET: asks.
-pub async fn show(State(state): State<AppState>, Path(text): Path<String>) -> Response {
-    match token(&state, &text) {
-        None => bad_token(),
-        Some(_) => page::with_button(
+pub async fn show(State(state): State<AppState>, Path(token): Path<String>) -> Response {
+    match state.unsubscriptions.look(&token).await {
+        Ok(Look::Unknown) => bad_token(),
+        // The address is not shown: whoever was forwarded the message has the link too.
+        Ok(Look::Address(_) | Look::Inert) => page::with_button(
             "Unsubscribe",
             "Press the button and you will get no more of these messages.",
             "Unsubscribe",
         ),
+        Err(error) => try_again(&error),
     }
 }
 
 /// POST: acts. The body says `List-Unsubscribe=One-Click`, or comes from the page's form; both mean the same, and the token
 /// alone is the permission.
-pub async fn act(State(state): State<AppState>, Path(text): Path<String>) -> Response {
-    let Some(token) = token(&state, &text) else { return bad_token() };
-    match state.unsubscribe(token).await {
-        Ok(()) => page::plain(
-            StatusCode::OK,
-            "You are unsubscribed",
-            "You will get no more of these messages. One that is on its way right now may still arrive.",
-        ),
-        Err(problem) => {
-            let _ = problem;
-            page::plain(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Please try again",
-                "The server could not note this just now. Please try again in a minute.",
-            )
-        }
+pub async fn act(State(state): State<AppState>, Path(token): Path<String>) -> Response {
+    match state.unsubscriptions.unsubscribe(&token, state.clock.now_us()).await {
+        Ok(Outcome::Unknown) => bad_token(),
+        Ok(Outcome::Done | Outcome::Already | Outcome::Inert) => done(),
+        Err(error) => try_again(&error),
     }
 }

@@ -44,7 +44,7 @@ impl Runtimes {
 pub fn run(common: &Common, args: &ServeArgs, out: &mut Output) -> Done {
     let data = common.data.as_deref().ok_or_else(|| Failure::Usage("serve needs --data DIR".to_owned()))?;
     log_to_stderr();
-    serve(data, args, None, out, |_, _| Ok(()))
+    serve(data, args, None, out, async |_, _| Ok(()))
 }
 
 /// Structured lines on standard error; `MAILWRIGHT_LOG` filters them (`info` by default).
@@ -66,7 +66,7 @@ pub fn serve(
     args: &ServeArgs,
     demo: Option<Arc<dyn DemoMailbox>>,
     out: &mut Output,
-    announce: impl FnOnce(&wiring::House, &mut Output) -> Done,
+    announce: impl AsyncFnOnce(&wiring::House, &mut Output) -> Done,
 ) -> Done {
     let prepared = Prepared::new(data, args)?;
     let runtimes = Runtimes::new()?;
@@ -74,10 +74,10 @@ pub fn serve(
     let done = runtimes.http.block_on(async {
         let doors = Doors::bind(&prepared).await?;
         let house = wiring::build(&prepared, doors.listen, demo, io).await?;
-        if let Some(first) = &house.first {
+        if let (Some(first), None) = (&house.first, &house.state.demo) {
             out.line(format_args!("administrator: {}   one-time password: {}", first.name, first.password))?;
         }
-        announce(&house, out)?;
+        announce(&house, out).await?;
         doors.open(&house, out).await?;
         house.engine.shutdown().await;
         house.store.close().await;
