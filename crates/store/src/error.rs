@@ -103,6 +103,16 @@ impl Error {
         matches!(self, Error::Constraint { kind: Constraint::Unique, .. })
     }
 
+    /// The same failure for another transaction that shared a commit.
+    pub(crate) fn shared(&self) -> Error {
+        match self {
+            Error::DiskFull(text) => Error::DiskFull(text.clone()),
+            Error::Busy(text) => Error::Busy(text.clone()),
+            Error::Unavailable(text) => Error::Unavailable(text.clone()),
+            other => Error::Aborted(other.to_string()),
+        }
+    }
+
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.into();
         move |source| Error::Io { path, source }

@@ -14,46 +14,61 @@ pub enum Lane {
     Bulk,
 }
 
-/// After so many urgent jobs in a row one waiting bulk job has its turn.
+/// After so many turns of urgent jobs in a row one waiting bulk job has its turn.
 const URGENT_RUN_MAX: u32 = 32;
 
+/// Work for a thread that owns a `C`.
 pub(crate) type Job<C> = Box<dyn FnOnce(&mut C) + Send>;
 
-pub(crate) struct Lanes<C> {
-    shared: Arc<Shared<C>>,
+/// Threads that take jobs of type `J` from two queues.
+pub(crate) struct Lanes<J> {
+    shared: Arc<Shared<J>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-struct Shared<C> {
-    queue: Mutex<Queue<C>>,
+struct Shared<J> {
+    queue: Mutex<Queue<J>>,
     wake: Condvar,
+    batch_max: usize,
 }
 
-struct Queue<C> {
-    urgent: VecDeque<Job<C>>,
-    bulk: VecDeque<Job<C>>,
+struct Queue<J> {
+    urgent: VecDeque<J>,
+    bulk: VecDeque<J>,
     urgent_run: u32,
     closed: bool,
 }
 
-impl<C: Send + 'static> Lanes<C> {
-    /// One thread per connection, named for `top` and stack traces (15 octets at most on Linux).
-    pub(crate) fn start(name: &str, connections: Vec<C>) -> std::io::Result<Lanes<C>> {
-        let shared = Arc::new(Shared {
-            queue: Mutex::new(Queue {
-                urgent: VecDeque::new(),
-                bulk: VecDeque::new(),
-                urgent_run: 0,
-                closed: false,
-            }),
-            wake: Condvar::new(),
+impl<C: Send + 'static> Lanes<Job<C>> {
+    /// One thread per connection; each job has it to itself.
+    pub(crate) fn start(name: &str, connections: Vec<C>) -> std::io::Result<Lanes<Job<C>>> {
+        let work = connections.into_iter().map(|mut connection| {
+            move |jobs: Vec<Job<C>>| {
+                for job in jobs {
+                    job(&mut connection);
+                }
+            }
         });
-        let mut threads = Vec::with_capacity(connections.len());
-        for mut connection in connections {
+        Lanes::start_batched(name, 1, work.collect())
+    }
+}
+
+impl<J: Send + 'static> Lanes<J> {
+    /// One thread per element of `work`, named for `top` and stack traces (15 octets at most on Linux). It is handed
+    /// one bulk job, or all urgent jobs that wait, at most `batch_max`.
+    pub(crate) fn start_batched(
+        name: &str,
+        batch_max: usize,
+        work: Vec<impl FnMut(Vec<J>) + Send + 'static>,
+    ) -> std::io::Result<Lanes<J>> {
+        let queue = Queue { urgent: VecDeque::new(), bulk: VecDeque::new(), urgent_run: 0, closed: false };
+        let shared = Arc::new(Shared { queue: Mutex::new(queue), wake: Condvar::new(), batch_max });
+        let mut threads = Vec::with_capacity(work.len());
+        for mut work in work {
             let shared = shared.clone();
             let thread = std::thread::Builder::new().name(name.to_string()).spawn(move || {
-                while let Some(job) = shared.next() {
-                    job(&mut connection);
+                while let Some(jobs) = shared.next() {
+                    work(jobs);
                 }
             })?;
             threads.push(thread);
@@ -62,7 +77,7 @@ impl<C: Send + 'static> Lanes<C> {
     }
 
     /// False when the lanes are closed; the job is then dropped.
-    pub(crate) fn push(&self, lane: Lane, job: Job<C>) -> bool {
+    pub(crate) fn push(&self, lane: Lane, job: J) -> bool {
         let mut queue = self.shared.lock();
         if queue.closed {
             return false;
@@ -92,23 +107,23 @@ impl<C: Send + 'static> Lanes<C> {
     }
 }
 
-impl<C> Drop for Lanes<C> {
+impl<J> Drop for Lanes<J> {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
         self.shared.wake.notify_all();
     }
 }
 
-impl<C> Shared<C> {
-    fn lock(&self) -> MutexGuard<'_, Queue<C>> {
+impl<J> Shared<J> {
+    fn lock(&self) -> MutexGuard<'_, Queue<J>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next(&self) -> Option<Job<C>> {
+    fn next(&self) -> Option<Vec<J>> {
         let mut queue = self.lock();
         loop {
-            if let Some(job) = queue.pop() {
-                return Some(job);
+            if let Some(jobs) = queue.pop(self.batch_max) {
+                return Some(jobs);
             }
             if queue.closed {
                 return None;
@@ -118,16 +133,16 @@ impl<C> Shared<C> {
     }
 }
 
-impl<C> Queue<C> {
-    fn pop(&mut self) -> Option<Job<C>> {
-        if (self.urgent_run < URGENT_RUN_MAX || self.bulk.is_empty())
-            && let Some(job) = self.urgent.pop_front()
-        {
+impl<J> Queue<J> {
+    fn pop(&mut self, batch_max: usize) -> Option<Vec<J>> {
+        let urgent_goes = self.urgent_run < URGENT_RUN_MAX || self.bulk.is_empty();
+        if urgent_goes && !self.urgent.is_empty() {
             self.urgent_run += 1;
-            return Some(job);
+            let count = self.urgent.len().min(batch_max);
+            return Some(self.urgent.drain(..count).collect());
         }
         self.urgent_run = 0;
-        self.bulk.pop_front()
+        self.bulk.pop_front().map(|job| vec![job])
     }
 }
 
@@ -138,7 +153,7 @@ mod tests {
 
     #[test]
     fn urgent_passes_bulk_but_does_not_starve_it() {
-        let lanes = Lanes::start("t", vec![()]).unwrap();
+        let lanes: Lanes<Job<()>> = Lanes::start("t", vec![()]).unwrap();
         let (hold, held) = mpsc::channel::<()>();
         let (done, order) = mpsc::channel();
         let (begun, has_begun) = mpsc::channel();

@@ -135,7 +135,13 @@ impl Store {
         E: From<Error> + Send + 'static,
     {
         match &self.inner.engine {
-            Engine::Sqlite(engine) => call(&engine.writer, lane, move |c| sqlite::transact(c, true, f)).await,
+            Engine::Sqlite(engine) => {
+                let (sender, receiver) = oneshot::channel();
+                if !engine.writer.push(lane, Box::new(sqlite::Write::new(f, sender))) {
+                    return Err(Error::Closed.into());
+                }
+                receiver.await.unwrap_or_else(|_| Err(Error::Closed.into()))
+            }
             Engine::Postgres(engine) => {
                 let lanes = match lane {
                     Lane::Urgent => &engine.urgent,
@@ -158,7 +164,7 @@ impl Store {
     {
         match &self.inner.engine {
             Engine::Sqlite(engine) => {
-                call(&engine.readers, Lane::Urgent, move |c| sqlite::transact(c, false, f)).await
+                call(&engine.readers, Lane::Urgent, move |c| sqlite::transact(c, f)).await
             }
             Engine::Postgres(engine) => {
                 call(&engine.readers, Lane::Urgent, move |s| s.transact(false, f)).await
@@ -179,7 +185,7 @@ impl Store {
 
 /// Queues `work` and waits for what it returns.
 async fn call<C: Send + 'static, T, E>(
-    lanes: &lanes::Lanes<C>,
+    lanes: &lanes::Lanes<lanes::Job<C>>,
     lane: Lane,
     work: impl FnOnce(&mut C) -> Result<T, E> + Send + 'static,
 ) -> Result<T, E>

@@ -8,7 +8,7 @@ pub(crate) mod types;
 pub(crate) use session::Session;
 
 use crate::error::{Error, Result};
-use crate::lanes::Lanes;
+use crate::lanes::{Job, Lanes};
 use session::Health;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,9 +26,9 @@ const PEER_SILENCE_MAX: Duration = Duration::from_secs(20);
 
 /// The three pools over one database. At most 12 connections a node.
 pub(crate) struct Postgres {
-    pub(crate) urgent: Lanes<Session>,
-    pub(crate) bulk: Lanes<Session>,
-    pub(crate) readers: Lanes<Session>,
+    pub(crate) urgent: Lanes<Job<Session>>,
+    pub(crate) bulk: Lanes<Job<Session>>,
+    pub(crate) readers: Lanes<Job<Session>>,
 }
 
 impl Postgres {

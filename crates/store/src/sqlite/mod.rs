@@ -1,12 +1,15 @@
 //! SQLite: one writer thread behind two lanes, a few readers that cannot write, checkpoints off the writer.
 
 mod checkpoint;
+mod group;
 pub(crate) mod statement;
 
 use crate::error::{Error, Result};
-use crate::lanes::Lanes;
+use crate::lanes::{Job, Lanes};
 use crate::panics;
 use crate::tx::{self, Tx};
+pub(crate) use group::{Write, WriteJob};
+
 use checkpoint::Checkpointer;
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
@@ -25,8 +28,8 @@ const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 /// Both pools over one database file.
 pub(crate) struct Sqlite {
-    pub(crate) writer: Lanes<Connection>,
-    pub(crate) readers: Lanes<Connection>,
+    pub(crate) writer: Lanes<Box<dyn WriteJob>>,
+    pub(crate) readers: Lanes<Job<Connection>>,
     checkpointer: Checkpointer,
 }
 
@@ -50,7 +53,7 @@ impl Sqlite {
             readers.push(reader);
         }
         Ok(Sqlite {
-            writer: Lanes::start("store-write", vec![writer]).map_err(Error::io(path))?,
+            writer: group::start(writer).map_err(Error::io(path))?,
             readers: Lanes::start("store-read", readers).map_err(Error::io(path))?,
             checkpointer,
         })
@@ -58,11 +61,12 @@ impl Sqlite {
 
     /// Does what is queued, folds the write-ahead log into the file and closes it.
     pub(crate) fn close(&self) {
-        self.writer.close();
         self.readers.close();
         self.readers.join();
         self.checkpointer.stop();
-        // The writer last: SQLite checkpoints and removes the log when the last connection closes.
+        // The writer alone at last: SQLite folds in and removes the log when the last connection closes, and two that
+        // close at the same time may each leave it to the other.
+        self.writer.close();
         self.writer.join();
     }
 }
@@ -86,33 +90,40 @@ fn opening(error: rusqlite::Error) -> Error {
     statement::error(error, "opening the database")
 }
 
-/// Runs one transaction on this connection's thread.
+/// Runs one read transaction on this connection's thread.
 pub(crate) fn transact<T, E: From<Error>>(
     connection: &Connection,
-    writes: bool,
     f: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    // IMMEDIATE: a read transaction that upgrades later can meet a Busy that no waiting cures.
-    run(connection, if writes { "BEGIN IMMEDIATE" } else { "BEGIN" })?;
+    run(connection, "BEGIN")?;
+    let outcome = attempt(connection, f);
+    let ended = run(connection, "COMMIT");
+    roll_back(connection);
+    ended?;
+    outcome
+}
+
+/// Runs a closure inside the open transaction; its own error, a panic, or a failed statement is `Err`.
+fn attempt<T, E: From<Error>>(
+    connection: &Connection,
+    f: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
+) -> Result<T, E> {
     let mut tx = Tx::new(tx::Connection::Sqlite(connection));
     let outcome = panics::caught(|| f(&mut tx));
-    let failed = tx.failed.take();
-    let outcome = match (outcome, failed) {
+    match (outcome, tx.failed.take()) {
         (Ok(Ok(_)), Some(failed)) => Err(Error::Aborted(failed).into()),
         (Ok(outcome), _) => outcome,
         (Err(panic), _) => Err(panic.into()),
-    };
-    let outcome = match outcome {
-        Ok(value) => run(connection, "COMMIT").map(|()| value).map_err(E::from),
-        Err(error) => Err(error),
-    };
-    // A full disk may have rolled back already; a refused COMMIT leaves the transaction open.
+    }
+}
+
+/// Ends what is still open: a refused COMMIT leaves the transaction, a full disk may have ended it already.
+fn roll_back(connection: &Connection) {
     if !connection.is_autocommit()
         && let Err(error) = run(connection, "ROLLBACK")
     {
         tracing::error!(%error, "a transaction could not be rolled back");
     }
-    outcome
 }
 
 fn run(connection: &Connection, sql: &str) -> Result<()> {

@@ -40,6 +40,21 @@ async fn a_full_disk_rolls_back_and_is_over_when_there_is_room() {
 }
 
 #[tokio::test]
+async fn a_full_disk_under_a_shared_commit_keeps_what_was_said_to_stand() {
+    sqlite(|store| async move {
+        store.write(Lane::Urgent, |tx| tx.batch(TABLE)).await.unwrap();
+        store.write(Lane::Urgent, |tx| tx.batch("PRAGMA max_page_count = 100")).await.unwrap();
+        let calls = (0..60)
+            .map(|n| store.write(Lane::Urgent, move |tx| add(tx, if n % 3 == 0 { 90_000 } else { 50 })));
+        let answers = futures_util::future::join_all(calls).await;
+        assert!(answers.iter().any(|a| matches!(a, Err(Error::DiskFull(_)))));
+        let stand = answers.iter().filter(|a| a.is_ok()).count();
+        assert_eq!(count(&store).await.unwrap(), stand as i64);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_write_ahead_log_is_folded_in_while_writing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.sqlite");

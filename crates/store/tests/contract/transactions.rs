@@ -171,6 +171,41 @@ async fn urgent_work_passes_bulk_work_on_the_single_writer() {
 }
 
 #[tokio::test]
+async fn transactions_that_share_a_commit_fail_alone() {
+    each(|store| async move {
+        with_table(&store).await;
+        let calls = (0..200i64).map(|n| {
+            store.write(Lane::Urgent, move |tx| {
+                add(tx, &format!("item {n}"))?;
+                match n % 4 {
+                    0 => Ok(n),
+                    1 => Err(Error::NoRow),
+                    2 => add(tx, &format!("item {n}")).map(|_| n),
+                    _ => panic!("on purpose"),
+                }
+            })
+        });
+        let answers = futures_util::future::join_all(calls).await;
+        for (n, answer) in answers.into_iter().enumerate() {
+            match n % 4 {
+                0 => assert_eq!(answer.unwrap(), n as i64),
+                1 => assert!(matches!(answer, Err(Error::NoRow))),
+                2 => assert!(answer.is_err_and(|e| e.is_unique())),
+                _ => assert!(matches!(answer, Err(Error::Panicked(_)))),
+            }
+        }
+        let kept =
+            store.read(|tx| tx.query("SELECT name FROM item ORDER BY id", &[], |row| row.text(0))).await;
+        let mut kept: Vec<String> = kept.unwrap();
+        kept.sort();
+        let mut wanted: Vec<String> = (0..200).step_by(4).map(|n| format!("item {n}")).collect();
+        wanted.sort();
+        assert_eq!(kept, wanted);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn work_whose_caller_is_gone_is_not_begun() {
     each(|store| async move {
         with_table(&store).await;
