@@ -33,10 +33,10 @@ mod tests {
     use super::*;
     use crate::LinkFact;
 
-    fn with(labels: &[&str]) -> Vec<Finding> {
+    fn with(shown: &[bool]) -> Vec<Finding> {
         let link =
-            |label: &&str| LinkFact { part: "html".into(), label: (*label).into(), ..LinkFact::default() };
-        check(&Facts { links: labels.iter().map(link).collect(), ..Facts::default() })
+            |has_text: &bool| LinkFact { part: "html".into(), has_text: *has_text, ..LinkFact::default() };
+        check(&Facts { links: shown.iter().map(link).collect(), ..Facts::default() })
     }
 
     #[test]
