@@ -24,10 +24,45 @@ const IN_RANGE: &str = "SELECT id, email, first_name, last_name, language, time_
 const BY_KEY: &str = "SELECT id, email, first_name, last_name, language, time_zone, country, city, email_format, attributes, \
      email_key FROM recipient WHERE email_key = $1";
 
-/// With the id given: RETURNING would make SQLite keep a journal for each statement, which takes longer than the insert itself.
-const CREATE: &str = "INSERT INTO recipient (email_key, email, domain, first_name, last_name, language, time_zone, country, city, \
-     email_format, attributes, denylisted, created_at, updated_at, id) VALUES ($1, $2, $3, coalesce($4, ''), coalesce($5, ''), \
-     coalesce($6, ''), coalesce($7, ''), coalesce($8, ''), coalesce($9, ''), coalesce($10, ''), $11, 0, $12, $12, $13)";
+/// Rows of one insert: what a statement costs by itself (above all the update of the id sequence) is shared.
+const CREATE_ROWS: usize = 20;
+/// Values of one inserted row: a [`Staged`], the time, the id.
+const CREATE_VALUES: usize = ATTRIBUTES + 3;
+
+/// An insert of so many rows, with their ids given. RETURNING and `ABORT` (the default) would make SQLite keep a journal
+/// for each statement, which takes longer than the insert itself; a statement that fails ends the transaction anyway.
+fn create_sql(rows: usize) -> String {
+    let mut sql = String::from(
+        "INSERT OR FAIL INTO recipient (email_key, email, domain, first_name, last_name, language, time_zone, country, city, \
+         email_format, attributes, denylisted, created_at, updated_at, id) VALUES ",
+    );
+    for row in 0..rows {
+        let n = |i: usize| row * CREATE_VALUES + i;
+        if row > 0 {
+            sql.push_str(", ");
+        }
+        sql.push_str(&format!("(${}, ${}, ${}", n(1), n(2), n(3)));
+        for field in 4..=ATTRIBUTES {
+            sql.push_str(&format!(", coalesce(${}, '')", n(field)));
+        }
+        let (attributes, time, id) = (n(CREATE_VALUES - 2), n(CREATE_VALUES - 1), n(CREATE_VALUES));
+        sql.push_str(&format!(", ${attributes}, 0, ${time}, ${time}, ${id})"));
+    }
+    sql
+}
+
+/// Inserts the rows, each with the time and its id.
+fn create(tx: &mut Tx<'_>, mut rows: Vec<Staged>) -> Result<()> {
+    let rest = rows.split_off(rows.len() - rows.len() % CREATE_ROWS);
+    let mut rows = rows.into_iter();
+    let groups = std::iter::from_fn(|| {
+        let group: Vec<Value> = rows.by_ref().take(CREATE_ROWS).flatten().collect();
+        (!group.is_empty()).then_some(group)
+    });
+    tx.execute_many(&create_sql(CREATE_ROWS), groups)?;
+    tx.execute_many(&create_sql(1), rest)?;
+    Ok(())
+}
 
 /// The last id that was ever given, also to a recipient deleted since.
 const LAST_ID: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'recipient'), 0)";
@@ -173,7 +208,7 @@ fn merge_sqlite(tx: &mut Tx<'_>, rows: Vec<Staged>, list: i64, now_us: i64) -> R
         };
         members.push([Value::Int(list), Value::Int(id)]);
     }
-    tx.execute_many(CREATE, created)?;
+    create(tx, created)?;
     tx.execute_many(JOIN, members)?;
     Ok(merged)
 }
