@@ -33,6 +33,7 @@ test: frontend
 	$(CARGO) fmt --all --check
 	$(CARGO) build --locked --workspace
 	$(CARGO) test --locked --workspace
+	/usr/bin/python3 -m unittest discover -s tests/python
 	scripts/test-pages
 
 bench: frontend
