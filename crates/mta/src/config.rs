@@ -8,13 +8,13 @@ pub const CLAIMED_BYTES_MAX: usize = 128 * 1_024 * 1_024;
 /// Parts claimed at once in one lane of a delivery, when parts are large.
 pub const LANE_PARTS: i64 = 2;
 /// Small parts are claimed until a lane holds so many messages.
-pub const LANE_MESSAGES: usize = 512;
+pub const LANE_MESSAGES: usize = 1_024;
 /// Parts claimed by one statement.
 pub const CLAIM_PARTS_MAX: i64 = 64;
 /// How long the slow rest of a claimed part stays in memory before it is parked.
 pub const PART_HOLD_MAX: Duration = Duration::from_secs(60);
 /// Retries taken at once in one lane: half of what a lane may hold.
-pub const RETRIES_MAX: i64 = 256;
+pub const RETRIES_MAX: i64 = 512;
 /// Unsettled results of one connection.
 pub const UNSETTLED_PER_CONNECTION: usize = 4;
 /// First rest of a path after a failure; doubles up to [`PATH_REST_MAX`].

@@ -32,7 +32,11 @@ struct Manner<'a> {
 }
 
 /// Connects to the first host that takes us.
-pub(crate) async fn connect(shared: &Shared, exchange: &Exchange, source: &Source) -> Result<Wire, Unreached> {
+pub(crate) async fn connect(
+    shared: &Shared,
+    exchange: &Exchange,
+    source: &Source,
+) -> Result<Wire, Unreached> {
     let mut last = Unreached { reason: "no host to connect to".to_owned(), after_s: None };
     match (&exchange.way, &shared.config.relay) {
         (Way::Hosts(hosts), _) => {
@@ -68,8 +72,7 @@ pub(crate) async fn connect(shared: &Shared, exchange: &Exchange, source: &Sourc
                 in_clear: matches!(relay.tls, RelayTls::None | RelayTls::Opportunistic),
             });
             let verify = matches!(relay.tls, RelayTls::Required | RelayTls::Implicit);
-            let manner =
-                Manner { host: &relay.host, port: relay.port, tls, verify, login, configured: true };
+            let manner = Manner { host: &relay.host, port: relay.port, tls, verify, login, configured: true };
             return reach(shared, manner, source).await;
         }
         (Way::Relay | Way::Unresolved(_), _) => {}
@@ -130,12 +133,8 @@ impl Failure {
 
 async fn open(shared: &Shared, manner: &Manner<'_>, source: &Source) -> Result<Wire, Failure> {
     let world = &shared.world;
-    let target = Target {
-        host: manner.host,
-        port: manner.port,
-        bind: source.bind,
-        configured: manner.configured,
-    };
+    let target =
+        Target { host: manner.host, port: manner.port, bind: source.bind, configured: manner.configured };
     let dialled = within(shared, Stage::Connect, world.dial(target)).await;
     let mut stream = dialled.map_err(Failure::Dial)?;
     if manner.tls == TlsUse::Implicit {
@@ -143,8 +142,7 @@ async fn open(shared: &Shared, manner: &Manner<'_>, source: &Source) -> Result<W
             within(shared, Stage::Handshake, world.secure(stream, manner.host, manner.verify)).await;
         stream = secured.map_err(Failure::Handshake)?;
     }
-    let config =
-        smtp::Config { ehlo: source.ehlo.clone(), tls: manner.tls, login: manner.login.clone() };
+    let config = smtp::Config { ehlo: source.ehlo.clone(), tls: manner.tls, login: manner.login.clone() };
     let mut wire = Wire::new(stream, Client::new(config));
     loop {
         while let Some(event) = wire.next_event() {

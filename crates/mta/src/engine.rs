@@ -99,18 +99,16 @@ impl Shared {
         open(&self.gates).get(&delivery).cloned()
     }
 
-    /// The gate of a run, opened or closed as its control says.
+    /// The gate of a run; a new one is open when the run is running.
     pub(crate) fn gate_for(&self, run: &Arc<Run>) -> Arc<Gate> {
         let mut gates = open(&self.gates);
-        let running = run.control == queue::Control::Running;
         let gate = gates.entry(run.spec.delivery).or_insert_with(|| {
             let gate = Gate::new(Arc::clone(run));
-            if !running {
+            if run.control != queue::Control::Running {
                 gate.close();
             }
             Arc::new(gate)
         });
-        gate.refresh(Arc::clone(run), running);
         Arc::clone(gate)
     }
 
@@ -189,9 +187,7 @@ impl Shared {
         let mut sites = open(&self.sites);
         sites.retain(|_, site| Arc::strong_count(site) > 1);
         Arc::clone(
-            sites
-                .entry(name.as_str().into())
-                .or_insert_with(|| Arc::new(Site::new(&name, limits, known))),
+            sites.entry(name.as_str().into()).or_insert_with(|| Arc::new(Site::new(&name, limits, known))),
         )
     }
 

@@ -195,10 +195,6 @@ impl Exchange {
         open(&self.line).take_where(wanted)
     }
 
-    pub(crate) fn for_each(&self, look: impl FnMut(&Load)) {
-        open(&self.line).for_each(look);
-    }
-
     /// Until when neither it nor its site may be spoken to, and why.
     pub(crate) fn resting_until(&self, now_us: i64) -> Option<(i64, String)> {
         let (mine, site) = (open(&self.rest), open(&self.site.rest));

@@ -82,7 +82,7 @@ impl<T> FairQueue<T> {
             return None;
         }
         self.turns += 1;
-        let floor = self.turns % FLOOR == 0;
+        let floor = self.turns.is_multiple_of(FLOOR);
         let mut waiting = self.levels.iter_mut().filter(|level| !level.ring.is_empty());
         let level = if floor { waiting.next() } else { waiting.next_back() }?;
         let item = level.pop()?;
@@ -114,13 +114,6 @@ impl<T> FairQueue<T> {
         }
         self.len -= taken.len();
         taken
-    }
-
-    /// Looks at everything that waits.
-    pub fn for_each(&self, mut look: impl FnMut(&T)) {
-        for line in self.levels.iter().flat_map(|level| level.waiting.values()) {
-            line.retries.iter().chain(&line.fresh).for_each(&mut look);
-        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::config::{
     TICK, us,
 };
 use crate::engine::Shared;
-use crate::exchange::Way;
+use crate::exchange::{Exchange, Way};
 use crate::gate::Gate;
 use crate::load::{LaneMeter, Load};
 use crate::result::Attempt;
@@ -74,8 +74,7 @@ impl Feeder {
 
     async fn tick(&mut self) -> queue::Result<()> {
         let now = self.shared.world.now_us();
-        let runs: Vec<Arc<Run>> =
-            self.shared.queue.active_runs().await?.into_iter().map(Arc::new).collect();
+        let runs: Vec<Arc<Run>> = self.shared.queue.active_runs().await?.into_iter().map(Arc::new).collect();
         self.expire(&runs, now).await?;
         self.obey(&runs, now).await?;
         if now - self.swept_us >= SWEEP_US || now < self.swept_us {
@@ -121,6 +120,16 @@ impl Feeder {
         for run in runs {
             let gate = self.shared.gate_for(run);
             let quiet = gate.inside() == crate::gate::Inside::default();
+            if gate.run().epoch < run.epoch {
+                gate.close();
+                if !quiet {
+                    continue;
+                }
+                // What an earlier epoch claimed is refused at the gate from here on, so it can be claimed again.
+                self.forget(run.spec.delivery);
+                self.shared.queue.release_delivery(run.spec.delivery).await?;
+                gate.refresh(Arc::clone(run), run.control == Control::Running);
+            }
             match run.control {
                 Control::Pausing if quiet => {
                     self.forget(run.spec.delivery);
@@ -158,7 +167,7 @@ impl Feeder {
 
     async fn feed(&mut self, run: &Arc<Run>, now: i64) -> queue::Result<()> {
         let gate = self.shared.gate_for(run);
-        if !gate.is_open() {
+        if !gate.admits(run.epoch) {
             return Ok(());
         }
         let delivery = run.spec.delivery;
@@ -184,35 +193,26 @@ impl Feeder {
     async fn sweep(&mut self, now: i64) -> queue::Result<()> {
         let relay = self.shared.config.relay.is_some();
         let exchanges = self.shared.exchanges();
-        let resting: Vec<_> = exchanges
-            .iter()
-            .filter_map(|e| Some((e, e.resting_until(now).filter(|(until, _)| *until > now + SWEEP_US)?)))
-            .collect();
-        let mut counts: HashMap<i64, i64> = HashMap::new();
-        for (exchange, _) in &resting {
-            exchange.for_each(|load| {
-                if !load.message().past.retried {
-                    *counts.entry(load.message().part.first_id).or_default() += 1;
-                }
-            });
-        }
         let mut back = Back::default();
-        for (exchange, (until, reason)) in &resting {
-            let whole = relay || matches!(exchange.way, Way::Unresolved(_));
-            let taken = exchange.take_where(|load| {
-                let message = load.message();
-                let tail = message.part.lane.starts_with(queue::TAIL_LANE);
-                let all_here = counts.get(&message.part.first_id) == Some(&message.part.open());
-                message.past.retried
-                    || (all_here && (whole || !tail))
-                    || (tail && now - load.since_us() >= us(PART_HOLD_MAX))
-            });
-            for load in taken {
-                let tail = load.message().part.lane.starts_with(queue::TAIL_LANE);
-                let all_here = counts.get(&load.message().part.first_id) == Some(&load.message().part.open());
-                let released = !load.message().past.retried && all_here && (whole || !tail);
-                self.take_back(load, released, *until, reason, &exchange.site.name, &mut back);
+        let mut fresh: HashMap<i64, Vec<Stuck>> = HashMap::new();
+        for exchange in &exchanges {
+            let Some((until, reason)) = exchange.resting_until(now).filter(|(until, _)| *until > now + SWEEP_US)
+            else {
+                continue;
+            };
+            // Out of the line first, so that no connection can have in its hands what is released below.
+            for load in exchange.take_where(|_| true) {
+                let stuck = Stuck { load, exchange: Arc::clone(exchange), until, reason: reason.clone() };
+                if stuck.load.message().past.retried {
+                    back.retries.entry(until).or_default().push(stuck.load.message().id);
+                    stuck.load.finish();
+                } else {
+                    fresh.entry(stuck.load.message().part.first_id).or_default().push(stuck);
+                }
             }
+        }
+        for (first_id, stuck) in fresh {
+            self.settle_stuck(first_id, stuck, relay, now, &mut back);
         }
         if !relay {
             self.park_slow(&exchanges, now, &mut back);
@@ -221,8 +221,36 @@ impl Feeder {
         back.write(&self.shared).await
     }
 
+    /// New messages of one part that wait for resting paths: the whole part goes back when all of it is here. The rest of
+    /// a tail part, whose other messages went elsewhere, is parked when it has waited long enough.
+    fn settle_stuck(&mut self, first_id: i64, stuck: Vec<Stuck>, relay: bool, now: i64, back: &mut Back) {
+        let Some(one) = stuck.first() else { return };
+        let part = Arc::clone(&one.load.message().part);
+        let tail = part.lane.starts_with(queue::TAIL_LANE);
+        let silent = stuck.iter().all(|s| matches!(s.exchange.way, Way::Unresolved(_)));
+        let all_here = i64::try_from(stuck.len()).is_ok_and(|count| count == part.open());
+        if all_here && (relay || silent || !tail) {
+            let until = stuck.iter().map(|s| s.until).min().unwrap_or(now);
+            if let Some(lane) =
+                self.runs.get_mut(&part.delivery).and_then(|fed| fed.lanes.get_mut(&part.lane))
+            {
+                lane.rest_until_us = lane.rest_until_us.max(until);
+            }
+            back.parts.push(first_id);
+            stuck.into_iter().for_each(|s| s.load.finish());
+            return;
+        }
+        for s in stuck {
+            if tail && now - s.load.since_us() >= us(PART_HOLD_MAX) {
+                self.park(s.load, s.until, &s.reason, &s.exchange.site.name);
+            } else {
+                s.exchange.put_front(s.load);
+            }
+        }
+    }
+
     /// Messages of tail parts that wait for a slow receiver leave memory, so that their part does not hold others up.
-    fn park_slow(&mut self, exchanges: &[Arc<crate::exchange::Exchange>], now: i64, back: &mut Back) {
+    fn park_slow(&self, exchanges: &[Arc<Exchange>], now: i64, back: &mut Back) {
         for exchange in exchanges.iter().filter(|e| e.resting_until(now).is_none()) {
             let taken = exchange.take_where(|load| {
                 load.message().part.lane.starts_with(queue::TAIL_LANE)
@@ -230,49 +258,32 @@ impl Feeder {
             });
             for load in taken {
                 let due = now + us(PATH_REST);
-                self.take_back(load, false, due, "the receiver is slow", &exchange.site.name, back);
+                if load.message().past.retried {
+                    back.retries.entry(due).or_default().push(load.message().id);
+                    load.finish();
+                } else {
+                    self.park(load, due, "the receiver is slow", &exchange.site.name);
+                }
             }
         }
     }
 
-    fn take_back(
-        &mut self,
-        load: Load,
-        released: bool,
-        until: i64,
-        reason: &str,
-        site: &Arc<str>,
-        back: &mut Back,
-    ) {
-        let message = load.message();
-        if message.past.retried {
-            back.retries.entry(until).or_default().push(message.id);
-        } else if released {
-            back.parts.push(message.part.first_id);
-            if let Some(lane) = self
-                .runs
-                .get_mut(&message.delivery())
-                .and_then(|fed| fed.lanes.get_mut(&message.part.lane))
-            {
-                lane.rest_until_us = lane.rest_until_us.max(until);
-            }
-        } else {
-            let run = load.gate().run();
-            let attempt = Attempt {
-                message,
-                run: &run.spec,
-                source: None,
-                site,
-                now_us: self.shared.world.now_us(),
-            };
-            let settlement = attempt.parked(until, "unreachable", Some(reason));
-            self.shared.settler.submit(settlement, None, None);
-        }
+    fn park(&self, load: Load, until: i64, reason: &str, site: &Arc<str>) {
+        let run = load.gate().run();
+        let attempt = Attempt {
+            message: load.message(),
+            run: &run.spec,
+            source: None,
+            site,
+            now_us: self.shared.world.now_us(),
+        };
+        let settlement = attempt.parked(until, "unreachable", Some(reason));
         load.finish();
+        self.shared.settler.submit(settlement, None, None);
     }
 
     /// Asks the DNS again for domains that it did not answer for.
-    fn reask(&self, exchanges: &[Arc<crate::exchange::Exchange>], now: i64) {
+    fn reask(&self, exchanges: &[Arc<Exchange>], now: i64) {
         for exchange in exchanges {
             if let Way::Unresolved(domain) = &exchange.way
                 && exchange.resting_until(now).is_none()
@@ -284,6 +295,14 @@ impl Feeder {
             }
         }
     }
+}
+
+/// A message whose path rests.
+struct Stuck {
+    load: Load,
+    exchange: Arc<Exchange>,
+    until: i64,
+    reason: String,
 }
 
 /// What a sweep took out of memory.
@@ -365,11 +384,8 @@ async fn fill(
         && lane.meter.held() < LANE_MESSAGES
     {
         let room = i64::try_from(LANE_MESSAGES - lane.meter.held()).unwrap_or(0);
-        let limit = if lane.part_size == 0 {
-            LANE_PARTS
-        } else {
-            (room / lane.part_size).clamp(1, CLAIM_PARTS_MAX)
-        };
+        let limit =
+            if lane.part_size == 0 { LANE_PARTS } else { (room / lane.part_size).clamp(1, CLAIM_PARTS_MAX) };
         let parts = shared.queue.claim(run, name, limit, now).await?;
         if parts.is_empty() {
             lane.part_due_us = None;
@@ -418,13 +434,8 @@ fn admit(
     for message in messages {
         let suppressed = shared.queue.is_suppressed(&message, &run.spec);
         let domain = Arc::clone(&message.domain);
-        let load = Load::new(
-            message,
-            Arc::clone(gate),
-            Arc::clone(&lane.meter),
-            Arc::clone(&shared.budget),
-            now,
-        );
+        let load =
+            Load::new(message, Arc::clone(gate), Arc::clone(&lane.meter), Arc::clone(&shared.budget), now);
         if suppressed {
             let site: Arc<str> = queue::lane_site(&load.message().part.lane).into();
             shared.settle_suppressed(load, &site);

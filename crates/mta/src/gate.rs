@@ -49,10 +49,7 @@ impl Gate {
     /// An open gate.
     #[must_use]
     pub fn new(run: Arc<Run>) -> Self {
-        Self {
-            state: Mutex::new(State { run, open: true, tickets: HashMap::new() }),
-            changed: Notify::new(),
-        }
+        Self { state: Mutex::new(State { run, open: true, tickets: HashMap::new() }), changed: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -65,10 +62,11 @@ impl Gate {
         Arc::clone(&self.state().run)
     }
 
-    /// True while messages may enter.
+    /// True while messages claimed in this epoch may enter.
     #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.state().open
+    pub fn admits(&self, epoch: i64) -> bool {
+        let state = self.state();
+        state.open && state.run.epoch == epoch
     }
 
     /// Takes the newest version of the run; opens the gate when its epoch is newer than the one it was closed at.
@@ -81,11 +79,12 @@ impl Gate {
         }
     }
 
-    /// Lets one message in. `connection` is woken when it is to be cut. `None`: the gate is closed.
+    /// Lets one message in that was claimed in `epoch`. `connection` is woken when it is to be cut. `None`: the gate is closed.
     #[must_use]
-    pub fn enter(&self, message: i64, connection: &Arc<Notify>) -> Option<Arc<Ticket>> {
+    pub fn enter(&self, message: i64, epoch: i64, connection: &Arc<Notify>) -> Option<Arc<Ticket>> {
         let mut state = self.state();
-        if !state.open {
+        // A message claimed before a pause was released by it, and may have been claimed again since.
+        if !state.open || state.run.epoch != epoch {
             return None;
         }
         let ticket = Arc::new(Ticket {

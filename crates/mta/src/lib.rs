@@ -30,6 +30,7 @@ mod load;
 mod result;
 mod route;
 mod session;
+mod single;
 mod wire;
 mod world;
 
@@ -88,8 +89,7 @@ impl Engine {
     /// When the composing threads cannot be started.
     pub fn start(config: Config, parts: Parts) -> std::io::Result<Self> {
         let (settler, _task) = Settler::start(parts.queue.clone(), parts.quarantine);
-        let shared =
-            Arc::new(Shared::new(config, parts.queue, settler, parts.world, parts.compose)?);
+        let shared = Arc::new(Shared::new(config, parts.queue, settler, parts.world, parts.compose)?);
         let feeder = tokio::spawn(Feeder::new(Arc::clone(&shared)).run());
         Ok(Self { shared, feeder: Arc::new(Mutex::new(Some(feeder))) })
     }
@@ -140,8 +140,7 @@ impl Engine {
             gate.refresh(Arc::new(run), false);
             gate.close();
             let _ =
-                tokio::time::timeout(STOP_GRACE, gate.wait_until(|inside| inside == Inside::default()))
-                    .await;
+                tokio::time::timeout(STOP_GRACE, gate.wait_until(|inside| inside == Inside::default())).await;
         }
         shared.queue.changed();
         shared.queue.run(delivery).await
@@ -153,6 +152,15 @@ impl Engine {
     /// The queue's.
     pub async fn resume(&self, delivery: i64) -> queue::Result<Run> {
         self.shared.queue.resume(delivery, self.shared.world.now_us()).await
+    }
+
+    /// Sends one message outside any delivery, at once, and answers with the receiver's words. `from` and `to` are
+    /// addresses without brackets, `message` has CRLF line ends.
+    ///
+    /// # Errors
+    /// In words, why it was not taken.
+    pub async fn send_one(&self, from: &str, to: &str, message: &[u8]) -> Result<String, String> {
+        single::send(&self.shared, from, to, message).await
     }
 
     /// Paths with connections, waiting messages, or a rest.

@@ -49,6 +49,7 @@ struct Held {
     budget: Arc<Budget>,
     bytes: usize,
     since_us: i64,
+    epoch: i64,
     line: Weak<Exchange>,
 }
 
@@ -75,17 +76,10 @@ impl Load {
         now_us: i64,
     ) -> Self {
         let bytes = message.size();
+        let epoch = gate.run().epoch;
         budget.bytes.fetch_add(bytes, Ordering::Relaxed);
         lane.held.fetch_add(1, Ordering::Relaxed);
-        Self(Some(Box::new(Held {
-            message,
-            gate,
-            lane,
-            budget,
-            bytes,
-            since_us: now_us,
-            line: Weak::new(),
-        })))
+        Self(Some(Box::new(Held { message, gate, lane, budget, bytes, since_us: now_us, epoch, line: Weak::new() })))
     }
 
     fn held(&self) -> &Held {
@@ -98,6 +92,16 @@ impl Load {
 
     pub(crate) fn gate(&self) -> &Arc<Gate> {
         &self.held().gate
+    }
+
+    /// The epoch of its claim.
+    pub(crate) fn epoch(&self) -> i64 {
+        self.held().epoch
+    }
+
+    /// True while its delivery wants it to go out.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.gate().admits(self.epoch())
     }
 
     pub(crate) fn since_us(&self) -> i64 {

@@ -112,23 +112,16 @@ impl Attempt<'_> {
         }
     }
 
-    fn judge_reply(
-        &self,
-        reply: &smtp::Reply,
-        stage: Stage,
-        digest: [u8; 16],
-        exchange: &Exchange,
-    ) -> Next {
+    fn judge_reply(&self, reply: &smtp::Reply, stage: Stage, digest: [u8; 16], exchange: &Exchange) -> Next {
         let verdict = classify(reply, stage);
         match verdict.path {
             PathAction::Suspend { after_s } => exchange.suspended(&reply.to_string(), after_s, self.now_us),
             PathAction::None => exchange.worked(),
         }
         let mut settlement = match verdict.recipient {
-            RecipientOutcome::Sent => self.tried(
-                Verdict::Final { state: FinalState::Sent, digest: Some(digest) },
-                true,
-            ),
+            RecipientOutcome::Sent => {
+                self.tried(Verdict::Final { state: FinalState::Sent, digest: Some(digest) }, true)
+            }
             RecipientOutcome::Failed => {
                 self.tried(Verdict::Final { state: FinalState::Failed, digest: None }, true)
             }
@@ -147,18 +140,15 @@ impl Attempt<'_> {
     /// The next regular try. When none lies before the end of validity the message waits for that end.
     fn next_try(&self, counts: bool, unknown: bool) -> Settlement {
         let attempts = self.message.past.attempts + i64::from(counts);
-        let due = self
-            .run
-            .retry
-            .next(attempts, self.now_us, self.run.valid_until)
-            .unwrap_or(self.run.valid_until);
+        let due =
+            self.run.retry.next(attempts, self.now_us, self.run.valid_until).unwrap_or(self.run.valid_until);
         self.tried(Verdict::Deferred { due, sticky_until: None, unknown }, counts)
     }
 
     /// The receiver named the wait: from the same source, not counted.
     fn named_try(&self, seconds: u32) -> Settlement {
-        let due = RetryPlan::named(seconds, self.now_us, self.run.valid_until)
-            .unwrap_or(self.run.valid_until);
+        let due =
+            RetryPlan::named(seconds, self.now_us, self.run.valid_until).unwrap_or(self.run.valid_until);
         let verdict = Verdict::Deferred {
             due,
             sticky_until: Some(due + STICKY_US),

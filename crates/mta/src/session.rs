@@ -128,9 +128,9 @@ impl Session {
         if idle {
             self.exchange.idle.fetch_add(1, Ordering::AcqRel);
         }
-        let watch = self
-            .watch
-            .get_or_insert_with(|| self.shared.world.sleep_until(now + us(WATCH.min(self.shared.config.idle))));
+        let watch = self.watch.get_or_insert_with(|| {
+            self.shared.world.sleep_until(now + us(WATCH.min(self.shared.config.idle)))
+        });
         let settler = &self.shared.settler;
         let unsettled = &self.unsettled;
         tokio::select! {
@@ -155,18 +155,13 @@ impl Session {
         let tired = self.begun >= self.messages_max;
         let bored = self.idle_since_us.is_some_and(|since| now - since >= us(self.shared.config.idle));
         let closing = self.shared.closing.load(Ordering::Acquire);
-        if tired || bored || closing {
-            self.leaving = true;
-        } else if self.idle_since_us.is_some()
+        // What another connection of this path was told holds for this one.
+        let resting = self.exchange.resting_until(now).is_some();
+        let crowded = self.idle_since_us.is_some()
             && self.exchange.waiting() == 0
             && self.exchange.site.open.load(Ordering::Acquire) >= self.shared.site_limit(&self.exchange.site)
-            && self.exchange.site.is_wanted_by_another(&self.exchange, now)
-        {
-            self.leaving = true;
-        } else if self.exchange.resting_until(now).is_some() {
-            // What another connection of this path was told holds for this one.
-            self.leaving = true;
-        }
+            && self.exchange.site.is_wanted_by_another(&self.exchange, now);
+        self.leaving |= tired || bored || closing || resting || crowded;
     }
 
     /// Has the next message composed.
@@ -180,7 +175,7 @@ impl Session {
             return;
         }
         while let Some(load) = self.exchange.pop() {
-            if !load.gate().is_open() {
+            if !load.is_wanted() {
                 load.finish();
                 continue;
             }
@@ -213,7 +208,7 @@ impl Session {
             return;
         }
         let id = load.message().id;
-        let Some(ticket) = load.gate().enter(id, &self.cut) else {
+        let Some(ticket) = load.gate().enter(id, load.epoch(), &self.cut) else {
             load.finish();
             return;
         };
@@ -344,7 +339,7 @@ impl Session {
             }
             Next::PutBack => {
                 gate.leave(id);
-                if gate.is_open() {
+                if flight.load.is_wanted() {
                     drop(flight.load);
                 } else {
                     flight.load.finish();

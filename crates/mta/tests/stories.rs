@@ -1,5 +1,7 @@
 //! Scripted dialogues: what receivers do, and what must come of it.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
+
 mod story;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -45,8 +47,7 @@ fn case(verb: &'static str, act: Act, state: LogState, attempts: i64, reason: &'
 async fn play(case: Case, pipelining: bool) {
     let Case { verb, act, state, attempts, reason } = case;
     let name = format!("{verb} {act:?} pipelining={pipelining}");
-    let mut receiver =
-        Receiver::new(move |m: &Moment| (m.verb == verb).then(|| act.clone()));
+    let mut receiver = Receiver::new(move |m: &Moment| (m.verb == verb).then(|| act.clone()));
     receiver.pipelining = pipelining;
     let story = Story::with(&receiver).await;
     // The body of `large` does not fit the socket's buffers, so a close comes in the middle of it.
@@ -107,9 +108,8 @@ async fn broken_connections() {
 async fn a_lost_answer_is_unknown_and_goes_again_with_the_same_bytes() {
     let lost = Arc::new(AtomicBool::new(false));
     let once = Arc::clone(&lost);
-    let receiver = Receiver::new(move |m| {
-        (m.verb == "dot" && !once.swap(true, Ordering::SeqCst)).then_some(Act::Close)
-    });
+    let receiver =
+        Receiver::new(move |m| (m.verb == "dot" && !once.swap(true, Ordering::SeqCst)).then_some(Act::Close));
     let story = Story::with(&receiver).await;
     story.confirm(1, &["someone@a.example"]).await;
     story.until(1, "unknown", |f| f.unknown == 1 && f.deferred == 1 && f.pending == 1).await;
@@ -124,7 +124,8 @@ async fn a_lost_answer_is_unknown_and_goes_again_with_the_same_bytes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_354_after_a_refused_recipient_is_answered_with_a_dot() {
-    let receiver = Receiver::new(|m| (m.verb == "rcpt" && m.text.contains("user1@")).then(|| say("550 5.9.9 no")));
+    let receiver =
+        Receiver::new(|m| (m.verb == "rcpt" && m.text.contains("user1@")).then(|| say("550 5.9.9 no")));
     let story = Story::begin(receiver.listen("127.0.0.1:0").await, |config| {
         config.providers = one_connection();
     })
@@ -147,7 +148,8 @@ fn one_connection() -> routes::Providers {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_address_is_quarantined_and_cancelled_everywhere() {
     let receiver = Receiver::new(|m| {
-        (m.verb == "rcpt" && m.text.to_lowercase().contains("gone@")).then(|| say("550 5.1.1 no such user here"))
+        (m.verb == "rcpt" && m.text.to_lowercase().contains("gone@"))
+            .then(|| say("550 5.1.1 no such user here"))
     });
     let story = Story::with(&receiver).await;
     story.confirm(1, &["Gone@a.example", "here@a.example"]).await;
@@ -178,7 +180,11 @@ async fn stop_is_acknowledged_within_a_second_while_receivers_hang() {
         let report = story.engine.stop(1).await.unwrap();
         let acknowledged = Instant::now();
         assert!(asked.elapsed() < Duration::from_secs(1), "{verb}: {:?}", asked.elapsed());
-        assert_eq!(report.sent + report.in_flight + report.cancelled + report.failed, 40, "{verb} {report:?}");
+        assert_eq!(
+            report.sent + report.in_flight + report.cancelled + report.failed,
+            40,
+            "{verb} {report:?}"
+        );
         // A small body goes out with its dot at once, also to a receiver that reads none of it.
         if matches!(verb, "body" | "dot") {
             assert!(report.in_flight > 0, "{report:?}");
@@ -447,4 +453,55 @@ async fn shutdown_finishes_dots_and_releases_the_rest() {
         left += parts.iter().map(|(_, messages)| messages.len() as i64).sum::<i64>();
     }
     assert_eq!(left, figures.pending, "everything else can be claimed again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_message_outside_any_delivery() {
+    let receiver = Receiver::new(|m| {
+        (m.verb == "rcpt" && m.text.contains("no@")).then(|| say("550 5.7.1 not you"))
+    });
+    let story = Story::with(&receiver).await;
+    let body = b"Subject: test\r\n\r\nHello\r\n";
+    let words = story.engine.send_one("me@shop.example", "you@a.example", body).await.unwrap();
+    assert_eq!(words, "250 2.0.0 ok");
+    let refused = story.engine.send_one("me@shop.example", "no@a.example", body).await.unwrap_err();
+    assert_eq!(refused, "at RCPT TO: 550 5.7.1 not you");
+    let missing = story.engine.send_one("me@shop.example", "you@missing.example", body).await.unwrap_err();
+    assert!(missing.contains("does not exist"), "{missing}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quick_pauses_and_resumes_send_nobody_anything_twice() {
+    let receiver = Receiver::new(|_| None);
+    let story = Story::with(&receiver).await;
+    story.many(1, 1_500, "a.example").await;
+    story.until(1, "under way", |f| f.sent > 20).await;
+    for _ in 0..8 {
+        story.engine.pause(1).await.unwrap();
+        story.engine.resume(1).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(15)).await;
+    }
+    assert_eq!(story.over(1).await.sent, 1_500);
+    assert_eq!(receiver.count("dot"), 1_500);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_comes_and_goes_sends_nobody_anything_twice() {
+    let mails = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&mails);
+    let receiver = Receiver::new(move |m| {
+        let closes = m.verb == "mail" && counted.fetch_add(1, Ordering::SeqCst) % 40 == 39;
+        closes.then(|| say("421 4.7.0 too much, come back later"))
+    });
+    let story = Story::with(&receiver).await;
+    story.many(1, 300, "a.example").await;
+    let begin = Instant::now();
+    while story.figures(1).await.pending > 0 {
+        assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", story.engine.paths());
+        story.clock.advance(Duration::from_secs(30));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(story.over(1).await.sent, 300);
+    assert_eq!(receiver.count("dot"), 300);
+    assert!(story.log(1).await.iter().all(|row| row.attempts == 1));
 }

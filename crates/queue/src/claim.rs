@@ -96,7 +96,8 @@ pub(crate) fn claim(tx: &mut Tx<'_>, wish: &PartWish) -> Result<Vec<(Arc<Part>, 
     for part in parts {
         let part = Arc::new(part);
         let messages = load(tx, &part)?;
-        part.open.store(i64::try_from(messages.len()).unwrap_or(i64::MAX), std::sync::atomic::Ordering::Relaxed);
+        part.open
+            .store(i64::try_from(messages.len()).unwrap_or(i64::MAX), std::sync::atomic::Ordering::Relaxed);
         if messages.is_empty() {
             // Everything was settled before a crash that kept the part from being marked.
             finish_part(tx, part.first_id)?;
@@ -155,11 +156,10 @@ pub(crate) fn take_retries(tx: &mut Tx<'_>, node: i64, wish: RetryWish<'_>) -> R
            AND lane = $3 AND due <= $4 ORDER BY due, id LIMIT $5 {skip}) \
          RETURNING id, attempts, first_try, last_try, source, sticky_until, unknown, reason, reply"
     );
-    let mut pasts: Vec<(i64, Past)> = tx.query(
-        &sql,
-        &binds![node, wish.delivery, wish.lane, wish.now, wish.limit],
-        |row| Ok::<_, crate::Error>((row.int(0)?, read_past(row)?)),
-    )?;
+    let mut pasts: Vec<(i64, Past)> =
+        tx.query(&sql, &binds![node, wish.delivery, wish.lane, wish.now, wish.limit], |row| {
+            Ok::<_, crate::Error>((row.int(0)?, read_past(row)?))
+        })?;
     pasts.sort_by_key(|(id, _)| *id);
     let mut cache: Option<Arc<Part>> = None;
     let mut messages = Vec::with_capacity(pasts.len());

@@ -316,7 +316,8 @@ fn like(part: &str) -> String {
     pattern
 }
 
-const COMPOSE_COLUMNS: &str = "m.id, m.recipient, m.address, m.flags, m.slots, p.snapshot, p.stamp, p.signing, o.digest";
+const COMPOSE_COLUMNS: &str =
+    "m.id, m.recipient, m.address, m.flags, m.slots, p.snapshot, p.stamp, p.signing, o.digest";
 
 /// One message by its number.
 pub(crate) fn message(tx: &mut Tx<'_>, id: i64) -> Result<Option<MessageRow>> {

@@ -126,19 +126,14 @@ pub fn insert_messages(tx: &mut Tx<'_>, messages: impl IntoIterator<Item = NewMe
 ///
 /// # Errors
 /// [`Error::TooMany`], or the database's.
-pub fn insert_parts(
-    tx: &mut Tx<'_>,
-    delivery: i64,
-    parts: impl IntoIterator<Item = NewPart>,
-) -> Result<u64> {
+pub fn insert_parts(tx: &mut Tx<'_>, delivery: i64, parts: impl IntoIterator<Item = NewPart>) -> Result<u64> {
     let (first, last) = id_range(delivery);
     let mut outside = false;
     let rows = parts.into_iter().map(|p| {
         outside |= p.first_id < first || p.last_id > last || p.last_id - p.first_id >= MESSAGES_MAX;
         binds![p.first_id, p.last_id, delivery, p.snapshot, p.wave, p.lane, p.due_us, p.messages, 0]
     });
-    let columns =
-        ["first_id", "last_id", "delivery", "snapshot", "wave", "lane", "due", "messages", "state"];
+    let columns = ["first_id", "last_id", "delivery", "snapshot", "wave", "lane", "due", "messages", "state"];
     let written = tx.copy_in("part", &columns, rows)?;
     if outside { Err(Error::TooMany(delivery)) } else { Ok(written) }
 }
@@ -205,7 +200,6 @@ pub fn excluded_counts(tx: &mut Tx<'_>, delivery: i64) -> Result<Vec<(String, i6
 }
 
 pub(crate) fn refuse_confirmed(tx: &mut Tx<'_>, delivery: i64) -> Result<()> {
-    let found =
-        tx.query_opt("SELECT 1 FROM run WHERE delivery = $1", &binds![delivery], |row| row.int(0))?;
+    let found = tx.query_opt("SELECT 1 FROM run WHERE delivery = $1", &binds![delivery], |row| row.int(0))?;
     if found.is_some() { Err(Error::AlreadyConfirmed(delivery)) } else { Ok(()) }
 }

@@ -141,11 +141,7 @@ fn read(row: &Row<'_>) -> Result<Run> {
             pool: row.text(4)?,
             start_at: row.int(5)?,
             valid_until: row.int(6)?,
-            retry: RetryPlan {
-                first_day: row.int(7)?,
-                period_us: row.int(8)?,
-                later_us: row.int(9)?,
-            },
+            retry: RetryPlan { first_day: row.int(7)?, period_us: row.int(8)?, later_us: row.int(9)? },
             test_smtp: row.bool(10)?,
             bcc: row.bool(11)?,
             signing: row.text(12)?,

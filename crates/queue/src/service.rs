@@ -225,11 +225,8 @@ impl Queue {
     }
 
     async fn change(&self, delivery: i64, change: Change, now: i64) -> Result<Run> {
-        let run = self
-            .inner
-            .store
-            .write(Lane::Urgent, move |tx| runs::change(tx, delivery, change, now))
-            .await?;
+        let run =
+            self.inner.store.write(Lane::Urgent, move |tx| runs::change(tx, delivery, change, now)).await?;
         self.announce(&run);
         Ok(run)
     }
@@ -287,10 +284,7 @@ impl Queue {
     /// The database's.
     pub async fn release_delivery(&self, delivery: i64) -> Result<()> {
         let node = self.inner.node;
-        self.inner
-            .store
-            .write(Lane::Urgent, move |tx| claim::release_delivery(tx, node, delivery))
-            .await
+        self.inner.store.write(Lane::Urgent, move |tx| claim::release_delivery(tx, node, delivery)).await
     }
 
     /// Takes retries that are due.

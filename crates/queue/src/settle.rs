@@ -95,11 +95,8 @@ pub(crate) fn among(tx: &Tx<'_>, column: &str, n: usize) -> String {
 fn standings(tx: &mut Tx<'_>, ids: &[i64]) -> Result<HashMap<i64, Standing>> {
     let sql = format!("SELECT id, site, attempts, unknown FROM retry WHERE {}", among(tx, "id", 1));
     let rows = tx.query(&sql, &binds![ids.to_vec()], |row| {
-        let standing = Standing {
-            site: row.str(1)?.into(),
-            deferred: i64::from(row.int(2)? > 0),
-            unknown: row.int(3)?,
-        };
+        let standing =
+            Standing { site: row.str(1)?.into(), deferred: i64::from(row.int(2)? > 0), unknown: row.int(3)? };
         Ok::<_, crate::Error>((row.int(0)?, standing))
     })?;
     Ok(rows.into_iter().collect())
@@ -220,7 +217,8 @@ fn upsert_retries(tx: &mut Tx<'_>, fresh: &[&Settlement]) -> Result<()> {
 /// Moves one message in the tally from where it stood to where it stands now.
 fn count(deltas: &mut Deltas, settlement: &Settlement, standing: Option<&Standing>) {
     let (delivery, wave) = (delivery_of(settlement.id), settlement.part.wave);
-    let before = standing.map_or_else(|| Arc::from(lane_site(&settlement.part.lane)), |s| Arc::clone(&s.site));
+    let before =
+        standing.map_or_else(|| Arc::from(lane_site(&settlement.part.lane)), |s| Arc::clone(&s.site));
     let old = deltas.entry((delivery, wave, before)).or_default();
     old.planned -= 1;
     if let Some(standing) = standing {
@@ -243,7 +241,16 @@ fn count(deltas: &mut Deltas, settlement: &Settlement, standing: Option<&Standin
 fn write_tally(tx: &mut Tx<'_>, node: i64, deltas: &Deltas) -> Result<()> {
     let rows = deltas.iter().map(|((delivery, wave, site), d)| {
         binds![
-            *delivery, *wave, &**site, node, d.planned, d.sent, d.failed, d.cancelled, d.deferred, d.unknown
+            *delivery,
+            *wave,
+            &**site,
+            node,
+            d.planned,
+            d.sent,
+            d.failed,
+            d.cancelled,
+            d.deferred,
+            d.unknown
         ]
     });
     tx.execute_many(

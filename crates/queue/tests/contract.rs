@@ -1,6 +1,8 @@
 //! The queue's contract, on SQLite and on PostgreSQL. Each story writes a small plan, plays the engine's part by hand, and
 //! asks that figures, log and recount agree.
 
+#![allow(clippy::unwrap_used)]
+
 mod fixture;
 
 use std::sync::Arc;
@@ -123,10 +125,7 @@ async fn stop_and_validity_cancel_the_rest_without_touching_it() {
                 assert_eq!(ended.len(), 1);
             }
             let figures = queue.fresh_figures(delivery, T0).await.unwrap();
-            assert_eq!(
-                (figures.sent, figures.pending, figures.cancelled, figures.deferred),
-                (1, 0, 5, 0)
-            );
+            assert_eq!((figures.sent, figures.pending, figures.cancelled, figures.deferred), (1, 0, 5, 0));
             assert_eq!(figures.expired, !stop);
             assert!(queue.verify(delivery, T0).await.unwrap().agrees);
             let filter = LogFilter { state: Some(LogState::Cancelled), ..LogFilter::default() };
@@ -320,7 +319,8 @@ async fn the_log_pages_through_everyone_once() {
         let messages = fixture::claim_all(&queue, &run, T0).await;
         let mut failed = done(&messages[1], "google", FinalState::Failed);
         failed.reply = Some("550 no".to_owned());
-        let batch = vec![sent(&messages[0], "google"), failed, defer(&messages[2], "google", T0 + 77, 2, false)];
+        let batch =
+            vec![sent(&messages[0], "google"), failed, defer(&messages[2], "google", T0 + 77, 2, false)];
         queue.settle(Arc::new(batch), vec![], Arc::new(NoQuarantine)).await.unwrap();
         let (mut cursor, mut rows) = (None, Vec::new());
         loop {
@@ -334,7 +334,10 @@ async fn the_log_pages_through_everyone_once() {
         let states: Vec<&str> = rows.iter().map(|row| row.state.name()).collect();
         assert_eq!(
             states,
-            ["sent", "failed", "pending", "pending", "pending", "pending", "pending", "excluded", "excluded", "excluded"]
+            [
+                "sent", "failed", "pending", "pending", "pending", "pending", "pending", "excluded",
+                "excluded", "excluded"
+            ]
         );
         assert_eq!(rows[1].reply.as_deref(), Some("550 no"));
         assert_eq!((rows[2].attempts, rows[2].next_try), (2, Some(T0 + 77)));
@@ -369,8 +372,7 @@ async fn relations_name_recipients() {
         let queue = open(&store).await;
         let run = Plan::new(1, 4).write(&queue).await;
         let messages = fixture::claim_all(&queue, &run, T0).await;
-        let batch =
-            vec![sent(&messages[0], "google"), done(&messages[1], "google", FinalState::Failed)];
+        let batch = vec![sent(&messages[0], "google"), done(&messages[1], "google", FinalState::Failed)];
         queue.settle(Arc::new(batch), vec![], Arc::new(NoQuarantine)).await.unwrap();
         for (who, expected) in [
             (Who::All, vec![100, 101, 102, 103]),
@@ -477,7 +479,10 @@ async fn random_story(store: &Store, seed: u64) {
                 held = fixture::claim_all(&queue, &run, now).await;
             }
             _ => {
-                queue.give_back(held.iter().filter(|m| m.past.retried).map(|m| m.id).collect(), now).await.unwrap();
+                queue
+                    .give_back(held.iter().filter(|m| m.past.retried).map(|m| m.id).collect(), now)
+                    .await
+                    .unwrap();
                 held.retain(|m| !m.past.retried);
             }
         }

@@ -212,7 +212,12 @@ impl Story {
     }
 
     /// Waits (at most 20 s) until the figures are as wanted.
-    pub async fn until(&self, delivery: i64, what: &str, enough: impl Fn(&RunFigures) -> bool) -> Arc<RunFigures> {
+    pub async fn until(
+        &self,
+        delivery: i64,
+        what: &str,
+        enough: impl Fn(&RunFigures) -> bool,
+    ) -> Arc<RunFigures> {
         let begin = Instant::now();
         loop {
             let figures = self.figures(delivery).await;
