@@ -196,7 +196,8 @@ impl Feeder {
         let mut back = Back::default();
         let mut fresh: HashMap<i64, Vec<Stuck>> = HashMap::new();
         for exchange in &exchanges {
-            let Some((until, reason)) = exchange.resting_until(now).filter(|(until, _)| *until > now + SWEEP_US)
+            let Some((until, reason)) =
+                exchange.resting_until(now).filter(|(until, _)| *until > now + SWEEP_US)
             else {
                 continue;
             };

@@ -79,7 +79,16 @@ impl Load {
         let epoch = gate.run().epoch;
         budget.bytes.fetch_add(bytes, Ordering::Relaxed);
         lane.held.fetch_add(1, Ordering::Relaxed);
-        Self(Some(Box::new(Held { message, gate, lane, budget, bytes, since_us: now_us, epoch, line: Weak::new() })))
+        Self(Some(Box::new(Held {
+            message,
+            gate,
+            lane,
+            budget,
+            bytes,
+            since_us: now_us,
+            epoch,
+            line: Weak::new(),
+        })))
     }
 
     fn held(&self) -> &Held {

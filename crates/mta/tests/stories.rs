@@ -457,9 +457,8 @@ async fn shutdown_finishes_dots_and_releases_the_rest() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_message_outside_any_delivery() {
-    let receiver = Receiver::new(|m| {
-        (m.verb == "rcpt" && m.text.contains("no@")).then(|| say("550 5.7.1 not you"))
-    });
+    let receiver =
+        Receiver::new(|m| (m.verb == "rcpt" && m.text.contains("no@")).then(|| say("550 5.7.1 not you")));
     let story = Story::with(&receiver).await;
     let body = b"Subject: test\r\n\r\nHello\r\n";
     let words = story.engine.send_one("me@shop.example", "you@a.example", body).await.unwrap();
@@ -504,4 +503,21 @@ async fn a_path_that_comes_and_goes_sends_nobody_anything_twice() {
     assert_eq!(story.over(1).await.sent, 300);
     assert_eq!(receiver.count("dot"), 300);
     assert!(story.log(1).await.iter().all(|row| row.attempts == 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn optional_tls_that_fails_falls_back_to_clear_and_is_remembered() {
+    let receiver = Receiver::new(|m| match (m.verb, m.text.as_str()) {
+        ("ehlo", _) => Some(say("250-mx\n250-PIPELINING\n250 STARTTLS")),
+        // What follows is no TLS: the handshake fails.
+        ("other", "STARTTLS") => Some(say("220 go ahead\nnot a server hello")),
+        _ => None,
+    });
+    let port = receiver.listen("127.0.0.1:0").await;
+    let story = Story::begin(port, |config| config.providers = one_connection()).await;
+    story.domain("a.example", "127.0.0.1");
+    story.many(1, 250, "a.example").await;
+    assert_eq!(story.over(1).await.sent, 250);
+    let seen = receiver.seen.lock().unwrap();
+    assert_eq!(seen.iter().filter(|(_, m)| m.text == "STARTTLS").count(), 1, "asked once, then remembered");
 }

@@ -211,7 +211,7 @@ pub(crate) fn recount(tx: &mut Tx<'_>, delivery: i64) -> Result<Recount> {
         },
     )?;
     tx.query_each(
-        "SELECT CASE WHEN attempts > 0 THEN 1 ELSE 0 END, unknown, count(*) FROM retry \
+        "SELECT CASE WHEN first_try IS NULL THEN 0 ELSE 1 END, unknown, count(*) FROM retry \
          WHERE id BETWEEN $1 AND $2 GROUP BY 1, 2",
         &binds![first, last],
         |row| {

@@ -24,3 +24,5 @@ pub const EVENTS_WAITING_MAX: usize = 256;
 pub const DATABASE_WAIT_MS: u64 = 100;
 /// Longest wait between two tries of a commit.
 pub const DATABASE_WAIT_MAX_MS: u64 = 2_000;
+/// Deliveries whose figures are kept in memory.
+pub const FIGURES_KEPT_MAX: usize = 1_000;

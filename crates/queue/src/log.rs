@@ -226,7 +226,7 @@ fn messages(
             "outcome o JOIN message m ON m.id = o.id LEFT JOIN retry r ON r.id = o.id WHERE o.id"
         }
         _ if filter.deferred => {
-            wheres.push_str(" AND o.id IS NULL AND r.attempts > 0");
+            wheres.push_str(" AND o.id IS NULL AND r.first_try IS NOT NULL");
             "retry r JOIN message m ON m.id = r.id LEFT JOIN outcome o ON o.id = r.id WHERE r.id"
         }
         state => {

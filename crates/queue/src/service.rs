@@ -7,7 +7,7 @@ use store::{Lane, Store};
 use tokio::sync::{Notify, broadcast};
 
 use crate::claim::{self, PartWish};
-use crate::limits::{EVENTS_WAITING_MAX, FIGURES_AGE_MAX_US, TALLY_SITES_MAX};
+use crate::limits::{EVENTS_WAITING_MAX, FIGURES_AGE_MAX_US, FIGURES_KEPT_MAX, TALLY_SITES_MAX};
 use crate::meter::Meter;
 use crate::runs::{self, Change};
 use crate::settle::{self, Settled};
@@ -219,7 +219,6 @@ impl Queue {
                 Ok(_) | Err(Error::Refused { .. }) => {}
                 Err(error) => return Err(error),
             }
-            self.inner.meter.forget(delivery);
         }
         Ok(over)
     }
@@ -234,6 +233,10 @@ impl Queue {
     /// Drops cached figures and tells the subscribers and the engine.
     fn announce(&self, run: &Run) {
         self.lock_figures().remove(&run.spec.delivery);
+        if run.control.ended() {
+            self.inner.meter.forget(run.spec.delivery);
+            self.inner.sites.lock().unwrap_or_else(PoisonError::into_inner).remove(&run.spec.delivery);
+        }
         // No subscriber is no error.
         let _ = self.inner.events.send(RunEvent { delivery: run.spec.delivery, control: run.control });
         self.changed();
@@ -393,7 +396,12 @@ impl Queue {
         }
         figures.per_second = figures.providers.iter().map(|p| p.per_second).sum();
         let figures = Arc::new(figures);
-        self.lock_figures().insert(delivery, (now, Arc::clone(&figures)));
+        let mut kept = self.lock_figures();
+        if kept.len() >= FIGURES_KEPT_MAX {
+            kept.clear();
+        }
+        kept.insert(delivery, (now, Arc::clone(&figures)));
+        drop(kept);
         Ok(figures)
     }
 

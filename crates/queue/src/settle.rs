@@ -93,10 +93,12 @@ pub(crate) fn among(tx: &Tx<'_>, column: &str, n: usize) -> String {
 }
 
 fn standings(tx: &mut Tx<'_>, ids: &[i64]) -> Result<HashMap<i64, Standing>> {
-    let sql = format!("SELECT id, site, attempts, unknown FROM retry WHERE {}", among(tx, "id", 1));
+    let sql = format!(
+        "SELECT id, site, CASE WHEN first_try IS NULL THEN 0 ELSE 1 END, unknown FROM retry WHERE {}",
+        among(tx, "id", 1)
+    );
     let rows = tx.query(&sql, &binds![ids.to_vec()], |row| {
-        let standing =
-            Standing { site: row.str(1)?.into(), deferred: i64::from(row.int(2)? > 0), unknown: row.int(3)? };
+        let standing = Standing { site: row.str(1)?.into(), deferred: row.int(2)?, unknown: row.int(3)? };
         Ok::<_, crate::Error>((row.int(0)?, standing))
     })?;
     Ok(rows.into_iter().collect())
@@ -232,7 +234,8 @@ fn count(deltas: &mut Deltas, settlement: &Settlement, standing: Option<&Standin
         Verdict::Final { state: FinalState::Failed, .. } => new.failed += 1,
         Verdict::Final { state: FinalState::Cancelled, .. } => new.cancelled += 1,
         Verdict::Deferred { unknown, .. } => {
-            new.deferred += i64::from(settlement.attempts > 0);
+            // Tried, also where the receiver named the wait and the try did not count.
+            new.deferred += i64::from(settlement.first_try.is_some());
             new.unknown += i64::from(unknown);
         }
     }

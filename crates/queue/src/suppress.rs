@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::RwLock;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use store::{Tx, binds};
 
@@ -64,11 +65,15 @@ struct Entry {
 
 /// The in-memory set.
 #[derive(Debug, Default)]
-pub(crate) struct Set(RwLock<HashMap<String, Vec<Entry>>>);
+pub(crate) struct Set {
+    entries: RwLock<HashMap<String, Vec<Entry>>>,
+    /// Oldest analysis that can still ask, when entries were last forgotten.
+    oldest: AtomicI64,
+}
 
 impl Set {
     pub(crate) fn add(&self, recorded: Recorded) {
-        let mut set = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut set = self.entries.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         for entry in recorded.0 {
             let entries = set.entry(entry.address_key).or_default();
             // The latest moment per scope is all that matters.
@@ -80,11 +85,11 @@ impl Set {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty()
+        self.entries.read().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty()
     }
 
     pub(crate) fn holds(&self, address_key: &str, run: &RunSpec) -> bool {
-        let set = self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let set = self.entries.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         set.get(address_key).is_some_and(|entries| {
             entries
                 .iter()
@@ -94,7 +99,11 @@ impl Set {
 
     /// Forgets what no active run can ask for any more.
     pub(crate) fn forget_before(&self, oldest_analysis: i64) {
-        let mut set = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Asked several times a second, true a few times a day.
+        if self.oldest.swap(oldest_analysis, Ordering::Relaxed) == oldest_analysis {
+            return;
+        }
+        let mut set = self.entries.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         set.retain(|_, entries| {
             entries.retain(|e| e.at >= oldest_analysis);
             !entries.is_empty()

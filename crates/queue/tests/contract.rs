@@ -382,9 +382,7 @@ async fn relations_name_recipients() {
         ] {
             let relation = delivered(1, who);
             let mut found = store
-                .read(move |tx| {
-                    tx.query(&relation.sql, &relation.binds, |row| Ok::<_, store::Error>(row.int(0)?))
-                })
+                .read(move |tx| tx.query(&relation.sql, &relation.binds, |row| row.int(0)))
                 .await
                 .unwrap();
             found.sort_unstable();
@@ -414,11 +412,7 @@ async fn the_settler_marks_parts_done_and_gives_permits_back() {
         assert_eq!(settled.load(std::sync::atomic::Ordering::SeqCst), 10);
         assert!(messages.iter().all(|message| message.part.open() == 0));
         let open_parts = store
-            .read(|tx| {
-                tx.query_one("SELECT count(*) FROM part WHERE state <> 2", &[], |row| {
-                    Ok::<_, store::Error>(row.int(0)?)
-                })
-            })
+            .read(|tx| tx.query_one("SELECT count(*) FROM part WHERE state <> 2", &[], |row| row.int(0)))
             .await
             .unwrap();
         assert_eq!(open_parts, 0);
@@ -502,4 +496,40 @@ async fn random_story(store: &Store, seed: u64) {
 fn the_default_plan_is_the_documented_one() {
     let plan = RetryPlan::default();
     assert_eq!((plan.first_day, plan.period_us, plan.later_us), (5, queue::HOUR_US, 24 * queue::HOUR_US));
+}
+
+/// Fails like a database that is away, for a while.
+struct Away(std::sync::atomic::AtomicUsize);
+
+impl Quarantine for Away {
+    fn quarantine(&self, _: &mut store::Tx<'_>, _: &[Nonexistent]) -> Result<(), store::Error> {
+        let left = self.0.load(std::sync::atomic::Ordering::SeqCst);
+        if left == 0 {
+            return Ok(());
+        }
+        self.0.store(left - 1, std::sync::atomic::Ordering::SeqCst);
+        Err(store::Error::Unavailable("for a while".to_owned()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_wait_for_a_database_that_is_away() {
+    each(|store| async move {
+        let queue = open(&store).await;
+        let run = Plan::new(1, 3).write(&queue).await;
+        let messages = fixture::claim_all(&queue, &run, T0).await;
+        let away = Arc::new(Away(std::sync::atomic::AtomicUsize::new(2)));
+        let (settler, _task) = Settler::start(queue.clone(), away.clone());
+        let mut failed = done(&messages[0], "google", FinalState::Failed);
+        failed.nonexistent = Some(messages[0].address_key());
+        settler.submit(failed, Some(settler.permit().await.unwrap()), None);
+        settler.submit(sent(&messages[1], "google"), Some(settler.permit().await.unwrap()), None);
+        assert!(settler.unsettled() > 0);
+        settler.drained().await;
+        assert_eq!(away.0.load(std::sync::atomic::Ordering::SeqCst), 0);
+        let figures = queue.fresh_figures(1, T0).await.unwrap();
+        assert_eq!((figures.failed, figures.sent, figures.pending), (1, 1, 1));
+        assert!(queue.verify(1, T0).await.unwrap().agrees);
+    })
+    .await;
 }
