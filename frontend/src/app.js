@@ -125,7 +125,29 @@
     document.querySelectorAll(".editor").forEach(editor);
     document.querySelectorAll("dialog[data-open]").forEach((dialog) => { if (!dialog.open) dialog.showModal(); });
     shows();
+    times();
   }
+  // A stream of progress that came to its end asks for the page that follows.
+  document.addEventListener("reload", () => {
+    const here = new URL(location.href);
+    here.searchParams.delete("done");
+    location.replace(here);
+  });
+
+  // Times are sent in UTC and shown in the reader's own zone.
+  // "en" alone would mean the American order of day and month.
+  const locale = document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang;
+  const moment = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hour12: false });
+  const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+  function times() {
+    for (const time of document.querySelectorAll("time[datetime]:not([title])")) {
+      const at = new Date(time.dateTime);
+      if (Number.isNaN(at.getTime())) continue;
+      time.title = time.dateTime;
+      time.textContent = (time.hasAttribute("data-clock") ? clock : moment).format(at);
+    }
+  }
+
   document.addEventListener("DOMContentLoaded", ready);
   document.addEventListener("htmx:after:swap", ready);
 })();

@@ -123,7 +123,7 @@ setup-title-url = Where can recipients reach this server?
 setup-title-domain = Which domain do you send from?
 setup-title-sending = How does mail leave?
 setup-title-list = Name your first list
-setup-text-password = The one-time password has done its work. Choose one of your own.
+setup-text-password = Type the one-time password once more, then choose one of your own.
 setup-text-url = The unsubscribe link in every message begins with this address.
 setup-text-domain = Receivers check in DNS that this server may send for your domain. Publish these records where your domain's DNS is kept, then check them. You can also do that later, on the page Domains.
 setup-text-sending = Choose how messages reach the receivers, and send yourself a test mail.
@@ -179,11 +179,9 @@ home-missing = { $n ->
 check-public-url = Public address
 check-domain = Sender domain
 check-recipients = Recipients
-check-sender = Default sender
 check-why-public-url = Without it the unsubscribe links of your messages lead nowhere.
 check-why-domain = Without signing keys and DNS records, receivers treat your mail as suspicious.
 check-why-recipients = Import a CSV file, so that there is somebody to write to.
-check-why-sender = Deliveries that name no sender use it. Optional, but handy.
 
 ## Deliveries
 
@@ -493,7 +491,32 @@ watch-deferred = Deferred
 watch-waiting = Waiting
 watch-per-second = Per second
 watch-providers = By provider
+watch-rest = { $n ->
+    [one] one further domain
+   *[other] { $count } further domains
+ }
 watch-providers-none = Shown as soon as the first messages go out.
+provider-google = Gmail
+provider-yahoo = Yahoo
+provider-outlook = Outlook.com
+provider-office365 = Microsoft 365
+provider-apple = iCloud
+provider-yahoo-jp = Yahoo! JAPAN
+provider-docomo = docomo
+provider-au = au
+provider-softbank = SoftBank
+provider-gmx = GMX
+provider-tonline = T-Online
+provider-orange = Orange
+provider-comcast = Comcast
+provider-qq = QQ
+provider-netease = NetEase
+provider-mimecast = Mimecast
+provider-proofpoint = Proofpoint
+provider-barracuda = Barracuda
+provider-kpn = KPN
+provider-netvigator = Netvigator
+provider-other = Other domains
 watch-unknown = { $n ->
     [one] One message was handed over, but the receiver's answer was lost. It is tried again, so it may arrive twice.
    *[other] { $count } messages were handed over, but the receivers' answers were lost. They are tried again, so they may arrive twice.
@@ -740,6 +763,7 @@ domain-delete-text = Its signing keys are deleted. Mail from this domain is no l
 domains-lead = Domains you send from, with their signing keys and DNS records.
 domains-empty = No sender domain yet
 domains-empty-text = Add the part behind the @ of your sender address. You get the DNS records to publish.
+domain-nameless = This server has no public name yet, so the records below cannot be right. Set the public address or the name of this server first:
 domain-slow = DNS did not answer in time. Try again in a minute.
 domain-verdict-complete = All records are published and right.
 domain-verdict-ready = The records that matter are published. Look at the rest below.

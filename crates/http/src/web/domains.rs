@@ -69,6 +69,8 @@ pub struct Records {
     pub(super) verdict: String,
     pub(super) tone: &'static str,
     pub(super) icon: &'static str,
+    /// The records name this server by an address of the machine, because no name is set yet.
+    pub(super) nameless: bool,
 }
 
 fn purpose(purpose: Purpose) -> &'static str {
@@ -97,12 +99,19 @@ impl RecordRow {
     }
 }
 
+/// Whether a host is no name that the world could look up.
+fn is_nameless(host: &str) -> bool {
+    host.is_empty() || host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok()
+}
+
 impl Records {
     /// The records as they should be published.
     pub async fn of(state: &AppState, domain: &str) -> Result<Records, Fault> {
-        let records = state.routes.records(domain, &state.domain_facts()).await?;
+        let facts = state.domain_facts();
+        let nameless = is_nameless(&facts.host);
+        let records = state.routes.records(domain, &facts).await?;
         let rows = records.records.into_iter().map(RecordRow::of).collect();
-        Ok(Records { rows, verdict: String::new(), tone: "", icon: "" })
+        Ok(Records { rows, verdict: String::new(), tone: "", icon: "", nameless })
     }
 
     /// The records compared with what DNS answers.
@@ -111,10 +120,10 @@ impl Records {
         let look = state.routes.check(domain, &facts, state.dns.as_ref());
         let found = tokio::time::timeout(CHECK_TIME_MAX, look).await;
         let check = found.map_err(|_| Fault(Problem::unavailable(texts::text("domain-slow"))))??;
-        Ok(Records::compared(check))
+        Ok(Records::compared(check, is_nameless(&facts.host)))
     }
 
-    fn compared(check: DomainCheck) -> Records {
+    fn compared(check: DomainCheck, nameless: bool) -> Records {
         let (verdict, tone, icon) = if check.is_complete() {
             ("complete", "ok", "ok")
         } else if check.is_ready() {
@@ -133,7 +142,7 @@ impl Records {
             let found = if checked.state == RecordState::Present { Vec::new() } else { checked.found };
             RecordRow { state, tone, found, advice: checked.advice, ..RecordRow::of(checked.record) }
         });
-        Records { rows: rows.collect(), verdict: texts::pick("domain-verdict", verdict), tone, icon }
+        Records { rows: rows.collect(), verdict: texts::pick("domain-verdict", verdict), tone, icon, nameless }
     }
 }
 

@@ -22,12 +22,6 @@ pub fn s(key: &str, _: &dyn Values, word: &str) -> askama::Result<String> {
     Ok(texts::text_s(key, word))
 }
 
-/// The text of a key, with a number and a word.
-#[askama::filter_fn]
-pub fn ns(key: &str, _: &dyn Values, number: &i64, word: &str) -> askama::Result<String> {
-    Ok(texts::text_ns(key, *number, word))
-}
-
 /// The text of a key, with two words.
 #[askama::filter_fn]
 pub fn ss(key: &str, _: &dyn Values, word: &str, second: &str) -> askama::Result<String> {

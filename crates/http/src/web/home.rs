@@ -101,7 +101,6 @@ async fn checklist(state: &AppState, recipients: i64) -> Result<Vec<Check>, Faul
         // The demo's links lead to this machine, which is right there.
         item("public-url", "/setup/url", demo || state.settings().public_url().is_some()),
         item("domain", "/setup/domain", domains),
-        item("sender", "/settings#content.from_address", state.has_default_sender()),
         item("recipients", "/imports/new", recipients > 0),
     ])
 }

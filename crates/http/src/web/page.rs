@@ -29,6 +29,7 @@ pub enum Place {
 
 impl Place {
     /// All of them.
+    #[cfg(test)]
     pub const ALL: [Place; 11] = [
         Place::Home,
         Place::Deliveries,
@@ -76,17 +77,6 @@ impl Place {
             Place::Mailbox => "/mailbox",
         }
     }
-
-    /// The page of the manual that explains it.
-    pub fn manual(self) -> &'static str {
-        match self {
-            Place::Deliveries => "key-steps",
-            Place::Recipients | Place::Lists | Place::Segments | Place::Imports | Place::Quarantine => "audience",
-            Place::Domains => "domains-and-dns",
-            Place::Settings => "settings",
-            Place::Home | Place::Help | Place::Mailbox => "getting-started",
-        }
-    }
 }
 
 /// What the frame around a page shows.
@@ -106,11 +96,6 @@ pub struct Group {
 }
 
 impl Page {
-    /// Where the page stands.
-    pub fn place(&self) -> Place {
-        self.place
-    }
-
     /// Name of the user.
     pub fn viewer(&self) -> &str {
         &self.viewer
@@ -149,11 +134,6 @@ impl Page {
     /// URL of an asset.
     pub fn asset(&self, name: &str) -> String {
         assets::url(name)
-    }
-
-    /// Version of the program.
-    pub fn version(&self) -> &'static str {
-        env!("CARGO_PKG_VERSION")
     }
 }
 

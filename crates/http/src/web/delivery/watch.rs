@@ -30,6 +30,9 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Seconds that the speed's line looks back, while the page is open.
 const SPARK_VALUES_MAX: usize = 300;
 
+/// Providers shown by themselves.
+const PROVIDERS_MAX: usize = 16;
+
 struct ProviderRow {
     provider: String,
     meter: String,
@@ -47,7 +50,7 @@ impl ProviderRow {
         let shares = [("ok", row.sent), ("bad", row.failed), ("warn", row.deferred)];
         ProviderRow {
             meter: chart::meter(&shares, row.sent + row.failed + row.pending, "thin"),
-            provider: row.provider,
+            provider: texts::pick("provider", &row.provider),
             sent: row.sent,
             deferred: row.deferred,
             failed: row.failed,
@@ -59,7 +62,6 @@ impl ProviderRow {
 }
 
 struct Watch {
-    id: i64,
     active: bool,
     percent: String,
     speed: String,
@@ -90,7 +92,6 @@ impl Watch {
         let (note, note_tone) = note(status.state);
         let speeds: Vec<f64> = speeds.iter().copied().collect();
         Watch {
-            id: found.id,
             active: status.state.is_active(),
             percent: format::percent(decided, messages),
             speed: format::speed(status.per_second),
@@ -107,11 +108,34 @@ impl Watch {
             unknown: status.unknown,
             note,
             note_tone,
-            spark: chart::spark(&speeds),
+            // A line along the ground says nothing.
+            spark: if speeds.iter().any(|speed| *speed > 0.0) { chart::spark(&speeds) } else { String::new() },
             peak: format::speed(speeds.iter().copied().fold(0.0, f64::max)),
-            providers: status.providers.into_iter().map(ProviderRow::of).collect(),
+            providers: providers(status.providers),
         }
     }
+}
+
+/// The largest providers, and the rest in one line: a delivery can have thousands of small domains.
+fn providers(mut all: Vec<ProviderStatus>) -> Vec<ProviderRow> {
+    all.sort_by_key(|row| std::cmp::Reverse(row.sent + row.failed + row.pending));
+    let rest = all.split_off(all.len().min(PROVIDERS_MAX));
+    let mut rows: Vec<ProviderRow> = all.into_iter().map(ProviderRow::of).collect();
+    if !rest.is_empty() {
+        let sum = |of: fn(&ProviderStatus) -> i64| rest.iter().map(of).sum();
+        let mut row = ProviderRow::of(ProviderStatus {
+            provider: String::new(),
+            pending: sum(|row| row.pending),
+            deferred: sum(|row| row.deferred),
+            sent: sum(|row| row.sent),
+            failed: sum(|row| row.failed),
+            per_second: rest.iter().map(|row| row.per_second).sum(),
+            predicted_end: rest.iter().filter_map(|row| row.predicted_end).max(),
+        });
+        row.provider = texts::text_n("watch-rest", rest.len() as i64);
+        rows.push(row);
+    }
+    rows
 }
 
 fn note(state: delivery::State) -> (String, &'static str) {
@@ -233,6 +257,24 @@ fn buttons(state: delivery::State) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_small_domains_are_one_line() {
+        let one = |number: i64| ProviderStatus {
+            provider: format!("d{number}.example"),
+            pending: 1,
+            deferred: 0,
+            sent: number,
+            failed: 0,
+            per_second: 0.5,
+            predicted_end: None,
+        };
+        let rows = providers((0..100).map(one).collect());
+        assert_eq!(rows.len(), PROVIDERS_MAX + 1);
+        assert_eq!(rows[0].sent, 99);
+        assert_eq!(rows.iter().map(|row| row.sent).sum::<i64>(), (0..100).sum::<i64>());
+        assert!(rows.last().unwrap().provider.contains("84"));
+    }
 
     #[test]
     fn a_stop_is_reported_exactly() {
