@@ -16,7 +16,6 @@ CREATE TABLE recipient (
   created_at   @INT NOT NULL,
   updated_at   @INT NOT NULL
 ) @STRICT;
-CREATE INDEX recipient_domain ON recipient (domain, id);
 
 -- The attribute names ever seen, for forms: asking a million rows for their keys would be slow.
 CREATE TABLE attribute (

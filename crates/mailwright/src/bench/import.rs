@@ -29,8 +29,7 @@ const CHUNK_ROWS: usize = 10_000;
 const TABLE: &str = "CREATE TABLE recipient (id @ID, email TEXT NOT NULL, email_key @KEY NOT NULL UNIQUE, domain @KEY NOT NULL, \
     first_name TEXT NOT NULL, last_name TEXT NOT NULL, language TEXT NOT NULL, time_zone TEXT NOT NULL, country TEXT NOT NULL, \
     city TEXT NOT NULL, email_format TEXT NOT NULL, attributes @JSON NOT NULL, denylisted @INT NOT NULL DEFAULT 0, \
-    created_at @INT NOT NULL DEFAULT 0, updated_at @INT NOT NULL DEFAULT 0) @STRICT;\n\
-    CREATE INDEX recipient_domain ON recipient (domain, id);\n";
+    created_at @INT NOT NULL DEFAULT 0, updated_at @INT NOT NULL DEFAULT 0) @STRICT;\n";
 const COLUMNS: [&str; 11] = [
     "email",
     "email_key",
