@@ -54,6 +54,10 @@ impl Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
+        // Whoever read our output has seen enough (`… | head`): no reason to complain.
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            return Self::Told;
+        }
         Self::refused(error.to_string())
     }
 }

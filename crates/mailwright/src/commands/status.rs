@@ -7,6 +7,9 @@ use crate::{
     output::{Done, Output, grouped, table},
 };
 
+/// Providers that the table shows; there can be hundreds of small ones.
+const PROVIDERS_SHOWN: usize = 20;
+
 /// Whether a delivery's state does not change any more by itself.
 pub fn over(document: &Value) -> bool {
     matches!(
@@ -59,7 +62,7 @@ fn print(document: &Value, out: &mut Output) -> Done {
     }
     let head = ["Provider", "Pending", "Deferred", "Sent", "Failed", "Per second", "Expected end"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
-    for provider in providers {
+    for provider in providers.iter().take(PROVIDERS_SHOWN) {
         let count = |name: &str| grouped(provider[name].as_i64().unwrap_or(0));
         rows.push(vec![
             provider["provider"].as_str().unwrap_or("").to_owned(),
@@ -71,5 +74,9 @@ fn print(document: &Value, out: &mut Output) -> Done {
             provider["predicted_end"].as_str().unwrap_or("").to_owned(),
         ]);
     }
-    out.line(table(&rows))
+    out.line(table(&rows))?;
+    match providers.len().saturating_sub(PROVIDERS_SHOWN) {
+        0 => Ok(()),
+        more => out.line(format_args!("… and {more} smaller ones; --json shows all")),
+    }
 }

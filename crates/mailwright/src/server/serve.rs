@@ -79,11 +79,11 @@ pub fn serve(
         }
         announce(&house, out).await?;
         doors.open(&house, out).await?;
+        house.tasks.iter().for_each(tokio::task::AbortHandle::abort);
         house.engine.shutdown().await;
         house.store.close().await;
         Ok(())
     });
-    // Tasks that tick or follow have nothing left to do.
     runtimes.io.shutdown_background();
     runtimes.http.shutdown_background();
     done

@@ -10,7 +10,7 @@ use http::{
 use message::TokenKeys;
 use net::{Clock, SystemClock};
 use store::{Options, Store};
-use tokio::{runtime::Handle, sync::watch};
+use tokio::{runtime::Handle, sync::watch, task::AbortHandle};
 
 use super::{
     Prepared, ROOMS, configure,
@@ -34,6 +34,8 @@ pub struct House {
     pub store: Store,
     /// The first administrator, on the first start.
     pub first: Option<OneTime>,
+    /// Tasks that look and follow; ended before the store is closed.
+    pub tasks: Vec<AbortHandle>,
 }
 
 fn refused(error: impl std::fmt::Display) -> Failure {
@@ -91,7 +93,7 @@ pub async fn build(
     let engine = EngineSeat::start(supplies, io.clone(), config, configure::guard(&settings)).await;
     let engine = Arc::new(engine.map_err(refused)?);
 
-    io.spawn(tick(deliveries.clone()));
+    let ticking = io.spawn(tick(deliveries.clone())).abort_handle();
     let follower = Follower {
         deliveries: deliveries.clone(),
         engine: Arc::clone(&engine),
@@ -99,7 +101,7 @@ pub async fn build(
         clock: Arc::clone(&clock),
         listen,
     };
-    io.spawn(follower.run(access.watch()));
+    let following = io.spawn(follower.run(access.watch())).abort_handle();
 
     let unsubscriptions =
         feedback::Unsubscriptions::new(audience.clone(), queue.clone(), TokenKeys::clone(&tokens));
@@ -121,7 +123,7 @@ pub async fn build(
         backup_files: backup_files(prepared),
         demo,
     });
-    Ok(House { state, engine, store, first })
+    Ok(House { state, engine, store, first, tasks: vec![ticking, following] })
 }
 
 fn backup_files(prepared: &Prepared) -> Vec<(String, PathBuf)> {

@@ -1,0 +1,197 @@
+//! A server in this process.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use ::access::{Access, Fixed};
+use ::delivery::{Config, Deliveries, Rooms, StopReport};
+use http::{
+    imports::Imports,
+    problem::Problem,
+    state::{AppState, EngineControl, Pending, Services},
+};
+use message::TokenKeys;
+use net::{Clock, StaticResolver, SystemClock};
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::Value;
+use store::{Store, Vault};
+
+/// An engine that sends nothing: it only carries controls to the queue.
+struct NoEngine {
+    queue: queue::Queue,
+}
+
+impl EngineControl for NoEngine {
+    fn stop<'a>(&'a self, delivery: i64) -> Pending<'a, Result<StopReport, Problem>> {
+        Box::pin(async move {
+            let now_us = SystemClock.now_us();
+            self.queue.stop(delivery, now_us).await?;
+            self.queue.stopped(delivery, now_us).await?;
+            let figures = self.queue.fresh_figures(delivery, now_us).await?;
+            let state = ::delivery::State::Stopped;
+            Ok(StopReport { state, sent: figures.sent, in_flight: 0, cancelled: figures.cancelled })
+        })
+    }
+
+    fn pause<'a>(&'a self, delivery: i64) -> Pending<'a, Result<(), Problem>> {
+        Box::pin(async move {
+            self.queue.paused(delivery, SystemClock.now_us()).await?;
+            Ok(())
+        })
+    }
+
+    fn send_test<'a>(&'a self, _from: &'a str, _to: &'a str) -> Pending<'a, Result<String, String>> {
+        Box::pin(async { Err("no engine".to_owned()) })
+    }
+}
+
+/// The server, and who talks to it.
+pub struct House {
+    pub state: AppState,
+    pub address: SocketAddr,
+    pub public: SocketAddr,
+    /// The first administrator's one-time password.
+    pub password: String,
+    token: String,
+    client: reqwest::Client,
+    _dir: tempfile::TempDir,
+}
+
+const ROOMS: &[store::RoomMigrations] =
+    &[::access::MIGRATIONS, ::audience::MIGRATIONS, routes::MIGRATIONS, queue::MIGRATIONS, ::delivery::MIGRATIONS];
+
+impl House {
+    /// Builds the rooms over `store` and serves both doors.
+    pub async fn build(store: Store) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        store.migrate(ROOMS).await.unwrap();
+        let vault = Vault::open(dir.path()).unwrap();
+        let tokens = Arc::new(TokenKeys::derive(&vault.derive_key("tokens")));
+        let (access, first) =
+            Access::open(store.clone(), vault.clone(), Fixed::default(), clock.now_us()).await.unwrap();
+        access.write_local_token(dir.path()).unwrap();
+        let token = std::fs::read_to_string(dir.path().join("local-token")).unwrap();
+        let audience = ::audience::Audience::new(store.clone());
+        let queue = queue::Queue::new(store.clone(), 1);
+        let providers = routes::Providers::built_in().clone();
+        let routes = routes::Routes::new(store.clone(), Arc::new(vault), providers);
+        let rooms = Rooms {
+            audience: audience.clone(),
+            routes: routes.clone(),
+            queue: queue.clone(),
+            clock: Arc::clone(&clock),
+            tokens: Arc::clone(&tokens),
+        };
+        let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let public_socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, public) = (socket.local_addr().unwrap(), public_socket.local_addr().unwrap());
+        let deliveries = Deliveries::new(store, rooms, config(address));
+        let state = AppState::new(Services {
+            unsubscriptions: feedback::Unsubscriptions::new(
+                audience.clone(),
+                queue.clone(),
+                TokenKeys::clone(&tokens),
+            ),
+            deliveries,
+            audience,
+            engine: Arc::new(NoEngine { queue: queue.clone() }),
+            queue,
+            routes,
+            settings: access.watch(),
+            access,
+            imports: Imports::default(),
+            dns: Arc::new(StaticResolver::new()),
+            tokens,
+            clock,
+            listen: address,
+            work_dir: dir.path().to_path_buf(),
+            backup_files: vec![("master.key".to_owned(), dir.path().join("master.key"))],
+            demo: None,
+        });
+        let admin = http::admin_router(&state, false);
+        let public_door = http::public_router(&state);
+        tokio::spawn(http::listener::serve(socket, admin, std::future::pending()));
+        tokio::spawn(http::listener::serve(public_socket, public_door, std::future::pending()));
+        let password = first.unwrap().password;
+        Self { state, address, public, password, token, client: reqwest::Client::new(), _dir: dir }
+    }
+
+    /// A request with the local token.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.anonymous(method, path).bearer_auth(&self.token)
+    }
+
+    /// A request without any sign-in.
+    pub fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.address))
+    }
+
+    /// A request to the public door.
+    pub fn public(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.public))
+    }
+
+    pub async fn get(&self, path: &str) -> (StatusCode, Value) {
+        answer(self.request(Method::GET, &format!("/api/v1{path}"))).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> (StatusCode, Value) {
+        answer(self.request(Method::POST, &format!("/api/v1{path}")).json(&body)).await
+    }
+
+    pub async fn send(&self, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
+        answer(self.request(method, &format!("/api/v1{path}")).json(&body)).await
+    }
+
+    /// Imports a CSV text and waits for its end.
+    pub async fn import(&self, query: &str, csv: impl Into<reqwest::Body>) -> Value {
+        let upload = self.request(Method::POST, &format!("/api/v1/imports?{query}")).body(csv);
+        let (status, started) = answer(upload).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{started}");
+        let path = format!("/imports/{}", started["id"].as_str().unwrap());
+        loop {
+            let (_, import) = self.get(&path).await;
+            if import["state"] != "running" {
+                return import;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Analyses a delivery and waits for the verdict.
+    pub async fn analyse(&self, delivery: &str) -> Value {
+        let path = format!("/deliveries/{delivery}/analysis");
+        let (status, started) = self.post(&path, serde_json::json!({})).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{started}");
+        loop {
+            let (_, analysis) = self.get(&path).await;
+            if analysis["state"] != "analysing" {
+                return analysis;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+}
+
+fn config(address: SocketAddr) -> Config {
+    Config {
+        public_url: format!("http://{address}"),
+        from_name: String::new(),
+        from_address: String::new(),
+        reply_to: String::new(),
+        error_address: String::new(),
+        from_masks: Vec::new(),
+        error_masks: Vec::new(),
+        bounce_domain: String::new(),
+        relay: false,
+        analysis_threads: 2,
+    }
+}
+
+/// Sends a request; the body is JSON, or null when it is empty or not JSON.
+pub async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
+    let response = request.send().await.unwrap();
+    let status = response.status();
+    let bytes = response.bytes().await.unwrap();
+    (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+}
