@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Checks a folder of delivered mail (*.eml) with Python's own email parser and with dkimpy.
 
-usage: check_mail.py FOLDER --dns TABLE.json [--bulk] [--count N] [--signatures N]
+usage: check_mail.py FOLDER --dns TABLE.json [--bulk] [--count N] [--signatures N] [--expected FOLDER]
 
 TABLE.json     an object of DNS name -> TXT value (without a final dot): the local DNS that DKIM keys come from
 --bulk         every mail must carry List-Unsubscribe with one-click POST, covered by each signature (RFC 8058)
 --count N      there must be exactly N mails
+--expected F   F/NAME.html is the HTML that NAME.eml must carry; tokens in links of this server may differ
 --signatures N each mail must carry exactly N DKIM signatures, all good (default 2)
 
 Prints one JSON object: {"mails": n, "faults": [{"file", "fault"}]}. Exit status 1 when there is a fault.
@@ -76,6 +77,30 @@ def part_faults(message):
             yield f"{part.get_content_type()}: empty"
 
 
+def same_links(html):
+    """One line end, and tokens of links (/u/TOKEN) left out: those of a preview act on nobody, so they differ."""
+    return re.sub(r"/([um])/[A-Za-z0-9_-]+", r"/\1/", html.replace("\r\n", "\n")).strip()
+
+
+def content_faults(message, expected):
+    """The decoded HTML is the one that the preview had shown."""
+    part = message.get_body(preferencelist=("html",))
+    if part is None:
+        yield "no HTML"
+    elif same_links(part.get_content()) != same_links(expected):
+        yield "the HTML is not what the preview had shown"
+
+
+def seven_bit_faults(octets, message):
+    """7-bit encodings give 7-bit octets, whatever a server on the way can carry."""
+    if any(octet > 127 for octet in octets):
+        yield "octets outside ASCII"
+    for part in message.walk():
+        encoding = str(part.get("Content-Transfer-Encoding", "7bit")).lower()
+        if encoding not in ("7bit", "quoted-printable", "base64"):
+            yield f"{part.get_content_type()}: {encoding}"
+
+
 def signature_faults(octets, table, wanted, bulk):
     fields = re.findall(rb"^dkim-signature:(.*?)\r\n(?![ \t])", octets.split(b"\r\n\r\n", 1)[0] + b"\r\n", re.I | re.M | re.S)
     if len(fields) != wanted:
@@ -114,6 +139,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--dns", type=pathlib.Path, required=True)
+    parser.add_argument("--expected", type=pathlib.Path)
     parser.add_argument("--bulk", action="store_true")
     parser.add_argument("--count", type=int)
     parser.add_argument("--signatures", type=int, default=2)
@@ -122,8 +148,14 @@ def main():
     files = sorted(arguments.folder.glob("*.eml"))
     faults = []
     for file in files:
-        for fault in faults_of(file.read_bytes(), table, arguments.signatures, arguments.bulk):
-            faults.append({"file": file.name, "fault": fault})
+        octets = file.read_bytes()
+        found = list(faults_of(octets, table, arguments.signatures, arguments.bulk))
+        if arguments.expected is not None:
+            message = email.message_from_bytes(octets, policy=email.policy.default)
+            expected = arguments.expected / f"{file.stem}.html"
+            found += content_faults(message, expected.read_text("utf-8") if expected.exists() else "")
+            found += seven_bit_faults(octets, message)
+        faults += [{"file": file.name, "fault": fault} for fault in found]
     if arguments.count is not None and len(files) != arguments.count:
         faults.append({"file": "", "fault": f"{len(files)} mails instead of {arguments.count}"})
     print(json.dumps({"mails": len(files), "faults": faults}, ensure_ascii=False))

@@ -4,7 +4,17 @@
 //! - [`Server`]: `mailwright serve` in a temporary folder; killed and started again as a story likes.
 //! - [`Server::cli`]: the command line, its exit status and its JSON, as a script would use it.
 //! - [`Database`]: SQLite in that folder, or a fresh database on a PostgreSQL that the test process starts.
+//! - [`campaign`]: the steps that every story takes: import, push, analyse, confirm, read the log.
+//! - [`judge`]: the receivers' log beside the delivery log: nothing lost, nothing twice without an excuse.
 
+pub mod campaign;
+pub mod judge;
 mod server;
 
-pub use server::{Cli, Database, Server, ServerOptions, corpus, program, root};
+pub use server::{Cli, Database, Server, ServerOptions, corpus, program, root, wall_us};
+
+/// Whether the long stories run: `MAILWRIGHT_SOAK=1`.
+#[must_use]
+pub fn soak() -> bool {
+    std::env::var("MAILWRIGHT_SOAK").is_ok_and(|value| value == "1")
+}

@@ -10,6 +10,8 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::judge::Kill;
+
 /// How long a start may take.
 const START_WAIT: Duration = Duration::from_secs(60);
 /// How long one command may take.
@@ -47,6 +49,16 @@ pub enum Database {
     Postgres,
 }
 
+impl Database {
+    /// The URL of a fresh PostgreSQL database; none for SQLite.
+    pub async fn fresh(self) -> Option<String> {
+        match self {
+            Database::Sqlite => None,
+            Database::Postgres => Some(store::testing::postgres_url().await),
+        }
+    }
+}
+
 /// How a server is started.
 #[derive(Debug, Clone, Default)]
 pub struct ServerOptions {
@@ -59,6 +71,7 @@ pub struct ServerOptions {
 /// A server and its folder. Dropping it kills the process.
 pub struct Server {
     dir: tempfile::TempDir,
+    data: PathBuf,
     database: Option<String>,
     listen: String,
     options: ServerOptions,
@@ -97,16 +110,32 @@ impl Cli {
 impl Server {
     /// Starts a server on a fresh database and waits until it is ready.
     pub async fn start(database: Database, options: ServerOptions) -> Server {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let url = match database {
-            Database::Sqlite => None,
-            Database::Postgres => Some(store::testing::postgres_url().await),
-        };
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-        let listen = format!("127.0.0.1:{port}");
-        let mut server = Server { dir, database: url, listen, options, child: None, password: None };
+        let mut server = Server::prepare(database.fresh().await, options);
         server.run().await;
         server
+    }
+
+    /// A server that has its folder and its port and does not run yet. `database`: a PostgreSQL URL; none: SQLite.
+    #[must_use]
+    pub fn prepare(database: Option<String>, options: ServerOptions) -> Server {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let data = dir.path().join("data");
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        let listen = format!("127.0.0.1:{port}");
+        Server { dir, data, database, listen, options, child: None, password: None }
+    }
+
+    /// Keeps its data in this folder instead of its own: for stories about disks. Before the first start.
+    #[must_use]
+    pub fn with_data(mut self, data: &Path) -> Server {
+        self.data = data.to_path_buf();
+        self
+    }
+
+    /// The PostgreSQL URL; none: SQLite in the folder.
+    #[must_use]
+    pub fn database(&self) -> Option<&str> {
+        self.database.as_deref()
     }
 
     /// Starts the process again, after [`Server::kill`] or [`Server::terminate`].
@@ -153,13 +182,13 @@ impl Server {
         self.options.config = config.into();
     }
 
-    /// Kills the process at once (SIGKILL) and waits for its end. Answers the time just before the signal, wall clock µs.
-    pub async fn kill(&mut self) -> i64 {
+    /// Kills the process at once (SIGKILL) and waits for its end.
+    pub async fn kill(&mut self) -> Kill {
         let mut child = self.child.take().expect("a server runs");
-        let at = wall_us();
+        let sent_us = wall_us();
         child.start_kill().expect("the process can be killed");
         child.wait().await.expect("the process ends");
-        at
+        Kill { sent_us, gone_us: wall_us() }
     }
 
     /// Asks the process to end (SIGTERM) and returns its exit status.
@@ -176,6 +205,15 @@ impl Server {
         self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_none()))
     }
 
+    /// The most memory that the process held so far, in octets (VmHWM of `/proc`).
+    #[must_use]
+    pub fn memory_peak(&self) -> u64 {
+        let Some(pid) = self.pid() else { return 0 };
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1_024
+    }
+
     /// The process's number.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
@@ -185,7 +223,7 @@ impl Server {
     /// Its data folder.
     #[must_use]
     pub fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
+        self.data.clone()
     }
 
     /// A path in the server's temporary folder, beside its data.
@@ -216,19 +254,41 @@ impl Server {
         std::fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default()
     }
 
+    /// A request to the REST API with the local token; `path` begins after `/api/v1`.
+    #[must_use]
+    pub fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        let token = std::fs::read_to_string(self.data.join("local-token")).unwrap_or_default();
+        let url = format!("{}/api/v1{path}", self.url());
+        reqwest::Client::new().request(method, url).bearer_auth(token.trim()).timeout(COMMAND_WAIT)
+    }
+
+    /// Starts the program once more on the same folder, on another port, and answers how that ended.
+    pub async fn second_start(&self) -> Cli {
+        let mut command = Command::new(program());
+        command.arg("serve").arg("--data").arg(self.data()).arg("--listen").arg("127.0.0.1:0");
+        if let Some(url) = &self.database {
+            command.arg("--database").arg(url);
+        }
+        ended(command).await
+    }
+
     /// Runs a command with `--json`.
     pub async fn cli<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Cli {
         let mut command = Command::new(program());
-        command.args(arguments).arg("--json").arg("--url").arg(self.url()).arg("--data").arg(self.data());
-        command.stdin(Stdio::null()).kill_on_drop(true);
-        command.env_remove("MAILWRIGHT_TOKEN");
-        let output = tokio::time::timeout(COMMAND_WAIT, command.output()).await;
-        let output = output.expect("the command ends in time").expect("the command starts");
-        Cli {
-            status: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        command.arg("--json").args(arguments);
+        self.finish(command).await
+    }
+
+    /// Runs a command as a person would, without `--json`.
+    pub async fn cli_plain<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Cli {
+        let mut command = Command::new(program());
+        command.args(arguments);
+        self.finish(command).await
+    }
+
+    async fn finish(&self, mut command: Command) -> Cli {
+        command.arg("--url").arg(self.url()).arg("--data").arg(self.data());
+        ended(command).await
     }
 
     /// `status` of a delivery, with its invariant checked.
@@ -255,7 +315,20 @@ impl Server {
     }
 }
 
-fn wall_us() -> i64 {
+async fn ended(mut command: Command) -> Cli {
+    command.stdin(Stdio::null()).kill_on_drop(true).env_remove("MAILWRIGHT_TOKEN");
+    let output = tokio::time::timeout(COMMAND_WAIT, command.output()).await;
+    let output = output.expect("the command ends in time").expect("the command starts");
+    Cli {
+        status: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Wall clock, microseconds UTC: the clock of the receivers' log.
+#[must_use]
+pub fn wall_us() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -1,0 +1,188 @@
+//! Stop means stop, pause means pause, and an end in order loses nothing. The receivers' log says when what came.
+
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use stories::campaign::{HTML, addresses, toml};
+use stories::judge::judge;
+use stories::{Database, Server, ServerOptions, wall_us};
+use testkit::{Behaviour, Event, Internet, InternetOptions, Place, Stage, What, World};
+
+/// How fast Stop has to answer.
+const STOP_TIME_MAX: Duration = Duration::from_secs(1);
+
+fn world(behaviours: Vec<Behaviour>) -> World {
+    let places = behaviours.into_iter().zip(1u8..).map(|(behaviour, n)| {
+        let (domain, host) = (format!("{}.example", behaviour.name), behaviour.host.clone());
+        Place::new(behaviour, Ipv4Addr::new(127, 0, 61, n)).domain(&domain, &[&host])
+    });
+    World { places: places.collect() }
+}
+
+fn provider(name: &str, change: impl FnOnce(&mut Behaviour)) -> Behaviour {
+    let mut behaviour = Behaviour::accepting(name, &format!("mx.{name}.example"));
+    change(&mut behaviour);
+    behaviour
+}
+
+async fn start(database: Database, behaviours: Vec<Behaviour>) -> (Internet, Server) {
+    let internet = Internet::start(&world(behaviours), InternetOptions::default()).await.unwrap();
+    let options = ServerOptions { config: internet.settings(), ..ServerOptions::default() };
+    (internet, Server::start(database, options).await)
+}
+
+async fn post(server: &Server, path: &str) -> Value {
+    let answer = server.request(reqwest::Method::POST, path).json(&json!({})).send().await.unwrap();
+    assert!(answer.status().is_success(), "{path}: {}", answer.status());
+    answer.json().await.unwrap()
+}
+
+async fn until(what: &str, limit: Duration, condition: impl Fn() -> bool) {
+    let end = Instant::now() + limit;
+    while !condition() {
+        assert!(Instant::now() < end, "{what} did not come true");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn count(events: &[Event], wanted: impl Fn(&Event) -> bool) -> usize {
+    events.iter().filter(|event| wanted(event)).count()
+}
+
+/// A DATA that was let in. `lost` reads late what had stood in its socket before Stop (a DATA sent in one group with the
+/// message before, RFC 2920); there only a body would tell.
+fn begins(event: &Event) -> bool {
+    event.what == What::Command && event.text.starts_with("354") && event.provider != "lost"
+}
+
+async fn stop_while_receivers_hang(database: Database) {
+    let (internet, server) = start(
+        database,
+        vec![
+            provider("quick", |b| b.reply_delay = Duration::from_millis(3)),
+            provider("mute", |b| b.hang_at = Some(Stage::Mail)),
+            provider("stuck", |b| (b.hang_at, b.pipelining) = (Some(Stage::Data), false)),
+            provider("lost", |b| b.dot_delay = Duration::from_secs(4)),
+            provider("greet", |b| b.hang_at = Some(Stage::Connect)),
+        ],
+    )
+    .await;
+    let domains = ["quick.example", "quick.example", "quick.example", "mute.example", "stuck.example", "lost.example", "greet.example"];
+    let targets = addresses(2_800, &domains);
+    let id = server.campaign("stop", &targets, "").await;
+    let log = internet.log();
+    until("some messages are past their dot and unanswered", Duration::from_secs(20), || {
+        let events = log.events();
+        count(&events, |e| e.what == What::DotRead && e.provider == "lost") > 0
+            && count(&events, |e| e.what == What::Accepted && e.provider == "quick") > 50
+    })
+    .await;
+    let asked = Instant::now();
+    let report = post(&server, &format!("/deliveries/{id}/stop")).await;
+    let (took, answered_us) = (asked.elapsed(), wall_us());
+    assert!(took < STOP_TIME_MAX + Duration::from_millis(200), "Stop took {took:?}");
+    let number = |name: &str| report[name].as_u64().unwrap_or_else(|| panic!("{report}"));
+    let events = log.events();
+    let accepted = count(&events, |e| e.what == What::Accepted && e.wall_us <= answered_us) as u64;
+    let past = count(&events, |e| e.what == What::DotRead && e.wall_us <= answered_us) as u64;
+    // One in flight may be answered between the report and its arrival here.
+    assert!(number("sent") <= accepted && accepted <= number("sent") + number("in_flight"), "{accepted} {report}");
+    assert_eq!(number("sent") + number("in_flight"), past, "{report}, stopped in {took:?}");
+    assert_eq!(number("sent") + number("in_flight") + number("cancelled"), targets.len() as u64, "{report}");
+
+    let status = server.wait_for(&id, &["stopped"], Duration::from_secs(30)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let events = log.events();
+    let late: Vec<&Event> = events
+        .iter()
+        .filter(|event| event.wall_us > answered_us && (begins(event) || event.what == What::DotRead))
+        .collect();
+    assert!(late.is_empty(), "began after Stop was answered at {answered_us}: {late:?}");
+    assert_eq!(status["messages"]["sent"].as_u64(), Some(past), "in flight ones settle: {status}");
+    assert_eq!(status["messages"]["cancelled"], report["cancelled"], "{status}");
+    let rows = server.log(&id).await;
+    let verdict = judge(&events, &rows, &targets, &[]);
+    assert_eq!(verdict.duplicates, 0);
+    server.verify(&id).await;
+    let again = server.cli(&["delivery", "resume", &id]).await;
+    assert_eq!(again.status, 1, "stopped is for good: {}", again.stdout);
+    println!("stopped within {took:?}: {report}");
+}
+
+async fn pause_end_and_second_start(database: Database) {
+    let (internet, mut server) =
+        start(database, vec![provider("quick", |b| b.reply_delay = Duration::from_millis(4))]).await;
+    let targets = addresses(2_500, &["quick.example"]);
+    server.import("pause", &targets).await;
+    let id = server.push("pause", &toml("pause", "pause", ""), HTML).await;
+    server.analyze(&id).await;
+    confirm_twice(&server, &id).await;
+
+    let log = internet.log();
+    until("it is being sent", Duration::from_secs(20), || log.accepted() > 100).await;
+    let asked = Instant::now();
+    post(&server, &format!("/deliveries/{id}/pause")).await;
+    assert!(asked.elapsed() < STOP_TIME_MAX + Duration::from_millis(200), "{:?}", asked.elapsed());
+    server.wait_for(&id, &["paused"], Duration::from_secs(10)).await;
+    let quiet = log.accepted();
+    assert!(quiet < targets.len() as u64, "there is something left to pause");
+    let second = server.second_start().await;
+    assert_eq!(second.status, 1, "{} {}", second.stdout, second.stderr);
+    assert!(second.stderr.contains("running") || second.stderr.contains("use"), "{}", second.stderr);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(log.accepted(), quiet, "paused");
+    let status = server.status(&id).await;
+    assert_eq!(status["messages"]["sent"].as_u64(), Some(quiet), "{status}");
+
+    server.cli(&["delivery", "resume", &id]).await.done();
+    until("it is sent again", Duration::from_secs(10), || log.accepted() > quiet + 100).await;
+    // An end in order, in the middle of sending: what was begun is answered and known, nothing goes twice.
+    assert_eq!(server.terminate().await, Some(0), "{}", server.stderr());
+    let before = log.accepted();
+    assert!(before < targets.len() as u64, "there is something left to go on with");
+    server.run().await;
+    let status = server.wait_for(&id, &["finished"], Duration::from_secs(60)).await;
+    assert_eq!(status["messages"]["sent"].as_u64(), Some(targets.len() as u64), "{status}");
+    let verdict = judge(&log.events(), &server.log(&id).await, &targets, &[]);
+    assert_eq!((verdict.duplicates, verdict.arrived), (0, targets.len()));
+    server.verify(&id).await;
+}
+
+/// Confirm with one key twice is one Confirm with one answer; without the key the second one is refused.
+async fn confirm_twice(server: &Server, id: &str) {
+    let path = format!("/deliveries/{id}/confirm");
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        let request = server.request(reqwest::Method::POST, &path).header("Idempotency-Key", "once");
+        let answer = request.json(&json!({})).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.status());
+        answers.push(answer.json::<Value>().await.unwrap());
+    }
+    assert_eq!(answers[0], answers[1]);
+    let other = server.request(reqwest::Method::POST, &path).header("Idempotency-Key", "once");
+    let other = other.json(&json!({"snapshot": "another"})).send().await.unwrap();
+    assert!(other.status().is_client_error(), "one key, two requests: {}", other.status());
+    let refused = server.cli(&["delivery", "confirm", id, "--yes"]).await;
+    assert_eq!(refused.status, 1, "{}", refused.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stop_is_stop_on_sqlite() {
+    stop_while_receivers_hang(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stop_is_stop_on_postgres() {
+    stop_while_receivers_hang(Database::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pause_terminate_and_go_on_on_sqlite() {
+    pause_end_and_second_start(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pause_terminate_and_go_on_on_postgres() {
+    pause_end_and_second_start(Database::Postgres).await;
+}
