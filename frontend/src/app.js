@@ -108,7 +108,8 @@
   // A form that must not be lost by accident says so before the page goes.
   let unsaved = false;
   document.addEventListener("input", (event) => { if (event.target.closest("form[data-save]")) unsaved = true; });
-  document.addEventListener("submit", () => { unsaved = false; });
+  let leaving = false;
+  document.addEventListener("submit", (event) => { unsaved = false; leaving = !event.defaultPrevented; });
   window.addEventListener("beforeunload", (event) => { if (unsaved) event.preventDefault(); });
 
   // Choices that show or hide a part: <… data-shows="name=value">.
@@ -129,6 +130,8 @@
   }
   // A stream of progress that came to its end asks for the page that follows.
   document.addEventListener("reload", () => {
+    // A form that is on its way brings its own page; loading this one again would stop it.
+    if (leaving) return;
     const here = new URL(location.href);
     here.searchParams.delete("done");
     location.replace(here);

@@ -562,6 +562,15 @@ reason-capacity = Over capacity
 reason-duplicate = Duplicate address
 reason-limit = Over the limit
 reason-control = Control group
+reason-not-defined = Refused without a known reason
+reason-user-unknown = Address does not exist
+reason-invalid-domain = Domain takes no mail
+reason-unreachable = Receiver not reached
+reason-account-disabled = Account disabled
+reason-mailbox-full = Mailbox full
+reason-refused = Refused by the receiver
+reason-complaint = Complaint
+reason-manual = Put there by hand
 reason-validity = Validity ended
 reason-stopped = Delivery stopped
 

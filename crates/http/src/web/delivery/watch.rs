@@ -111,13 +111,17 @@ impl Watch {
             // A line along the ground says nothing.
             spark: if speeds.iter().any(|speed| *speed > 0.0) { chart::spark(&speeds) } else { String::new() },
             peak: format::speed(speeds.iter().copied().fold(0.0, f64::max)),
-            providers: providers(status.providers),
+            providers: providers(status.providers, status.state.is_active()),
         }
     }
 }
 
 /// The largest providers, and the rest in one line: a delivery can have thousands of small domains.
-fn providers(mut all: Vec<ProviderStatus>) -> Vec<ProviderRow> {
+fn providers(mut all: Vec<ProviderStatus>, active: bool) -> Vec<ProviderRow> {
+    if !active {
+        // The meter's last seconds are no speed any more.
+        all.iter_mut().for_each(|row| row.per_second = 0.0);
+    }
     all.sort_by_key(|row| std::cmp::Reverse(row.sent + row.failed + row.pending));
     let rest = all.split_off(all.len().min(PROVIDERS_MAX));
     let mut rows: Vec<ProviderRow> = all.into_iter().map(ProviderRow::of).collect();
@@ -269,7 +273,7 @@ mod tests {
             per_second: 0.5,
             predicted_end: None,
         };
-        let rows = providers((0..100).map(one).collect());
+        let rows = providers((0..100).map(one).collect(), true);
         assert_eq!(rows.len(), PROVIDERS_MAX + 1);
         assert_eq!(rows[0].sent, 99);
         assert_eq!(rows.iter().map(|row| row.sent).sum::<i64>(), (0..100).sum::<i64>());
