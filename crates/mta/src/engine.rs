@@ -217,7 +217,7 @@ impl Shared {
     pub(crate) fn open_connections(self: &Arc<Self>, exchange: &Arc<Exchange>) {
         let now = self.world.now_us();
         while self.wants_connection(exchange, now) {
-            let slot = Slot::new(self, exchange);
+            let Some(slot) = Slot::take(self, exchange) else { return };
             tokio::spawn(async move {
                 let (shared, exchange) = (Arc::clone(&slot.shared), Arc::clone(&slot.exchange));
                 session::run(Arc::clone(&shared), Arc::clone(&exchange)).await;
@@ -236,7 +236,6 @@ impl Shared {
             && !matches!(exchange.way, Way::Unresolved(_))
             && exchange.idle.load(Ordering::Acquire) == 0
             && sessions < exchange.waiting()
-            && exchange.site.open.load(Ordering::Acquire) < self.site_limit(&exchange.site)
             && exchange.resting_until(now).is_none()
             && (sessions == 0 || !exchange.probing())
     }
@@ -275,11 +274,14 @@ struct Slot {
 }
 
 impl Slot {
-    fn new(shared: &Arc<Shared>, exchange: &Arc<Exchange>) -> Self {
+    /// `None`: the site has all the connections it may have. Counted in one step, because several tasks may ask at once.
+    fn take(shared: &Arc<Shared>, exchange: &Arc<Exchange>) -> Option<Self> {
+        let limit = shared.site_limit(&exchange.site);
+        let counted = |open: usize| (open < limit).then_some(open + 1);
+        exchange.site.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, counted).ok()?;
         shared.sessions.fetch_add(1, Ordering::AcqRel);
         exchange.sessions.fetch_add(1, Ordering::AcqRel);
-        exchange.site.open.fetch_add(1, Ordering::AcqRel);
-        Self { shared: Arc::clone(shared), exchange: Arc::clone(exchange) }
+        Some(Self { shared: Arc::clone(shared), exchange: Arc::clone(exchange) })
     }
 }
 

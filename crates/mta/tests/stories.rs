@@ -521,3 +521,39 @@ async fn optional_tls_that_fails_falls_back_to_clear_and_is_remembered() {
     let seen = receiver.seen.lock().unwrap();
     assert_eq!(seen.iter().filter(|(_, m)| m.text == "STARTTLS").count(), 1, "asked once, then remembered");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_pushes_back_costs_no_row_per_message() {
+    let closed = Arc::new(AtomicBool::new(true));
+    let script = Arc::clone(&closed);
+    let receiver = Receiver::new(move |m| {
+        (m.verb == "greeting" && script.load(Ordering::SeqCst)).then(|| say("421 4.7.0 not now"))
+    });
+    let port = receiver.listen("127.0.0.1:0").await;
+    let story = Story::begin(port, |_| {}).await;
+    story.resolver.mx("gmail.com", &[(5, "gmail-smtp-in.l.google.com")]);
+    story.resolver.a("gmail-smtp-in.l.google.com", &["127.0.0.1"]);
+    let run = story.many(1, 200, "gmail.com").await;
+    let begin = Instant::now();
+    // The parts are ready again while the path rests, and nothing is held or written.
+    loop {
+        let lanes = story.queue.lanes(1).await.unwrap();
+        let whole = lanes.len() == 1 && lanes[0].lane == "google" && lanes[0].retry_due.is_none();
+        if whole && story.engine.claimed_bytes() == 0 && receiver.connections() > 0 {
+            break;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(10), "{lanes:?} {:?}", story.engine.paths());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let figures = story.figures(1).await;
+    assert_eq!(
+        (figures.pending, figures.deferred, figures.providers[0].provider.as_str()),
+        (200, 0, "google")
+    );
+    closed.store(false, Ordering::SeqCst);
+    story.clock.advance(Duration::from_secs(120));
+    assert_eq!(story.over(1).await.sent, 200);
+    assert_eq!(receiver.count("dot"), 200);
+    assert!(story.log(1).await.iter().all(|row| row.attempts == 1));
+    assert_eq!(run.messages, 200);
+}

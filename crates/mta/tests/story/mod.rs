@@ -180,7 +180,7 @@ impl Story {
                 last_id: chunk[chunk.len() - 1].id,
                 snapshot: "hash".to_owned(),
                 wave: 0,
-                lane: queue::tail_lane(&chunk[0].domain),
+                lane: routes::Providers::built_in().lane_of(&chunk[0].domain),
                 due_us: 0,
                 messages: chunk.len() as i64,
             })

@@ -68,8 +68,8 @@ impl Receiver {
                 tokio::spawn(async move {
                     let open = me.open.fetch_add(1, Ordering::SeqCst) + 1;
                     me.most_open.fetch_max(open, Ordering::SeqCst);
-                    me.talk(stream).await;
-                    me.open.fetch_sub(1, Ordering::SeqCst);
+                    let counted = Leaves(Arc::clone(&me.open));
+                    me.talk(stream, counted).await;
                 });
             }
         });
@@ -100,7 +100,8 @@ impl Receiver {
         act
     }
 
-    async fn talk(&self, stream: TcpStream) {
+    async fn talk(&self, stream: TcpStream, counted: Leaves) {
+        let mut counted = Some(counted);
         // Nagle's algorithm and the sender's delayed acknowledgement would cost 40 ms a message.
         stream.set_nodelay(true).unwrap();
         let (read, mut write) = stream.into_split();
@@ -123,8 +124,15 @@ impl Receiver {
                 "QUIT" => "quit",
                 _ => "other",
             };
+            if verb == "quit" {
+                // As at a real receiver the connection is over for its limits before the farewell is heard.
+                counted = None;
+            }
             let act = self.at(verb, line.trim_end());
             let Some(said) = self.does(&mut write, act).await else { return };
+            if counted.is_none() {
+                return;
+            }
             if verb == "data" && said.starts_with("354") {
                 // `body` may close or hang before a byte of it is read.
                 match self.at("body", "") {
@@ -162,5 +170,14 @@ impl Receiver {
                 Some(text)
             }
         }
+    }
+}
+
+/// Takes a connection off the count, whatever way it ends.
+struct Leaves(Arc<AtomicUsize>);
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
