@@ -25,7 +25,8 @@ pub async fn source(state: &Services, delivery: i64, email: &str) -> Answer<Sour
     state.deliveries.get(delivery).await?;
     let recipient = state.audience.recipient_by_address(email).await?.map(|recipient| recipient.id);
     let found = state.queue.message_of(delivery, recipient, email.trim()).await?;
-    let missing = || Problem::not_found("message: nobody of that address is sent this delivery").at("recipient");
+    let missing =
+        || Problem::not_found("message: nobody of that address is sent this delivery").at("recipient");
     let row = state.queue.message(found.ok_or_else(missing)?).await?.ok_or_else(missing)?;
     // Before its part is claimed a message has no stamp: it is shown as it would go out now.
     let (time_us, signing, waiting) = match (row.stamp, &row.signing) {
@@ -36,7 +37,8 @@ pub async fn source(state: &Services, delivery: i64, email: &str) -> Answer<Sour
             Err(error) => return Err(error.into()),
         },
     };
-    let keys = key_numbers(&signing).ok_or_else(|| Problem::internal(&"a part's list of signing keys is damaged"))?;
+    let keys = key_numbers(&signing)
+        .ok_or_else(|| Problem::internal(&"a part's list of signing keys is damaged"))?;
     let signers = state.routes.signing_with(&keys).await?;
     let snapshot = state.queue.snapshot(&row.snapshot).await?;
     let snapshot = snapshot.ok_or_else(|| Problem::internal(&"a snapshot is missing"))?;
@@ -45,10 +47,10 @@ pub async fn source(state: &Services, delivery: i64, email: &str) -> Answer<Sour
         let prepared = Prepared::new(Snapshot::from_bytes(&snapshot).map_err(told)?).map_err(told)?;
         let slots = Slots::from_bytes(&row.slots).map_err(told)?;
         let address = address::parse(&row.address).map_err(told)?.smtp();
-        let envelope =
-            Envelope { id: row.id, address: &address, format: MailFormat::from_number(row.flags) };
+        let envelope = Envelope { id: row.id, address: &address, format: MailFormat::from_number(row.flags) };
         let composed =
-            message::compose(&prepared, &slots, &envelope, &Stamp { time_us }, &signers.signers, &tokens).map_err(told)?;
+            message::compose(&prepared, &slots, &envelope, &Stamp { time_us }, &signers.signers, &tokens)
+                .map_err(told)?;
         let differs = row.digest.as_deref().is_some_and(|digest| *digest != composed.digest);
         Ok::<_, String>((composed.bytes, differs))
     };

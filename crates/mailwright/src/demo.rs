@@ -41,7 +41,8 @@ pub fn run(common: &Common, args: &DemoArgs, out: &mut Output) -> Done {
     // The internet has a runtime of its own: it plays the rest of the world.
     let world = Runtime::new()?;
     let internet = world.block_on(Internet::start(&World::demo(), InternetOptions::default()));
-    let internet = Arc::new(internet.map_err(|error| Failure::refused(format!("no simulated internet: {error}")))?);
+    let internet =
+        Arc::new(internet.map_err(|error| Failure::refused(format!("no simulated internet: {error}")))?);
     let serve_args = ServeArgs {
         database: None,
         listen: Some(args.listen.to_string()),
@@ -101,7 +102,8 @@ fn refused(error: impl std::fmt::Display) -> Failure {
 async fn seed(state: &AppState, internet: &Internet) -> Done {
     let now_us = state.clock.now_us();
     state.routes.add_domain(newsletter::SENDER_DOMAIN, now_us).await.map_err(refused)?;
-    let records = state.routes.records(newsletter::SENDER_DOMAIN, &state.domain_facts()).await.map_err(refused)?;
+    let records =
+        state.routes.records(newsletter::SENDER_DOMAIN, &state.domain_facts()).await.map_err(refused)?;
     for record in &records.records {
         internet.publish(&record.name, record.kind, &record.value);
     }

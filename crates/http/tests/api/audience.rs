@@ -40,7 +40,8 @@ async fn a_wrong_import_names_its_field() {
         let house = House::build(store).await;
         for (query, field) in [("", "list"), ("list=a&map=x", "map"), ("list=a&colour=x", "colour")] {
             let (status, problem) =
-                answer(house.request(Method::POST, &format!("/api/v1/imports?{query}")).body("email\n")).await;
+                answer(house.request(Method::POST, &format!("/api/v1/imports?{query}")).body("email\n"))
+                    .await;
             assert_eq!((status.as_u16(), &problem["field"]), (422, &json!(field)), "{query}");
         }
         let failed = house.import("list=a", "name\nAnn\n").await;
@@ -60,13 +61,15 @@ async fn recipients_are_found_edited_and_deleted() {
         assert!(made["id"].is_string());
         let (status, problem) = house.post("/recipients", new).await;
         assert_eq!((status.as_u16(), &problem["field"]), (409, &json!("email")));
-        let (status, problem) = house.post("/recipients", json!({"email": "a@x.example", "citty": "x"})).await;
+        let (status, problem) =
+            house.post("/recipients", json!({"email": "a@x.example", "citty": "x"})).await;
         assert_eq!((status.as_u16(), &problem["field"]), (422, &json!("citty")), "{problem}");
         let (status, problem) = house.post("/recipients", json!({"email": "a\r\nb@x.example"})).await;
         assert_eq!((status.as_u16(), &problem["field"]), (422, &json!("email")));
 
         let path = format!("/recipients/{}", made["id"].as_str().unwrap());
-        let (_, edited) = house.send(Method::PATCH, &path, json!({"city": "Paris", "denylisted": true})).await;
+        let (_, edited) =
+            house.send(Method::PATCH, &path, json!({"city": "Paris", "denylisted": true})).await;
         assert_eq!((&edited["city"], &edited["denylisted"]), (&json!("Paris"), &json!(true)));
         assert_eq!(edited["attributes"], json!({"tier": "gold"}));
         assert_eq!(house.get("/recipients/zoë@bücher.example").await.1["id"], made["id"], "also by address");
@@ -112,16 +115,18 @@ async fn lists_segments_and_quarantine() {
         let path = format!("/lists/{}", list["id"].as_str().unwrap());
         let members = json!({"recipients": ["ann@x.example", "bob@x.example"]});
         assert_eq!(house.post(&format!("{path}/add"), members).await.1["added"], 2);
-        let (status, problem) = house.post(&format!("{path}/add"), json!({"recipients": ["no@x.example"]})).await;
+        let (status, problem) =
+            house.post(&format!("{path}/add"), json!({"recipients": ["no@x.example"]})).await;
         assert_eq!((status.as_u16(), &problem["field"]), (404, &json!("recipients[0]")));
         assert_eq!(house.get(&path).await.1["members"], 2);
 
         let filter = json!({"field": "city", "op": "eq", "value": "Rome"});
         let (status, counted) = house.post("/segments/count", json!({"filter": filter})).await;
-        if status == StatusCode::OK {
-            assert_eq!(counted["count"], 1, "{counted}");
-        }
-        let (status, problem) = house.post("/segments", json!({"name": "x", "filter": {"nonsense": 1}})).await;
+        assert_eq!((status, &counted["count"]), (StatusCode::OK, &json!(1)), "{counted}");
+        let (status, made) = house.post("/segments", json!({"name": "romans", "filter": filter})).await;
+        assert_eq!((status, &made["filter"]), (StatusCode::CREATED, &filter), "{made}");
+        let (status, problem) =
+            house.post("/segments", json!({"name": "x", "filter": {"nonsense": 1}})).await;
         assert_eq!(status.as_u16(), 422);
         assert!(problem["field"].as_str().unwrap().starts_with("filter"), "{problem}");
 

@@ -19,7 +19,12 @@ async fn ready_house(store: store::Store) -> House {
 }
 
 async fn push(house: &House, toml: &str, html: &str) -> (StatusCode, Value) {
-    house.post("/deliveries/push", json!({"origin": "/o", "files": {"delivery.toml": toml, "content.html": html}})).await
+    house
+        .post(
+            "/deliveries/push",
+            json!({"origin": "/o", "files": {"delivery.toml": toml, "content.html": html}}),
+        )
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,15 +34,24 @@ async fn from_a_folder_to_stopped() {
         let (status, pushed) = push(&house, TOML, HTML).await;
         assert_eq!(status, StatusCode::OK, "{pushed}");
         let id = pushed["id"].as_str().unwrap().to_owned();
-        assert_eq!(push(&house, TOML, "<p>other {{ unsubscribe_url }}").await.1["id"], json!(id), "the same draft");
+        assert_eq!(
+            push(&house, TOML, "<p>other {{ unsubscribe_url }}").await.1["id"],
+            json!(id),
+            "the same draft"
+        );
         push(&house, TOML, HTML).await;
 
-        let preview = house.get(&format!("/deliveries/{id}/preview?recipient=ann@x.example&part=html")).await.1;
+        let preview =
+            house.get(&format!("/deliveries/{id}/preview?recipient=ann@x.example&part=html")).await.1;
         assert_eq!(preview["subject"], "Ann, news");
         assert!(preview["content"].as_str().unwrap().contains("Dear Ann"), "{preview}");
 
         let confirm = format!("/deliveries/{id}/confirm");
-        assert_eq!(house.post(&confirm, json!({})).await.0, StatusCode::CONFLICT, "not before it is analysed");
+        assert_eq!(
+            house.post(&confirm, json!({})).await.0,
+            StatusCode::CONFLICT,
+            "not before it is analysed"
+        );
         let analysis = house.analyse(&id).await;
         assert_eq!(analysis["state"], "ready", "{analysis}");
         assert_eq!((&analysis["target"], &analysis["to_deliver"]), (&json!(2), &json!(2)));
@@ -67,7 +81,11 @@ async fn from_a_folder_to_stopped() {
 
 fn sums_agree(status: &Value) {
     let sum = |object: &Value| object.as_object().unwrap().values().map(|n| n.as_i64().unwrap()).sum::<i64>();
-    assert_eq!(status["target"].as_i64().unwrap(), sum(&status["excluded"]) + sum(&status["messages"]), "{status}");
+    assert_eq!(
+        status["target"].as_i64().unwrap(),
+        sum(&status["excluded"]) + sum(&status["messages"]),
+        "{status}"
+    );
 }
 
 async fn log_and_source(house: &House, id: &str) {
@@ -99,7 +117,10 @@ async fn what_is_wrong_is_named_with_its_place() {
         let path = format!("/deliveries/{id}/preview?recipient=ann@x.example");
         let (status, problem) = house.get(&path).await;
         assert_eq!(status.as_u16(), 422, "{problem}");
-        assert_eq!((&problem["problems"][0]["part"], &problem["problems"][0]["line"]), (&json!("html"), &json!(2)));
+        assert_eq!(
+            (&problem["problems"][0]["part"], &problem["problems"][0]["line"]),
+            (&json!("html"), &json!(2))
+        );
         let analysis = house.analyse(id).await;
         assert_eq!(analysis["state"], "failed");
         let error = analysis["findings"].as_array().unwrap().iter().find(|f| f["level"] == "error").unwrap();
@@ -113,7 +134,8 @@ async fn what_is_wrong_is_named_with_its_place() {
 async fn a_folder_as_multipart_with_files_that_are_not_used() {
     store::testing::sqlite(|store| async move {
         let house = ready_house(store).await;
-        let file = |name: &str, bytes: &[u8]| multipart::Part::bytes(bytes.to_vec()).file_name(name.to_owned());
+        let file =
+            |name: &str, bytes: &[u8]| multipart::Part::bytes(bytes.to_vec()).file_name(name.to_owned());
         let form = multipart::Form::new()
             .text("origin", "/somewhere")
             .part("file", file("delivery.toml", TOML.as_bytes()))
@@ -137,9 +159,11 @@ async fn drafts_are_edited_duplicated_archived_searched() {
         let path = format!("/deliveries/{}", made["id"].as_str().unwrap());
         let (_, edited) = house.send(Method::PATCH, &path, json!({"label": "Renamed"})).await;
         assert_eq!((&edited["label"], &edited["html"]), (&json!("Renamed"), &json!(HTML)));
-        let stale = house.send(Method::PATCH, &path, json!({"text": "x", "revision": made["revision"]})).await;
+        let stale =
+            house.send(Method::PATCH, &path, json!({"text": "x", "revision": made["revision"]})).await;
         assert_eq!((stale.0.as_u16(), &stale.1["field"]), (409, &json!("revision")));
-        let (_, edited) = house.send(Method::PATCH, &path, json!({"html": null, "text": "hi {{ unsubscribe_url }}"})).await;
+        let (_, edited) =
+            house.send(Method::PATCH, &path, json!({"html": null, "text": "hi {{ unsubscribe_url }}"})).await;
         assert_eq!(edited["html"], Value::Null);
         assert_eq!(house.post(&format!("{path}/duplicate"), json!({})).await.0, StatusCode::CREATED);
         let found = house.get("/deliveries?search=renamed").await.1;

@@ -10,12 +10,20 @@ async fn nobody_comes_in_without_a_token() {
     store::testing::sqlite(|store| async move {
         let house = House::build(store).await;
         for path in ["/api/v1/lists", "/api/v1/nothing", "/api/v1/backup"] {
-            assert_eq!(answer(house.anonymous(Method::GET, path)).await.0, StatusCode::UNAUTHORIZED, "{path}");
+            assert_eq!(
+                answer(house.anonymous(Method::GET, path)).await.0,
+                StatusCode::UNAUTHORIZED,
+                "{path}"
+            );
             let wrong = house.anonymous(Method::GET, path).bearer_auth("mw_wrong");
             assert_eq!(answer(wrong).await.0, StatusCode::UNAUTHORIZED);
         }
         let forwarded = house.request(Method::GET, "/api/v1/lists").header("x-forwarded-for", "192.0.2.1");
-        assert_eq!(answer(forwarded).await.0, StatusCode::UNAUTHORIZED, "the local token is for direct peers");
+        assert_eq!(
+            answer(forwarded).await.0,
+            StatusCode::UNAUTHORIZED,
+            "the local token is for direct peers"
+        );
         let (status, problem) = house.get("/nothing").await;
         assert_eq!((status.as_u16(), &problem["code"]), (404, &json!("not_found")));
         assert_eq!(house.send(Method::PUT, "/lists", json!({})).await.0, StatusCode::METHOD_NOT_ALLOWED);
@@ -70,13 +78,16 @@ async fn users_tokens_and_cookies() {
         assert_eq!(early, StatusCode::FORBIDDEN, "the one-time password comes first");
         let own = "a long enough password";
         let kept = Some(signed_in.cookie.as_str());
-        let changed = house.state.access.change_password(&signed_in.caller, &house.password, own, kept, now_us);
+        let changed =
+            house.state.access.change_password(&signed_in.caller, &house.password, own, kept, now_us);
         changed.await.unwrap();
         let with_cookie = |method| house.anonymous(method, "/api/v1/lists").header("cookie", &cookie);
         assert_eq!(answer(with_cookie(Method::GET)).await.0, StatusCode::OK);
-        let cross = with_cookie(Method::POST).header("sec-fetch-site", "cross-site").json(&json!({"name": "x"}));
+        let cross =
+            with_cookie(Method::POST).header("sec-fetch-site", "cross-site").json(&json!({"name": "x"}));
         assert_eq!(answer(cross).await.0, StatusCode::FORBIDDEN);
-        let same = with_cookie(Method::POST).header("sec-fetch-site", "same-origin").json(&json!({"name": "x"}));
+        let same =
+            with_cookie(Method::POST).header("sec-fetch-site", "same-origin").json(&json!({"name": "x"}));
         assert_eq!(answer(same).await.0, StatusCode::CREATED);
     })
     .await;
@@ -106,13 +117,20 @@ async fn health_needs_no_sign_in_and_a_backup_restores() {
         assert_eq!(answer(house.anonymous(Method::GET, "/healthz")).await.0, StatusCode::OK);
         assert_eq!(answer(house.anonymous(Method::GET, "/readyz")).await.0, StatusCode::OK);
         house.post("/lists", json!({"name": "kept"})).await;
-        let backup = house.request(Method::GET, "/api/v1/backup").send().await.unwrap().bytes().await.unwrap();
+        let backup =
+            house.request(Method::GET, "/api/v1/backup").send().await.unwrap().bytes().await.unwrap();
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("b");
         std::fs::write(&file, &backup).unwrap();
         let url = format!("sqlite:{}", dir.path().join("new.db").display());
         let restored = store::Store::open(&url, store::Options::default()).await.unwrap();
-        let rooms = [access::MIGRATIONS, ::audience::MIGRATIONS, routes::MIGRATIONS, queue::MIGRATIONS, delivery::MIGRATIONS];
+        let rooms = [
+            access::MIGRATIONS,
+            ::audience::MIGRATIONS,
+            routes::MIGRATIONS,
+            queue::MIGRATIONS,
+            delivery::MIGRATIONS,
+        ];
         restored.restore(&rooms, &file, dir.path()).await.unwrap();
         assert!(dir.path().join("master.key").exists());
         let lists = ::audience::Audience::new(restored).lists().await.unwrap();
@@ -128,7 +146,8 @@ async fn bodies_are_bounded() {
         let big = json!({"name": "x".repeat(5 << 20)});
         let (status, problem) = house.post("/lists", big).await;
         assert_eq!((status.as_u16(), &problem["code"]), (413, &json!("too_large")));
-        let plain = house.request(Method::POST, "/api/v1/lists").header("content-type", "text/plain").body("{}");
+        let plain =
+            house.request(Method::POST, "/api/v1/lists").header("content-type", "text/plain").body("{}");
         assert_eq!(answer(plain).await.0, StatusCode::UNSUPPORTED_MEDIA_TYPE);
         let click = house.public(Method::POST, "/u/abc").body("x".repeat(100 << 10)).send().await.unwrap();
         assert!(click.status().is_client_error());

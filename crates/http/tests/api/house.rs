@@ -56,8 +56,13 @@ pub struct House {
     _dir: tempfile::TempDir,
 }
 
-const ROOMS: &[store::RoomMigrations] =
-    &[::access::MIGRATIONS, ::audience::MIGRATIONS, routes::MIGRATIONS, queue::MIGRATIONS, ::delivery::MIGRATIONS];
+const ROOMS: &[store::RoomMigrations] = &[
+    ::access::MIGRATIONS,
+    ::audience::MIGRATIONS,
+    routes::MIGRATIONS,
+    queue::MIGRATIONS,
+    ::delivery::MIGRATIONS,
+];
 
 impl House {
     /// Builds the rooms over `store` and serves both doors.

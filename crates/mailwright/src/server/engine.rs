@@ -9,7 +9,10 @@ use http::{
     state::{EngineControl, Pending},
 };
 use mta::{Engine, Internet, Parts};
-use tokio::{runtime::Handle, sync::RwLock};
+use tokio::{
+    runtime::Handle,
+    sync::{RwLock, watch},
+};
 
 use super::{composer::Composer, quarantine::AudienceQuarantine, test_mail};
 
@@ -27,6 +30,8 @@ pub struct Supplies {
     pub resolver: Arc<dyn net::Resolver>,
     /// TLS toward receivers.
     pub tls: net::Tls,
+    /// The settings in force.
+    pub settings: watch::Receiver<Arc<access::Settings>>,
 }
 
 /// The engine in force.
@@ -34,14 +39,7 @@ pub struct EngineSeat {
     supplies: Supplies,
     composer: Arc<Composer>,
     io: Handle,
-    current: RwLock<Seated>,
-}
-
-/// A running engine with what it runs by.
-struct Seated {
-    engine: Engine,
-    config: mta::Config,
-    world: Arc<Internet>,
+    current: RwLock<Engine>,
 }
 
 impl EngineSeat {
@@ -57,25 +55,25 @@ impl EngineSeat {
             supplies.routes.clone(),
             Arc::clone(&supplies.tokens),
         ));
-        let seated = seat(&supplies, &composer, &io, config, guard).await?;
-        Ok(Self { supplies, composer, io, current: RwLock::new(seated) })
+        let engine = seat(&supplies, &composer, &io, config, guard).await?;
+        Ok(Self { supplies, composer, io, current: RwLock::new(engine) })
     }
 
     /// Puts an engine with another configuration in its place.
     pub async fn replace(&self, config: mta::Config, guard: net::Guard) {
         let mut current = self.current.write().await;
-        if let Err(error) = current.engine.shutdown().await {
+        if let Err(error) = current.shutdown().await {
             tracing::warn!(%error, "claims were not released; the next engine does it");
         }
         match seat(&self.supplies, &self.composer, &self.io, config, guard).await {
-            Ok(seated) => *current = seated,
+            Ok(engine) => *current = engine,
             Err(error) => tracing::error!(%error, "the engine could not be started again; nothing is sent"),
         }
     }
 
     /// Ends in order: begun messages get their answers.
     pub async fn shutdown(&self) {
-        if let Err(error) = self.current.read().await.engine.shutdown().await {
+        if let Err(error) = self.current.read().await.shutdown().await {
             tracing::warn!(%error, "claims were not released; the next start does it");
         }
     }
@@ -87,30 +85,27 @@ async fn seat(
     io: &Handle,
     config: mta::Config,
     guard: net::Guard,
-) -> std::io::Result<Seated> {
-    let world = Arc::new(Internet {
+) -> std::io::Result<Engine> {
+    let world = Internet {
         resolver: Arc::clone(&supplies.resolver),
         clock: Arc::clone(&supplies.clock),
         tls: supplies.tls.clone(),
         guard,
-    });
+    };
     let parts = Parts {
         queue: supplies.queue.clone(),
         quarantine: Arc::new(AudienceQuarantine),
-        world: Arc::clone(&world) as Arc<dyn mta::World>,
+        world: Arc::new(world),
         compose: Arc::clone(composer) as Arc<dyn mta::Compose>,
     };
-    let own = config.clone();
     // The engine spawns its tasks where it is started.
-    let started = io.spawn(async move { Engine::start(own, parts) }).await;
-    let engine = started.map_err(std::io::Error::other)??;
-    Ok(Seated { engine, config, world })
+    io.spawn(async move { Engine::start(config, parts) }).await.map_err(std::io::Error::other)?
 }
 
 impl EngineControl for EngineSeat {
     fn stop<'a>(&'a self, delivery: i64) -> Pending<'a, Result<StopReport, Problem>> {
         Box::pin(async move {
-            let engine = self.current.read().await.engine.clone();
+            let engine = self.current.read().await.clone();
             let report = engine.stop(delivery).await?;
             let state =
                 if report.in_flight > 0 { delivery::State::Stopping } else { delivery::State::Stopped };
@@ -125,7 +120,7 @@ impl EngineControl for EngineSeat {
 
     fn pause<'a>(&'a self, delivery: i64) -> Pending<'a, Result<(), Problem>> {
         Box::pin(async move {
-            let engine = self.current.read().await.engine.clone();
+            let engine = self.current.read().await.clone();
             engine.pause(delivery).await?;
             Ok(())
         })
@@ -133,11 +128,8 @@ impl EngineControl for EngineSeat {
 
     fn send_test<'a>(&'a self, from: &'a str, to: &'a str) -> Pending<'a, Result<String, String>> {
         Box::pin(async move {
-            let (config, world) = {
-                let current = self.current.read().await;
-                (current.config.clone(), Arc::clone(&current.world))
-            };
-            test_mail::send(&config, world.as_ref(), &self.supplies, from, to).await
+            let engine = self.current.read().await.clone();
+            test_mail::send(&engine, &self.supplies, from, to).await
         })
     }
 }

@@ -51,12 +51,7 @@ pub async fn build(
 ) -> Result<House, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let now_us = clock.now_us();
-    let options = Options { backup_dir: Some(prepared.backup_dir.clone()) };
-    let store = Store::open(&prepared.database_url(), options).await.map_err(refused)?;
-    let report = store.migrate(ROOMS).await.map_err(refused)?;
-    if let Some(backup) = &report.backup {
-        tracing::info!(backup = %backup.display(), steps = report.applied.len(), "database migrated");
-    }
+    let store = open_store(prepared).await?;
     let vault = prepared.vault.clone();
     let tokens = Arc::new(TokenKeys::derive(&vault.derive_key("tokens")));
     let fixed = prepared.fixed.clone();
@@ -88,6 +83,7 @@ pub async fn build(
         clock: Arc::clone(&clock),
         resolver: Arc::clone(&resolver) as Arc<dyn net::Resolver>,
         tls: net::Tls::new(&[]).map_err(refused)?,
+        settings: access.watch(),
     };
     let config = configure::engine(&settings, listen, providers);
     let engine = EngineSeat::start(supplies, io.clone(), config, configure::guard(&settings)).await;
@@ -124,6 +120,17 @@ pub async fn build(
         demo,
     });
     Ok(House { state, engine, store, first, tasks: vec![ticking, following] })
+}
+
+/// Opens the database and brings it up to this program, after a backup when it held data.
+async fn open_store(prepared: &Prepared) -> Result<Store, Failure> {
+    let options = Options { backup_dir: Some(prepared.backup_dir.clone()) };
+    let store = Store::open(&prepared.database_url(), options).await.map_err(refused)?;
+    let report = store.migrate(ROOMS).await.map_err(refused)?;
+    if let Some(backup) = &report.backup {
+        tracing::info!(backup = %backup.display(), steps = report.applied.len(), "database migrated");
+    }
+    Ok(store)
 }
 
 fn backup_files(prepared: &Prepared) -> Vec<(String, PathBuf)> {
