@@ -216,7 +216,11 @@ impl Shared {
     /// Opens the connections that a waiting line deserves, within its site's limit.
     pub(crate) fn open_connections(self: &Arc<Self>, exchange: &Arc<Exchange>) {
         let now = self.world.now_us();
-        while self.wants_connection(exchange, now) {
+        // Counted, not "while": a runtime that shuts down drops what it is given at once, and would be given more for ever.
+        for _ in 0..self.site_limit(&exchange.site) {
+            if !self.wants_connection(exchange, now) {
+                return;
+            }
             let Some(slot) = Slot::take(self, exchange) else { return };
             tokio::spawn(async move {
                 let (shared, exchange) = (Arc::clone(&slot.shared), Arc::clone(&slot.exchange));
