@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// States of an import that do not change any more.
-const OVER: [&str; 3] = ["finished", "failed", "cancelled"];
+const OVER: [&str; 4] = ["finished", "failed", "cancelled", "interrupted"];
 
 /// Runs `import`.
 pub async fn run(client: &Client, args: &ImportArgs, out: &mut Output) -> Done {
@@ -38,7 +38,10 @@ pub async fn run(client: &Client, args: &ImportArgs, out: &mut Output) -> Done {
         &path,
         out,
         |document| OVER.contains(&document["state"].as_str().unwrap_or("")),
-        |document| format!("{} rows read", grouped(document["rows"].as_i64().unwrap_or(0))),
+        |document| {
+            let count = |value: &Value| grouped(value.as_i64().unwrap_or(0));
+            format!("{} rows read, {} done", count(&document["progress"]["rows_read"]), count(&document["rows"]))
+        },
     )
     .await?;
     if let Some(file) = &args.rejects {
