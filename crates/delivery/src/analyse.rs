@@ -8,20 +8,19 @@ use std::sync::Arc;
 
 use content::{Compiled, Problem};
 use queue::plan;
-use store::{Lane, Tx, binds};
+use store::{Lane, binds};
 use typology::{Facts, Finding, Level, Phase, PredictionFact, ProofFact};
 
 use crate::analysis::{AnalysisHandle, Step};
-use crate::numbering::{DomainShare, Parts, domain_shares, write_order};
+use crate::numbering::{DomainShare, Parts};
 use crate::parameters::{self, Sending};
 use crate::personalise::{Evaluated, Reader};
 use crate::types::{Analysis, Delivery, DeliveryId, Error, ProviderPlan, Result, State};
+use crate::verdict::{Frozen, Verdict};
 use crate::{Deliveries, facts, journal, life, records};
 
-/// Ids of one walk over recipients: about 10 ms of SQL, so that settling is never held up.
-const WALK_IDS: i64 = 4_000;
 /// Work rows that one transaction deletes.
-const DELETE_ROWS: i64 = 5_000;
+pub(crate) const DELETE_ROWS: i64 = 5_000;
 /// Recipients that a template error names in its finding.
 const NAMED_RECIPIENTS_MAX: usize = 5;
 
@@ -32,22 +31,6 @@ pub(crate) enum Source {
     Target,
     /// The readers of a proof.
     Readers(Arc<Vec<Reader>>),
-}
-
-/// What the frozen delivery consists of, once every step went well.
-struct Frozen {
-    snapshot: String,
-    bytes: Vec<u8>,
-    parts: Vec<queue::NewPart>,
-    plans: Vec<ProviderPlan>,
-    predicted_end: Option<i64>,
-}
-
-/// How the steps ended.
-enum Verdict {
-    Frozen(Box<Frozen>),
-    Errors,
-    Stopped,
 }
 
 impl Deliveries {
@@ -168,30 +151,6 @@ impl Deliveries {
         }
     }
 
-    /// Writes the verdict, the journal and, when all is well, what Confirm starts.
-    async fn conclude(
-        &self,
-        delivery: &Delivery,
-        verdict: Verdict,
-        findings: Vec<Finding>,
-        started_us: i64,
-    ) -> Result<()> {
-        let (id, revision, now_us) = (delivery.id, delivery.revision, self.now_us());
-        let words = verdict_words(&verdict, &findings, now_us - started_us);
-        self.store
-            .write(Lane::Bulk, move |tx| {
-                journal::append(tx, id, now_us, &findings)?;
-                let level = if matches!(verdict, Verdict::Errors) { Level::Error } else { Level::Info };
-                match verdict {
-                    Verdict::Frozen(frozen) => freeze(tx, id, revision, *frozen, now_us)?,
-                    Verdict::Errors => reset(tx, id, State::Failed, now_us)?,
-                    Verdict::Stopped => reset(tx, id, State::Draft, now_us)?,
-                }
-                journal::note(tx, id, now_us, level, &words)
-            })
-            .await
-    }
-
     /// What the last ended analysis found; `None` when there was none.
     pub async fn analysis(&self, id: DeliveryId) -> Result<Option<Analysis>> {
         let found = self
@@ -228,12 +187,12 @@ impl Deliveries {
 }
 
 /// One analysis under way.
-struct Work<'a> {
-    this: &'a Deliveries,
-    delivery: &'a Delivery,
-    handle: &'a AnalysisHandle,
+pub(crate) struct Work<'a> {
+    pub this: &'a Deliveries,
+    pub delivery: &'a Delivery,
+    pub handle: &'a AnalysisHandle,
     findings: Vec<Finding>,
-    facts: Facts,
+    pub facts: Facts,
 }
 
 impl Work<'_> {
@@ -328,42 +287,6 @@ impl Work<'_> {
         }
     }
 
-    /// Fills the work table, applies exclusions and the limit, and sorts the domains. `None`: stopped.
-    async fn target(&mut self) -> Result<Option<Vec<DomainShare>>> {
-        let (this, id) = (self.this, self.delivery.id);
-        let target = &self.delivery.definition.target;
-        let set = this.target_set(target).await?;
-        let last = this.rooms.audience.largest_recipient_id().await?;
-        self.handle.enter(Step::Target, last as u64);
-        let mut from = 1;
-        while from <= last {
-            if self.handle.is_stopped() {
-                return Ok(None);
-            }
-            let to = (from + WALK_IDS - 1).min(last);
-            let relation = set.candidates(&(from..=to));
-            this.store.write(Lane::Bulk, move |tx| insert_candidates(tx, id, &relation)).await?;
-            self.handle.advance((to - from + 1) as u64);
-            from = to + 1;
-        }
-        if target.limit > 0 {
-            this.apply_limit(id, target.limit as i64).await?;
-        }
-        this.record_exclusions(id).await?;
-        self.handle.enter(Step::Domains, 0);
-        let routes = this.rooms.routes.clone();
-        let shares = this
-            .store
-            .read(move |tx| domain_shares(tx, id, &|domain| routes.providers().lane_of(domain)))
-            .await?;
-        for (index, chunk) in shares.chunks(DELETE_ROWS as usize).enumerate() {
-            let (first, chunk) = (index * DELETE_ROWS as usize, chunk.to_vec());
-            this.store.write(Lane::Bulk, move |tx| write_order(tx, id, first, &chunk)).await?;
-        }
-        self.facts.messages = Some(shares.iter().map(|share| share.messages).sum());
-        Ok(if self.handle.is_stopped() { None } else { Some(shares) })
-    }
-
     /// Template errors and warnings that evaluation met.
     fn report(&mut self, evaluated: &Evaluated) {
         for failure in &evaluated.failures {
@@ -431,64 +354,4 @@ pub(crate) fn of_problem(problem: &Problem, level: Level) -> Finding {
     }
     let finding = Finding::new("template", level, text).in_part(&problem.part);
     if problem.line == 0 { finding } else { finding.at(problem.line, problem.column) }
-}
-
-fn insert_candidates(tx: &mut Tx<'_>, id: DeliveryId, relation: &store::Relation) -> Result<u64> {
-    let mut binds = binds![id].to_vec();
-    let sql = relation.splice(&mut binds);
-    let sql = format!(
-        "INSERT INTO target (delivery, recipient, domain, reason) \
-         SELECT CAST($1 AS BIGINT), c.recipient, c.domain, c.reason FROM ({sql}) c"
-    );
-    Ok(tx.execute(&sql, &binds)?)
-}
-
-fn freeze(tx: &mut Tx<'_>, id: DeliveryId, revision: i64, frozen: Frozen, now_us: i64) -> Result<()> {
-    plan::write_snapshot(tx, &frozen.snapshot, &frozen.bytes)?;
-    let messages: i64 = frozen.parts.iter().map(|part| part.messages).sum();
-    plan::insert_parts(tx, id, frozen.parts)?;
-    for plan in &frozen.plans {
-        tx.execute(
-            "INSERT INTO provider_plan (delivery, provider, messages, predicted_end) VALUES ($1, $2, $3, $4)",
-            &binds![id, plan.provider.as_str(), plan.messages, plan.predicted_end],
-        )?;
-    }
-    let excluded: i64 = plan::excluded_counts(tx, id)?.iter().map(|(_, count)| count).sum();
-    tx.execute(
-        "UPDATE delivery SET state = 'ready', analysed_revision = $2, snapshot = $3, target = $4, to_deliver = $5, \
-         predicted_end = $6, analysed_at = $7, updated_at = $7 WHERE id = $1",
-        &binds![id, revision, frozen.snapshot, messages + excluded, messages, frozen.predicted_end, now_us],
-    )?;
-    Ok(())
-}
-
-fn reset(tx: &mut Tx<'_>, id: DeliveryId, state: State, now_us: i64) -> Result<()> {
-    let excluded: i64 = plan::excluded_counts(tx, id)?.iter().map(|(_, count)| count).sum();
-    tx.execute(
-        "UPDATE delivery SET state = $2, analysed_revision = NULL, snapshot = NULL, target = $3, to_deliver = 0, \
-         predicted_end = NULL, analysed_at = $4, updated_at = $4 WHERE id = $1",
-        &binds![id, state.as_str(), excluded, now_us],
-    )?;
-    Ok(())
-}
-
-fn verdict_words(verdict: &Verdict, findings: &[Finding], took_us: i64) -> String {
-    let seconds = took_us as f64 / 1e6;
-    let count = |level| findings.iter().filter(|finding| finding.level == level).count();
-    match verdict {
-        Verdict::Stopped => "Analysis stopped. Nothing was sent.".to_owned(),
-        Verdict::Errors => {
-            format!("Analysis failed after {seconds:.1} s with {} error(s)", count(Level::Error))
-        }
-        Verdict::Frozen(frozen) => {
-            let messages: i64 = frozen.parts.iter().map(|part| part.messages).sum();
-            let warnings = match count(Level::Warning) {
-                0 => String::new(),
-                n => format!(" with {n} warning(s)"),
-            };
-            format!(
-                "Analysis completed in {seconds:.1} s{warnings}: {messages} message(s) waiting for Confirm"
-            )
-        }
-    }
 }

@@ -6,7 +6,7 @@ use typology::Level;
 
 use crate::parameters::Sending;
 use crate::types::{Closed, ConfirmPlan, Delivery, DeliveryId, Error, ProviderPlan, Result, State};
-use crate::{Deliveries, journal, records};
+use crate::{Deliveries, journal, records, words};
 
 impl Deliveries {
     /// What Confirm would do now, and whether it is open.
@@ -50,7 +50,8 @@ impl Deliveries {
                     "UPDATE delivery SET state = 'pending', confirmed_at = $2, updated_at = $2 WHERE id = $1",
                     &binds![id, now_us],
                 )?;
-                let text = format!("Confirmed: {} message(s)", delivery.to_deliver);
+                let text =
+                    format!("Confirmed: {}", words::counted(delivery.to_deliver, "message", "messages"));
                 journal::note(tx, id, now_us, Level::Info, &text)
             })
             .await?;

@@ -38,6 +38,9 @@ mod records;
 mod status;
 mod target;
 mod types;
+mod verdict;
+mod walk;
+mod words;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, RwLock};

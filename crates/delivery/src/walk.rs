@@ -1,0 +1,90 @@
+//! The step that computes the target: candidates by ranges of ids, exclusions with their reasons, domains in number order.
+
+use store::{Lane, Tx, binds};
+use typology::Level;
+
+use crate::analyse::{DELETE_ROWS, Work};
+use crate::analysis::Step;
+use crate::numbering::{DomainShare, domain_shares, write_order};
+use crate::types::{DeliveryId, Error, Result};
+use crate::{journal, words};
+
+/// Ids of one walk over recipients: about 10 ms of SQL, so that settling is never held up.
+const WALK_IDS: i64 = 4_000;
+
+impl Work<'_> {
+    /// Fills the work table, applies exclusions and the limit, and sorts the domains. `None`: stopped.
+    pub async fn target(&mut self) -> Result<Option<Vec<DomainShare>>> {
+        let (this, id) = (self.this, self.delivery.id);
+        let target = &self.delivery.definition.target;
+        let set = this.target_set(target).await?;
+        let last = this.rooms.audience.largest_recipient_id().await?;
+        self.handle.enter(Step::Target, last as u64);
+        let mut from = 1;
+        while from <= last {
+            if self.handle.is_stopped() {
+                return Ok(None);
+            }
+            let to = (from + WALK_IDS - 1).min(last);
+            let relation = set.candidates(&(from..=to));
+            this.store.write(Lane::Bulk, move |tx| insert_candidates(tx, id, &relation)).await?;
+            self.handle.advance((to - from + 1) as u64);
+            from = to + 1;
+        }
+        if target.limit > 0 {
+            this.apply_limit(id, target.limit as i64).await?;
+        }
+        this.record_exclusions(id).await?;
+        self.say_counts().await?;
+        self.handle.enter(Step::Domains, 0);
+        let routes = this.rooms.routes.clone();
+        let shares = this
+            .store
+            .read(move |tx| domain_shares(tx, id, &|domain| routes.providers().lane_of(domain)))
+            .await?;
+        for (index, chunk) in shares.chunks(DELETE_ROWS as usize).enumerate() {
+            let (first, chunk) = (index * DELETE_ROWS as usize, chunk.to_vec());
+            this.store.write(Lane::Bulk, move |tx| write_order(tx, id, first, &chunk)).await?;
+        }
+        self.facts.messages = Some(shares.iter().map(|share| share.messages).sum());
+        Ok(if self.handle.is_stopped() { None } else { Some(shares) })
+    }
+
+    /// Lines of the journal: how many match, how many are left out and why.
+    async fn say_counts(&self) -> Result<()> {
+        let (this, id, now_us) = (self.this, self.delivery.id, self.this.now_us());
+        let counts: Vec<(Option<String>, i64)> = this
+            .store
+            .read(move |tx| {
+                tx.query(
+                    "SELECT reason, count(*) FROM target WHERE delivery = $1 GROUP BY reason ORDER BY 2 DESC, 1",
+                    &binds![id],
+                    |row| Ok::<_, Error>((row.text_opt(0)?, row.int(1)?)),
+                )
+            })
+            .await?;
+        let total: i64 = counts.iter().map(|(_, count)| count).sum();
+        let mut lines =
+            vec![format!("{} match the target", words::counted(total, "recipient", "recipients"))];
+        for (reason, count) in &counts {
+            if let Some(reason) = reason {
+                lines.push(format!("{} left out: {}", words::number(*count), words::exclusion(reason)));
+            }
+        }
+        this.store
+            .write(Lane::Bulk, move |tx| {
+                lines.iter().try_for_each(|line| journal::note(tx, id, now_us, Level::Info, line))
+            })
+            .await
+    }
+}
+
+fn insert_candidates(tx: &mut Tx<'_>, id: DeliveryId, relation: &store::Relation) -> Result<u64> {
+    let mut binds = binds![id].to_vec();
+    let sql = relation.splice(&mut binds);
+    let sql = format!(
+        "INSERT INTO target (delivery, recipient, domain, reason) \
+         SELECT CAST($1 AS BIGINT), c.recipient, c.domain, c.reason FROM ({sql}) c"
+    );
+    Ok(tx.execute(&sql, &binds)?)
+}
