@@ -8,6 +8,19 @@ use crate::campaign::Row;
 
 /// How long before a kill a 250 may have been written and still be lost on its way to the database.
 pub const MARGIN_US: i64 = 50_000;
+/// The same on a machine that has more to do than it can: then the clock measures that machine.
+const MARGIN_BUSY_US: i64 = 400_000;
+/// Processes that wait for a core, per core, from which on a machine is busy with other things. A story alone makes
+/// about two.
+const BUSY_PER_CORE: f64 = 2.5;
+
+/// [`MARGIN_US`], or more on a busy machine.
+fn margin_us() -> i64 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().and_then(|load| load.parse::<f64>().ok()).unwrap_or(0.0);
+    if load > BUSY_PER_CORE * cores { MARGIN_BUSY_US } else { MARGIN_US }
+}
 
 /// A SIGKILL: when it was sent, and when the process was gone. Microseconds UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,15 +29,23 @@ pub struct Kill {
     pub sent_us: i64,
     /// Just after the process had ended.
     pub gone_us: i64,
+    /// How long before it a 250 may have been written and still be lost: [`MARGIN_US`], more on a busy machine.
+    pub margin_us: i64,
 }
 
 impl Kill {
+    /// A kill that was just done.
+    #[must_use]
+    pub fn new(sent_us: i64, gone_us: i64) -> Kill {
+        Kill { sent_us, gone_us, margin_us: margin_us() }
+    }
+
     /// Whether this kill excuses that `first` was followed by `second`: the dot had been handed over by the kill (octets
-    /// on their way then may be read a moment later), and its 250 was written less than [`MARGIN_US`] before, or not yet.
+    /// on their way then may be read a moment later), and its 250 was written less than the margin before, or not yet.
     fn excuses(&self, first: &Arrival, second: &Arrival) -> bool {
-        first.dot_us <= self.gone_us + MARGIN_US
+        first.dot_us <= self.gone_us + self.margin_us
             && second.dot_us > self.sent_us
-            && first.accepted_us.is_none_or(|written| written > self.sent_us - MARGIN_US)
+            && first.accepted_us.is_none_or(|written| written > self.sent_us - self.margin_us)
     }
 }
 
@@ -35,6 +56,8 @@ pub struct Verdict {
     pub duplicates: usize,
     /// The same by kill.
     pub by_kill: Vec<usize>,
+    /// How long before its kill the 250 of a duplicate had been written at most, in milliseconds.
+    pub oldest_ms: i64,
     /// Messages that arrived at least once.
     pub arrived: usize,
     /// Rows by state.
@@ -83,8 +106,8 @@ fn one_message(row: &Row, list: &[Arrival], kills: &[Kill], verdict: &mut Verdic
         _ if accepted => {
             let last = list.last().expect("it arrived");
             let excused = kills.iter().any(|kill| {
-                last.accepted_us.is_some_and(|written| written > kill.sent_us - MARGIN_US)
-                    && last.dot_us <= kill.gone_us + MARGIN_US
+                last.accepted_us.is_some_and(|written| written > kill.sent_us - kill.margin_us)
+                    && last.dot_us <= kill.gone_us + kill.margin_us
             });
             assert!(excused, "{row:?} was accepted: {list:?}");
         }
@@ -97,6 +120,9 @@ fn one_message(row: &Row, list: &[Arrival], kills: &[Kill], verdict: &mut Verdic
         let kill = kills.iter().position(|kill| kill.excuses(&pair[0], &pair[1]));
         let kill = kill.unwrap_or_else(|| panic!("{row:?} came twice without an excuse: {list:?} {kills:?}"));
         verdict.by_kill[kill] += 1;
+        if let Some(written) = pair[0].accepted_us {
+            verdict.oldest_ms = verdict.oldest_ms.max((kills[kill].sent_us - written) / 1_000);
+        }
     }
 }
 
@@ -142,7 +168,7 @@ mod tests {
     }
 
     fn verdict(events: &[Event], state: &str, sent_us: i64) -> std::thread::Result<Verdict> {
-        let kill = Kill { sent_us, gone_us: sent_us + 5_000 };
+        let kill = Kill { sent_us, gone_us: sent_us + 5_000, margin_us: MARGIN_US };
         let (events, rows) = (events.to_vec(), rows(state));
         std::panic::catch_unwind(move || judge(&events, &rows, &["a@p.example".to_owned()], &[kill]))
     }

@@ -188,7 +188,7 @@ impl Server {
         let sent_us = wall_us();
         child.start_kill().expect("the process can be killed");
         child.wait().await.expect("the process ends");
-        Kill { sent_us, gone_us: wall_us() }
+        Kill::new(sent_us, wall_us())
     }
 
     /// Asks the process to end (SIGTERM) and returns its exit status.
@@ -311,6 +311,17 @@ impl Server {
             }
             assert!(tokio::time::Instant::now() < end, "still {status}\n{}", self.stderr());
             tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+/// `MAILWRIGHT_STORY_STDERR=FOLDER` keeps what each server wrote to standard error, to look at after a story.
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(folder) = std::env::var_os("MAILWRIGHT_STORY_STDERR") {
+            let name = format!("{}.log", self.listen.replace(':', "-"));
+            // Nothing hangs on it.
+            let _ = std::fs::copy(self.dir.path().join("stderr"), Path::new(&folder).join(name));
         }
     }
 }

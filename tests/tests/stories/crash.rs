@@ -81,8 +81,8 @@ impl Story {
         let rows = self.server.log(&id).await;
         let verdict = judge(&self.internet.log().events(), &rows, targets, &self.kills);
         println!(
-            "{name}: {kills} kills, {} messages arrived, {} twice ({:?} by kill); {}",
-            verdict.arrived, verdict.duplicates, verdict.by_kill, status["messages"]
+            "{name}: {kills} kills, {} messages arrived, {} twice ({:?} by kill, answered {} ms before at most); {}",
+            verdict.arrived, verdict.duplicates, verdict.by_kill, verdict.oldest_ms, status["messages"]
         );
         for (state, name) in [("sent", "sent"), ("failed", "failed"), ("pending", "pending")] {
             let counted = verdict.states.get(state).copied().unwrap_or(0) as u64;
