@@ -157,8 +157,13 @@ fn refusal(status: StatusCode, text: &str, with_token: bool) -> Failure {
     };
     let mut said =
         document["detail"].as_str().map_or_else(|| format!("the server answered {status}"), str::to_owned);
-    if let Some(field) = document["field"].as_str() {
+    let place = document["file"].as_str().unwrap_or_default();
+    if let Some(field) = document["field"].as_str().filter(|field| *field != place) {
         said = format!("{field}: {said}");
+    }
+    if !place.is_empty() {
+        let line = document["line"].as_u64().map(|line| format!(":{line}")).unwrap_or_default();
+        said = format!("{place}{line}: {said}");
     }
     if status == StatusCode::UNAUTHORIZED && !with_token {
         said.push_str(
@@ -273,6 +278,14 @@ mod tests {
             panic!("must be refused")
         };
         assert_eq!(text, "subject: Not sent.\n  line 1: bad");
+        let located =
+            json!({"detail": "is no number", "field": "target.limit", "file": "delivery.toml", "line": 7});
+        let Failure::Refused { text, .. } =
+            refusal(StatusCode::UNPROCESSABLE_ENTITY, &located.to_string(), true)
+        else {
+            panic!("must be refused")
+        };
+        assert_eq!(text, "delivery.toml:7: target.limit: is no number");
         assert_eq!(document["field"], "subject");
     }
 }

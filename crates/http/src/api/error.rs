@@ -77,7 +77,7 @@ impl From<routes::Error> for Problem {
 
 impl From<delivery::Refusal> for Problem {
     fn from(refusal: delivery::Refusal) -> Self {
-        let mut problem = Problem::invalid(refusal.field.clone(), refusal.to_string());
+        let mut problem = Problem::invalid(refusal.field.clone(), refusal.text.clone());
         if refusal.line.is_some() {
             problem = problem
                 .with("file", "delivery.toml")

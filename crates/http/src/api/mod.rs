@@ -20,6 +20,7 @@ mod recipients;
 mod segments;
 mod settings;
 pub mod shape;
+mod test_mail;
 mod users;
 
 use axum::{
@@ -39,6 +40,7 @@ pub fn router(state: &AppState) -> Router<AppState> {
     let answers = idempotency::Answers::new(move || clock.now_us());
     let sending = life::sending_routes()
         .merge(analysis::sending_routes())
+        .merge(test_mail::sending_routes())
         .layer(from_fn_with_state(answers, idempotency::once));
     let ordinary = Router::new()
         .merge(sending)

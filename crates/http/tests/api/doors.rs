@@ -94,6 +94,20 @@ async fn users_tokens_and_cookies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_test_mail_that_is_not_taken_says_why() {
+    store::testing::sqlite(|store| async move {
+        let house = House::build(store).await;
+        let (status, problem) =
+            house.post("/test-mail", json!({"from": "a@x.example", "to": "no address"})).await;
+        assert_eq!((status.as_u16(), &problem["field"]), (422, &json!("to")));
+        let (status, problem) =
+            house.post("/test-mail", json!({"from": "a@x.example", "to": "b@y.example"})).await;
+        assert_eq!((status.as_u16(), &problem["detail"]), (502, &json!("no engine")));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn settings_say_where_they_come_from() {
     store::testing::sqlite(|store| async move {
         let house = House::build(store).await;

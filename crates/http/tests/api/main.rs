@@ -7,3 +7,4 @@ mod audience;
 mod deliveries;
 mod doors;
 mod house;
+mod pages;

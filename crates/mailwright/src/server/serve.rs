@@ -78,9 +78,9 @@ pub fn serve(
             out.line(format_args!("administrator: {}   one-time password: {}", first.name, first.password))?;
         }
         announce(&house, out).await?;
-        doors.open(&house, out).await?;
+        let ended = doors.open(&house, out).await;
         house.tasks.iter().for_each(tokio::task::AbortHandle::abort);
-        house.engine.shutdown().await;
+        ended?;
         house.store.close().await;
         Ok(())
     });
@@ -109,7 +109,7 @@ impl Doors {
         Ok(Self { listen, admin, public })
     }
 
-    /// Serves until a signal; answers once the doors are shut.
+    /// Serves until a signal; answers once the doors are shut and the engine has ended in order.
     async fn open(self, house: &wiring::House, out: &mut Output) -> Done {
         let (closing, closed) = watch::channel(false);
         let admin = http::admin_router(&house.state, self.public.is_none());
@@ -126,16 +126,30 @@ impl Doors {
         }
         tracing::info!("ending: messages under way get their answers");
         closing.send_replace(true);
-        let all = async {
-            for task in &mut tasks {
-                // A door that panicked is shut as well.
-                let _ = task.await;
-            }
-        };
-        if tokio::time::timeout(DOORS_DRAIN_MAX, all).await.is_err() {
-            tasks.iter().for_each(tokio::task::JoinHandle::abort);
+        let ended = async { tokio::join!(shut(tasks), house.engine.shutdown()) };
+        tokio::select! {
+            _ = ended => Ok(()),
+            _ = terminate.recv() => Err(at_once()),
+            _ = interrupt.recv() => Err(at_once()),
         }
-        Ok(())
+    }
+}
+
+/// What is unfinished then is found again at the next start, as after a crash.
+fn at_once() -> Failure {
+    Failure::refused("a second signal ended the server at once")
+}
+
+/// Waits until the doors are shut, but not longer than [`DOORS_DRAIN_MAX`].
+async fn shut(mut tasks: Vec<tokio::task::JoinHandle<()>>) {
+    let all = async {
+        for task in &mut tasks {
+            // A door that panicked is shut as well.
+            let _ = task.await;
+        }
+    };
+    if tokio::time::timeout(DOORS_DRAIN_MAX, all).await.is_err() {
+        tasks.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }
 
