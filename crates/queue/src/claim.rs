@@ -100,7 +100,7 @@ pub(crate) fn claim(tx: &mut Tx<'_>, wish: &PartWish) -> Result<Vec<(Arc<Part>, 
             .store(i64::try_from(messages.len()).unwrap_or(i64::MAX), std::sync::atomic::Ordering::Relaxed);
         if messages.is_empty() {
             // Everything was settled before a crash that kept the part from being marked.
-            finish_part(tx, part.first_id)?;
+            finish_parts(tx, &[part.first_id])?;
         }
         claimed.push((part, messages));
     }
@@ -120,8 +120,11 @@ fn load(tx: &mut Tx<'_>, part: &Arc<Part>) -> Result<Vec<Message>> {
     )
 }
 
-pub(crate) fn finish_part(tx: &mut Tx<'_>, first_id: i64) -> Result<()> {
-    tx.execute("UPDATE part SET state = 2, node = NULL WHERE first_id = $1", &binds![first_id])?;
+pub(crate) fn finish_parts(tx: &mut Tx<'_>, parts: &[i64]) -> Result<()> {
+    tx.execute_many(
+        "UPDATE part SET state = 2, node = NULL WHERE first_id = $1",
+        parts.iter().map(|first| binds![*first]),
+    )?;
     Ok(())
 }
 

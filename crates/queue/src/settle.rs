@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use store::{Dialect, Tx, Value, binds};
 
-use crate::claim::finish_part;
+use crate::claim::finish_parts;
 use crate::suppress::{Recorded, suppress_in};
 use crate::types::{FinalState, Nonexistent, Quarantine, Settlement, Verdict, lane_site};
 use crate::{Result, Suppression, delivery_of};
@@ -50,8 +50,7 @@ pub(crate) fn settle(
     quarantine: &dyn Quarantine,
 ) -> Result<Settled> {
     let ids: Vec<i64> = batch.iter().map(|s| s.id).collect();
-    let standing = standings(tx, &ids)?;
-    let over = already_over(tx, &ids)?;
+    let (standing, over) = look(tx, &ids)?;
     let fresh: Vec<&Settlement> = batch.iter().filter(|s| !over.contains(&s.id)).collect();
 
     let written = insert_outcomes(tx, &fresh)?;
@@ -75,9 +74,7 @@ pub(crate) fn settle(
         .map(|s| s.id)
         .collect();
     tx.execute_many("DELETE FROM retry WHERE id = $1", leaving.iter().map(|id| binds![*id]))?;
-    for first_id in done_parts {
-        finish_part(tx, *first_id)?;
-    }
+    finish_parts(tx, done_parts)?;
     settled.suppressed = quarantine_found(tx, &fresh, quarantine)?;
     // Last, and sorted: two nodes never wait for each other's rows, and own rows are locked shortest.
     write_tally(tx, node, &deltas)?;
@@ -92,21 +89,25 @@ pub(crate) fn among(tx: &Tx<'_>, column: &str, n: usize) -> String {
     }
 }
 
-fn standings(tx: &mut Tx<'_>, ids: &[i64]) -> Result<HashMap<i64, Standing>> {
+/// Where these messages stand: their retry rows, and those that are over already. One question, because on PostgreSQL
+/// each costs a round trip of the commit that a crash may undo.
+fn look(tx: &mut Tx<'_>, ids: &[i64]) -> Result<(HashMap<i64, Standing>, HashSet<i64>)> {
+    let among = among(tx, "id", 1);
     let sql = format!(
-        "SELECT id, site, CASE WHEN first_try IS NULL THEN 0 ELSE 1 END, unknown FROM retry WHERE {}",
-        among(tx, "id", 1)
+        "SELECT id, site, CASE WHEN first_try IS NULL THEN 0 ELSE 1 END, unknown, 0 FROM retry WHERE {among} \
+         UNION ALL SELECT id, '', 0, 0, 1 FROM outcome WHERE {among}"
     );
-    let rows = tx.query(&sql, &binds![ids.to_vec()], |row| {
-        let standing = Standing { site: row.str(1)?.into(), deferred: row.int(2)?, unknown: row.int(3)? };
-        Ok::<_, crate::Error>((row.int(0)?, standing))
+    let (mut standings, mut over) = (HashMap::new(), HashSet::new());
+    tx.query_each(&sql, &binds![ids.to_vec()], |row| {
+        if row.bool(4)? {
+            over.insert(row.int(0)?);
+        } else {
+            let standing = Standing { site: row.str(1)?.into(), deferred: row.int(2)?, unknown: row.int(3)? };
+            standings.insert(row.int(0)?, standing);
+        }
+        Ok::<_, crate::Error>(())
     })?;
-    Ok(rows.into_iter().collect())
-}
-
-fn already_over(tx: &mut Tx<'_>, ids: &[i64]) -> Result<HashSet<i64>> {
-    let sql = format!("SELECT id FROM outcome WHERE {}", among(tx, "id", 1));
-    Ok(tx.query(&sql, &binds![ids.to_vec()], |row| Ok::<_, crate::Error>(row.int(0)?))?.into_iter().collect())
+    Ok((standings, over))
 }
 
 /// Inserts the final ones and returns those that were really new. On PostgreSQL another node may have been faster
