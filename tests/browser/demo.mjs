@@ -45,10 +45,11 @@ export async function startDemo() {
   });
   await ready;
   const password = said.map((line) => line.match(/password:?\s+(\S+)\s*$/i)?.[1]).find(Boolean);
-  const name = said.map((line) => line.match(/(?:user|name):?\s+(\S+)\s*$/i)?.[1]).find(Boolean) ?? "admin";
+  const name = said.map((line) => line.match(/^Sign in\s+(\S+)/)?.[1]).find(Boolean) ?? "admin";
   const stop = async () => {
+    const ended = child.exitCode !== null ? Promise.resolve() : once(child, "exit");
     child.kill("SIGTERM");
-    await once(child, "exit");
+    await ended;
     rmSync(data, { recursive: true, force: true });
   };
   return { url: `http://127.0.0.1:${port}`, name, password, said, stop };

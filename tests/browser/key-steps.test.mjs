@@ -47,7 +47,8 @@ test("the key steps in the browser", { timeout: 600_000 }, async () => {
   await page.click(`form[action='/deliveries/${id}/proofs'] button`);
   await page.waitForLoadState("load");
   await mailFor(PROOF_READER);
-  await page.click("table a >> nth=0");
+  await page.click(".mail-list a >> nth=0");
+  await page.waitForLoadState("load");
   await shot("mailbox-message");
   await tab("proofs");
   await shot("delivery-proofs");
@@ -71,7 +72,7 @@ test("the key steps in the browser", { timeout: 600_000 }, async () => {
   await page.goto(demo.url + `/deliveries/${id}/log?state=failed`);
   await open("/mailbox");
   await shot("mailbox");
-  assert.ok((await page.locator("tbody tr").count()) > 5, "mail arrived");
+  assert.ok((await page.locator(".mail-list li").count()) > 5, "mail arrived");
 
   for (const path of ["/recipients", "/lists", "/segments", "/imports", "/quarantine", "/domains", "/settings", "/help", "/setup"]) {
     await open(path);
@@ -98,8 +99,8 @@ test("the pages in the dark, and on a phone", { timeout: 120_000 }, async () => 
 async function mailFor(address) {
   const { page } = window;
   for (let i = 0; i < 60; i++) {
-    await page.goto(`${demo.url}/mailbox?search=${encodeURIComponent(address)}`, { waitUntil: "load" });
-    if ((await page.locator("tbody tr").count()) > 0) return;
+    await page.goto(`${demo.url}/mailbox?q=${encodeURIComponent(address)}`, { waitUntil: "load" });
+    if ((await page.locator(".mail-list li").count()) > 0) return;
     await page.waitForTimeout(500);
   }
   assert.fail(`no mail for ${address}`);
