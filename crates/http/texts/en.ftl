@@ -92,7 +92,6 @@ fault-unavailable = The server cannot do that at the moment
 fault-internal = Something went wrong on our side
 fault-refused = That was not accepted
 fault-cross-site = The form came from another site, so it was not accepted. Open the page here and send it again.
-fault-conflict-edit = Somebody else changed this delivery meanwhile. Load the page again, then make your change once more.
 fault-number = { $s } must be a whole number.
 
 ## Sign in, setup
@@ -396,6 +395,7 @@ proof-recipients = To specific recipients
 proof-recipients-hint = People of your audience, each with their own message.
 proof-to = Send to
 proof-to-hint = One address a line.
+proof-demo-hint = In the demo, mail reaches invented mailboxes at simulated providers only; look into the demo mailbox.
 proof-as = Personalised as
 proof-as-random = random recipient of the target
 proof-as-hint = The address of a recipient, or empty for a random one.

@@ -27,7 +27,8 @@ fn read_names() -> HashMap<String, String> {
 
 /// The URL of an asset by its plain name, such as `app.css`.
 pub fn url(name: &str) -> String {
-    let hashed = if cfg!(debug_assertions) { read_names().get(name).cloned() } else { NAMES.get(name).cloned() };
+    let hashed =
+        if cfg!(debug_assertions) { read_names().get(name).cloned() } else { NAMES.get(name).cloned() };
     format!("/assets/{}", hashed.as_deref().unwrap_or(name))
 }
 
@@ -41,7 +42,8 @@ pub async fn serve(Path(name): Path<String>, headers: HeaderMap) -> Response {
     let mut response = if kept {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        ([(header::CONTENT_TYPE, HeaderValue::from_static(kind(&name)))], file.data.into_owned()).into_response()
+        ([(header::CONTENT_TYPE, HeaderValue::from_static(kind(&name)))], file.data.into_owned())
+            .into_response()
     };
     let answer = response.headers_mut();
     answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));

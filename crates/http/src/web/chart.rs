@@ -36,7 +36,9 @@ pub fn spark(values: &[f64]) -> String {
     let points: Vec<String> = values
         .iter()
         .enumerate()
-        .map(|(index, value)| format!("{:.1},{:.1}", index as f64 * step, 78.0 - value.max(0.0) / peak * 70.0))
+        .map(|(index, value)| {
+            format!("{:.1},{:.1}", index as f64 * step, 78.0 - value.max(0.0) / peak * 70.0)
+        })
         .collect();
     let line = points.join(" ");
     format!(

@@ -200,7 +200,14 @@ pub async fn new(
     let lists = lists(&state).await?;
     let page = desk.page(Place::Deliveries);
     let nothing = String::new;
-    show(&NewPage { page, label: nothing(), subject: nothing(), list: beginning.list, lists, problem: nothing() })
+    show(&NewPage {
+        page,
+        label: nothing(),
+        subject: nothing(),
+        list: beginning.list,
+        lists,
+        problem: nothing(),
+    })
 }
 
 async fn lists(state: &AppState) -> Result<Vec<(String, i64)>, Fault> {
@@ -222,18 +229,25 @@ pub async fn create(desk: Desk, State(state): State<AppState>, form: Form) -> Re
         return Err(fault);
     }
     let page = desk.page(Place::Deliveries);
-    show_as(fault.0.status, &NewPage {
-        page,
-        label: form.get("label").to_owned(),
-        subject: form.get("subject").to_owned(),
-        list: form.get("list").to_owned(),
-        lists: lists(&state).await?,
-        problem: fault.text().to_owned(),
-    })
+    show_as(
+        fault.0.status,
+        &NewPage {
+            page,
+            label: form.get("label").to_owned(),
+            subject: form.get("subject").to_owned(),
+            list: form.get("list").to_owned(),
+            lists: lists(&state).await?,
+            problem: fault.text().to_owned(),
+        },
+    )
 }
 
 /// `GET /deliveries/{id}`: the tab where the delivery stands.
-pub async fn open(_desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+pub async fn open(
+    _desk: Desk,
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+) -> Result<Response, Fault> {
     let found = state.deliveries.get(id).await?;
     Ok(Redirect::to(&format!("/deliveries/{id}/{}", landing(&found))).into_response())
 }
@@ -249,25 +263,41 @@ fn landing(found: &Delivery) -> &'static str {
 }
 
 /// `POST /deliveries/{id}/duplicate`.
-pub async fn duplicate(_desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+pub async fn duplicate(
+    _desk: Desk,
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+) -> Result<Response, Fault> {
     let copy = state.deliveries.duplicate(id).await?;
     Ok(done(&format!("/deliveries/{}/content", copy.id), "duplicated"))
 }
 
 /// `POST /deliveries/{id}/archive`.
-pub async fn archive(_desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+pub async fn archive(
+    _desk: Desk,
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+) -> Result<Response, Fault> {
     state.deliveries.archive(id, true).await?;
     Ok(done("/deliveries", "archived"))
 }
 
 /// `POST /deliveries/{id}/unarchive`.
-pub async fn unarchive(_desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+pub async fn unarchive(
+    _desk: Desk,
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+) -> Result<Response, Fault> {
     state.deliveries.archive(id, false).await?;
     Ok(done("/deliveries", "unarchived"))
 }
 
 /// `POST /deliveries/{id}/delete`.
-pub async fn delete(_desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+pub async fn delete(
+    _desk: Desk,
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+) -> Result<Response, Fault> {
     state.deliveries.delete(id).await?;
     Ok(done("/deliveries", "deleted"))
 }

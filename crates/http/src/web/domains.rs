@@ -101,7 +101,9 @@ impl RecordRow {
 
 /// Whether a host is no name that the world could look up.
 fn is_nameless(host: &str) -> bool {
-    host.is_empty() || host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok()
+    host.is_empty()
+        || host == "localhost"
+        || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok()
 }
 
 impl Records {
@@ -142,7 +144,13 @@ impl Records {
             let found = if checked.state == RecordState::Present { Vec::new() } else { checked.found };
             RecordRow { state, tone, found, advice: checked.advice, ..RecordRow::of(checked.record) }
         });
-        Records { rows: rows.collect(), verdict: texts::pick("domain-verdict", verdict), tone, icon, nameless }
+        Records {
+            rows: rows.collect(),
+            verdict: texts::pick("domain-verdict", verdict),
+            tone,
+            icon,
+            nameless,
+        }
     }
 }
 

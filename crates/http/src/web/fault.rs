@@ -59,14 +59,17 @@ struct FaultPage<'a> {
 
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
-        let title = texts::pick("fault", match self.0.status {
-            StatusCode::NOT_FOUND => "not_found",
-            StatusCode::CONFLICT => "conflict",
-            StatusCode::FORBIDDEN => "forbidden",
-            StatusCode::SERVICE_UNAVAILABLE => "unavailable",
-            status if status.is_server_error() => "internal",
-            _ => "refused",
-        });
+        let title = texts::pick(
+            "fault",
+            match self.0.status {
+                StatusCode::NOT_FOUND => "not_found",
+                StatusCode::CONFLICT => "conflict",
+                StatusCode::FORBIDDEN => "forbidden",
+                StatusCode::SERVICE_UNAVAILABLE => "unavailable",
+                status if status.is_server_error() => "internal",
+                _ => "refused",
+            },
+        );
         let page = FaultPage {
             css: assets::url("app.css"),
             mark: assets::url("mark.svg"),

@@ -43,11 +43,7 @@ pub fn count(number: &i64, _: &dyn Values) -> askama::Result<String> {
 /// A time as a `<time>` element.
 #[askama::filter_fn]
 pub fn when(at_us: &i64, _: &dyn Values) -> askama::Result<Safe<String>> {
-    Ok(Safe(format!(
-        "<time datetime=\"{}\">{}</time>",
-        format::machine(*at_us),
-        format::moment(*at_us)
-    )))
+    Ok(Safe(format!("<time datetime=\"{}\">{}</time>", format::machine(*at_us), format::moment(*at_us))))
 }
 
 /// The clock time of a moment as a `<time>` element.

@@ -92,7 +92,9 @@ fn plain(event: Event<'_>) -> Event<'_> {
         Event::Html(text) | Event::InlineHtml(text) => Event::Text(text),
         Event::Start(Tag::Link { link_type, dest_url, title, id }) => {
             let dest_url = match dest_url.split_once(".md") {
-                Some((chapter, rest)) if CHAPTERS.contains(&chapter) => format!("/help/{chapter}{rest}").into(),
+                Some((chapter, rest)) if CHAPTERS.contains(&chapter) => {
+                    format!("/help/{chapter}{rest}").into()
+                }
                 _ => dest_url,
             };
             Event::Start(Tag::Link { link_type, dest_url, title, id })

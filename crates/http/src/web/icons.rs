@@ -2,7 +2,10 @@
 
 /// The icon as SVG; an unknown name draws nothing.
 pub fn svg(name: &str, tone: &str) -> String {
-    format!("<svg class=\"icon {tone}\" viewBox=\"0 0 24 24\" aria-hidden=\"true\"><path d=\"{}\"/></svg>", path(name))
+    format!(
+        "<svg class=\"icon {tone}\" viewBox=\"0 0 24 24\" aria-hidden=\"true\"><path d=\"{}\"/></svg>",
+        path(name)
+    )
 }
 
 fn path(name: &str) -> &'static str {
@@ -13,10 +16,18 @@ fn path(name: &str) -> &'static str {
         "lists" => "M8 6h12M8 12h12M8 18h12M4 6h.01M4 12h.01M4 18h.01",
         "segments" => "M4 5h16l-6 7.5V19l-4-2v-4.5z",
         "imports" => "M12 4v11m-4.5-4.5L12 15l4.5-4.5M4 19h16",
-        "quarantine" => "M12 3.5 19.5 6v6c0 4.5-3.2 7.5-7.5 8.5C7.7 19.5 4.5 16.5 4.5 12V6zM9.5 9.5l5 5m0-5-5 5",
-        "domains" => "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM3.5 12h17M12 3c3 3 3.5 6 3.5 9s-.5 6-3.5 9c-3-3-3.5-6-3.5-9S9 6 12 3z",
-        "settings" => "M4 7h9m5 0h2M4 17h2m5 0h9M15.5 9.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5zM8.5 19.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5z",
-        "help" => "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM9.3 9.5c.2-1.6 1.3-2.5 2.8-2.5s2.7 1 2.7 2.4c0 2-2.8 2.2-2.8 4.3M12 17h.01",
+        "quarantine" => {
+            "M12 3.5 19.5 6v6c0 4.5-3.2 7.5-7.5 8.5C7.7 19.5 4.5 16.5 4.5 12V6zM9.5 9.5l5 5m0-5-5 5"
+        }
+        "domains" => {
+            "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM3.5 12h17M12 3c3 3 3.5 6 3.5 9s-.5 6-3.5 9c-3-3-3.5-6-3.5-9S9 6 12 3z"
+        }
+        "settings" => {
+            "M4 7h9m5 0h2M4 17h2m5 0h9M15.5 9.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5zM8.5 19.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5z"
+        }
+        "help" => {
+            "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM9.3 9.5c.2-1.6 1.3-2.5 2.8-2.5s2.7 1 2.7 2.4c0 2-2.8 2.2-2.8 4.3M12 17h.01"
+        }
         "mailbox" => "M4 13 6.5 5h11L20 13v6H4zM4 13h5l1.5 2.5h3L15 13h5",
         "ok" => "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM8 12.3l2.8 2.7L16 9.5",
         "warning" => "M12 4 2.8 19.5h18.4zM12 10v4.5M12 17h.01",

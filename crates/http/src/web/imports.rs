@@ -1,14 +1,6 @@
 //! Imports: upload, match the columns, dry run, progress, rejected rows.
-//!
-//! An uploaded file waits in the work folder between the steps, with a small note beside it that remembers how it was last
-//! read, so that a dry run can be repeated for real. What is forgotten there is removed after a day.
 
-use std::{
-    convert::Infallible,
-    fs,
-    path::{Path as FilePath, PathBuf},
-    time::{Duration, SystemTime},
-};
+use std::{convert::Infallible, fs, time::Duration};
 
 use askama::Template;
 use audience::{FIELDS, Import, ImportState, Reject, import::peek};
@@ -19,7 +11,7 @@ use axum::{
         sse::{Event, KeepAlive},
     },
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 
 use super::{
@@ -29,6 +21,7 @@ use super::{
     form::Form,
     page::{Desk, Page, Place, done, show, show_as},
     texts,
+    uploads::{Note, Waiting, sweep},
 };
 use crate::{
     api::imports::rejects_csv,
@@ -44,12 +37,8 @@ const LIST_MAX: usize = 100;
 const REJECTS_SHOWN: usize = 20;
 /// Values of a column that the mapping shows.
 const SAMPLES: usize = 4;
-/// How long an upload waits for its import.
-const UPLOAD_AGE_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// How often a running import is shown anew.
 const PERIOD: Duration = Duration::from_millis(500);
-/// Start of the names of waiting uploads.
-const PREFIX: &str = "web-";
 
 struct Row {
     id: i64,
@@ -142,73 +131,6 @@ pub async fn new(desk: Desk) -> Result<Response, Fault> {
     show(&NewPage { page: desk.page(Place::Imports), problem: String::new() })
 }
 
-/// A waiting upload.
-struct Waiting {
-    token: String,
-    path: PathBuf,
-}
-
-/// What is remembered of it.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Note {
-    file: String,
-    list: String,
-    encoding: String,
-    mapping: Vec<(String, String)>,
-}
-
-impl Waiting {
-    fn fresh(work_dir: &FilePath) -> Waiting {
-        Waiting::at(work_dir, format!("{:032x}", rand::random::<u128>()))
-    }
-
-    fn at(work_dir: &FilePath, token: String) -> Waiting {
-        let path = work_dir.join(format!("{PREFIX}{token}.csv"));
-        Waiting { token, path }
-    }
-
-    /// The upload that a form names. The token is ours: 32 hexadecimal digits, so no name of another file.
-    fn named(work_dir: &FilePath, token: &str) -> Result<Waiting, Fault> {
-        let ours = token.len() == 32 && token.bytes().all(|octet| octet.is_ascii_hexdigit());
-        let waiting = Waiting::at(work_dir, token.to_owned());
-        if ours && waiting.path.exists() {
-            return Ok(waiting);
-        }
-        Err(Fault(Problem::new(axum::http::StatusCode::GONE, "gone", texts::text("import-gone"))))
-    }
-
-    fn note_path(&self) -> PathBuf {
-        self.path.with_extension("json")
-    }
-
-    fn note(&self) -> Note {
-        fs::read(self.note_path()).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
-    }
-
-    fn keep(&self, note: &Note) -> Result<(), Fault> {
-        let bytes = serde_json::to_vec(note).map_err(|error| Fault::internal(&error))?;
-        fs::write(self.note_path(), bytes).map_err(|error| Fault::internal(&error))
-    }
-
-    fn forget(&self) {
-        // The file may stay open for the import; its names go.
-        let _ = fs::remove_file(&self.path);
-        let _ = fs::remove_file(self.note_path());
-    }
-}
-
-/// Removes what nobody came back for.
-fn sweep(work_dir: &FilePath) {
-    let Ok(entries) = fs::read_dir(work_dir) else { return };
-    let now = SystemTime::now();
-    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
-        let age = entry.metadata().and_then(|data| data.modified()).ok().and_then(|at| now.duration_since(at).ok());
-        if age.is_some_and(|age| age > UPLOAD_AGE_MAX) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
-}
-
 /// `POST /imports/upload`: takes the file to disk, then asks how to read it.
 pub async fn upload(
     desk: Desk,
@@ -223,7 +145,8 @@ pub async fn upload(
         }
         let file = field.file_name().unwrap_or("").chars().take(200).collect::<String>();
         let waiting = Waiting::fresh(&state.work_dir);
-        let mut out = tokio::fs::File::create_new(&waiting.path).await.map_err(|error| Fault::internal(&error))?;
+        let mut out =
+            tokio::fs::File::create_new(&waiting.path).await.map_err(|error| Fault::internal(&error))?;
         let mut bytes_sum = 0_u64;
         let taken: Result<(), Fault> = async {
             while let Some(piece) = field.chunk().await.map_err(broken)? {
@@ -246,7 +169,10 @@ pub async fn upload(
         return Ok(Redirect::to(&format!("/imports/map?upload={}", waiting.token)).into_response());
     }
     let problem = texts::text("import-no-file");
-    show_as(axum::http::StatusCode::UNPROCESSABLE_ENTITY, &NewPage { page: desk.page(Place::Imports), problem })
+    show_as(
+        axum::http::StatusCode::UNPROCESSABLE_ENTITY,
+        &NewPage { page: desk.page(Place::Imports), problem },
+    )
 }
 
 /// `People of October.csv` proposes the list `People of October`.
@@ -316,11 +242,18 @@ async fn map_page(
     };
     let chosen = |name: &str, proposed: &str| {
         let kept = note.mapping.iter().find(|(column, _)| column == name);
-        kept.map_or_else(|| proposed.to_owned(), |(_, field)| if field.is_empty() { "-".into() } else { field.clone() })
+        kept.map_or_else(
+            || proposed.to_owned(),
+            |(_, field)| if field.is_empty() { "-".into() } else { field.clone() },
+        )
     };
     let columns = columns
         .into_iter()
-        .map(|column| ColumnRow { field: chosen(&column.name, column.field), name: column.name, sample: column.sample })
+        .map(|column| ColumnRow {
+            field: chosen(&column.name, column.field),
+            name: column.name,
+            sample: column.sample,
+        })
         .collect();
     let mut fields = vec!["email"];
     fields.extend(FIELDS);
@@ -381,7 +314,9 @@ fn mapping(form: &Form) -> Vec<(String, String)> {
     let pairs = form.all("column").into_iter().zip(form.all("field"));
     pairs
         .filter(|(column, field)| !column.is_empty() && !field.is_empty())
-        .map(|(column, field)| (column.to_owned(), if field == "-" { String::new() } else { field.to_owned() }))
+        .map(|(column, field)| {
+            (column.to_owned(), if field == "-" { String::new() } else { field.to_owned() })
+        })
         .collect()
 }
 
@@ -448,13 +383,21 @@ pub async fn again(
 }
 
 /// `POST /imports/{id}/cancel`.
-pub async fn cancel(_desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+pub async fn cancel(
+    _desk: Desk,
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+) -> Result<Response, Fault> {
     state.imports.cancel(id);
     Ok(done(&format!("/imports/{id}"), "cancelled"))
 }
 
 /// `GET /imports/{id}/rejects.csv`.
-pub async fn rejects(_desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+pub async fn rejects(
+    _desk: Desk,
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+) -> Result<Response, Fault> {
     Ok(rejects_csv(&state, id).await?)
 }
 
@@ -468,9 +411,14 @@ pub async fn stream(_desk: Desk, State(state): State<AppState>, Path(id): Path<i
             timer.tick().await;
             let found = state.audience.import_record(id).await;
             let event = match found {
-                Ok(Some(import)) if import.state == ImportState::Running && state.imports.progress(id).is_some() => {
+                Ok(Some(import))
+                    if import.state == ImportState::Running && state.imports.progress(id).is_some() =>
+                {
                     let part = ImportBody { row: Row::of(&state, import) };
-                    return Some((Ok::<_, Infallible>(Event::default().data(part.render().unwrap_or_default())), Some(timer)));
+                    return Some((
+                        Ok::<_, Infallible>(Event::default().data(part.render().unwrap_or_default())),
+                        Some(timer),
+                    ));
                 }
                 Ok(_) => Event::default().event("reload").data("ended"),
                 // The database does not answer now; the page keeps what it shows and asks again.
@@ -485,20 +433,6 @@ pub async fn stream(_desk: Desk, State(state): State<AppState>, Path(id): Path<i
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_upload_is_found_by_its_token_only() {
-        let dir = tempfile::tempdir().unwrap();
-        let waiting = Waiting::fresh(dir.path());
-        fs::write(&waiting.path, "email\n").unwrap();
-        waiting.keep(&Note { file: "a.csv".into(), ..Note::default() }).unwrap();
-        assert_eq!(Waiting::named(dir.path(), &waiting.token).unwrap().note().file, "a.csv");
-        for token in ["", "../../etc/passwd", "0123456789abcdef0123456789abcdef", &waiting.token[1..]] {
-            assert!(Waiting::named(dir.path(), token).is_err(), "{token}");
-        }
-        waiting.forget();
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-    }
 
     #[test]
     fn the_file_proposes_the_list() {

@@ -47,7 +47,11 @@ pub async fn rename(
 }
 
 /// `POST /lists/{id}/delete`.
-pub async fn delete(desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+pub async fn delete(
+    desk: Desk,
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+) -> Result<Response, Fault> {
     let deleted = state.audience.delete_list(id).await;
     answer(&desk, &state, deleted.map(drop), "deleted").await
 }
@@ -66,5 +70,8 @@ async fn answer(
         return Err(fault);
     }
     let rows = state.audience.lists().await?;
-    show_as(fault.0.status, &ListsPage { page: desk.page(Place::Lists), rows, problem: fault.text().to_owned() })
+    show_as(
+        fault.0.status,
+        &ListsPage { page: desk.page(Place::Lists), rows, problem: fault.text().to_owned() },
+    )
 }

@@ -115,8 +115,10 @@ fn opened(number: u64, source: &[u8], part: &str) -> Mail {
         ("text", parsed.is_some_and(|mail| mail.body_text(0).is_some())),
         ("source", true),
     ];
-    let parts: Vec<&'static str> = there.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect();
-    let chosen = parts.iter().copied().find(|name| *name == part).or(parts.first().copied()).unwrap_or("source");
+    let parts: Vec<&'static str> =
+        there.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect();
+    let chosen =
+        parts.iter().copied().find(|name| *name == part).or(parts.first().copied()).unwrap_or("source");
     let body = match chosen {
         "text" => parsed.and_then(|mail| mail.body_text(0)).unwrap_or_default().into_owned(),
         "source" => String::from_utf8_lossy(source).into_owned(),
@@ -126,13 +128,14 @@ fn opened(number: u64, source: &[u8], part: &str) -> Mail {
         let value = parsed.and_then(|mail| mail.header_raw(name)).unwrap_or("").trim();
         value.replace("\r\n", "").replace('\n', "")
     };
-    let address = |address: Option<&mail_parser::Address<'_>>, name: &str| match address.and_then(|all| all.first()) {
-        Some(one) => match (one.name(), one.address()) {
-            (Some(display), Some(address)) => format!("{display} <{address}>"),
-            (_, address) => address.unwrap_or_default().to_owned(),
-        },
-        None => header(name),
-    };
+    let address =
+        |address: Option<&mail_parser::Address<'_>>, name: &str| match address.and_then(|all| all.first()) {
+            Some(one) => match (one.name(), one.address()) {
+                (Some(display), Some(address)) => format!("{display} <{address}>"),
+                (_, address) => address.unwrap_or_default().to_owned(),
+            },
+            None => header(name),
+        };
     Mail {
         number,
         from: address(parsed.and_then(mail_parser::Message::from), "From"),
@@ -149,7 +152,11 @@ fn is_html(mail: &mail_parser::Message<'_>, part: u32) -> bool {
 }
 
 /// `GET /mailbox/{number}/html`: the HTML of a message, in its cage.
-pub async fn html(_desk: Desk, State(state): State<AppState>, Path(number): Path<u64>) -> Result<Response, Fault> {
+pub async fn html(
+    _desk: Desk,
+    State(state): State<AppState>,
+    Path(number): Path<u64>,
+) -> Result<Response, Fault> {
     let source = mailbox(&state)?.source(number).ok_or(Fault::not_found("message"))?;
     let parsed = MessageParser::default().parse(&source);
     Ok(caged(parsed.and_then(|mail| mail.body_html(0).map(|body| body.into_owned())).unwrap_or_default()))

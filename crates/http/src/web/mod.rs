@@ -34,6 +34,7 @@ mod settings;
 mod setup;
 mod texts;
 mod tokens;
+mod uploads;
 mod users;
 
 use axum::{
@@ -58,10 +59,10 @@ pub fn router() -> Router<AppState> {
         .merge(system())
         .fallback(fault::nowhere)
         .layer(DefaultBodyLimit::max(form::FORM_BYTES_MAX));
-    let uploads = Router::new()
-        .route("/imports/upload", post(imports::upload))
-        .layer(DefaultBodyLimit::disable());
-    pages.merge(uploads).layer(from_fn(same_site::check)).route("/assets/{name}", get(assets::serve))
+    let uploads =
+        Router::new().route("/imports/upload", post(imports::upload)).layer(DefaultBodyLimit::disable());
+    let guarded = pages.merge(uploads).layer(from_fn(same_site::check)).layer(from_fn(session::keep_uri));
+    guarded.route("/assets/{name}", get(assets::serve))
 }
 
 fn audience() -> Router<AppState> {

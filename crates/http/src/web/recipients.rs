@@ -34,8 +34,10 @@ struct Row {
 impl Row {
     fn of(recipient: Recipient) -> Row {
         let name = format!("{} {}", recipient.first_name, recipient.last_name).trim().to_owned();
-        let place: Vec<&str> =
-            [recipient.city.as_str(), recipient.country.as_str()].into_iter().filter(|text| !text.is_empty()).collect();
+        let place: Vec<&str> = [recipient.city.as_str(), recipient.country.as_str()]
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .collect();
         Row {
             id: recipient.id,
             name,
@@ -121,7 +123,19 @@ pub async fn index(
     }
     let page = desk.page(Place::Recipients);
     let (lists, list) = (state.audience.lists().await?, list.unwrap_or(0));
-    show(&RecipientsPage { page, q: asked.q.clone(), list, denylisted, lists, rows, total, filtered, paged, first, next })
+    show(&RecipientsPage {
+        page,
+        q: asked.q.clone(),
+        list,
+        denylisted,
+        lists,
+        rows,
+        total,
+        filtered,
+        paged,
+        first,
+        next,
+    })
 }
 
 struct FieldRow {
@@ -222,7 +236,11 @@ impl Sheet {
             page: desk.page(Place::Recipients),
             heading: if self.id > 0 { self.email.clone() } else { texts::text("recipient-new") },
             id: self.id,
-            fields: FIELDS.into_iter().zip(self.fields).map(|(name, value)| FieldRow { name, value }).collect(),
+            fields: FIELDS
+                .into_iter()
+                .zip(self.fields)
+                .map(|(name, value)| FieldRow { name, value })
+                .collect(),
             formats: &EMAIL_FORMATS,
             attributes,
             known: state.audience.attribute_names().await?,
@@ -288,7 +306,8 @@ pub async fn save(
     let mut attributes: std::collections::BTreeMap<String, Option<String>> =
         before.attributes.into_keys().map(|name| (name, None)).collect();
     attributes.extend(sheet.attributes.clone().into_iter().map(|(name, value)| (name, Some(value))));
-    let [first_name, last_name, language, time_zone, country, city, email_format] = sheet.fields.clone().map(Some);
+    let [first_name, last_name, language, time_zone, country, city, email_format] =
+        sheet.fields.clone().map(Some);
     let edit = RecipientEdit {
         email: Some(sheet.email.clone()),
         first_name,
@@ -343,7 +362,11 @@ pub async fn denylist(
 }
 
 /// `POST /recipients/{id}/delete`.
-pub async fn delete(_desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+pub async fn delete(
+    _desk: Desk,
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+) -> Result<Response, Fault> {
     state.audience.delete_recipients(vec![id]).await?;
     Ok(done("/recipients", "deleted"))
 }

@@ -30,7 +30,8 @@ fn is_ours(uri: &Uri, headers: &HeaderMap) -> bool {
     }
     let Some(origin) = says(header::ORIGIN.as_str()) else { return true };
     let host = origin.split_once("://").map(|(_, host)| host);
-    host.is_some() && host.map(str::to_ascii_lowercase) == request_host(uri, headers).map(str::to_ascii_lowercase)
+    host.is_some()
+        && host.map(str::to_ascii_lowercase) == request_host(uri, headers).map(str::to_ascii_lowercase)
 }
 
 #[cfg(test)]

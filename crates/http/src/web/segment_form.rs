@@ -139,7 +139,9 @@ pub fn sent(form: &Form) -> Vec<Line> {
 
 /// Does what a button asks: `add:2`, `group:0`, `remove:3`.
 pub fn change(mut lines: Vec<Line>, action: &str) -> Vec<Line> {
-    let Some((what, at)) = action.split_once(':').and_then(|(what, at)| Some((what, at.parse::<usize>().ok()?))) else {
+    let Some((what, at)) =
+        action.split_once(':').and_then(|(what, at)| Some((what, at.parse::<usize>().ok()?)))
+    else {
         return lines;
     };
     let Some(depth) = lines.get(at).map(|line| line.depth) else { return lines };
@@ -190,7 +192,8 @@ fn condition(line: &Line) -> Json {
     match line.op.as_str() {
         "is_empty" | "is_set" => {}
         "in" => {
-            let all: Vec<&str> = line.value.split(',').map(str::trim).filter(|value| !value.is_empty()).collect();
+            let all: Vec<&str> =
+                line.value.split(',').map(str::trim).filter(|value| !value.is_empty()).collect();
             out.insert("value".into(), json!(all));
         }
         _ if line.field == "denylisted" && matches!(line.value.as_str(), "true" | "false") => {

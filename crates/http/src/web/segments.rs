@@ -159,7 +159,10 @@ impl Sheet {
             rows: self.lines,
             json: self.json,
             fields: known.into_iter().map(choice).collect(),
-            attributes: attribute_names.iter().map(|name| Choice { value: name.clone(), label: name.clone() }).collect(),
+            attributes: attribute_names
+                .iter()
+                .map(|name| Choice { value: name.clone(), label: name.clone() })
+                .collect(),
             lists: state.audience.lists().await?.into_iter().map(|list| list.name).collect(),
             ops: Op::ALL.into_iter().map(|(_, name)| name).collect(),
             count: None,
@@ -225,7 +228,8 @@ async fn act(desk: &Desk, state: &AppState, id: i64, form: &Form) -> Result<Resp
         "count" => {
             let counted = counted(state, &sheet).await?;
             let mut page = sheet.page(desk, state, String::new()).await?;
-            (page.count, page.sample, page.count_problem) = (counted.count, counted.sample, counted.count_problem);
+            (page.count, page.sample, page.count_problem) =
+                (counted.count, counted.sample, counted.count_problem);
             return show(&page);
         }
         "save" | "" => return keep(desk, state, sheet).await,
@@ -275,7 +279,11 @@ pub async fn count(_desk: Desk, State(state): State<AppState>, form: Form) -> Re
 }
 
 /// `POST /segments/{id}/delete`.
-pub async fn delete(_desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+pub async fn delete(
+    _desk: Desk,
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+) -> Result<Response, Fault> {
     state.audience.delete_segment(id).await?;
     Ok(done("/segments", "deleted").into_response())
 }

@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use access::{Caller, SESSION_COOKIE};
 use askama::Template;
 use axum::{
-    extract::{ConnectInfo, FromRequestParts, Query, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    extract::{ConnectInfo, FromRequestParts, Query, Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
+    middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
@@ -46,9 +47,21 @@ impl FromRequestParts<AppState> for Viewer {
     }
 }
 
+/// The request's address as the browser sent it: nested routers see only its end.
+#[derive(Clone)]
+struct WholeUri(Uri);
+
+/// The middleware that keeps it.
+pub async fn keep_uri(mut request: Request, next: Next) -> Response {
+    let whole = WholeUri(request.uri().clone());
+    request.extensions_mut().insert(whole);
+    next.run(request).await
+}
+
 /// To the sign-in page, and back here after it. htmx follows `HX-Redirect` with the whole page.
 fn to_sign_in(parts: &Parts) -> Response {
-    let wanted = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let uri = parts.extensions.get::<WholeUri>().map_or(&parts.uri, |whole| &whole.0);
+    let wanted = uri.path_and_query().map_or("/", |path| path.as_str());
     let next = if parts.method == Method::GET && !is_fragment(&parts.headers) { wanted } else { "/" };
     let query: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
     let target = if next == "/" { "/sign-in".to_owned() } else { format!("/sign-in?next={query}") };
@@ -60,7 +73,8 @@ fn to_sign_in(parts: &Parts) -> Response {
 
 /// A path of ours: never another host.
 fn own_path(next: &str) -> &str {
-    let local = next.starts_with('/') && !next[1..].starts_with(['/', '\\']) && !next.contains(char::is_control);
+    let local =
+        next.starts_with('/') && !next[1..].starts_with(['/', '\\']) && !next.contains(char::is_control);
     if local { next } else { "/" }
 }
 
@@ -94,7 +108,7 @@ pub async fn sign_in_page(Query(asked): Query<Asked>) -> Result<Response, Fault>
 pub async fn sign_in(
     State(state): State<AppState>,
     peer: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
-    uri: axum::http::Uri,
+    uri: Uri,
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, Fault> {
@@ -131,7 +145,12 @@ fn is_https(state: &AppState, host: Option<&str>) -> bool {
     host.is_some_and(|host| name.split('/').next().is_some_and(|own| own.eq_ignore_ascii_case(host)))
 }
 
-fn with_cookie(mut response: Response, value: &str, secure: bool, age_s: Option<u32>) -> Result<Response, Fault> {
+fn with_cookie(
+    mut response: Response,
+    value: &str,
+    secure: bool,
+    age_s: Option<u32>,
+) -> Result<Response, Fault> {
     let mut cookie = format!("{SESSION_COOKIE}={value}; Path=/; HttpOnly; SameSite=Lax");
     if secure {
         cookie.push_str("; Secure");

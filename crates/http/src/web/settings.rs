@@ -59,7 +59,12 @@ pub async fn view(desk: Desk, State(state): State<AppState>) -> Result<Response,
     show(&build(&desk, &state, None, &[]))
 }
 
-fn build(desk: &Desk, state: &AppState, form: Option<&Form>, problems: &[(&'static str, String)]) -> SettingsPage {
+fn build(
+    desk: &Desk,
+    state: &AppState,
+    form: Option<&Form>,
+    problems: &[(&'static str, String)],
+) -> SettingsPage {
     let entries = state.access.settings().entries();
     let mut groups: Vec<Group> = GROUPS.iter().map(|(name, _)| Group { name, rows: Vec::new() }).collect();
     groups.push(Group { name: "other", rows: Vec::new() });
@@ -110,7 +115,8 @@ pub async fn save(desk: Desk, State(state): State<AppState>, form: Form) -> Resu
         let value = form.get(key);
         let cleared = entry.setting.secret && form.has(&format!("clear:{key}"));
         // A secret is never shown, so an empty field means that it stays.
-        let untouched = if entry.setting.secret { value.is_empty() && !cleared } else { value == entry.value };
+        let untouched =
+            if entry.setting.secret { value.is_empty() && !cleared } else { value == entry.value };
         // A value at its default is not stored, so that a later version's default takes effect.
         let same_as_default = entry.origin == Origin::Default && value == entry.setting.default;
         if !sent || untouched || same_as_default {

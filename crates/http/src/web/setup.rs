@@ -104,7 +104,12 @@ pub async fn view(
     show(&build(&viewer, &state, step, &asked).await?)
 }
 
-async fn build(viewer: &Viewer, state: &AppState, step: &'static str, asked: &Asked) -> Result<SetupPage, Fault> {
+async fn build(
+    viewer: &Viewer,
+    state: &AppState,
+    step: &'static str,
+    asked: &Asked,
+) -> Result<SetupPage, Fault> {
     let at = STEPS.iter().position(|name| *name == step).unwrap_or(0);
     let kind = |index: usize| match index.cmp(&at) {
         std::cmp::Ordering::Less => "done",
@@ -275,7 +280,9 @@ async fn domain(state: &AppState, form: &Form) -> Result<After, Fault> {
 
 /// The relay as one text, as the setting takes it. The login is percent-encoded.
 fn relay_text(form: &Form, known: Option<&Relay>) -> String {
-    let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20");
+    let encode = |text: &str| {
+        url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+    };
     let user = form.get("user");
     // The password is not shown, so an empty field keeps the one that is known for this user.
     let kept = known.and_then(|relay| relay.login.as_ref()).filter(|(name, _)| name == user);
@@ -283,7 +290,8 @@ fn relay_text(form: &Form, known: Option<&Relay>) -> String {
         ("", Some((_, password))) => password.as_str(),
         (typed, _) => typed,
     };
-    let login = if user.is_empty() { String::new() } else { format!("{}:{}@", encode(user), encode(password)) };
+    let login =
+        if user.is_empty() { String::new() } else { format!("{}:{}@", encode(user), encode(password)) };
     let host = form.get("host");
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let port = if form.has("port") { form.get("port") } else { "587" };
@@ -294,7 +302,8 @@ async fn sending(viewer: &Viewer, state: &AppState, form: &Form) -> Result<After
     let settings = state.settings();
     let pinned = settings.entries().iter().any(|entry| entry.setting.key == "mta.relay" && !entry.editable);
     if !pinned {
-        let value = if form.get("way") == "relay" { relay_text(form, settings.relay()) } else { String::new() };
+        let value =
+            if form.get("way") == "relay" { relay_text(form, settings.relay()) } else { String::new() };
         if value.is_empty() != settings.relay().is_none() || !value.is_empty() {
             state.access.set(&viewer.name, "mta.relay", &value, state.clock.now_us()).await?;
         }

@@ -129,7 +129,8 @@ mod tests {
         }
         for call in calls {
             for (at, _) in source.match_indices(&format!("{call}(")) {
-                let whole = !source[..at].ends_with(|before: char| before.is_ascii_alphanumeric() || before == '_');
+                let whole =
+                    !source[..at].ends_with(|before: char| before.is_ascii_alphanumeric() || before == '_');
                 let rest = source[at + call.len() + 1..].trim_start();
                 let Some(rest) = rest.strip_prefix('"').filter(|_| whole) else { continue };
                 keys.insert(rest[..rest.find('"').unwrap()].to_owned());

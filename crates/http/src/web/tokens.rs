@@ -54,7 +54,11 @@ pub async fn add(desk: Desk, State(state): State<AppState>, form: Form) -> Resul
 }
 
 /// `POST /settings/tokens/{id}/revoke`.
-pub async fn revoke(desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+pub async fn revoke(
+    desk: Desk,
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+) -> Result<Response, Fault> {
     state.access.revoke_token(&desk.viewer.caller, id, state.clock.now_us()).await?;
     Ok(done("/settings/tokens", "revoked"))
 }

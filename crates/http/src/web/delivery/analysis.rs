@@ -156,7 +156,12 @@ pub async fn view(
     show(&page)
 }
 
-pub(super) async fn refused(desk: &Desk, state: &AppState, id: i64, fault: &Fault) -> Result<Response, Fault> {
+pub(super) async fn refused(
+    desk: &Desk,
+    state: &AppState,
+    id: i64,
+    fault: &Fault,
+) -> Result<Response, Fault> {
     let found = state.deliveries.get(id).await?;
     let mut page = build(desk, state, &found).await?;
     page.frame = page.frame.refused(fault.text());
@@ -210,7 +215,9 @@ async fn build(desk: &Desk, state: &AppState, found: &Delivery) -> Result<Analys
         excluded_total: excluded.iter().map(|(_, number)| number).sum(),
         excluded,
         predicted_end: analysis.as_ref().and_then(|analysis| analysis.predicted_end),
-        providers: analysis.map(|analysis| analysis.providers.into_iter().map(row).collect()).unwrap_or_default(),
+        providers: analysis
+            .map(|analysis| analysis.providers.into_iter().map(row).collect())
+            .unwrap_or_default(),
         plan: plan.filter(|plan| plan.closed.is_none()).map(|plan| Plan {
             snapshot: plan.snapshot,
             messages: plan.messages,
@@ -229,7 +236,11 @@ async fn build(desk: &Desk, state: &AppState, found: &Delivery) -> Result<Analys
     })
 }
 
-fn verdict(found: &Delivery, closed: Option<Closed>, warned: bool) -> (&'static str, &'static str, &'static str) {
+fn verdict(
+    found: &Delivery,
+    closed: Option<Closed>,
+    warned: bool,
+) -> (&'static str, &'static str, &'static str) {
     match closed {
         _ if steps::is_confirmed(found) => ("confirmed", "ok", "ok"),
         Some(Closed::EditedSince) => ("outdated", "warn", "warning"),
@@ -254,7 +265,11 @@ fn closed_name(closed: Closed) -> &'static str {
 }
 
 /// `POST /deliveries/{id}/analysis`.
-pub async fn start(desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+pub async fn start(
+    desk: Desk,
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+) -> Result<Response, Fault> {
     match state.deliveries.start_analysis(id).await {
         Ok(_) => Ok(Redirect::to(&format!("/deliveries/{id}/analysis")).into_response()),
         Err(error) => {
@@ -265,7 +280,11 @@ pub async fn start(desk: Desk, State(state): State<AppState>, Path(id): Path<i64
 }
 
 /// `POST /deliveries/{id}/analysis/stop`.
-pub async fn stop(_desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+pub async fn stop(
+    _desk: Desk,
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+) -> Result<Response, Fault> {
     if let Some(handle) = state.deliveries.analysis_handle(id) {
         handle.stop();
         // It stops between two ranges of recipients; its own error says nothing new here.
@@ -310,7 +329,10 @@ mod tests {
             Closed::Over,
             Closed::Nobody,
         ] {
-            assert!(texts::exists(&format!("closed-{}", closed_name(closed).replace('_', "-"))), "{closed:?}");
+            assert!(
+                texts::exists(&format!("closed-{}", closed_name(closed).replace('_', "-"))),
+                "{closed:?}"
+            );
         }
     }
 }

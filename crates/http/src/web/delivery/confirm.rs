@@ -32,23 +32,33 @@ pub async fn confirm(
 }
 
 /// `POST /deliveries/{id}/pause`.
-pub async fn pause(_desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+pub async fn pause(
+    _desk: Desk,
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+) -> Result<Response, Fault> {
     state.deliveries.pause(id).await?;
     Ok(done(&format!("/deliveries/{id}/watch"), "paused"))
 }
 
 /// `POST /deliveries/{id}/resume`.
-pub async fn resume(_desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+pub async fn resume(
+    _desk: Desk,
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+) -> Result<Response, Fault> {
     state.deliveries.resume(id).await?;
     Ok(done(&format!("/deliveries/{id}/watch"), "resumed"))
 }
 
 /// `POST /deliveries/{id}/stop`. The exact figures of the stop are on the page that follows.
-pub async fn stop(_desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+pub async fn stop(
+    _desk: Desk,
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+) -> Result<Response, Fault> {
     let report = state.stop(id).await?;
-    let path = format!(
-        "/deliveries/{id}/watch?stopped={},{},{}",
-        report.sent, report.in_flight, report.cancelled
-    );
+    let path =
+        format!("/deliveries/{id}/watch?stopped={},{},{}", report.sent, report.in_flight, report.cancelled);
     Ok(Redirect::to(&path).into_response())
 }

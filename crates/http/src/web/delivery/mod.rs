@@ -12,7 +12,10 @@ mod steps;
 pub mod target;
 pub mod watch;
 
-use axum::{Router, routing::{get, post}};
+use axum::{
+    Router,
+    routing::{get, post},
+};
 
 use super::deliveries;
 use crate::state::AppState;

@@ -78,7 +78,11 @@ pub async fn made(
         preview.problem = texts::text("preview-empty");
         return Ok((preview, Vec::new(), Vec::new()));
     }
-    match state.deliveries.preview_of(&found.definition, found.html.as_deref(), found.text.as_deref(), whom.as_deref()).await {
+    match state
+        .deliveries
+        .preview_of(&found.definition, found.html.as_deref(), found.text.as_deref(), whom.as_deref())
+        .await
+    {
         Ok(parts) => {
             if whom.is_none() {
                 preview.recipient = texts::text("preview-sample");

@@ -62,7 +62,8 @@ pub fn steps(delivery: &Delivery, missing: &[&str]) -> Vec<Step> {
     let rows = made.into_iter().zip(names.into_iter().zip(paths)).enumerate();
     rows.map(|(index, ((kind, why), (name, path)))| {
         let kind = if next == Some(name) && kind != "closed" { "next" } else { kind };
-        let href = if kind == "closed" { String::new() } else { format!("/deliveries/{}/{path}", delivery.id) };
+        let href =
+            if kind == "closed" { String::new() } else { format!("/deliveries/{}/{path}", delivery.id) };
         Step { number: index + 1, name, kind, href, why }
     })
     .collect()

@@ -132,7 +132,9 @@ fn apply(target: &mut Target, form: &Form) -> Result<(), String> {
     target.include.clear();
     target.exclude.clear();
     for (field, way) in form.pairs() {
-        let Some((kind, name)) = field.strip_prefix("item:").and_then(|rest| rest.split_once(':')) else { continue };
+        let Some((kind, name)) = field.strip_prefix("item:").and_then(|rest| rest.split_once(':')) else {
+            continue;
+        };
         let Some(chosen) = item(kind, name) else { continue };
         match way.as_str() {
             "include" => target.include.push(chosen),

@@ -87,8 +87,12 @@ impl Watch {
     fn of(found: &Delivery, status: Status, speeds: &VecDeque<f64>) -> Watch {
         let messages = status.pending + status.sent + status.failed + status.cancelled;
         let decided = messages - status.pending;
-        let shares =
-            [("ok", status.sent), ("bad", status.failed), ("idle", status.cancelled), ("warn", status.deferred)];
+        let shares = [
+            ("ok", status.sent),
+            ("bad", status.failed),
+            ("idle", status.cancelled),
+            ("warn", status.deferred),
+        ];
         let (note, note_tone) = note(status.state);
         let speeds: Vec<f64> = speeds.iter().copied().collect();
         Watch {
@@ -109,7 +113,11 @@ impl Watch {
             note,
             note_tone,
             // A line along the ground says nothing.
-            spark: if speeds.iter().any(|speed| *speed > 0.0) { chart::spark(&speeds) } else { String::new() },
+            spark: if speeds.iter().any(|speed| *speed > 0.0) {
+                chart::spark(&speeds)
+            } else {
+                String::new()
+            },
             peak: format::speed(speeds.iter().copied().fold(0.0, f64::max)),
             providers: providers(status.providers, status.state.is_active()),
         }
@@ -209,7 +217,11 @@ struct Look {
 
 /// `GET /deliveries/{id}/watch/stream`: the figures each second; at the end, or when the state changes its buttons, the
 /// event `reload`.
-pub async fn stream(_desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
+pub async fn stream(
+    _desk: Desk,
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+) -> Result<Response, Fault> {
     let was = state.deliveries.get(id).await?.state;
     let timer = tokio::time::interval(PERIOD);
     let look = Look { state, id, timer, speeds: VecDeque::new(), over: false };
