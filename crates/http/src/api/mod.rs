@@ -13,6 +13,7 @@ pub mod imports;
 pub mod life;
 mod lists;
 pub mod log;
+pub mod openapi;
 pub mod page;
 mod push;
 mod quarantine;
@@ -50,6 +51,7 @@ pub fn router(state: &AppState) -> Router<AppState> {
         .merge(imports::routes())
         .merge(life::routes())
         .merge(lists::routes())
+        .merge(openapi::routes())
         .merge(log::routes())
         .merge(quarantine::routes())
         .merge(recipients::routes())

@@ -102,6 +102,9 @@ async fn edit(
     Body(edit): Body<RecipientEdit>,
 ) -> Answer<axum::Json<Value>> {
     let recipient = find(&state, &text).await?;
+    if edit.denylisted == Some(true) && !recipient.denylisted {
+        state.withhold(&recipient).await?;
+    }
     let recipient = state.audience.edit_recipient(recipient.id, edit, state.clock.now_us()).await?;
     Ok(axum::Json(recipient_json(&recipient)))
 }

@@ -108,6 +108,26 @@ async fn a_test_mail_that_is_not_taken_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_described_operation_is_there() {
+    store::testing::sqlite(|store| async move {
+        let house = House::build(store).await;
+        let (_, document) = house.get("/openapi.json").await;
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for method in operations.as_object().unwrap().keys() {
+                let place = path.replace("{id}", "77").replace(['{', '}'], "");
+                let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+                let request = house.request(method.clone(), &format!("/api/v1{place}"));
+                let (status, answer) = answer(request).await;
+                assert_ne!(status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+                assert_ne!(answer["detail"], "There is no such resource.", "{method} {path}");
+                assert!(status.as_u16() < 500, "{method} {path}: {answer}");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn settings_say_where_they_come_from() {
     store::testing::sqlite(|store| async move {
         let house = House::build(store).await;

@@ -226,6 +226,9 @@ async fn the_key_steps_go_by_forms_alone() {
         let page = browser.get("/deliveries/1/watch").await.text;
         assert!(page.contains("By provider") && page.contains("Stop for good"), "{page}");
         walk(&mut browser).await;
+        let ann = house.state.audience.recipient_by_address("ann@x.example").await.unwrap().unwrap();
+        browser.post(&format!("/recipients/{}/denylist", ann.id), &[("denylisted", "1")]).await;
+        assert!(browser.get(&format!("/recipients/{}", ann.id)).await.text.contains("On the denylist"));
         let answer = browser.post("/deliveries/1/stop", &[]).await;
         assert!(browser.get(&answer.location).await.text.contains("2 were cancelled"));
     })

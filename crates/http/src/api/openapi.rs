@@ -1,0 +1,189 @@
+//! `/openapi.json`: what there is, for programs and for people who write them. One table; a test calls every line of it.
+
+use axum::{Json, Router, routing::get};
+use serde_json::{Map, Value, json};
+
+use crate::state::AppState;
+
+/// One operation of the API.
+pub struct Operation {
+    /// Method, in lower case as OpenAPI writes it.
+    pub method: &'static str,
+    /// Path below `/api/v1`.
+    pub path: &'static str,
+    /// What it does, in one line.
+    pub summary: &'static str,
+    /// Query parameters.
+    pub query: &'static [&'static str],
+    /// Takes an `Idempotency-Key`.
+    pub sends: bool,
+}
+
+const NONE: &[&str] = &[];
+const PAGE: &[&str] = &["limit", "cursor"];
+const SEARCH: &[&str] = &["limit", "cursor", "search"];
+
+const fn get_(path: &'static str, summary: &'static str, query: &'static [&'static str]) -> Operation {
+    Operation { method: "get", path, summary, query, sends: false }
+}
+
+const fn post(path: &'static str, summary: &'static str) -> Operation {
+    Operation { method: "post", path, summary, query: NONE, sends: false }
+}
+
+const fn sends(path: &'static str, summary: &'static str) -> Operation {
+    Operation { sends: true, ..post(path, summary) }
+}
+
+const fn other(method: &'static str, path: &'static str, summary: &'static str) -> Operation {
+    Operation { method, path, summary, query: NONE, sends: false }
+}
+
+/// Every operation, by resource.
+pub const OPERATIONS: &[Operation] = &[
+    get_("/imports", "Imports, newest first.", PAGE),
+    Operation {
+        query: &["list", "file", "encoding", "map", "dry_run"],
+        ..post(
+            "/imports",
+            "Upload a CSV file (the body) and import it into a list; map=COLUMN=FIELD may be repeated.",
+        )
+    },
+    get_("/imports/{id}", "How far an import is, and what became of its rows.", NONE),
+    other("delete", "/imports/{id}", "Stop an import that runs; forget one that is over."),
+    get_("/imports/{id}/rejects", "The rejected rows and why, as CSV.", NONE),
+    get_("/recipients", "Find recipients.", &["limit", "cursor", "search", "list", "denylisted"]),
+    post("/recipients", "Add a recipient."),
+    get_("/recipients/{id}", "One recipient, by id or address.", NONE),
+    other("patch", "/recipients/{id}", "Change what is named; an attribute that is null is removed."),
+    other("delete", "/recipients/{id}", "Delete a recipient."),
+    get_("/recipients/{id}/lists", "The lists a recipient is on.", NONE),
+    get_("/lists", "Lists by name.", SEARCH),
+    post("/lists", "Make a list."),
+    get_("/lists/{id}", "One list.", NONE),
+    other("patch", "/lists/{id}", "Rename a list."),
+    other("delete", "/lists/{id}", "Delete a list; its members stay recipients."),
+    post("/lists/{id}/add", "Put recipients (ids or addresses) on a list."),
+    post("/lists/{id}/remove", "Take recipients off a list."),
+    get_("/segments", "Segments by name.", SEARCH),
+    post("/segments", "Make a segment."),
+    post("/segments/count", "How many recipients a filter takes, with examples."),
+    get_("/segments/{id}", "One segment.", NONE),
+    other("put", "/segments/{id}", "Change a segment."),
+    other("delete", "/segments/{id}", "Delete a segment."),
+    get_("/quarantine", "Addresses in quarantine; search is how they begin.", SEARCH),
+    post("/quarantine", "Put an address in quarantine."),
+    other("delete", "/quarantine/{email}", "Let an address out of quarantine."),
+    get_("/domains", "Sending domains.", NONE),
+    post("/domains", "Add a sending domain; answers the DNS records to publish."),
+    get_("/domains/{domain}", "The DNS records of a domain.", NONE),
+    get_("/domains/{domain}/records", "The DNS records of a domain.", NONE),
+    other("delete", "/domains/{domain}", "Remove a domain; its keys are retired, not lost."),
+    post("/domains/{domain}/check", "Compare what DNS answers with what should be published."),
+    get_(
+        "/deliveries",
+        "Deliveries, newest first.",
+        &["limit", "cursor", "search", "state", "archived", "proofs_of"],
+    ),
+    post("/deliveries", "Make a draft; definition has the keys of delivery.toml."),
+    post("/deliveries/push", "Make or update a draft from a folder (multipart or JSON)."),
+    get_("/deliveries/{id}", "One delivery with its content.", NONE),
+    other(
+        "patch",
+        "/deliveries/{id}",
+        "Change a draft; revision refuses an edit of what somebody else changed.",
+    ),
+    other("delete", "/deliveries/{id}", "Delete a delivery."),
+    post("/deliveries/{id}/duplicate", "Make a draft like this delivery."),
+    post("/deliveries/{id}/archive", "Take a delivery out of the list."),
+    post("/deliveries/{id}/unarchive", "Put it back."),
+    get_("/deliveries/{id}/journal", "What happened, line by line.", NONE),
+    get_("/deliveries/{id}/preview", "A part as one recipient would get it.", &["recipient", "part"]),
+    sends("/deliveries/{id}/proofs", "Send a proof."),
+    get_("/deliveries/{id}/analysis", "How far the analysis is, or what it found.", NONE),
+    post("/deliveries/{id}/analysis", "Analyse."),
+    other("delete", "/deliveries/{id}/analysis", "Stop the analysis."),
+    get_("/deliveries/{id}/confirm", "What Confirm would do, and why it is closed.", NONE),
+    sends("/deliveries/{id}/confirm", "Start sending what was analysed."),
+    sends("/deliveries/{id}/pause", "Pause."),
+    sends("/deliveries/{id}/resume", "Go on."),
+    sends("/deliveries/{id}/stop", "Stop for good."),
+    get_("/deliveries/{id}/status", "Live counts, by provider.", NONE),
+    get_("/deliveries/{id}/log", "The whole log, streamed.", &["state", "search", "deferred", "format"]),
+    get_(
+        "/deliveries/{id}/messages",
+        "The log, page by page.",
+        &["limit", "cursor", "search", "state", "deferred"],
+    ),
+    get_("/deliveries/{id}/source", "The exact bytes of a recipient's message.", &["recipient", "format"]),
+    post("/deliveries/{id}/verify", "Recount the outcomes against the totals."),
+    sends("/test-mail", "Send one test mail outside any delivery."),
+    get_("/users", "People who may sign in.", NONE),
+    post("/users", "Add a user; answers a one-time password."),
+    other("delete", "/users/{name}", "Delete a user."),
+    post("/users/{name}/reset", "Give a user a new one-time password."),
+    get_("/me", "Who asks.", NONE),
+    get_("/tokens", "One's own API tokens.", NONE),
+    post("/tokens", "Make a token; its text is answered once."),
+    other("delete", "/tokens/{id}", "Revoke a token."),
+    get_("/settings", "Every setting with its value and where that comes from.", NONE),
+    get_("/settings/{key}", "One setting.", NONE),
+    other("put", "/settings/{key}", "Change a setting; an empty value is its default."),
+    get_("/backup", "A backup of the running server.", NONE),
+];
+
+pub(super) fn routes() -> Router<AppState> {
+    Router::new().route("/openapi.json", get(|| async { Json(document()) }))
+}
+
+/// The document, OpenAPI 3.1.
+pub fn document() -> Value {
+    let mut paths = Map::new();
+    for operation in OPERATIONS {
+        let item = paths.entry(operation.path).or_insert_with(|| json!({}));
+        item[operation.method] = operation_json(operation);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Mailwright",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Ids are strings, times RFC 3339 in UTC. A list answers items and next, the cursor of the next page.",
+        },
+        "servers": [{"url": "/api/v1"}],
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": {"Problem": {
+                "type": "object",
+                "description": "RFC 9457; code is stable, field names what is wrong.",
+                "properties": {
+                    "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
+                    "code": {"type": "string"}, "detail": {"type": "string"}, "field": {"type": "string"},
+                },
+            }},
+        },
+    })
+}
+
+fn operation_json(operation: &Operation) -> Value {
+    let in_path = operation.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let parameter = |name: &str, place: &str, required: bool| json!({"name": name, "in": place, "required": required, "schema": {"type": "string"}});
+    let mut parameters: Vec<Value> = in_path.map(|name| parameter(name, "path", true)).collect();
+    parameters.extend(operation.query.iter().map(|name| parameter(name, "query", false)));
+    if operation.sends {
+        parameters.push(parameter("Idempotency-Key", "header", false));
+    }
+    json!({
+        "summary": operation.summary,
+        "parameters": parameters,
+        "responses": {
+            "2XX": {"description": "Done."},
+            "4XX": {
+                "description": "Refused.",
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            },
+        },
+    })
+}
