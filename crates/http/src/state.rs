@@ -142,6 +142,18 @@ impl Services {
         Ok(self.deliveries.get(delivery).await?)
     }
 
+    /// Cancels what is pending for a recipient, in every delivery: whoever puts somebody on the denylist by hand calls
+    /// this too, because an analysis that is over does not look at the flag again.
+    pub async fn withhold(&self, recipient: &audience::Recipient) -> Result<(), Problem> {
+        let entry = queue::Suppression {
+            address_key: recipient.email_key.clone(),
+            service: None,
+            reason: "denylisted".to_owned(),
+            at: self.clock.now_us(),
+        };
+        Ok(self.queue.suppress(vec![entry]).await?)
+    }
+
     /// Stops a delivery and keeps what that did in its journal.
     pub async fn stop(&self, delivery: i64) -> Result<StopReport, Problem> {
         self.deliveries.get(delivery).await?;

@@ -74,7 +74,7 @@ done-confirmed = Confirmed. Messages go out now.
 done-paused = The delivery is being held. Resume it whenever you want.
 done-resumed = Resumed.
 done-released = The address was released from quarantine. Deliveries include it again.
-done-denied = The recipient is on the denylist. Deliveries leave it out.
+done-denied = The recipient is on the denylist. Deliveries leave it out, and what was still pending for it is cancelled.
 done-undenied = The recipient was taken off the denylist.
 done-password = Your password was changed.
 done-revoked = The token was revoked.
@@ -571,6 +571,8 @@ reason-mailbox-full = Mailbox full
 reason-refused = Refused by the receiver
 reason-complaint = Complaint
 reason-manual = Put there by hand
+reason-unsubscribed = Unsubscribed
+reason-complained = Complained
 reason-validity = Validity ended
 reason-stopped = Delivery stopped
 

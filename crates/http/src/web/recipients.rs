@@ -355,9 +355,11 @@ pub async fn denylist(
     form: Form,
 ) -> Result<Response, Fault> {
     let denied = form.get("denylisted") == "1";
-    if !state.audience.set_denylisted(id, denied, state.clock.now_us()).await? {
-        return Err(Fault::not_found("recipient"));
+    let recipient = state.audience.recipient(id).await?.ok_or(Fault::not_found("recipient"))?;
+    if denied {
+        state.withhold(&recipient).await?;
     }
+    state.audience.set_denylisted(id, denied, state.clock.now_us()).await?;
     Ok(done(&format!("/recipients/{id}"), if denied { "denied" } else { "undenied" }))
 }
 
