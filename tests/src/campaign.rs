@@ -115,7 +115,8 @@ impl Server {
         loop {
             let status = self.status(id).await;
             let pending = status["messages"]["pending"].as_i64();
-            let over = matches!(status["state"].as_str(), Some("finished" | "stopped" | "cancelled" | "failed"));
+            let over =
+                matches!(status["state"].as_str(), Some("finished" | "stopped" | "cancelled" | "failed"));
             let started = status["state"] != "ready" && status["state"] != "draft";
             if over || started && pending == status["deferred"].as_i64() {
                 return status;

@@ -74,7 +74,11 @@ pub fn judge(events: &[Event], rows: &BTreeMap<String, Row>, targets: &[String],
     let expected: BTreeSet<&str> = targets.iter().map(String::as_str).collect();
     let found: BTreeSet<&str> = rows.keys().map(String::as_str).collect();
     assert_eq!(expected.len(), targets.len(), "the story's own targets are unique");
-    assert!(expected == found, "lost: {:?}", expected.symmetric_difference(&found).take(10).collect::<Vec<_>>());
+    assert!(
+        expected == found,
+        "lost: {:?}",
+        expected.symmetric_difference(&found).take(10).collect::<Vec<_>>()
+    );
 
     let mut by_message: BTreeMap<String, Vec<(String, Vec<Arrival>)>> = BTreeMap::new();
     for ((message_id, recipient), list) in arrivals(events) {

@@ -195,7 +195,9 @@ impl Server {
     pub async fn terminate(&mut self) -> Option<i32> {
         let mut child = self.child.take().expect("a server runs");
         let id = child.id().expect("the process has a number");
-        assert!(Now::new("kill").arg("-TERM").arg(id.to_string()).status().is_ok_and(|status| status.success()));
+        assert!(
+            Now::new("kill").arg("-TERM").arg(id.to_string()).status().is_ok_and(|status| status.success())
+        );
         let ended = tokio::time::timeout(Duration::from_secs(30), child.wait()).await;
         ended.expect("the process ends within 30 s").expect("its status can be read").code()
     }
@@ -238,7 +240,9 @@ impl Server {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).expect("a folder can be made");
         }
-        std::fs::File::create(&path).and_then(|mut f| f.write_all(content.as_ref())).expect("a file can be written");
+        std::fs::File::create(&path)
+            .and_then(|mut f| f.write_all(content.as_ref()))
+            .expect("a file can be written");
         path
     }
 
@@ -255,7 +259,6 @@ impl Server {
     }
 
     /// A request to the REST API with the local token; `path` begins after `/api/v1`.
-    #[must_use]
     pub fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         let token = std::fs::read_to_string(self.data.join("local-token")).unwrap_or_default();
         let url = format!("{}/api/v1{path}", self.url());

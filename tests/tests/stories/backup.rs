@@ -20,7 +20,9 @@ async fn internet() -> Internet {
         Place::new(behaviour, Ipv4Addr::new(127, 0, 62, n)).domain(&domain, &[&host])
     });
     let world = World { places: places.collect() };
-    Internet::start(&world, InternetOptions { forget_mail: true, ..InternetOptions::default() }).await.unwrap()
+    Internet::start(&world, InternetOptions { forget_mail: true, ..InternetOptions::default() })
+        .await
+        .unwrap()
 }
 
 async fn restore(file: &std::path::Path, into: &Server) -> Cli {
@@ -62,7 +64,10 @@ async fn story(from: Database, into: Database) {
     other.run().await;
     let restored = other.status(&id).await;
     let sent = |status: &serde_json::Value| status["messages"]["sent"].as_i64().unwrap();
-    assert!(sent(&before) <= sent(&restored) && sent(&restored) <= sent(&after), "{before} {restored} {after}");
+    assert!(
+        sent(&before) <= sent(&restored) && sent(&restored) <= sent(&after),
+        "{before} {restored} {after}"
+    );
     assert_eq!(restored["target"], whole["target"]);
     other.verify(&id).await;
     let rows = other.log(&id).await;

@@ -64,7 +64,8 @@ async fn files(server: &mut Server) {
     let (refused, _) = import(server, &server.write("none.csv", "name,town\nAnn,Rome\n"), "bad", &[]).await;
     assert_eq!(refused.status, 1, "{}", refused.stdout);
     assert!(refused.stderr.contains("email"), "no address column: {}", refused.stderr);
-    let (refused, _) = import(server, &server.write("image.csv", [0x89, b'P', 0, 0xff, 0, 0, 1]), "bad", &[]).await;
+    let (refused, _) =
+        import(server, &server.write("image.csv", [0x89, b'P', 0, 0xff, 0, 0, 1]), "bad", &[]).await;
     assert_eq!(refused.status, 1, "{}", refused.stdout);
     // What is Latin-1 is right in Latin-1.
     let (done, report) = import(server, &file, "latin", &["--encoding", "latin1", "--dry-run"]).await;
@@ -93,7 +94,10 @@ async fn huge_field(server: &mut Server) {
         let (done, report) = import(server, &path, "huge", &[]).await;
         let done = done.done();
         assert_eq!((&done["rows"], &done["rejected"]), (&3.into(), &1.into()), "{report:.300}");
-        assert!(report.contains("\n3,") || report.lines().any(|line| line.starts_with("3,")), "{report:.300}");
+        assert!(
+            report.contains("\n3,") || report.lines().any(|line| line.starts_with("3,")),
+            "{report:.300}"
+        );
         assert!(report.len() < 10_000, "the report shows the beginning only");
     }
     std::fs::remove_file(&path).unwrap();
@@ -128,7 +132,10 @@ async fn templates(server: &mut Server) {
         ("macro", "{% macro m(n) %}{{ m(n + 1) }}{% endmacro %}{{ m(1) }}"),
         ("long", "{{ 'x' * 1000000000 }}"),
         ("range", "{{ range(1000000000) | list | length }}"),
-        ("grow", "{% set s = 'xxxxxxxxxx' %}{% for a in range(40) %}{% set s = s ~ s %}{{ s ~ s ~ s ~ s ~ s ~ s ~ s }}{% endfor %}{% for a in range(100000) %}{{ s * 1000 }}{% endfor %}"),
+        (
+            "grow",
+            "{% set s = 'xxxxxxxxxx' %}{% for a in range(40) %}{% set s = s ~ s %}{{ s ~ s ~ s ~ s ~ s ~ s ~ s }}{% endfor %}{% for a in range(100000) %}{{ s * 1000 }}{% endfor %}",
+        ),
         ("unknown", "{{ no_such_field }}"),
         ("division", "{{ 1 / 0 }}"),
     ];
@@ -154,8 +161,19 @@ async fn headers(server: &mut Server, internet: &Internet) {
         ("subject", base.replace("news from us", "news\\r\\nBcc: evil@tail1.example")),
         ("name", base.replace("Example Shop", "Shop\\nBcc: evil@tail1.example")),
         ("address", base.replace("news@shop.example", "news@shop.example\\r\\nBcc: evil@tail1.example")),
-        ("reply_to", base.replace("[target]", "reply_to = \"help@shop.example\\r\\nBcc: evil@tail1.example\"\n\n[target]")),
-        ("header", format!("{base}[parameters]\nheaders = {{ \"X-Season\" = \"autumn\\r\\nBcc: evil@tail1.example\" }}\n")),
+        (
+            "reply_to",
+            base.replace(
+                "[target]",
+                "reply_to = \"help@shop.example\\r\\nBcc: evil@tail1.example\"\n\n[target]",
+            ),
+        ),
+        (
+            "header",
+            format!(
+                "{base}[parameters]\nheaders = {{ \"X-Season\" = \"autumn\\r\\nBcc: evil@tail1.example\" }}\n"
+            ),
+        ),
     ] {
         let file = server.write("inject.csv", "email,first_name,note\nann@tail1.example,Ann,ok\n");
         import(server, &file, "inject", &[]).await.0.done();
@@ -163,7 +181,9 @@ async fn headers(server: &mut Server, internet: &Internet) {
     }
     // Fields: whatever an import lets through is one line in a header, or an error; never a second header.
     let mut csv = String::from("email,first_name,note\n");
-    csv.push_str("\"one@tail1.example\",\"Ann\r\nBcc: evil@tail1.example\",\"a\r\nX-Evil: yes\r\n\r\nbody\"\n");
+    csv.push_str(
+        "\"one@tail1.example\",\"Ann\r\nBcc: evil@tail1.example\",\"a\r\nX-Evil: yes\r\n\r\nbody\"\n",
+    );
     csv.push_str("two@tail1.example,\"Bob \u{2028}Bcc: x\",\"b\u{85}X-Evil: yes\"\n");
     let file = server.write("fields.csv", csv);
     let (_, report) = import(server, &file, "fields", &[]).await;
@@ -175,7 +195,11 @@ async fn headers(server: &mut Server, internet: &Internet) {
         server.wait_for(&id, &["finished"], Duration::from_secs(30)).await;
         for mail in internet.mailboxes().list("", None, 100) {
             let message = MessageParser::default().parse(&*mail.octets).unwrap();
-            assert!(message.bcc().is_none() && message.header_raw("X-Evil").is_none(), "{:?}", mail.recipient);
+            assert!(
+                message.bcc().is_none() && message.header_raw("X-Evil").is_none(),
+                "{:?}",
+                mail.recipient
+            );
             assert_eq!(message.header_raw("MIME-Version").map(str::trim), Some("1.0"));
         }
     }

@@ -14,7 +14,8 @@ use testkit::{Behaviour, Internet, InternetOptions, Place, World};
 async fn internet() -> Internet {
     let mut quick = Behaviour::accepting("quick", "mx.quick.example");
     quick.reply_delay = Duration::from_millis(4);
-    let place = Place::new(quick, Ipv4Addr::new(127, 0, 63, 1)).domain("quick.example", &["mx.quick.example"]);
+    let place =
+        Place::new(quick, Ipv4Addr::new(127, 0, 63, 1)).domain("quick.example", &["mx.quick.example"]);
     Internet::start(&World { places: vec![place] }, InternetOptions::default()).await.unwrap()
 }
 
@@ -79,8 +80,13 @@ async fn a_full_disk_stops_nothing_for_good() {
     // An import of more than fits is refused with the reason; what it had taken or not, the server says.
     let refused = import(&server, "toomany", 20_000).await;
     assert_eq!(refused.status, 1, "{} {}", refused.stdout, refused.stderr);
-    assert!(refused.stderr.to_lowercase().contains("full") || refused.stderr.contains("space"), "{}", refused.stderr);
-    let health = server.request(reqwest::Method::GET, &format!("/deliveries/{id}/status")).send().await.unwrap();
+    assert!(
+        refused.stderr.to_lowercase().contains("full") || refused.stderr.contains("space"),
+        "{}",
+        refused.stderr
+    );
+    let health =
+        server.request(reqwest::Method::GET, &format!("/deliveries/{id}/status")).send().await.unwrap();
     assert!(health.status().is_success(), "reading needs no disk: {}", health.status());
     tokio::time::sleep(Duration::from_secs(3)).await;
     let stalled = internet.log().accepted();
@@ -113,7 +119,8 @@ async fn database_away(away: Duration, recipients: usize) {
     tokio::time::sleep(away / 2).await;
     // A person is told what is the matter, soon.
     let asked = Instant::now();
-    let answer = server.request(reqwest::Method::GET, &format!("/deliveries/{id}/status")).send().await.unwrap();
+    let answer =
+        server.request(reqwest::Method::GET, &format!("/deliveries/{id}/status")).send().await.unwrap();
     assert_eq!(answer.status().as_u16(), 503, "{}", answer.text().await.unwrap());
     assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
     let stop = server.request(reqwest::Method::POST, &format!("/deliveries/{id}/pause")).json(&json!({}));
@@ -130,7 +137,13 @@ async fn database_away(away: Duration, recipients: usize) {
     let database = database.await.unwrap();
     let end = Instant::now() + Duration::from_secs(120);
     while internet.log().accepted() < targets.len() as u64 {
-        assert!(Instant::now() < end, "{} of {}: {}", internet.log().accepted(), targets.len(), server.stderr());
+        assert!(
+            Instant::now() < end,
+            "{} of {}: {}",
+            internet.log().accepted(),
+            targets.len(),
+            server.stderr()
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let status = server.wait_for(&id, &["finished"], Duration::from_secs(30)).await;

@@ -39,7 +39,8 @@ fn crates_import_only_what_the_table_allows() {
         if name == "stories" || name == "fuzz" {
             continue;
         }
-        let allowed = table.get(name).unwrap_or_else(|| panic!("{name} is not in the table of ARCHITECTURE.md"));
+        let allowed =
+            table.get(name).unwrap_or_else(|| panic!("{name} is not in the table of ARCHITECTURE.md"));
         for dependency in package["dependencies"].as_array().unwrap() {
             let import = dependency["name"].as_str().unwrap();
             let of_ours = names.contains(import) && dependency["path"].is_string();

@@ -35,13 +35,22 @@ const HTML: &str = "<!doctype html><html><body><h1>Dear {{ first_name }}</h1>\
 
 async fn story(database: Database) {
     let internet = Internet::start(&World::demo(), InternetOptions::default()).await.unwrap();
-    let server = Server::start(database, ServerOptions { config: internet.settings(), ..ServerOptions::default() }).await;
+    let server =
+        Server::start(database, ServerOptions { config: internet.settings(), ..ServerOptions::default() })
+            .await;
     assert!(server.password.is_some(), "the first start prints a one-time password");
 
     let csv = server.write("people.csv", CSV);
     let rejects = server.path("rejects.csv");
     let import = server
-        .cli(&["import", &csv.to_string_lossy(), "--list", "newsletter", "--rejects", &rejects.to_string_lossy()])
+        .cli(&[
+            "import",
+            &csv.to_string_lossy(),
+            "--list",
+            "newsletter",
+            "--rejects",
+            &rejects.to_string_lossy(),
+        ])
         .await
         .done();
     assert_eq!((&import["rows"], &import["created"], &import["rejected"]), (&7.into(), &5.into(), &2.into()));
@@ -63,7 +72,8 @@ async fn story(database: Database) {
     let id = pushed["id"].as_str().unwrap().to_owned();
     assert_eq!(pushed["state"], "draft");
 
-    let preview = server.cli(&["delivery", "preview", &id, "--recipient", "ann@gmail.com", "--part", "html"]).await;
+    let preview =
+        server.cli(&["delivery", "preview", &id, "--recipient", "ann@gmail.com", "--part", "html"]).await;
     assert!(preview.stdout.contains("Dear Ann"), "{}", preview.stdout);
     proof(&server, &internet, &id).await;
 
@@ -96,7 +106,11 @@ async fn proof(server: &Server, internet: &Internet, id: &str) {
     let post = post.header("Content-Type", "application/x-www-form-urlencoded").send().await.unwrap();
     assert!(post.status().is_success(), "{}", post.status());
     let outcome = server.cli(&["delivery", "analyze", id, "--wait"]).await.done();
-    assert_eq!(outcome["excluded"].as_object().map(serde_json::Map::len), Some(0), "a proof's link acts on nobody");
+    assert_eq!(
+        outcome["excluded"].as_object().map(serde_json::Map::len),
+        Some(0),
+        "a proof's link acts on nobody"
+    );
 }
 
 async fn wait_for_mail(internet: &Internet, recipient: &str) -> Vec<u8> {
@@ -112,7 +126,10 @@ async fn wait_for_mail(internet: &Internet, recipient: &str) -> Vec<u8> {
 fn unsubscribe_link(mail: &[u8]) -> String {
     let message = MessageParser::default().parse(mail).unwrap();
     let header = message.header_raw("List-Unsubscribe").unwrap().to_owned();
-    assert_eq!(message.header_raw("List-Unsubscribe-Post").map(str::trim), Some("List-Unsubscribe=One-Click"));
+    assert_eq!(
+        message.header_raw("List-Unsubscribe-Post").map(str::trim),
+        Some("List-Unsubscribe=One-Click")
+    );
     let start = header.find("<http").unwrap();
     header[start + 1..].split('>').next().unwrap().split_whitespace().collect()
 }
@@ -143,9 +160,16 @@ async fn check_mail(server: &Server, internet: &Internet, id: &str) {
     assert!(message.body_text(0).unwrap().contains("Dear Ann"));
     let source = server.cli(&["delivery", "source", id, "ann@gmail.com"]).await;
     let shown = STANDARD.decode(source.done()["source_base64"].as_str().unwrap()).unwrap();
-    assert_eq!(String::from_utf8_lossy(&shown), String::from_utf8_lossy(&ann), "the source shown is what was sent");
+    assert_eq!(
+        String::from_utf8_lossy(&shown),
+        String::from_utf8_lossy(&ann),
+        "the source shown is what was sent"
+    );
     let quoted = internet.mailboxes().list("docomo", None, 10);
-    assert!(quoted.iter().any(|mail| mail.recipient.contains("a..b")), "the carrier's old address was sent to");
+    assert!(
+        quoted.iter().any(|mail| mail.recipient.contains("a..b")),
+        "the carrier's old address was sent to"
+    );
 }
 
 async fn unsubscribe(server: &Server, internet: &Internet, id: &str) {

@@ -1,10 +1,13 @@
-//! One binary for all stories: each module is one story, its name says which.
+//! One binary for all stories: each module is one story, its name says which. Those whose name begins with `soak` are
+//! long and do nothing unless `MAILWRIGHT_SOAK=1`.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod backup;
 mod bad_input;
 mod crash;
 mod disk_and_database;
 mod house;
+mod import;
 mod key_steps;
 mod receivers;
 mod relay;

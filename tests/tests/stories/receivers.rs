@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use stories::campaign::Row;
 use stories::{Database, Server, ServerOptions, soak};
-use testkit::{
-    Behaviour, Fault, Internet, InternetOptions, Node, Place, Script, ScriptServer, Stage, World,
-};
+use testkit::{Behaviour, Fault, Internet, InternetOptions, Node, Place, Script, ScriptServer, Stage, World};
 
 /// What one receiver does.
 enum Does {
@@ -88,7 +86,12 @@ fn answer_cases() -> Vec<Case> {
         let later_words = if of_message { "later please" } else { "" };
         let refused_words = if of_message { "policy" } else { "" };
         cases.push(case(&format!("a421-{name}"), answers(stage, "421 4.3.2 going down"), UNTRIED, ""));
-        cases.push(case(&format!("a451-{name}"), answers(stage, "451 4.3.0 later please"), later, later_words));
+        cases.push(case(
+            &format!("a451-{name}"),
+            answers(stage, "451 4.3.0 later please"),
+            later,
+            later_words,
+        ));
         let reply = "550 5.7.1 refused by local policy";
         cases.push(case(&format!("a550-{name}"), answers(stage, reply), refused, refused_words));
     }
@@ -100,13 +103,23 @@ fn behaviour_cases() -> Vec<Case> {
     vec![
         case("plain", behaves(|_| {}), SENT, "250"),
         case("lockstep", behaves(|b| b.pipelining = false), SENT, "250"),
-        case("bare", behaves(|b| (b.pipelining, b.starttls, b.eight_bit, b.smtputf8) = (false, false, false, false)), SENT, "250"),
+        case(
+            "bare",
+            behaves(|b| (b.pipelining, b.starttls, b.eight_bit, b.smtputf8) = (false, false, false, false)),
+            SENT,
+            "250",
+        ),
         case("helo", behaves(|b| b.ehlo = false), SENT, "250"),
         case("slow", behaves(|b| b.reply_delay = Duration::from_millis(400)), SENT, "250"),
         case("late", behaves(|b| b.dot_delay = Duration::from_secs(3)), SENT, "250"),
         case("cuts-body", behaves(|b| b.cut_permille = 1000), BROKE, ""),
         case("closes-connect", behaves(|b| b.close_at = Some(Stage::Connect)), UNTRIED, ""),
-        case("closes-mail", behaves(|b| (b.close_at, b.pipelining) = (Some(Stage::Mail), false)), UNTRIED, ""),
+        case(
+            "closes-mail",
+            behaves(|b| (b.close_at, b.pipelining) = (Some(Stage::Mail), false)),
+            UNTRIED,
+            "",
+        ),
         case("closes-rcpt", behaves(|b| (b.close_at, b.pipelining) = (Some(Stage::Rcpt), false)), BROKE, ""),
         case("closes-data", behaves(|b| (b.close_at, b.pipelining) = (Some(Stage::Data), false)), BROKE, ""),
         case(
@@ -116,8 +129,18 @@ fn behaviour_cases() -> Vec<Case> {
             "",
         ),
         case("nouser", behaves(|b| b.bounce.permille = 1000), NO_SUCH_USER, "5.1.1"),
-        case("greylist", behaves(|b| b.greylist = Some(Duration::from_secs(600))), Outcome { attempts: 0, ..TRIED }, "4.7.1"),
-        case("full", answers(Stage::Rcpt, "552 5.2.2 mailbox full"), Outcome { reasons: &["mailbox_full"], ..REFUSED }, "full"),
+        case(
+            "greylist",
+            behaves(|b| b.greylist = Some(Duration::from_secs(600))),
+            Outcome { attempts: 0, ..TRIED },
+            "4.7.1",
+        ),
+        case(
+            "full",
+            answers(Stage::Rcpt, "552 5.2.2 mailbox full"),
+            Outcome { reasons: &["mailbox_full"], ..REFUSED },
+            "full",
+        ),
         case("too-big", behaves(|b| b.size_max = Some(100)), Outcome { attempts: 0, ..REFUSED }, "5.3.4"),
     ]
 }
@@ -148,31 +171,41 @@ fn scripted_cases() -> Vec<Case> {
         ),
         case(
             "refused-in-three-lines",
-            says("HELLO\nC: MAIL FROM:*\nC: RCPT TO:*\nC: DATA\nS: 250 ok\nS: 550-5.1.1 The email account that you tried\nS: 550-5.1.1 to reach does not exist. Please check\nS: 550 5.1.1 the address. user unknown\nS: 503 5.5.1 no recipients\nE:"),
+            says(
+                "HELLO\nC: MAIL FROM:*\nC: RCPT TO:*\nC: DATA\nS: 250 ok\nS: 550-5.1.1 The email account that you tried\nS: 550-5.1.1 to reach does not exist. Please check\nS: 550 5.1.1 the address. user unknown\nS: 503 5.5.1 no recipients\nE:",
+            ),
             NO_SUCH_USER,
             "5.1.1",
         ),
         case(
             "354-after-a-refusal",
-            says("HELLO\nC: MAIL FROM:*\nC: RCPT TO:*\nC: DATA\nS: 250 ok\nS: 554 5.7.1 not from you\nS: 354 go on\nC: .\nS: 554 no valid recipients\nE:"),
+            says(
+                "HELLO\nC: MAIL FROM:*\nC: RCPT TO:*\nC: DATA\nS: 250 ok\nS: 554 5.7.1 not from you\nS: 354 go on\nC: .\nS: 554 no valid recipients\nE:",
+            ),
             REFUSED,
             "not from you",
         ),
         case(
             "421-in-the-body",
-            says("HELLO\nC: MAIL FROM:*\nC: RCPT TO:*\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go on\nB: 100\nS: 421 4.3.2 going down\nX:"),
+            says(
+                "HELLO\nC: MAIL FROM:*\nC: RCPT TO:*\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go on\nB: 100\nS: 421 4.3.2 going down\nX:",
+            ),
             UNTRIED,
             "",
         ),
         case(
             "drops-in-the-body",
-            says("HELLO\nC: MAIL FROM:*\nC: RCPT TO:*\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go on\nB: 100\nX:"),
+            says(
+                "HELLO\nC: MAIL FROM:*\nC: RCPT TO:*\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go on\nB: 100\nX:",
+            ),
             BROKE,
             "",
         ),
         case(
             "starttls-stripped",
-            says("S: 220 mx\nC: EHLO *\nS: 250-mx\nS: 250 STARTTLS\nC: STARTTLS\nS: 454 4.7.0 TLS not available\nE:"),
+            says(
+                "S: 220 mx\nC: EHLO *\nS: 250-mx\nS: 250 STARTTLS\nC: STARTTLS\nS: 454 4.7.0 TLS not available\nE:",
+            ),
             Outcome { state: "", ..UNTRIED },
             "",
         ),
@@ -309,7 +342,8 @@ async fn story(database: Database) {
 async fn everybody_recovers(server: &Server, scene: &Scene, cases: &[Case], id: &str) {
     for case in cases {
         if let Some(provider) = scene.internet.provider(&case.name) {
-            provider.change(|behaviour| *behaviour = Behaviour::accepting(&case.name, &behaviour.host.clone()));
+            provider
+                .change(|behaviour| *behaviour = Behaviour::accepting(&case.name, &behaviour.host.clone()));
         }
     }
     let end = tokio::time::Instant::now() + Duration::from_secs(400);
@@ -328,6 +362,55 @@ async fn everybody_recovers(server: &Server, scene: &Scene, cases: &[Case], id: 
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
     server.verify(id).await;
+}
+
+/// A bounce in one delivery takes the address out of every other one.
+async fn gone_for_everybody(database: Database) {
+    let refusing = Behaviour::accepting("gone", "mx.gone.example").answering(Stage::Rcpt, "450 4.2.0 not now");
+    let place = Place::new(refusing, Ipv4Addr::new(127, 0, 73, 1)).domain("gone.example", &["mx.gone.example"]);
+    let internet =
+        Internet::start(&World { places: vec![place] }, InternetOptions::default()).await.unwrap();
+    // A connection stays with the behaviour that it began with.
+    let config = internet.settings().replace("[mta]", "[mta]\nmessages_per_connection = 1");
+    let options = ServerOptions { config, ..ServerOptions::default() };
+    let server = Server::start(database, options).await;
+    let targets = ["left@gone.example", "stays@gone.example"];
+    let waiting = server.campaign("waiting", &targets, "[parameters]\nretry_period = \"60s\"\n").await;
+    server.wait_until_tried(&waiting, Duration::from_secs(20)).await;
+    internet.provider("gone").unwrap().change(|behaviour| {
+        behaviour.answers.clear();
+        behaviour.bounce.local_contains = vec!["left".to_owned()];
+    });
+    let id = server.push("next", &stories::campaign::toml("next", "waiting", ""), stories::campaign::HTML).await;
+    server.analyze(&id).await;
+    server.confirm(&id).await;
+    let status = server.wait_for(&id, &["finished"], Duration::from_secs(20)).await;
+    assert_eq!((&status["messages"]["sent"], &status["messages"]["failed"]), (&1.into(), &1.into()), "{status}");
+    let third = server.push("third", &stories::campaign::toml("third", "waiting", ""), stories::campaign::HTML).await;
+    let analysis = server.analyze(&third).await;
+    assert_eq!((&analysis["excluded"]["quarantined"], &analysis["to_deliver"]), (&1.into(), &1.into()));
+    if soak() {
+        cancelled_at_its_turn(&server, &waiting).await;
+    }
+}
+
+/// The gate is where a pending message is cancelled: when its next try is due.
+async fn cancelled_at_its_turn(server: &Server, id: &str) {
+    let status = server.wait_for(id, &["finished"], Duration::from_secs(120)).await;
+    assert_eq!((&status["messages"]["cancelled"], &status["messages"]["sent"]), (&1.into(), &1.into()));
+    let row = server.log(id).await.remove("left@gone.example").unwrap();
+    assert_eq!((row.state.as_str(), row.reason.as_str()), ("cancelled", "quarantined"), "{row:?}");
+    server.verify(id).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_exist_is_left_out_everywhere_on_sqlite() {
+    gone_for_everybody(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_exist_is_left_out_everywhere_on_postgres() {
+    gone_for_everybody(Database::Postgres).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

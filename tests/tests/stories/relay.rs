@@ -80,9 +80,13 @@ async fn start(database: Database) -> (Receiver, Server, BTreeMap<String, String
 /// Analyses and sends, and keeps the previews of these recipients as what has to arrive.
 async fn send(server: &Server, id: &str, recipients: &[String], expected: &Path) {
     for recipient in recipients {
-        let preview = server.cli(&["delivery", "preview", id, "--recipient", recipient, "--part", "html"]).await;
-        std::fs::write(expected.join(format!("{recipient}.html")), preview.done()["content"].as_str().unwrap())
-            .unwrap();
+        let preview =
+            server.cli(&["delivery", "preview", id, "--recipient", recipient, "--part", "html"]).await;
+        std::fs::write(
+            expected.join(format!("{recipient}.html")),
+            preview.done()["content"].as_str().unwrap(),
+        )
+        .unwrap();
     }
     server.confirm(id).await;
     let status = server.wait_for(id, &["finished", "retrying"], Duration::from_secs(60)).await;
@@ -100,7 +104,14 @@ const HTML: &str = "<!doctype html>\n<html><head><meta charset=\"utf-8\"><style>
 
 async fn story(database: Database) {
     let (receiver, server, dns) = start(database).await;
-    let names = ["Ann", "Zoë", "太郎", "O'Brien & <Söhne>", "", "a very long name that goes on and on and on and on and on and on"];
+    let names = [
+        "Ann",
+        "Zoë",
+        "太郎",
+        "O'Brien & <Söhne>",
+        "",
+        "a very long name that goes on and on and on and on and on and on",
+    ];
     let mut csv = String::from("email,first_name\n");
     for (n, name) in names.iter().enumerate() {
         csv.push_str(&format!("r{n}@any{n}.example,\"{name}\"\n"));
@@ -179,7 +190,9 @@ fn findings(analysis: &Value, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
 async fn broken(server: &Server, name: &str, html: &str) {
     let lines: Vec<&str> = html.lines().collect();
     let middle = lines.len() / 2;
-    for wrong in ["{{ first_name", "{% if first_name %}", "{% nosuchtag %}", "{{ first_name | nosuchfilter }}"] {
+    for wrong in
+        ["{{ first_name", "{% if first_name %}", "{% nosuchtag %}", "{{ first_name | nosuchfilter }}"]
+    {
         let mut lines = lines.clone();
         lines.insert(middle, wrong);
         let pushed = server.try_push(name, &toml(name, name, ""), &lines.join("\n")).await;
@@ -194,7 +207,8 @@ async fn broken(server: &Server, name: &str, html: &str) {
         let places: Vec<i64> =
             answer.as_array().unwrap().iter().filter_map(|problem| problem["line"].as_i64()).collect();
         // What is never closed is noticed where the text ends; everything else in its own line.
-        let found = if wrong.contains("if") { !places.is_empty() } else { places.contains(&(middle as i64 + 1)) };
+        let found =
+            if wrong.contains("if") { !places.is_empty() } else { places.contains(&(middle as i64 + 1)) };
         assert!(found, "{wrong} stands in line {}: {answer}", middle + 1);
     }
 }

@@ -68,7 +68,15 @@ async fn stop_while_receivers_hang(database: Database) {
         ],
     )
     .await;
-    let domains = ["quick.example", "quick.example", "quick.example", "mute.example", "stuck.example", "lost.example", "greet.example"];
+    let domains = [
+        "quick.example",
+        "quick.example",
+        "quick.example",
+        "mute.example",
+        "stuck.example",
+        "lost.example",
+        "greet.example",
+    ];
     let targets = addresses(2_800, &domains);
     let id = server.campaign("stop", &targets, "").await;
     let log = internet.log();
@@ -87,7 +95,10 @@ async fn stop_while_receivers_hang(database: Database) {
     let accepted = count(&events, |e| e.what == What::Accepted && e.wall_us <= answered_us) as u64;
     let past = count(&events, |e| e.what == What::DotRead && e.wall_us <= answered_us) as u64;
     // One in flight may be answered between the report and its arrival here.
-    assert!(number("sent") <= accepted && accepted <= number("sent") + number("in_flight"), "{accepted} {report}");
+    assert!(
+        number("sent") <= accepted && accepted <= number("sent") + number("in_flight"),
+        "{accepted} {report}"
+    );
     assert_eq!(number("sent") + number("in_flight"), past, "{report}, stopped in {took:?}");
     assert_eq!(number("sent") + number("in_flight") + number("cancelled"), targets.len() as u64, "{report}");
 
