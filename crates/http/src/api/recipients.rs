@@ -111,6 +111,8 @@ async fn edit(
 
 async fn remove(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Response> {
     let recipient = find(&state, &text).await?;
+    // First, so that a fault in between leaves somebody who can be deleted again, and is not written to.
+    state.withhold(&recipient).await?;
     state.audience.delete_recipients(vec![recipient.id]).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
