@@ -14,6 +14,8 @@ use crate::judge::Kill;
 
 /// How long a start may take.
 const START_WAIT: Duration = Duration::from_secs(60);
+/// How long an end in order may take: messages under way get 30 s for their answers.
+const END_WAIT: Duration = Duration::from_secs(45);
 /// How long one command may take.
 const COMMAND_WAIT: Duration = Duration::from_secs(300);
 
@@ -198,8 +200,8 @@ impl Server {
         assert!(
             Now::new("kill").arg("-TERM").arg(id.to_string()).status().is_ok_and(|status| status.success())
         );
-        let ended = tokio::time::timeout(Duration::from_secs(30), child.wait()).await;
-        ended.expect("the process ends within 30 s").expect("its status can be read").code()
+        let ended = tokio::time::timeout(END_WAIT, child.wait()).await;
+        ended.expect("the process ends in time").expect("its status can be read").code()
     }
 
     /// True while the process has not ended by itself.

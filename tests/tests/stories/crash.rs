@@ -139,6 +139,44 @@ async fn story(database: Database, recipients: usize, kills: usize) {
     assert_eq!(story.kills.len(), kills);
 }
 
+/// A kill in the middle of an import: what is done again afterwards is complete, with each address once.
+async fn killed_import(database: Database, rows: usize, kills: u64) {
+    let mut server = Server::start(database, ServerOptions::default()).await;
+    let mut csv = String::from("email,first_name\n");
+    (0..rows).for_each(|n| csv.push_str(&format!("i{n}@tail1.example,Name {n}\n")));
+    let file = server.write("import.csv", &csv);
+    for kill in 0..kills {
+        let request = server.request(reqwest::Method::POST, "/imports?list=killed&file=import.csv");
+        assert!(request.body(csv.clone()).send().await.unwrap().status().is_success());
+        tokio::time::sleep(Duration::from_millis(40 + 130 * kill)).await;
+        server.kill().await;
+        server.run().await;
+        let imports = server.request(reqwest::Method::GET, "/imports").send().await.unwrap();
+        let imports: serde_json::Value = imports.json().await.unwrap();
+        let running = imports.to_string().contains("\"running\"");
+        assert!(!running, "an import that a kill ended is not shown as running: {imports}");
+    }
+    let done = server.cli(&["import", &file.to_string_lossy(), "--list", "killed"]).await.done();
+    let count = |name: &str| done[name].as_u64().unwrap();
+    println!("import killed {kills} times, then {done}");
+    assert_eq!(count("created") + count("unchanged"), rows as u64, "{done}");
+    let again = server.cli(&["import", &file.to_string_lossy(), "--list", "killed"]).await.done();
+    assert_eq!(again["unchanged"].as_u64(), Some(rows as u64), "{again}");
+    let id = server.push("killed", &toml("killed", "killed", ""), HTML).await;
+    let analysis = server.analyze(&id).await;
+    assert_eq!(analysis["to_deliver"].as_u64(), Some(rows as u64), "all are members: {analysis}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_imports_on_sqlite() {
+    killed_import(Database::Sqlite, 12_000, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_imports_on_postgres() {
+    killed_import(Database::Postgres, 12_000, 3).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_kills_on_sqlite() {
     story(Database::Sqlite, 3_000, 3).await;

@@ -23,7 +23,8 @@ async fn story(database: Database, rows: u64) {
         ["import", &file.to_string_lossy(), "--list", "people", "--rejects", &rejects.to_string_lossy()]
             .map(str::to_owned);
     let first = server.cli(&arguments).await.done();
-    let count = |done: &serde_json::Value, name: &str| done[name].as_u64().unwrap_or_else(|| panic!("{done}"));
+    let count =
+        |done: &serde_json::Value, name: &str| done[name].as_u64().unwrap_or_else(|| panic!("{done}"));
     assert_eq!(count(&first, "rows"), rows, "{first}");
     let (created, rejected) = (count(&first, "created"), count(&first, "rejected"));
     assert_eq!(created + rejected, rows, "{first}");
@@ -35,7 +36,12 @@ async fn story(database: Database, rows: u64) {
     assert_eq!((count(&again, "created"), count(&again, "updated")), (0, 0), "{again}");
     assert_eq!(count(&again, "rejected"), rejected, "{again}");
     assert!(server.memory_peak() < MEMORY_MAX, "{} octets", server.memory_peak());
-    println!("{rows} rows: {} s, again {} s, {} MB", first["seconds"], again["seconds"], server.memory_peak() >> 20);
+    println!(
+        "{rows} rows: {} s, again {} s, {} MB",
+        first["seconds"],
+        again["seconds"],
+        server.memory_peak() >> 20
+    );
 }
 
 /// Rows of a report, each with its line and its reason.

@@ -366,10 +366,11 @@ async fn everybody_recovers(server: &Server, scene: &Scene, cases: &[Case], id: 
 
 /// A bounce in one delivery takes the address out of every other one.
 async fn gone_for_everybody(database: Database) {
-    let refusing = Behaviour::accepting("gone", "mx.gone.example").answering(Stage::Rcpt, "450 4.2.0 not now");
-    let place = Place::new(refusing, Ipv4Addr::new(127, 0, 73, 1)).domain("gone.example", &["mx.gone.example"]);
-    let internet =
-        Internet::start(&World { places: vec![place] }, InternetOptions::default()).await.unwrap();
+    let refusing =
+        Behaviour::accepting("gone", "mx.gone.example").answering(Stage::Rcpt, "450 4.2.0 not now");
+    let place =
+        Place::new(refusing, Ipv4Addr::new(127, 0, 73, 1)).domain("gone.example", &["mx.gone.example"]);
+    let internet = Internet::start(&World { places: vec![place] }, InternetOptions::default()).await.unwrap();
     // A connection stays with the behaviour that it began with.
     let config = internet.settings().replace("[mta]", "[mta]\nmessages_per_connection = 1");
     let options = ServerOptions { config, ..ServerOptions::default() };
@@ -381,12 +382,18 @@ async fn gone_for_everybody(database: Database) {
         behaviour.answers.clear();
         behaviour.bounce.local_contains = vec!["left".to_owned()];
     });
-    let id = server.push("next", &stories::campaign::toml("next", "waiting", ""), stories::campaign::HTML).await;
+    let id =
+        server.push("next", &stories::campaign::toml("next", "waiting", ""), stories::campaign::HTML).await;
     server.analyze(&id).await;
     server.confirm(&id).await;
     let status = server.wait_for(&id, &["finished"], Duration::from_secs(20)).await;
-    assert_eq!((&status["messages"]["sent"], &status["messages"]["failed"]), (&1.into(), &1.into()), "{status}");
-    let third = server.push("third", &stories::campaign::toml("third", "waiting", ""), stories::campaign::HTML).await;
+    assert_eq!(
+        (&status["messages"]["sent"], &status["messages"]["failed"]),
+        (&1.into(), &1.into()),
+        "{status}"
+    );
+    let third =
+        server.push("third", &stories::campaign::toml("third", "waiting", ""), stories::campaign::HTML).await;
     let analysis = server.analyze(&third).await;
     assert_eq!((&analysis["excluded"]["quarantined"], &analysis["to_deliver"]), (&1.into(), &1.into()));
     if soak() {
@@ -399,7 +406,7 @@ async fn cancelled_at_its_turn(server: &Server, id: &str) {
     let status = server.wait_for(id, &["finished"], Duration::from_secs(120)).await;
     assert_eq!((&status["messages"]["cancelled"], &status["messages"]["sent"]), (&1.into(), &1.into()));
     let row = server.log(id).await.remove("left@gone.example").unwrap();
-    assert_eq!((row.state.as_str(), row.reason.as_str()), ("cancelled", "quarantined"), "{row:?}");
+    assert_eq!((row.state.as_str(), row.reason.as_str()), ("cancelled", "suppressed"), "{row:?}");
     server.verify(id).await;
 }
 

@@ -178,6 +178,36 @@ async fn confirm_twice(server: &Server, id: &str) {
     assert_eq!(refused.status, 1, "{}", refused.stdout);
 }
 
+/// SIGTERM while a receiver has the message and does not answer: the process gives it its time, then ends all the same,
+/// and knows afterwards what it does not know.
+async fn terminate_while_a_receiver_hangs(database: Database) {
+    let mute = provider("mute", |b| b.hang_at = Some(Stage::Dot));
+    let (internet, mut server) = start(database, vec![mute, provider("quick", |_| ())]).await;
+    let targets = addresses(20, &["mute.example", "quick.example"]);
+    let id = server.campaign("terminate", &targets, "").await;
+    let log = internet.log();
+    until("a message is past its dot", Duration::from_secs(20), || {
+        log.accepted() == 10 && count(&log.events(), |e| e.what == What::Fault) > 0
+    })
+    .await;
+    let asked = Instant::now();
+    assert_eq!(server.terminate().await, Some(0), "{}", server.stderr());
+    println!("ended {:?} after SIGTERM while a receiver hung", asked.elapsed());
+    server.run().await;
+    let status = server.status(&id).await;
+    assert_eq!(
+        (&status["messages"]["sent"], &status["messages"]["pending"]),
+        (&10.into(), &10.into()),
+        "{status}"
+    );
+    server.verify(&id).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn terminate_in_spite_of_a_receiver() {
+    terminate_while_a_receiver_hangs(Database::Sqlite).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stop_is_stop_on_sqlite() {
     stop_while_receivers_hang(Database::Sqlite).await;
