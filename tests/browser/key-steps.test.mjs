@@ -84,15 +84,18 @@ test("the key steps in the browser", { timeout: 600_000 }, async () => {
 test("the pages in the dark, and on a phone", { timeout: 120_000 }, async () => {
   for (const [name, look] of [["dark", { dark: true }], ["phone", { width: 390, height: 844 }]]) {
     const other = await openBrowser(look);
-    await other.context.addCookies(await window.context.cookies());
-    for (const path of ["/", "/deliveries", "/recipients"]) {
-      await other.page.goto(demo.url + path, { waitUntil: "load" });
-      const wide = await other.page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-      assert.ok(wide <= 1, `${path} is ${wide} px wider than the ${name} window`);
-      await other.shot(`${name}-${path === "/" ? "home" : path.slice(1)}`);
+    try {
+      await other.context.addCookies(await window.context.cookies());
+      for (const path of ["/", "/deliveries", "/recipients"]) {
+        await other.page.goto(demo.url + path, { waitUntil: "load" });
+        const wide = await other.page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+        await other.shot(`${name}-${path === "/" ? "home" : path.slice(1)}`);
+        assert.ok(wide <= 1, `${path} is ${wide} px wider than the ${name} window`);
+      }
+      assert.deepEqual(other.faults, []);
+    } finally {
+      await other.browser.close();
     }
-    assert.deepEqual(other.faults, []);
-    await other.browser.close();
   }
 });
 
