@@ -21,7 +21,7 @@ impl Deliveries {
             .into_iter()
             .collect();
         match self.rooms.queue.figures(id, self.now_us()).await {
-            Ok(figures) => Ok(of_run(&delivery, &figures, excluded)),
+            Ok(figures) => Ok(of_run(&delivery, &figures, excluded, self.now_us())),
             Err(queue::Error::NotConfirmed(_)) => self.before_confirm(delivery, excluded).await,
             Err(error) => Err(error.into()),
         }
@@ -149,8 +149,7 @@ impl Deliveries {
     }
 }
 
-fn of_run(delivery: &Delivery, figures: &RunFigures, excluded: BTreeMap<String, i64>) -> Status {
-    let now_rate = figures.per_second;
+fn of_run(delivery: &Delivery, figures: &RunFigures, excluded: BTreeMap<String, i64>, now_us: i64) -> Status {
     let providers: Vec<_> = figures
         .providers
         .iter()
@@ -161,9 +160,12 @@ fn of_run(delivery: &Delivery, figures: &RunFigures, excluded: BTreeMap<String, 
             sent: provider.sent,
             failed: provider.failed,
             per_second: provider.per_second,
-            predicted_end: None,
+            predicted_end: end_at_speed(provider.pending - provider.deferred, provider.per_second, now_us),
         })
         .collect();
+    // Where some provider takes nothing at the moment, the plan of the analysis is the better guess.
+    let all_move = providers.iter().all(|p| p.pending == p.deferred || p.predicted_end.is_some());
+    let seen_end = providers.iter().filter_map(|p| p.predicted_end).max().filter(|_| all_move);
     Status {
         id: delivery.id,
         state: state_of(figures.state),
@@ -176,9 +178,14 @@ fn of_run(delivery: &Delivery, figures: &RunFigures, excluded: BTreeMap<String, 
         deferred: figures.deferred,
         unknown: figures.unknown,
         providers,
-        per_second: now_rate,
-        predicted_end: figures.ended_at.or(delivery.predicted_end),
+        per_second: figures.per_second,
+        predicted_end: figures.ended_at.or(seen_end).or(delivery.predicted_end),
     }
+}
+
+/// When what was not tried yet will have been, at the speed of the last seconds.
+fn end_at_speed(left: i64, per_second: f64, now_us: i64) -> Option<i64> {
+    (left > 0 && per_second > 0.0).then(|| now_us + (left as f64 / per_second * 1e6) as i64)
 }
 
 fn state_of(state: RunState) -> State {
@@ -191,5 +198,17 @@ fn state_of(state: RunState) -> State {
         RunState::Stopping => State::Stopping,
         RunState::Stopped => State::Stopped,
         RunState::Finished => State::Finished,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_said_only_while_something_moves() {
+        assert_eq!(end_at_speed(100, 10.0, 5), Some(10_000_005));
+        assert_eq!(end_at_speed(100, 0.0, 5), None);
+        assert_eq!(end_at_speed(0, 10.0, 5), None);
     }
 }
