@@ -13,7 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::limits::{BATCH_MAX, DATABASE_WAIT_MAX_MS, DATABASE_WAIT_MS, REPLY_LEN_MAX, UNSETTLED_MAX};
-use crate::types::{Quarantine, Settlement};
+use crate::types::{Quarantine, Settlement, lane_site};
 use crate::{Error, Queue, Result};
 
 /// The right to have one more result that is not on disk yet.
@@ -73,7 +73,10 @@ impl Settler {
         permit: Option<UnsettledPermit>,
         settled: Option<SettledHook>,
     ) {
-        settlement.site = self.queue.tally_site(settlement.part.delivery, &settlement.site);
+        // A site that the plan names keeps its line, however many small domains answered before it.
+        if lane_site(&settlement.part.lane) != &*settlement.site {
+            settlement.site = self.queue.tally_site(settlement.part.delivery, &settlement.site);
+        }
         if let Some(reply) = &mut settlement.reply {
             cut(reply, REPLY_LEN_MAX);
         }
