@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::shape::{id, time, time_opt},
-    limits::UPLOAD_BYTES_MAX,
+    limits::{REFUSED_UPLOAD_READ_MAX, UPLOAD_BYTES_MAX},
     problem::{Answer, Problem},
 };
 
@@ -73,10 +73,27 @@ pub async fn spool<E: std::fmt::Display>(
     work_dir: &Path,
     stream: impl Stream<Item = Result<Bytes, E>>,
 ) -> Answer<Spooled> {
+    let mut stream = std::pin::pin!(stream);
+    let spooled = spool_all(work_dir, stream.as_mut()).await;
+    if spooled.is_err() {
+        // Most clients look for an answer only when all is sent: who is cut off in the middle learns no reason.
+        let mut rest: u64 = 0;
+        while rest < REFUSED_UPLOAD_READ_MAX
+            && let Some(Ok(piece)) = stream.next().await
+        {
+            rest += piece.len() as u64;
+        }
+    }
+    spooled
+}
+
+async fn spool_all<E: std::fmt::Display>(
+    work_dir: &Path,
+    mut stream: impl Stream<Item = Result<Bytes, E>> + Unpin,
+) -> Answer<Spooled> {
     let mut file = Some(nameless(work_dir).map_err(|error| disk(&error))?);
     let mut bytes_sum: u64 = 0;
     let mut chunk = Vec::with_capacity(SPOOL_CHUNK_BYTES);
-    let mut stream = std::pin::pin!(stream);
     while let Some(piece) = stream.next().await {
         let piece = piece.map_err(|error| Problem::bad_request(format!("The upload broke off: {error}")))?;
         bytes_sum += piece.len() as u64;

@@ -12,6 +12,8 @@ pub const FOLDER_FILES_MAX: usize = 500;
 pub const FILE_NAME_BYTES_MAX: usize = 255;
 /// Largest uploaded import file, in bytes. It is streamed, never held in memory.
 pub const UPLOAD_BYTES_MAX: u64 = 8 << 30;
+/// How much of an upload that was refused is still read, so that its sender hears why.
+pub const REFUSED_UPLOAD_READ_MAX: u64 = 1 << 30;
 /// Largest body on the public door: a one-click POST is a few dozen bytes.
 pub const PUBLIC_BODY_BYTES_MAX: usize = 8 << 10;
 /// How long a handler may take before it answers 503. Streams (upload, log, progress) are exempt.
