@@ -491,10 +491,6 @@ watch-deferred = Deferred
 watch-waiting = Waiting
 watch-per-second = Per second
 watch-providers = By provider
-watch-rest = { $n ->
-    [one] one further domain
-   *[other] { $count } further domains
- }
 watch-providers-none = Shown as soon as the first messages go out.
 provider-google = Gmail
 provider-yahoo = Yahoo

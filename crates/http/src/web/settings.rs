@@ -146,4 +146,13 @@ mod tests {
             assert_ne!(group_of(setting.key), "other", "{}", setting.key);
         }
     }
+
+    #[test]
+    fn the_manual_names_every_setting() {
+        const CHAPTER: &str = include_str!("../../../../docs/settings.md");
+        for setting in access::settings::REGISTRY.iter().filter(|setting| setting.place != Where::Later) {
+            let named = CHAPTER.contains(&format!("`{}`", setting.key));
+            assert!(named, "{} is missing in docs/settings.md", setting.key);
+        }
+    }
 }

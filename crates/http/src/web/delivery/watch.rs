@@ -33,6 +33,9 @@ const SPARK_VALUES_MAX: usize = 300;
 /// Providers shown by themselves.
 const PROVIDERS_MAX: usize = 16;
 
+/// What the queue calls domains without a line of their own.
+const OTHER: &str = "other";
+
 struct ProviderRow {
     provider: String,
     meter: String,
@@ -130,22 +133,21 @@ fn providers(mut all: Vec<ProviderStatus>, active: bool) -> Vec<ProviderRow> {
         // The meter's last seconds are no speed any more.
         all.iter_mut().for_each(|row| row.per_second = 0.0);
     }
-    all.sort_by_key(|row| std::cmp::Reverse(row.sent + row.failed + row.pending));
-    let rest = all.split_off(all.len().min(PROVIDERS_MAX));
+    all.sort_by_key(|row| (row.provider == OTHER, std::cmp::Reverse(row.sent + row.failed + row.pending)));
+    let named = all.iter().filter(|row| row.provider != OTHER).count();
+    let rest = all.split_off(named.min(PROVIDERS_MAX));
     let mut rows: Vec<ProviderRow> = all.into_iter().map(ProviderRow::of).collect();
     if !rest.is_empty() {
         let sum = |of: fn(&ProviderStatus) -> i64| rest.iter().map(of).sum();
-        let mut row = ProviderRow::of(ProviderStatus {
-            provider: String::new(),
+        rows.push(ProviderRow::of(ProviderStatus {
+            provider: OTHER.to_owned(),
             pending: sum(|row| row.pending),
             deferred: sum(|row| row.deferred),
             sent: sum(|row| row.sent),
             failed: sum(|row| row.failed),
             per_second: rest.iter().map(|row| row.per_second).sum(),
             predicted_end: rest.iter().filter_map(|row| row.predicted_end).max(),
-        });
-        row.provider = texts::text_n("watch-rest", rest.len() as i64);
-        rows.push(row);
+        }));
     }
     rows
 }
@@ -289,7 +291,7 @@ mod tests {
         assert_eq!(rows.len(), PROVIDERS_MAX + 1);
         assert_eq!(rows[0].sent, 99);
         assert_eq!(rows.iter().map(|row| row.sent).sum::<i64>(), (0..100).sum::<i64>());
-        assert!(rows.last().unwrap().provider.contains("84"));
+        assert_eq!(rows.last().unwrap().provider, texts::pick("provider", OTHER));
     }
 
     #[test]
