@@ -53,16 +53,9 @@ CREATE TABLE target (
     reason TEXT,
     PRIMARY KEY (delivery, domain, recipient)
 ) @KEYED;
-
--- One row per recipients' domain, in the order in which messages are numbered (lane, then domain).
-CREATE TABLE target_domain (
-    delivery @INT NOT NULL,
-    ord @INT NOT NULL,
-    domain @KEY NOT NULL,
-    lane TEXT NOT NULL,
-    messages @INT NOT NULL,
-    PRIMARY KEY (delivery, ord)
-) @KEYED;
+--@postgres
+ALTER TABLE target SET UNLOGGED;
+--@end
 
 -- Messages by provider, and when they should be out: what Confirm and the page state.
 CREATE TABLE provider_plan (

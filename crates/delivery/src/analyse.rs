@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use content::{Compiled, Problem};
 use queue::plan;
-use store::{Lane, binds};
+use store::{Dialect, Lane, Tx, binds};
 use typology::{Facts, Finding, Level, Phase, PredictionFact, ProofFact};
 
 use crate::analysis::{AnalysisHandle, Step};
@@ -20,7 +20,7 @@ use crate::verdict::{Frozen, Verdict};
 use crate::{Deliveries, facts, journal, life, records};
 
 /// Work rows that one transaction deletes.
-pub(crate) const DELETE_ROWS: i64 = 5_000;
+const DELETE_ROWS: i64 = 5_000;
 /// Recipients that a template error names in its finding.
 const NAMED_RECIPIENTS_MAX: usize = 5;
 
@@ -128,23 +128,9 @@ impl Deliveries {
 
     /// Empties the work tables in short transactions.
     async fn delete_work(&self, id: DeliveryId) -> Result<()> {
-        self.store
-            .write(Lane::Bulk, move |tx| {
-                tx.execute("DELETE FROM target_domain WHERE delivery = $1", &binds![id]).map_err(Error::from)
-            })
-            .await?;
         loop {
-            let deleted = self
-                .store
-                .write(Lane::Bulk, move |tx| {
-                    tx.execute(
-                        "DELETE FROM target WHERE delivery = $1 AND (domain, recipient) IN \
-                         (SELECT domain, recipient FROM target WHERE delivery = $1 LIMIT $2)",
-                        &binds![id, DELETE_ROWS],
-                    )
-                    .map_err(Error::from)
-                })
-                .await?;
+            let deleted =
+                self.store.write(Lane::Bulk, move |tx| delete_some(tx, id).map_err(Error::from)).await?;
             if deleted == 0 {
                 return Ok(());
             }
@@ -205,10 +191,10 @@ impl Work<'_> {
             Source::Readers(readers) => {
                 self.facts.messages = Some(readers.len() as i64);
                 self.facts.proof = Some(ProofFact { recipients: readers.len() });
-                Vec::new()
+                Arc::new(Vec::new())
             }
             Source::Target => match self.target().await? {
-                Some(shares) => shares,
+                Some(shares) => Arc::new(shares),
                 None => return Ok(Verdict::Stopped),
             },
         };
@@ -344,6 +330,18 @@ impl Work<'_> {
 fn compiled_snapshot(compiled: &Compiled) -> (String, Vec<u8>) {
     let bytes = compiled.snapshot.to_bytes();
     (message::Snapshot::hash_of(&bytes), bytes)
+}
+
+/// Deletes work rows: some on SQLite, where others wait for the writer; all on PostgreSQL, where nobody does.
+fn delete_some(tx: &mut Tx<'_>, id: DeliveryId) -> store::Result<u64> {
+    match tx.dialect() {
+        Dialect::Postgres => tx.execute("DELETE FROM target WHERE delivery = $1", &binds![id]),
+        Dialect::Sqlite => tx.execute(
+            "DELETE FROM target WHERE delivery = $1 AND (domain, recipient) IN \
+             (SELECT domain, recipient FROM target WHERE delivery = $1 LIMIT $2)",
+            &binds![id, DELETE_ROWS],
+        ),
+    }
 }
 
 /// A template's problem as a finding; rule `template`.

@@ -1,7 +1,7 @@
 //! Delivery: from what an author wrote to a run that the engine may send.
 //!
 //! Owns deliveries and their proofs, the analysis and its journal, the confirm, and the life cycle
-//! ([`State`]). Its tables: `delivery`, `journal`, and the work tables `target` and `target_domain`.
+//! ([`State`]). Its tables: `delivery`, `journal`, and the work table `target`.
 //!
 //! Invariants
 //! - Nothing is sent that was not analysed: Confirm starts exactly the snapshot of the last analysis, and is

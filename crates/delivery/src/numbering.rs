@@ -3,9 +3,11 @@
 //! The recipients' domains are the only thing held in memory (a count and two short names each); recipients are
 //! read page by page in number order through the index on (delivery, domain, recipient).
 
+use std::collections::HashMap;
+
 use audience::{RecipientRow, recipient_columns};
 use queue::NewPart;
-use store::{Tx, binds};
+use store::{Dialect, Tx, Value, binds};
 
 use crate::types::{DeliveryId, Error, Result};
 
@@ -86,50 +88,61 @@ impl Cutter {
     }
 }
 
-/// Writes the number order where SQL can join it.
-pub(crate) fn write_order(
+/// The recipients of a page in number order, each with the place of its domain in `shares`.
+pub(crate) fn read_page(
+    tx: &mut Tx<'_>,
+    id: DeliveryId,
+    page: &Page,
+    shares: &[DomainShare],
+) -> Result<Vec<(usize, RecipientRow)>> {
+    match page {
+        Page::Domains { from, to } => {
+            read_domains(tx, id, *from, shares.get(*from..=*to).unwrap_or_default())
+        }
+        Page::Stretch { at, after } => {
+            let domain = shares.get(*at).map(|share| share.domain.as_str()).unwrap_or_default();
+            read_stretch(tx, id, domain, *after).map(|rows| rows.into_iter().map(|row| (*at, row)).collect())
+        }
+    }
+}
+
+fn read_domains(
     tx: &mut Tx<'_>,
     id: DeliveryId,
     first: usize,
     shares: &[DomainShare],
-) -> Result<()> {
-    let rows = shares.iter().enumerate().map(|(index, share)| {
-        binds![id, (first + index) as i64, share.domain.as_str(), share.lane.as_str(), share.messages]
-            .to_vec()
-    });
-    tx.copy_in("target_domain", &["delivery", "ord", "domain", "lane", "messages"], rows)?;
-    Ok(())
+) -> Result<Vec<(usize, RecipientRow)>> {
+    let places: HashMap<&str, usize> =
+        shares.iter().enumerate().map(|(index, share)| (share.domain.as_str(), first + index)).collect();
+    let names = shares.iter().map(|share| Some(share.domain.clone())).collect();
+    let among = match tx.dialect() {
+        Dialect::Sqlite => "IN (SELECT value FROM json_each($2))",
+        Dialect::Postgres => "= ANY($2)",
+    };
+    let sql = format!(
+        "SELECT {} FROM target t JOIN recipient r ON r.id = t.recipient \
+         WHERE t.delivery = $1 AND t.domain {among} AND t.reason IS NULL",
+        recipient_columns("r")
+    );
+    let mut rows = tx.query(&sql, &[id.into(), Value::TextArray(names)], |row| {
+        let row = RecipientRow::read(row, 0)?;
+        let place = places.get(row.domain()).copied();
+        Ok::<_, Error>((place.ok_or_else(|| Error::Internal("a domain outside its page".into()))?, row))
+    })?;
+    // The order of a page is ours: the database reads by whichever index it likes.
+    rows.sort_unstable_by_key(|(place, row)| (*place, row.id));
+    Ok(rows)
 }
 
-/// The recipients of a page in number order, each with the place of its domain.
-pub(crate) fn read_page(tx: &mut Tx<'_>, id: DeliveryId, page: &Page) -> Result<Vec<(usize, RecipientRow)>> {
-    let columns = recipient_columns("r");
-    let read = |row: &store::Row<'_>| {
-        let place = usize::try_from(row.int(0)?).map_err(|_| Error::Internal("negative place".into()))?;
-        Ok::<_, Error>((place, RecipientRow::read(row, 1)?))
-    };
-    match page {
-        Page::Domains { from, to } => tx.query(
-            &format!(
-                "SELECT d.ord, {columns} FROM target_domain d \
-                 JOIN target t ON t.delivery = d.delivery AND t.domain = d.domain AND t.reason IS NULL \
-                 JOIN recipient r ON r.id = t.recipient \
-                 WHERE d.delivery = $1 AND d.ord BETWEEN $2 AND $3 ORDER BY d.ord, t.recipient"
-            ),
-            &binds![id, *from as i64, *to as i64],
-            read,
-        ),
-        Page::Stretch { at, after } => tx.query(
-            &format!(
-                "SELECT d.ord, {columns} FROM target_domain d \
-                 JOIN target t ON t.delivery = d.delivery AND t.domain = d.domain AND t.reason IS NULL \
-                 JOIN recipient r ON r.id = t.recipient \
-                 WHERE d.delivery = $1 AND d.ord = $2 AND t.recipient > $3 ORDER BY t.recipient LIMIT $4"
-            ),
-            &binds![id, *at as i64, *after, PAGE_ROWS as i64],
-            read,
-        ),
-    }
+/// The inner select stops at its limit along the index; joined first, a database may sort the whole rest each time.
+fn read_stretch(tx: &mut Tx<'_>, id: DeliveryId, domain: &str, after: i64) -> Result<Vec<RecipientRow>> {
+    let sql = format!(
+        "SELECT {} FROM (SELECT recipient FROM target WHERE delivery = $1 AND domain = $2 AND recipient > $3 \
+         AND reason IS NULL ORDER BY delivery, domain, recipient LIMIT $4) t \
+         JOIN recipient r ON r.id = t.recipient ORDER BY r.id",
+        recipient_columns("r")
+    );
+    tx.query(&sql, &binds![id, domain, after, PAGE_ROWS as i64], |row| Ok(RecipientRow::read(row, 0)?))
 }
 
 /// Gathers numbered messages into parts: a part ends where the lane changes, or when it is full.

@@ -96,14 +96,14 @@ impl Deliveries {
         &self,
         delivery: &Delivery,
         compiled: &Arc<Compiled>,
-        shares: &[DomainShare],
+        shares: &Arc<Vec<DomainShare>>,
         parts: &mut Parts,
         handle: &AnalysisHandle,
     ) -> Result<Option<Evaluated>> {
         let job = self.job(delivery.id, compiled).await?;
         let threads = self.config().analysis_threads.max(1);
         let (pages, received) = mpsc::channel(threads + 1);
-        let reader = self.read_pages(job, Cutter::new(shares), pages, handle.clone());
+        let reader = self.read_pages(job, Arc::clone(shares), pages, handle.clone());
         let writer = self.write_pages(received, shares, parts, handle);
         let (stopped, evaluated) = tokio::join!(reader, writer);
         let evaluated = evaluated?;
@@ -120,17 +120,19 @@ impl Deliveries {
     async fn read_pages(
         &self,
         job: Arc<Job>,
-        mut cutter: Cutter,
+        shares: Arc<Vec<DomainShare>>,
         pages: mpsc::Sender<JoinHandle<Batch>>,
         handle: AnalysisHandle,
     ) -> Result<bool> {
         let id = job.delivery;
         let (mut n, mut last) = (0, 0);
+        let mut cutter = Cutter::new(&shares);
         while let Some(page) = cutter.next(last) {
             if handle.is_stopped() {
                 return Ok(true);
             }
-            let rows = self.store.read(move |tx| read_page(tx, id, &page)).await?;
+            let shares = Arc::clone(&shares);
+            let rows = self.store.read(move |tx| read_page(tx, id, &page, &shares)).await?;
             last = rows.last().map_or(last, |(_, row)| row.id);
             let first = n;
             n += rows.len() as i64;

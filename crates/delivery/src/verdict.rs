@@ -35,7 +35,7 @@ impl Deliveries {
         let (id, revision, now_us) = (delivery.id, delivery.revision, self.now_us());
         let words = verdict_words(&verdict, &findings, now_us - started_us);
         self.store
-            .write(Lane::Bulk, move |tx| {
+            .write(Lane::Urgent, move |tx| {
                 journal::append(tx, id, now_us, &findings)?;
                 let level = if matches!(verdict, Verdict::Errors) { Level::Error } else { Level::Info };
                 match verdict {

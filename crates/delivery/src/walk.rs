@@ -3,9 +3,9 @@
 use store::{Lane, Tx, binds};
 use typology::Level;
 
-use crate::analyse::{DELETE_ROWS, Work};
+use crate::analyse::Work;
 use crate::analysis::Step;
-use crate::numbering::{DomainShare, domain_shares, write_order};
+use crate::numbering::{DomainShare, domain_shares};
 use crate::types::{DeliveryId, Error, Result};
 use crate::{journal, words};
 
@@ -42,10 +42,6 @@ impl Work<'_> {
             .store
             .read(move |tx| domain_shares(tx, id, &|domain| routes.providers().lane_of(domain)))
             .await?;
-        for (index, chunk) in shares.chunks(DELETE_ROWS as usize).enumerate() {
-            let (first, chunk) = (index * DELETE_ROWS as usize, chunk.to_vec());
-            this.store.write(Lane::Bulk, move |tx| write_order(tx, id, first, &chunk)).await?;
-        }
         self.facts.messages = Some(shares.iter().map(|share| share.messages).sum());
         Ok(if self.handle.is_stopped() { None } else { Some(shares) })
     }

@@ -7,6 +7,8 @@ use crate::{Error, MESSAGES_MAX, Result, id_range};
 
 /// Messages that one step of a deletion or of the index touches: short enough that settling passes between steps.
 const STEP_MESSAGES: i64 = 5_000;
+/// The same on PostgreSQL, where a long transaction holds nobody up and each costs its statements.
+const STEP_MESSAGES_POSTGRES: i64 = 100_000;
 
 /// Deletes a piece of what an earlier analysis of this delivery wrote; true: there is more, call again in another
 /// transaction. Refused once it was confirmed.
@@ -55,7 +57,7 @@ pub fn purge_some(tx: &mut Tx<'_>, delivery: i64) -> Result<bool> {
     let excluded = tx.execute(
         "DELETE FROM excluded WHERE delivery = $1 AND recipient IN \
          (SELECT e.recipient FROM excluded e WHERE e.delivery = $1 ORDER BY e.recipient LIMIT $2)",
-        &binds![delivery, STEP_MESSAGES],
+        &binds![delivery, step_messages(tx)],
     )?;
     if excluded > 0 {
         return Ok(true);
@@ -79,9 +81,16 @@ pub fn purge(tx: &mut Tx<'_>, delivery: i64) -> Result<()> {
 fn step_end(tx: &mut Tx<'_>, from: i64, last: i64) -> Result<Option<i64>> {
     tx.query_one(
         "SELECT max(id) FROM (SELECT m.id FROM message m WHERE m.id BETWEEN $1 AND $2 ORDER BY m.id LIMIT $3) s",
-        &binds![from, last, STEP_MESSAGES],
+        &binds![from, last, step_messages(tx)],
         |row| Ok(row.int_opt(0)?),
     )
+}
+
+fn step_messages(tx: &Tx<'_>) -> i64 {
+    match tx.dialect() {
+        Dialect::Sqlite => STEP_MESSAGES,
+        Dialect::Postgres => STEP_MESSAGES_POSTGRES,
+    }
 }
 
 /// Keeps a frozen snapshot. Writing the same one again does nothing.

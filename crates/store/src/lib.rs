@@ -10,7 +10,7 @@
 //!
 //! Invariants:
 //! - A closure is one transaction. `Err`, a panic, or a statement that failed inside it rolls all of it back; `Ok` is
-//!   returned only after the commit is on disk (SQLite: WAL with `synchronous = FULL`).
+//!   returned only after the commit is on disk; on the bulk lane it may get there with the next urgent one.
 //! - A closure never crosses an `await`, so no transaction stays open over a network call.
 //! - SQL is written once with `$1` parameters and runs on both dialects. Values never become SQL text.
 //! - Nothing waits for ever: a database that is away gives [`Error::Unavailable`] within seconds and is reached again
@@ -123,7 +123,9 @@ impl Store {
         }
     }
 
-    /// Runs `f` in one transaction; `Err` rolls back. Returns after the commit. A caller that is dropped before its
+    /// Runs `f` in one transaction; `Err` rolls back. Returns after the commit. [`Lane::Urgent`]: it is on disk then.
+    /// [`Lane::Bulk`]: it survives the end of this process, and reaches the disk at the latest with the next urgent
+    /// one, so work of many steps ends with an urgent step. A caller that is dropped before its
     /// turn takes its work with it; one dropped later does not.
     pub async fn write<T, E>(
         &self,
@@ -137,7 +139,7 @@ impl Store {
         match &self.inner.engine {
             Engine::Sqlite(engine) => {
                 let (sender, receiver) = oneshot::channel();
-                if !engine.writer.push(lane, Box::new(sqlite::Write::new(f, sender))) {
+                if !engine.writer.push(lane, Box::new(sqlite::Write::new(lane, f, sender))) {
                     return Err(Error::Closed.into());
                 }
                 receiver.await.unwrap_or_else(|_| Err(Error::Closed.into()))
@@ -147,7 +149,7 @@ impl Store {
                     Lane::Urgent => &engine.urgent,
                     Lane::Bulk => &engine.bulk,
                 };
-                call(lanes, lane, move |s| s.transact(true, f)).await
+                call(lanes, lane, move |s| s.transact(postgres::Kind::Write(lane), f)).await
             }
         }
     }
@@ -167,7 +169,7 @@ impl Store {
                 call(&engine.readers, Lane::Urgent, move |c| sqlite::transact(c, f)).await
             }
             Engine::Postgres(engine) => {
-                call(&engine.readers, Lane::Urgent, move |s| s.transact(false, f)).await
+                call(&engine.readers, Lane::Urgent, move |s| s.transact(postgres::Kind::Read, f)).await
             }
         }
     }

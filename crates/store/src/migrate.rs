@@ -112,14 +112,14 @@ pub(crate) fn applied(tx: &mut Tx<'_>) -> Result<Vec<Applied>> {
 
 /// Runs `steps`, each in its own transaction with its row.
 pub(crate) async fn run(store: &Store, steps: &[(&'static str, &'static Step)]) -> Result<Vec<String>> {
-    match store.write(Lane::Bulk, |tx| tx.batch(TABLE)).await {
+    match store.write(Lane::Urgent, |tx| tx.batch(TABLE)).await {
         // PostgreSQL's IF NOT EXISTS loses a race against another node with this error; the table is there then.
-        Err(error) if error.is_unique() => store.write(Lane::Bulk, |tx| tx.batch(TABLE)).await?,
+        Err(error) if error.is_unique() => store.write(Lane::Urgent, |tx| tx.batch(TABLE)).await?,
         other => other?,
     }
     let mut done = Vec::new();
     for (room, step) in steps.iter().copied() {
-        let ran = store.write(Lane::Bulk, move |tx| run_step(tx, room, step)).await?;
+        let ran = store.write(Lane::Urgent, move |tx| run_step(tx, room, step)).await?;
         if ran {
             done.push(format!("{room} {} {}", step.number, step.name));
         }

@@ -50,7 +50,7 @@ impl Store {
             .filter(|(room, step)| !newer.iter().any(|(r, s)| r == room && s.number == step.number))
             .collect();
         let path = file.to_path_buf();
-        let mut report = self.write(Lane::Bulk, move |tx| restore::load(tx, &path, &known)).await?;
+        let mut report = self.write(Lane::Urgent, move |tx| restore::load(tx, &path, &known)).await?;
         for ((_, content), path) in checked.files.iter().zip(&paths) {
             crate::vault::write_new(path, content)?;
         }

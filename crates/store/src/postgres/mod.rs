@@ -10,6 +10,7 @@ pub(crate) use session::Session;
 use crate::error::{Error, Result};
 use crate::lanes::{Job, Lanes};
 use session::Health;
+pub(crate) use session::Kind;
 use std::sync::Arc;
 use std::time::Duration;
 

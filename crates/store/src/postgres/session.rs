@@ -2,6 +2,7 @@
 
 use super::{copy, say};
 use crate::error::{Constraint, Error, Result, shown};
+use crate::lanes::Lane;
 use crate::panics;
 use crate::tx::{Connection, Tx};
 use crate::value::Value;
@@ -61,6 +62,26 @@ struct Link {
     statements: HashMap<String, Statement>,
 }
 
+/// What a transaction may do, and how its commit reaches the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// One snapshot, nothing written.
+    Read,
+    /// A lane's transaction.
+    Write(Lane),
+}
+
+impl Kind {
+    fn begin(self) -> &'static str {
+        match self {
+            Kind::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Kind::Write(Lane::Urgent) => "BEGIN",
+            // One message to the server. The next commit that waits brings this one to the disk too.
+            Kind::Write(Lane::Bulk) => "BEGIN; SET LOCAL synchronous_commit = off",
+        }
+    }
+}
+
 impl Session {
     pub(super) fn new(config: Arc<Config>, health: Arc<Health>) -> Result<Session> {
         let runtime =
@@ -76,10 +97,11 @@ impl Session {
     /// Runs one transaction: READ COMMITTED for writes, one snapshot for reads.
     pub(crate) fn transact<T, E: From<Error>>(
         &mut self,
-        writes: bool,
+        kind: Kind,
         f: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.begin(if writes { "BEGIN" } else { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" })?;
+        let writes = kind != Kind::Read;
+        self.begin(kind.begin())?;
         let mut tx = Tx::new(Connection::Postgres(self));
         let outcome = panics::caught(|| f(&mut tx));
         let failed = tx.failed.take();

@@ -4,7 +4,7 @@
 
 use super::{attempt, roll_back, run};
 use crate::error::{Error, Result};
-use crate::lanes::Lanes;
+use crate::lanes::{Lane, Lanes};
 use crate::tx::Tx;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -14,6 +14,8 @@ const GROUP_MAX: usize = 64;
 
 /// A transaction whose result is told only after the commit.
 pub(crate) trait WriteJob: Send {
+    /// May its commit reach the disk with a later one? See [`Lane::Bulk`].
+    fn is_bulk(&self) -> bool;
     /// Runs the closure inside the open transaction. False: what it did is to be undone.
     fn run(&mut self, connection: &Connection) -> bool;
     /// Tells the caller. `failed`: the commit did not happen.
@@ -22,14 +24,15 @@ pub(crate) trait WriteJob: Send {
 
 /// The job of one [`crate::Store::write`].
 pub(crate) struct Write<F, T, E> {
+    lane: Lane,
     work: Option<F>,
     outcome: Option<Result<T, E>>,
     caller: oneshot::Sender<Result<T, E>>,
 }
 
 impl<F, T, E> Write<F, T, E> {
-    pub(crate) fn new(work: F, caller: oneshot::Sender<Result<T, E>>) -> Write<F, T, E> {
-        Write { work: Some(work), outcome: None, caller }
+    pub(crate) fn new(lane: Lane, work: F, caller: oneshot::Sender<Result<T, E>>) -> Write<F, T, E> {
+        Write { lane, work: Some(work), outcome: None, caller }
     }
 }
 
@@ -39,6 +42,10 @@ where
     T: Send,
     E: From<Error> + Send,
 {
+    fn is_bulk(&self) -> bool {
+        self.lane == Lane::Bulk
+    }
+
     fn run(&mut self, connection: &Connection) -> bool {
         // A caller that is gone takes its work with it.
         if let Some(work) = self.work.take().filter(|_| !self.caller.is_closed()) {
@@ -58,7 +65,24 @@ where
 }
 
 pub(super) fn start(writer: Connection) -> std::io::Result<Lanes<Box<dyn WriteJob>>> {
-    Lanes::start_batched("store-write", GROUP_MAX, vec![move |jobs| commit(&writer, jobs)])
+    let mut lazy = false;
+    Lanes::start_batched(
+        "store-write",
+        GROUP_MAX,
+        vec![move |jobs: Vec<Box<dyn WriteJob>>| {
+            let bulk = jobs.iter().all(|job| job.is_bulk());
+            if bulk != lazy && set_synchronous(&writer, bulk).is_ok() {
+                lazy = bulk;
+            }
+            commit(&writer, jobs);
+        }],
+    )
+}
+
+/// A bulk commit does not wait for the disk. The log is one file: the next urgent commit brings it there, in order.
+/// A setting that cannot be changed leaves the stricter one or is tried again before the next commit.
+fn set_synchronous(connection: &Connection, bulk: bool) -> Result<()> {
+    run(connection, if bulk { "PRAGMA synchronous = NORMAL" } else { "PRAGMA synchronous = FULL" })
 }
 
 fn commit(connection: &Connection, mut jobs: Vec<Box<dyn WriteJob>>) {
