@@ -36,6 +36,8 @@ struct ProofsPage {
     recipients: String,
     people: Vec<String>,
     outdated: bool,
+    /// A proof is on its way: the list is fetched again.
+    moving: bool,
     rows: Vec<Row>,
 }
 
@@ -71,7 +73,7 @@ async fn build(desk: &Desk, state: &AppState, found: &Delivery, sheet: Sheet) ->
         }
         _ => String::new(),
     };
-    let rows = state.deliveries.proofs(found.id).await?.into_iter().map(Row::of).collect();
+    let rows: Vec<Row> = state.deliveries.proofs(found.id).await?.into_iter().map(Row::of).collect();
     Ok(ProofsPage {
         page: desk.page(Place::Deliveries),
         frame,
@@ -81,6 +83,7 @@ async fn build(desk: &Desk, state: &AppState, found: &Delivery, sheet: Sheet) ->
         profile: sheet.profile,
         recipients: sheet.recipients,
         people: preview::people(state, found).await?,
+        moving: rows.iter().any(|row| row.live),
         outdated: found.proof == ProofFreshness::Outdated,
         rows,
     })
