@@ -1,11 +1,13 @@
 """The checker itself: it finds nothing in good mail, and each kind of fault in bad mail."""
 import base64
+import email
+import email.policy
 import unittest
 
 import dkim
 from nacl.signing import SigningKey
 
-from check_mail import faults_of
+from check_mail import content_faults, faults_of, seven_bit_faults
 
 BODY = (
     b"From: Shop <news@shop.example>\r\nTo: a@b.example\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n"
@@ -56,6 +58,18 @@ class CheckMail(unittest.TestCase):
 
     def test_an_unknown_key_is_a_fault(self):
         self.assertTrue(list(faults_of(signed(BODY), {}, wanted=1)))
+
+    def test_the_html_is_the_previews_but_for_tokens(self):
+        octets = b"Content-Type: text/html; charset=utf-8\r\n\r\n<p>Hi</p>\r\n<a href=\"https://s.example/u/abc\">x</a>\r\n"
+        message = email.message_from_bytes(octets, policy=email.policy.default)
+        self.assertEqual(list(content_faults(message, '<p>Hi</p>\n<a href="https://s.example/u/other">x</a>\n')), [])
+        self.assertTrue(list(content_faults(message, '<p>Ho</p>\n<a href="https://s.example/u/other">x</a>\n')))
+        self.assertTrue(list(content_faults(message, '<p>Hi</p>\n<a href="https://t.example/u/other">x</a>\n')))
+
+    def test_eight_bits_are_a_fault_where_seven_are_wanted(self):
+        octets = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nGrüße\r\n".encode()
+        message = email.message_from_bytes(octets, policy=email.policy.default)
+        self.assertEqual(len(list(seven_bit_faults(octets, message))), 2)
 
 
 if __name__ == "__main__":
