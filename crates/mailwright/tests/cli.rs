@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 fn mailwright(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mailwright"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MAILWRIGHT_")) {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MAILWRIGHT_"))
+    {
         command.env_remove(name);
     }
     // Nobody listens on the discard port of this machine.

@@ -40,7 +40,11 @@ pub async fn run(client: &Client, args: &ImportArgs, out: &mut Output) -> Done {
         |document| OVER.contains(&document["state"].as_str().unwrap_or("")),
         |document| {
             let count = |value: &Value| grouped(value.as_i64().unwrap_or(0));
-            format!("{} rows read, {} done", count(&document["progress"]["rows_read"]), count(&document["rows"]))
+            format!(
+                "{} rows read, {} done",
+                count(&document["progress"]["rows_read"]),
+                count(&document["rows"])
+            )
         },
     )
     .await?;
