@@ -43,8 +43,8 @@ bench: frontend
 
 soak: frontend
 	scripts/test-tools
-	$(CARGO) build --locked --workspace
-	MAILWRIGHT_SOAK=1 $(CARGO) test --locked -p stories -- --nocapture soak
+	$(CARGO) build --release --locked -p mailwright
+	MAILWRIGHT_SOAK=1 $(CARGO) test --release --locked -p stories -- --nocapture --test-threads 1 soak receivers
 
 clean:
 	$(CARGO) clean

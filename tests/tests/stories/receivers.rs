@@ -131,7 +131,7 @@ fn behaviour_cases() -> Vec<Case> {
         case("nouser", behaves(|b| b.bounce.permille = 1000), NO_SUCH_USER, "5.1.1"),
         case(
             "greylist",
-            behaves(|b| b.greylist = Some(Duration::from_secs(600))),
+            behaves(|b| b.greylist = Some(Duration::from_secs(100))),
             Outcome { attempts: 0, ..TRIED },
             "4.7.1",
         ),
