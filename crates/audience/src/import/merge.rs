@@ -246,7 +246,9 @@ fn stage(tx: &mut Tx<'_>, rows: Vec<Staged>) -> Result<u64> {
     tx.batch(STAGE)?;
     let staged = tx.copy_in("import_stage", &STAGE_COLUMNS, rows.into_iter())?;
     // Without statistics the planner takes the table for a large one and reads all recipients for each chunk.
-    tx.batch("ANALYZE import_stage; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")?;
+    tx.batch(
+        "ANALYZE import_stage (email_key); SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off",
+    )?;
     Ok(staged)
 }
 
@@ -261,17 +263,20 @@ fn merge_postgres(tx: &mut Tx<'_>, rows: Vec<Staged>, list: i64, now_us: i64) ->
          FROM import_stage s WHERE r.email_key = s.email_key AND {DIFFERS}"
     );
     let updated = tx.execute(&update, &binds![now_us])?;
-    let created = tx.execute(
-        "INSERT INTO recipient (email, email_key, domain, first_name, last_name, language, time_zone, country, city, email_format, \
-         attributes, created_at, updated_at) SELECT s.email, s.email_key, s.domain, coalesce(s.first_name, ''), coalesce(s.last_name, ''), \
-         coalesce(s.language, ''), coalesce(s.time_zone, ''), coalesce(s.country, ''), coalesce(s.city, ''), coalesce(s.email_format, ''), \
-         s.attributes, $1, $1 FROM import_stage s ON CONFLICT (email_key) DO NOTHING",
-        &binds![now_us],
-    )?;
+    // Those who were there first, then the new ones from what the insert answers: no second look-up for them.
     tx.execute(
         "INSERT INTO list_member (list, recipient) SELECT $1, r.id FROM import_stage s JOIN recipient r ON r.email_key = s.email_key \
          ON CONFLICT DO NOTHING",
         &binds![list],
+    )?;
+    let created = tx.execute(
+        "WITH made AS (INSERT INTO recipient (email, email_key, domain, first_name, last_name, language, time_zone, country, city, \
+         email_format, attributes, created_at, updated_at) SELECT s.email, s.email_key, s.domain, coalesce(s.first_name, ''), \
+         coalesce(s.last_name, ''), coalesce(s.language, ''), coalesce(s.time_zone, ''), coalesce(s.country, ''), \
+         coalesce(s.city, ''), coalesce(s.email_format, ''), s.attributes, $1, $1 FROM import_stage s \
+         ON CONFLICT (email_key) DO NOTHING RETURNING id) \
+         INSERT INTO list_member (list, recipient) SELECT $2, id FROM made",
+        &binds![now_us, list],
     )?;
     Ok(Merged { created, updated, unchanged: staged.saturating_sub(created + updated) })
 }
