@@ -23,7 +23,7 @@ build: frontend
 demo: build
 	target/release/mailwright demo --listen $(LISTEN)
 
-# Formatting and lints; part of `make test`.
+# Formatting and lints alone; `make test` begins with them.
 check: frontend
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
@@ -31,8 +31,9 @@ check: frontend
 test: frontend
 	scripts/test-tools
 	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) build --locked --workspace
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace --lib --bins --tests
 	/usr/bin/python3 -m unittest discover -s tests/python
 	scripts/test-pages
 
