@@ -39,7 +39,7 @@ test: frontend
 
 bench: frontend
 	scripts/test-tools
-	$(CARGO) build --release --locked -p mailwright -p stories
+	$(CARGO) build --release --locked -p mailwright
 	target/release/mailwright bench
 
 soak: frontend
