@@ -33,7 +33,8 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    /// Connects once, to say at start what is wrong with the address; the pools connect when first used.
+    /// Connects the urgent ones, which also says at start what is wrong with the address: the first commits of a run
+    /// must not wait for connections. The other pools connect when first used.
     pub(crate) fn open(url: &str) -> Result<Postgres> {
         let mut config: tokio_postgres::Config = url
             .parse()
@@ -45,15 +46,17 @@ impl Postgres {
         let config = Arc::new(config);
         let health = Arc::new(Health::default());
         let session = || Session::new(config.clone(), health.clone());
-        session()?.check()?;
-        let pool = |name: &str, count: usize| {
-            let sessions = (0..count).map(|_| session()).collect::<Result<Vec<_>>>()?;
+        let pool = |name: &str, count: usize, connected: bool| {
+            let mut sessions = (0..count).map(|_| session()).collect::<Result<Vec<_>>>()?;
+            if connected {
+                sessions.iter_mut().try_for_each(Session::check)?;
+            }
             Lanes::start(name, sessions).map_err(Error::io(name))
         };
         Ok(Postgres {
-            urgent: pool("store-urgent", URGENT_CONNECTIONS)?,
-            bulk: pool("store-bulk", BULK_CONNECTIONS)?,
-            readers: pool("store-read", READ_CONNECTIONS)?,
+            urgent: pool("store-urgent", URGENT_CONNECTIONS, true)?,
+            bulk: pool("store-bulk", BULK_CONNECTIONS, false)?,
+            readers: pool("store-read", READ_CONNECTIONS, false)?,
         })
     }
 
