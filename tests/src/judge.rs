@@ -46,7 +46,7 @@ impl Kill {
     /// Whether this kill excuses that `first` was followed by `second`: the dot had been handed over by the kill (octets
     /// on their way then may be read a moment later), and its 250 was written less than the margin before, or not yet.
     fn excuses(&self, first: &Arrival, second: &Arrival) -> bool {
-        first.dot_us <= self.gone_us + self.margin_us
+        first.dot_us <= self.gone_us + MARGIN_US
             && second.dot_us > self.sent_us
             && first.accepted_us.is_none_or(|written| written > self.sent_us - self.margin_us)
     }
@@ -114,7 +114,7 @@ fn one_message(row: &Row, list: &[Arrival], kills: &[Kill], verdict: &mut Verdic
             let last = list.last().expect("it arrived");
             let excused = kills.iter().any(|kill| {
                 last.accepted_us.is_some_and(|written| written > kill.sent_us - kill.margin_us)
-                    && last.dot_us <= kill.gone_us + kill.margin_us
+                    && last.dot_us <= kill.gone_us + MARGIN_US
             });
             assert!(excused, "{row:?} was accepted: {list:?}");
         }
@@ -124,7 +124,7 @@ fn one_message(row: &Row, list: &[Arrival], kills: &[Kill], verdict: &mut Verdic
     verdict.duplicates += usize::from(list.len() > 1);
     for pair in list.windows(2) {
         assert_eq!(pair[0].digest, pair[1].digest, "{row:?} came with other octets: {list:?}");
-        let kill = kills.iter().position(|kill| kill.excuses(&pair[0], &pair[1]));
+        let kill = kills.iter().rposition(|kill| kill.excuses(&pair[0], &pair[1]));
         let kill = kill.unwrap_or_else(|| panic!("{row:?} came twice without an excuse: {list:?} {kills:?}"));
         verdict.by_kill[kill] += 1;
         if let Some(written) = pair[0].accepted_us {
