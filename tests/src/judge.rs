@@ -124,7 +124,7 @@ fn one_message(row: &Row, list: &[Arrival], kills: &[Kill], verdict: &mut Verdic
     verdict.duplicates += usize::from(list.len() > 1);
     for pair in list.windows(2) {
         assert_eq!(pair[0].digest, pair[1].digest, "{row:?} came with other octets: {list:?}");
-        let kill = kills.iter().rposition(|kill| kill.excuses(&pair[0], &pair[1]));
+        let kill = kills.iter().position(|kill| kill.excuses(&pair[0], &pair[1]));
         let kill = kill.unwrap_or_else(|| panic!("{row:?} came twice without an excuse: {list:?} {kills:?}"));
         verdict.by_kill[kill] += 1;
         if let Some(written) = pair[0].accepted_us {
