@@ -46,8 +46,8 @@ fn run(out: &mut Output, dialect: Dialect) -> Done {
         let instance = Instance::new(dialect).await?;
         let file = instance.write_people(messages)?;
         instance.import(&file).await?;
-        // RSA alone, like the bare side: with Ed25519 beside it a message costs 3 % more.
         instance.routes.add_domain("shop.example", instance.clock.now_us()).await.map_err(failed)?;
+        sign_with_rsa_alone(&instance).await?;
         let engine = engine(&instance, sink.address())?;
         let mut sides = Sides::default();
         for _ in 0..RUNS {
@@ -67,6 +67,14 @@ fn run(out: &mut Output, dialect: Dialect) -> Done {
         engine.shutdown().await.map_err(failed)?;
         sides.print(out, messages, "at least 70 % of the bare rate, below 300 MB")
     })
+}
+
+/// Like the bare side: with Ed25519 beside it a message costs some 3 % more.
+async fn sign_with_rsa_alone(instance: &Instance) -> Result<(), Failure> {
+    let sql = "DELETE FROM dkim_key WHERE algorithm <> 'rsa'";
+    instance.store.write(store::Lane::Urgent, move |tx| tx.execute(sql, &[])).await.map_err(failed)?;
+    instance.routes.refresh();
+    Ok(())
 }
 
 fn engine(instance: &Instance, sink: SocketAddr) -> Result<mta::Engine, Failure> {
