@@ -1,6 +1,6 @@
 //! The step that computes the target: candidates by ranges of ids, exclusions with their reasons, domains in number order.
 
-use store::{Lane, Tx, binds};
+use store::{Dialect, Lane, Tx, binds};
 use typology::Level;
 
 use crate::analyse::Work;
@@ -11,6 +11,8 @@ use crate::{journal, words};
 
 /// Ids of one walk over recipients: about 10 ms of SQL, so that settling is never held up.
 const WALK_IDS: i64 = 4_000;
+/// The same on PostgreSQL, where a longer statement holds nobody up.
+const WALK_IDS_POSTGRES: i64 = 40_000;
 
 impl Work<'_> {
     /// Fills the work table, applies exclusions and the limit, and sorts the domains. `None`: stopped.
@@ -20,12 +22,16 @@ impl Work<'_> {
         let set = this.target_set(target).await?;
         let last = this.rooms.audience.largest_recipient_id().await?;
         self.handle.enter(Step::Target, last as u64);
+        let step = match this.store.dialect() {
+            Dialect::Sqlite => WALK_IDS,
+            Dialect::Postgres => WALK_IDS_POSTGRES,
+        };
         let mut from = 1;
         while from <= last {
             if self.handle.is_stopped() {
                 return Ok(None);
             }
-            let to = (from + WALK_IDS - 1).min(last);
+            let to = (from + step - 1).min(last);
             let relation = set.candidates(&(from..=to));
             this.store.write(Lane::Bulk, move |tx| insert_candidates(tx, id, &relation)).await?;
             self.handle.advance((to - from + 1) as u64);
@@ -34,8 +40,9 @@ impl Work<'_> {
         if target.limit > 0 {
             this.apply_limit(id, target.limit as i64).await?;
         }
-        this.record_exclusions(id).await?;
-        self.say_counts().await?;
+        if self.say_counts().await? > 0 {
+            this.record_exclusions(id).await?;
+        }
         self.handle.enter(Step::Domains, 0);
         let routes = this.rooms.routes.clone();
         let shares = this
@@ -46,8 +53,8 @@ impl Work<'_> {
         Ok(if self.handle.is_stopped() { None } else { Some(shares) })
     }
 
-    /// Lines of the journal: how many match, how many are left out and why.
-    async fn say_counts(&self) -> Result<()> {
+    /// Lines of the journal: how many match, how many are left out and why. Answers how many are left out.
+    async fn say_counts(&self) -> Result<i64> {
         let (this, id, now_us) = (self.this, self.delivery.id, self.this.now_us());
         let counts: Vec<(Option<String>, i64)> = this
             .store
@@ -60,6 +67,7 @@ impl Work<'_> {
             })
             .await?;
         let total: i64 = counts.iter().map(|(_, count)| count).sum();
+        let excluded = counts.iter().filter(|(reason, _)| reason.is_some()).map(|(_, count)| count).sum();
         let mut lines =
             vec![format!("{} match the target", words::counted(total, "recipient", "recipients"))];
         for (reason, count) in &counts {
@@ -71,7 +79,8 @@ impl Work<'_> {
             .write(Lane::Bulk, move |tx| {
                 lines.iter().try_for_each(|line| journal::note(tx, id, now_us, Level::Info, line))
             })
-            .await
+            .await?;
+        Ok(excluded)
     }
 }
 

@@ -35,9 +35,9 @@ fn run(out: &mut Output, dialect: Dialect) -> Done {
         let instance = Instance::new(dialect).await?;
         let file = instance.write_people(recipients)?;
         instance.import(&file).await?;
-        let id = instance.draft(HTML_LEN).await?;
         let mut sides = Sides::default();
         for _ in 0..RUNS {
+            let id = instance.draft(HTML_LEN).await?;
             reset_peak();
             let begun = Instant::now();
             let handle = instance.deliveries.start_analysis(id).await.map_err(failed)?;
