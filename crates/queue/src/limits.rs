@@ -2,6 +2,8 @@
 
 /// Settlements of one commit at most.
 pub const BATCH_MAX: usize = 1_000;
+/// Rest between two commits. What a crash may send twice grows by so much time; a quiet queue does not notice.
+pub const COMMIT_SPACING: std::time::Duration = std::time::Duration::from_millis(3);
 /// Results that may wait for their commit, over all connections.
 pub const UNSETTLED_MAX: usize = 4_096;
 /// Octets of a receiver's words that are kept.
