@@ -13,19 +13,6 @@ pub const OTHER_SITE: &str = "other";
 /// Lanes with this start gather many small domains by hash.
 pub const TAIL_LANE: &str = "tail-";
 
-/// Number of tail lanes that an analysis should use.
-pub const TAIL_LANES: u32 = 16;
-
-/// The lane of a domain that is not one of the large ones: `tail-0` to `tail-15`, stable for a domain.
-#[must_use]
-pub fn tail_lane(domain: &str) -> String {
-    // FNV-1a: any stable hash will do, it only spreads domains.
-    let hash = domain.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    format!("{TAIL_LANE}{}", (hash >> 32) % u64::from(TAIL_LANES))
-}
-
 /// The site under which the messages of a lane are planned.
 #[must_use]
 pub fn lane_site(lane: &str) -> &str {
@@ -198,7 +185,7 @@ pub struct NewPart {
     pub snapshot: String,
     /// Wave, from 0.
     pub wave: i64,
-    /// Site name (see `routes`), or [`tail_lane`].
+    /// As `routes` files the domain: a provider's name, or [`TAIL_LANE`] and a number.
     pub lane: String,
     /// Microseconds after the run's start.
     pub due_us: i64,
