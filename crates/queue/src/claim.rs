@@ -43,6 +43,7 @@ pub(crate) struct PartWish {
     pub node: i64,
     pub now: i64,
     pub signing: String,
+    pub bcc: bool,
 }
 
 /// Lanes with work. A loose index scan: its cost follows the number of lanes, not of parts or retries.
@@ -84,7 +85,8 @@ pub(crate) fn claim(tx: &mut Tx<'_>, wish: &PartWish) -> Result<Vec<(Arc<Part>, 
         "UPDATE part SET state = 1, node = $1, stamp = coalesce(stamp, $6), signing = coalesce(signing, $7) \
          WHERE first_id IN (SELECT first_id FROM part WHERE state = 0 AND delivery = $2 AND lane = $3 AND due <= $4 \
                             ORDER BY due, first_id LIMIT $5 {skip}) \
-         RETURNING first_id, last_id, delivery, snapshot, wave, lane, stamp, signing"
+         RETURNING first_id, last_id, delivery, snapshot, wave, lane, stamp, signing, {}",
+        i64::from(wish.bcc)
     );
     let mut parts = tx.query(
         &sql,
@@ -208,12 +210,13 @@ pub(crate) fn parts_open(tx: &mut Tx<'_>, delivery: i64) -> Result<bool> {
 }
 
 /// The part that holds a message; consecutive ids mostly share one.
-fn part_of(tx: &mut Tx<'_>, id: i64, cache: &mut Option<Arc<Part>>) -> Result<Arc<Part>> {
+pub(crate) fn part_of(tx: &mut Tx<'_>, id: i64, cache: &mut Option<Arc<Part>>) -> Result<Arc<Part>> {
     if let Some(part) = cache.as_ref().filter(|part| (part.first_id..=part.last_id).contains(&id)) {
         return Ok(Arc::clone(part));
     }
     let part = tx.query_one(
-        "SELECT first_id, last_id, delivery, snapshot, wave, lane, coalesce(stamp, 0), coalesce(signing, '') \
+        "SELECT first_id, last_id, delivery, snapshot, wave, lane, coalesce(stamp, 0), coalesce(signing, ''), \
+                coalesce((SELECT bcc FROM run WHERE run.delivery = part.delivery), 0) \
          FROM part WHERE first_id <= $1 ORDER BY first_id DESC LIMIT 1",
         &binds![id],
         |row| read_part(row, 0),
@@ -233,6 +236,7 @@ pub(crate) fn read_part(row: &Row<'_>, at: usize) -> Result<Part> {
         lane: row.str(at + 5)?.into(),
         stamp: row.int(at + 6)?,
         signing: row.str(at + 7)?.into(),
+        bcc: row.bool(at + 8)?,
         open: AtomicI64::new(0),
     })
 }

@@ -1,7 +1,7 @@
 //! The queue: confirmed runs, their parts and messages, outcomes, retries, tallies and suppressions. The only room that
 //! moves a message's state.
 //!
-//! **Owns** the tables `snapshot run part message contact excluded outcome retry tally suppress`.
+//! **Owns** the tables `snapshot run part message contact excluded outcome retry tally suppress bcc`.
 //!
 //! **Invariants**
 //! - Message rows are immutable, outcomes insert-only; only the small `retry` set changes. A message has an outcome or
@@ -11,6 +11,8 @@
 //!   the transaction that settles. Settling the same thing twice counts once.
 //! - Parts are claimed, messages never: what remains of a part is what has neither outcome nor retry row, so a crash
 //!   leaves nothing to repair ([`Queue::recover`] only makes the node's own claims ready again).
+//! - A copy for the archive is owed exactly when a message of a run that wants copies is settled as sent: the `bcc` row
+//!   is written in that transaction ([`copies`]). Runs without copies write nothing.
 //! - A path problem writes no row per message, except that the slow rest of a claimed part is parked as retries that
 //!   count no attempt.
 //!
@@ -18,10 +20,11 @@
 //! [`Queue::lanes`], [`Queue::claim`], [`Queue::take_retries`] → hands results to the [`Settler`] → pages read
 //! [`Queue::figures`] and [`Queue::log`].
 //!
-//! **Neighbours**: delivery (writes plans, confirms), mta (claims and settles), http (reads). This room knows neither
+//! **Neighbours**: delivery (writes plans, confirms), mta (claims and settles), archive (takes copies), http (reads). This room knows neither
 //! sockets nor templates, and takes every time as an argument.
 
 mod claim;
+pub mod copies;
 mod error;
 mod figures;
 mod ids;
@@ -55,5 +58,8 @@ pub use verify::Verification;
 /// This room's tables.
 pub const MIGRATIONS: store::RoomMigrations = store::RoomMigrations {
     room: "queue",
-    steps: &[store::Step { number: 1, name: "start", sql: include_str!("../migrations/001_start.sql") }],
+    steps: &[
+        store::Step { number: 1, name: "start", sql: include_str!("../migrations/001_start.sql") },
+        store::Step { number: 2, name: "copies", sql: include_str!("../migrations/002_copies.sql") },
+    ],
 };

@@ -28,3 +28,5 @@ pub const DATABASE_WAIT_MS: u64 = 100;
 pub const DATABASE_WAIT_MAX_MS: u64 = 2_000;
 /// Deliveries whose figures are kept in memory.
 pub const FIGURES_KEPT_MAX: usize = 1_000;
+/// Copies for the archive that are loaded at once.
+pub const COPIES_PAGE_MAX: i64 = 1_000;

@@ -49,7 +49,7 @@ pub fn purge_some(tx: &mut Tx<'_>, delivery: i64) -> Result<bool> {
              (SELECT recipient, id FROM message WHERE id BETWEEN $1 AND $2)",
             &binds![first, upto],
         )?;
-        for table in ["message", "outcome", "retry"] {
+        for table in ["message", "outcome", "retry", "bcc"] {
             tx.execute(&format!("DELETE FROM {table} WHERE id BETWEEN $1 AND $2"), &binds![first, upto])?;
         }
         return Ok(true);

@@ -33,6 +33,7 @@ struct Inner {
     /// Names that the tally uses, per delivery: bounded, see [`TALLY_SITES_MAX`].
     sites: Mutex<HashMap<i64, HashSet<Arc<str>>>>,
     changed: Notify,
+    copies: Notify,
     events: broadcast::Sender<RunEvent>,
 }
 
@@ -56,6 +57,7 @@ impl Queue {
                 figures: Mutex::default(),
                 sites: Mutex::default(),
                 changed: Notify::new(),
+                copies: Notify::new(),
                 events,
             }),
         }
@@ -269,6 +271,7 @@ impl Queue {
             node: self.inner.node,
             now,
             signing: run.spec.signing.clone(),
+            bcc: run.spec.bcc,
         };
         self.inner.store.write(Lane::Urgent, move |tx| claim::claim(tx, &wish)).await
     }
@@ -332,7 +335,15 @@ impl Queue {
             .await?;
         settled.suppressed.into_iter().for_each(|recorded| self.inner.suppressed.add(recorded));
         self.inner.meter.add(&settled.sent, now);
+        if settled.copies {
+            self.inner.copies.notify_one();
+        }
         Ok(())
+    }
+
+    /// Waits until a settled message wants a copy in the archive; for the archive, which is the only waiter.
+    pub async fn wait_for_copies(&self) {
+        self.inner.copies.notified().await;
     }
 
     /// The name under which the tally counts a site: the same, or `other` beyond the largest number of names.

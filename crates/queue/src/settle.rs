@@ -9,7 +9,7 @@ use store::{Dialect, Tx, Value, binds};
 use crate::claim::finish_parts;
 use crate::suppress::{Recorded, suppress_in};
 use crate::types::{FinalState, Nonexistent, Quarantine, Settlement, Verdict, lane_site};
-use crate::{Result, Suppression, delivery_of};
+use crate::{Result, Suppression, copies, delivery_of};
 
 /// What a batch did, for the in-memory side after the commit.
 #[derive(Debug, Default)]
@@ -18,6 +18,8 @@ pub(crate) struct Settled {
     pub suppressed: Option<Recorded>,
     /// Newly sent messages by (delivery, site).
     pub sent: Vec<(i64, Arc<str>)>,
+    /// Copies wait for the archive.
+    pub copies: bool,
 }
 
 /// Which row of the tally, and by how much it changes.
@@ -57,6 +59,7 @@ pub(crate) fn settle(
     upsert_retries(tx, &fresh)?;
     let mut deltas = Deltas::new();
     let mut settled = Settled::default();
+    let mut copies = Vec::new();
     for settlement in &fresh {
         let is_final = matches!(settlement.verdict, Verdict::Final { .. });
         if is_final && !written.contains(&settlement.id) {
@@ -65,8 +68,13 @@ pub(crate) fn settle(
         count(&mut deltas, settlement, standing.get(&settlement.id));
         if let Verdict::Final { state: FinalState::Sent, .. } = settlement.verdict {
             settled.sent.push((settlement.part.delivery, Arc::clone(&settlement.site)));
+            if settlement.part.bcc {
+                copies.push((settlement.id, settlement.last_try.unwrap_or_default()));
+            }
         }
     }
+    settled.copies = !copies.is_empty();
+    copies::want(tx, &copies)?;
     // Also for messages that were over before: a replayed batch must not leave their retry row.
     let leaving: Vec<i64> = batch
         .iter()

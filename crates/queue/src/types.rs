@@ -223,6 +223,8 @@ pub struct Part {
     pub stamp: i64,
     /// Signing keys of the stamp.
     pub signing: Arc<str>,
+    /// Its run wants a copy of each sent message in the archive.
+    pub bcc: bool,
     /// Messages of this claim that are not settled yet; the settler marks the part done with the last one.
     /// Stays 0 for retries, whose part is done already.
     pub(crate) open: AtomicI64,

@@ -8,6 +8,7 @@ mod fixture;
 use std::sync::Arc;
 
 use fixture::{Plan, T0, defer, done, open, sent};
+use queue::copies::{self, Owed, Untaken};
 use queue::{
     Control, Error, FinalState, LogCursor, LogFilter, LogState, NoQuarantine, Nonexistent, Quarantine,
     RetryPlan, RetryWish, RunState, Settler, Suppression, Verdict, Who, delivered, message_id,
@@ -530,6 +531,96 @@ async fn results_wait_for_a_database_that_is_away() {
         let figures = queue.fresh_figures(1, T0).await.unwrap();
         assert_eq!((figures.failed, figures.sent, figures.pending), (1, 1, 1));
         assert!(queue.verify(1, T0).await.unwrap().agrees);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_owed_for_each_sent_message_of_a_run_that_wants_copies() {
+    each(|store| async move {
+        let queue = open(&store).await;
+        let run = Plan { bcc: true, ..Plan::new(3, 6) }.write(&queue).await;
+        let plain = Plan::new(4, 2).write(&queue).await;
+        let messages = fixture::claim_all(&queue, &run, T0).await;
+        let others = fixture::claim_all(&queue, &plain, T0).await;
+        let mut batch = vec![
+            sent(&messages[0], "google"),
+            sent(&messages[1], "google"),
+            done(&messages[2], "google", FinalState::Failed),
+            done(&messages[3], "google", FinalState::Cancelled),
+            defer(&messages[4], "google", T0 + 60, 1, true),
+        ];
+        batch.extend(others.iter().map(|message| sent(message, "google")));
+        let batch = Arc::new(batch);
+        for _ in 0..2 {
+            queue.settle(Arc::clone(&batch), vec![], Arc::new(NoQuarantine)).await.unwrap();
+        }
+        tokio::time::timeout(std::time::Duration::from_secs(1), queue.wait_for_copies()).await.unwrap();
+        // A message that is taken at its second try comes from the retry set: its run is asked again.
+        let wish = RetryWish { delivery: 3, lane: &messages[4].part.lane, limit: 10, now: T0 + 60 };
+        let again = queue.take_retries(wish).await.unwrap();
+        let mut late = sent(&again[0], "google");
+        late.last_try = Some(T0 + 60);
+        queue.settle(Arc::new(vec![late]), vec![], Arc::new(NoQuarantine)).await.unwrap();
+
+        let copies = store.read(|tx| copies::due(tx, T0 + 60, None, 100)).await.unwrap();
+        let ids: Vec<i64> = copies.iter().map(|copy| copy.message.id).collect();
+        assert_eq!(ids, [messages[0].id, messages[1].id, messages[4].id], "sent, by time");
+        let first = &copies[0];
+        assert_eq!((first.digest, first.sent_at, first.tries), (Some([7; 16]), T0, 0));
+        assert_eq!((&*first.message.part.snapshot, &*first.message.part.signing), ("hash-3", "keys"));
+        assert_eq!((first.message.part.stamp, first.message.address.as_str()), (T0, "User0@a.example"));
+        let place = copies[1].place();
+        let rest = store.read(move |tx| copies::due(tx, T0 + 60, Some(place), 100)).await.unwrap();
+        assert_eq!(rest.iter().map(|copy| copy.message.id).collect::<Vec<_>>(), [messages[4].id]);
+        let early = store.read(|tx| copies::due_count(tx, T0, 100)).await.unwrap();
+        assert_eq!(early, (2, Some(T0)));
+        let owed = store.read(|tx| copies::owed(tx, Some(3))).await.unwrap();
+        assert_eq!((owed.waiting, owed.held, owed.oldest), (3, 0, Some(T0)));
+        assert_eq!(store.read(|tx| copies::owed(tx, Some(4))).await.unwrap(), Owed::default());
+        assert!(queue.verify(3, T0).await.unwrap().agrees, "copies are in no count of the delivery");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_are_taken_put_off_held_and_given_up() {
+    each(|store| async move {
+        let queue = open(&store).await;
+        let run = Plan { bcc: true, ..Plan::new(5, 4) }.write(&queue).await;
+        let messages = fixture::claim_all(&queue, &run, T0).await;
+        let batch = messages.iter().map(|message| sent(message, "google")).collect();
+        queue.settle(Arc::new(batch), vec![], Arc::new(NoQuarantine)).await.unwrap();
+        let ids: Vec<i64> = messages.iter().map(|message| message.id).collect();
+
+        let first = ids[0];
+        let write = |f: Box<dyn FnOnce(&mut store::Tx<'_>) -> queue::Result<u64> + Send>| {
+            let store = store.clone();
+            async move { store.write(Lane::Bulk, f).await.unwrap() }
+        };
+        assert_eq!(write(Box::new(move |tx| copies::taken(tx, &[first]))).await, 1);
+        assert_eq!(write(Box::new(move |tx| copies::taken(tx, &[first]))).await, 0, "taken once");
+        let long = "é".repeat(600);
+        let untaken = vec![
+            Untaken { id: ids[1], due: Some(T0 + 500), error: "busy".to_owned() },
+            Untaken { id: ids[2], due: None, error: long },
+        ];
+        write(Box::new(move |tx| copies::untaken(tx, &untaken).map(|()| 0))).await;
+        let due = store.read(|tx| copies::due(tx, T0 + 499, None, 100)).await.unwrap();
+        assert_eq!(due.iter().map(|copy| copy.message.id).collect::<Vec<_>>(), [ids[3]]);
+        let held = store.read(|tx| copies::held(tx, 0, 10)).await.unwrap();
+        assert_eq!((held.len(), held[0].id, held[0].delivery, held[0].error.len()), (1, ids[2], 5, 512));
+        // Only what is held can be given up.
+        let (waiting, stuck) = (ids[3], ids[2]);
+        assert_eq!(write(Box::new(move |tx| copies::give_up(tx, &[waiting, stuck]))).await, 1);
+        assert_eq!(write(Box::new(|tx| copies::try_again(tx, T0 + 9))).await, 0);
+        let due = store.read(|tx| copies::due(tx, T0 + 9, None, 100)).await.unwrap();
+        assert_eq!(
+            due.iter().map(|copy| (copy.message.id, copy.tries)).collect::<Vec<_>>(),
+            [(ids[3], 0), (ids[1], 1)]
+        );
+        write(Box::new(|tx| queue::plan::purge(tx, 5).map(|()| 0))).await;
+        assert_eq!(store.read(|tx| copies::owed(tx, None)).await.unwrap(), Owed::default());
     })
     .await;
 }
