@@ -34,7 +34,8 @@
         menu.querySelector("summary")?.focus();
       }
     }
-    if (event.key === "/" && !/^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement?.tagName ?? "")) {
+    const writes = document.activeElement?.matches("input, textarea, select, .code-host");
+    if (event.key === "/" && !writes) {
       const search = document.querySelector("input[type=search]");
       if (search) { event.preventDefault(); search.focus(); }
     }
@@ -60,9 +61,9 @@
     area.remove();
   }
 
-  // Source editor: line numbers, tab key, jump to a problem.
+  // A source while the editor of editor.js is not there (yet): line numbers, tab key, jump to a problem.
   function editor(box) {
-    if (box.dataset.ready) return;
+    if (box.dataset.ready || box.classList.contains("coded")) return;
     box.dataset.ready = "1";
     const area = box.querySelector("textarea");
     const gutter = box.querySelector(".gutter");
@@ -109,7 +110,12 @@
   let unsaved = false;
   document.addEventListener("input", (event) => { if (event.target.closest("form[data-save]")) unsaved = true; });
   let leaving = false;
-  document.addEventListener("submit", (event) => { unsaved = false; leaving = !event.defaultPrevented; });
+  document.addEventListener("submit", (event) => {
+    leaving = !event.defaultPrevented;
+    if (leaving) unsaved = false;
+  });
+  // The source editor saves without leaving the page, and says so.
+  document.addEventListener("mailwright:saved", () => { unsaved = false; });
   window.addEventListener("beforeunload", (event) => { if (unsaved) event.preventDefault(); });
 
   // Choices that show or hide a part: <… data-shows="name=value">.
