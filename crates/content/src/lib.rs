@@ -21,22 +21,34 @@
 //! Neighbours: `message` owns Snapshot, Slots and compose; `typology` reads [`ContentFacts`]; `delivery` calls
 //! [`compile`], [`Compiled::evaluate`] and [`preview`]; `http` shows problems beside the source.
 
+mod assets;
+mod blocks;
 mod compile;
 mod cut;
 mod draft;
+mod error;
 mod facts;
 mod fields;
+mod format_rules;
+pub mod limits;
 mod preheader;
 mod preview;
 mod problem;
+mod room;
+mod sniff;
 mod tags;
 mod template;
 mod text_part;
 
+pub use assets::{AssetBytes, NamedAsset, Owner, copy_assets, expire_assets, hold_assets, release_assets};
+pub use blocks::{Block, StoredBlock};
 pub use compile::{Compiled, compile};
 pub use draft::{CompileOptions, Draft};
+pub use error::{Error, Result};
 pub use facts::{ContentFacts, ImageFact, LinkFact, PartFacts};
 pub use fields::{Columns, FieldValue, Fields};
+pub use format_rules::{CARRIERS, FormatRule, STRUCTURES, TRANSFERS, rule_for};
 pub use preview::{PreviewFor, PreviewParts, preview};
 pub use problem::{Place, Problem};
+pub use room::{Content, MIGRATIONS};
 pub use template::{FUEL, render_text, variables_of};

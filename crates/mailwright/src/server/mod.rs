@@ -13,5 +13,11 @@ pub mod wiring;
 pub use prepare::Prepared;
 
 /// The tables of all rooms, a room after those whose tables it refers to.
-pub const ROOMS: &[store::RoomMigrations] =
-    &[access::MIGRATIONS, audience::MIGRATIONS, routes::MIGRATIONS, queue::MIGRATIONS, delivery::MIGRATIONS];
+pub const ROOMS: &[store::RoomMigrations] = &[
+    access::MIGRATIONS,
+    audience::MIGRATIONS,
+    content::MIGRATIONS,
+    routes::MIGRATIONS,
+    queue::MIGRATIONS,
+    delivery::MIGRATIONS,
+];
