@@ -2,7 +2,7 @@
 
 use message::{
     HEADERS_MAX, PART_SIZE_MAX, Part, PartName, Piece, SLOTS_SIZE_MAX, Slots, Snapshot, Transfer,
-    check_header_text, is_header_name,
+    VARIANT_ALTERNATIVE, VARIANT_HTML, VARIANT_TEXT, check_header_text, is_header_name,
 };
 use minijinja::Value;
 
@@ -29,6 +29,17 @@ pub struct Compiled {
     /// The text part's template source, also where it was made from the HTML.
     pub text_source: Option<String>,
     personal: Vec<PersonalPart>,
+}
+
+/// What a recipient gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evaluation {
+    /// The recipient's own text.
+    pub slots: Slots,
+    /// For the message row: the variant's number and further bits.
+    pub flags: i64,
+    /// What the author should know of this message. The same thing has the same message for all recipients.
+    pub warnings: Vec<Problem>,
 }
 
 /// A part that is evaluated for each recipient.
@@ -271,6 +282,7 @@ impl<'a> Work<'a> {
             list_unsubscribe: options.list_unsubscribe,
             feedback_id: options.feedback_id.clone(),
             headers: draft.headers.clone(),
+            ..Snapshot::default()
         };
         if let Err(error) = snapshot.check() {
             return Err(vec![Problem::new("message", error.to_string())]);
@@ -363,11 +375,27 @@ fn reply_to(text: &str) -> Result<String, String> {
 }
 
 impl Compiled {
-    /// The pieces of one recipient. A part that is the same for everybody is not in them.
+    /// The number of the variant for a recipient: what the profile asks for (`text`, `html`, `docomo`, `softbank`,
+    /// `au`, or empty), what the delivery chose, and the rules of the domain (ASCII, lower case).
+    pub fn flags_for(&self, email_format: &str, domain: &str) -> u8 {
+        let _ = domain;
+        match email_format {
+            "text" => VARIANT_TEXT,
+            "html" => VARIANT_HTML,
+            _ => VARIANT_ALTERNATIVE,
+        }
+    }
+
+    /// What one recipient gets in a variant. A part that is the same for everybody is not in the slots.
     ///
     /// # Errors
     /// The first [`Problem`] of this recipient, at its place in the template.
-    pub fn evaluate(&self, fields: &Fields) -> Result<Slots, Problem> {
+    pub fn evaluate(&self, fields: &Fields, variant: u8) -> Result<Evaluation, Problem> {
+        let slots = self.slots(fields)?;
+        Ok(Evaluation { slots, flags: i64::from(variant), warnings: Vec::new() })
+    }
+
+    fn slots(&self, fields: &Fields) -> Result<Slots, Problem> {
         let value = fields.as_value();
         let mut parts = Vec::with_capacity(self.personal.len());
         for part in &self.personal {

@@ -1,8 +1,8 @@
 //! A preview: what one recipient would get, unsigned, with tokens that act on nobody, and no row written.
 
-use message::{Envelope, MailFormat, PartName, Prepared, Signer, Stamp, TokenKeys, compose};
+use message::{Envelope, FLAGS_VARIANT, PartName, Prepared, Signer, Stamp, TokenKeys, compose};
 
-use crate::compile::{Compiled, compile};
+use crate::compile::{Compiled, Evaluation, compile};
 use crate::draft::{CompileOptions, Draft};
 use crate::fields::Fields;
 use crate::problem::Problem;
@@ -31,8 +31,8 @@ pub struct PreviewParts {
 pub struct PreviewFor<'a> {
     /// Address as on the wire.
     pub address: &'a str,
-    /// What the recipient wants to get.
-    pub format: MailFormat,
+    /// Flags of the message: the variant's number and further bits.
+    pub flags: i64,
     /// Date of the message, microseconds UTC.
     pub time_us: i64,
 }
@@ -60,12 +60,13 @@ fn preview_compiled(
     keys: &TokenKeys,
 ) -> Result<PreviewParts, Problem> {
     let refuse = |error: &dyn std::fmt::Display| Problem::new("message", error.to_string());
-    let slots = compiled.evaluate(fields)?;
-    let warnings = compiled.warnings;
-    let prepared = Prepared::new(compiled.snapshot).map_err(|error| refuse(&error))?;
+    let Evaluation { slots, warnings: own, .. } = compiled.evaluate(fields, (whom.flags & FLAGS_VARIANT) as u8)?;
+    let mut warnings = compiled.warnings;
+    warnings.extend(own);
+    let prepared = Prepared::new(compiled.snapshot, |_| None).map_err(|error| refuse(&error))?;
     // The number of no message: 0 of the delivery.
     let id = prepared.snapshot().delivery << 28;
-    let envelope = Envelope { id, address: whom.address, format: whom.format };
+    let envelope = Envelope { id, address: whom.address, flags: whom.flags };
     let stamp = Stamp { time_us: whom.time_us };
     let composed =
         compose::<Signer>(&prepared, &slots, &envelope, &stamp, &[], keys).map_err(|error| refuse(&error))?;

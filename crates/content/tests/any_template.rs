@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test may panic
 
 use content::{CompileOptions, Draft, Fields, compile};
-use message::{Envelope, MailFormat, PartName, Prepared, Signer, Slots, Stamp, TokenKeys, compose};
+use message::{Envelope, PartName, Prepared, Signer, Slots, Stamp, TokenKeys, compose};
 use proptest::prelude::*;
 
 /// Bits that templates are made of, whole and broken.
@@ -108,12 +108,13 @@ proptest! {
                 return Ok(());
             }
         };
-        let Ok(slots) = compiled.evaluate(&Fields::from_pairs([("name", "A & é")])) else { return Ok(()) };
-        let prepared = Prepared::new(compiled.snapshot).unwrap();
+        let Ok(own) = compiled.evaluate(&Fields::from_pairs([("name", "A & é")]), 0) else { return Ok(()) };
+        let slots = own.slots;
+        let prepared = Prepared::new(compiled.snapshot, |_| None).unwrap();
         let keys = TokenKeys::derive(&[2; 32]);
         let shown = prepared.part_text(PartName::Html, &slots, 9 << 28, &keys).unwrap();
         prop_assert_eq!(&shown, &plain(&html, &keys), "{}", html);
-        let envelope = Envelope { id: 9 << 28, address: "ann@example.org", format: MailFormat::Html };
+        let envelope = Envelope { id: 9 << 28, address: "ann@example.org", flags: i64::from(message::VARIANT_HTML) };
         let slots = Slots::from_bytes(&slots.to_bytes()).unwrap();
         let composed = compose::<Signer>(&prepared, &slots, &envelope, &Stamp { time_us: 0 }, &[], &keys).unwrap();
         let message = mail_parser::MessageParser::default().parse(&composed.bytes).unwrap();

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use content::{CompileOptions, Draft, Fields, compile};
-use message::{Envelope, MailFormat, PartName, Prepared, Signer, Slots, Stamp, TokenKeys, compose};
+use message::{Envelope, PartName, Prepared, Signer, Slots, Stamp, TokenKeys, compose};
 
 const OWN: &str = include_str!("newsletter.html");
 
@@ -60,7 +60,7 @@ fn every_newsletter_is_sent_as_it_is() {
         let expected = usize::from(html.contains("*|"));
         assert_eq!(compiled.warnings.len(), expected, "{name}: {:?}", compiled.warnings);
         assert!(compiled.warnings.iter().all(|warning| warning.part == "html" && warning.line > 0), "{name}");
-        let slots = compiled.evaluate(&fields).unwrap();
+        let slots = compiled.evaluate(&fields, 0).unwrap().slots;
         let read = read_back(compiled.snapshot, &slots);
         assert_eq!(read.0, unix(&html), "{name}");
         assert!(read.1.len() > 100 && !read.1.contains("</"), "{name}: {}", read.1);
@@ -77,7 +77,7 @@ fn every_newsletter_can_be_personalised() {
         let personal = format!("{}{{{{ first_name }}}}{}", &html[..at], &html[at..]);
         let compiled = compile(&draft(personal), &options())
             .unwrap_or_else(|problems| panic!("{name}: {}", problems[0]));
-        let slots = compiled.evaluate(&fields).unwrap();
+        let slots = compiled.evaluate(&fields, 0).unwrap().slots;
         assert!(slots.to_bytes().len() < 60, "{name}: static text went into the slots");
         let (read, text) = read_back(compiled.snapshot, &slots);
         let block = read.find("<div style=\"display:none").unwrap();
@@ -90,8 +90,8 @@ fn every_newsletter_can_be_personalised() {
 
 /// HTML and text as a mail program decodes them.
 fn read_back(snapshot: message::Snapshot, slots: &Slots) -> (String, String) {
-    let prepared = Prepared::new(snapshot).unwrap();
-    let envelope = Envelope { id: 3 << 28, address: "ann@example.org", format: MailFormat::Alternative };
+    let prepared = Prepared::new(snapshot, |_| None).unwrap();
+    let envelope = Envelope { id: 3 << 28, address: "ann@example.org", flags: 0 };
     let keys = TokenKeys::derive(&[2; 32]);
     let stamp = Stamp { time_us: 1_795_687_980_000_000 };
     let composed = compose::<Signer>(&prepared, slots, &envelope, &stamp, &[], &keys).unwrap();

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use content::{Columns, CompileOptions, Draft, FieldValue, Fields, PreviewFor, compile, preview};
-use message::{LinkKind, MailFormat, PartName, Piece, Purpose, TokenKeys};
+use message::{LinkKind, PartName, Piece, Purpose, TokenKeys};
 
 fn draft() -> Draft {
     Draft {
@@ -44,7 +44,7 @@ fn ann(first_name: &str, attributes: &str) -> Fields {
 }
 
 fn whom() -> PreviewFor<'static> {
-    PreviewFor { address: "ann@example.org", format: MailFormat::Alternative, time_us: 1_795_687_980_000_000 }
+    PreviewFor { address: "ann@example.org", flags: 0, time_us: 1_795_687_980_000_000 }
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn what_is_the_same_for_everybody_is_in_no_slots() {
     plain.html =
         Some("<p>News</p>{# note #}<a href='{{ unsubscribe_url }}'>x</a>{% raw %}{{ x }}{% endraw %}".into());
     let compiled = compile(&plain, &options()).unwrap();
-    let slots = compiled.evaluate(&ann("Ann", "{}")).unwrap();
+    let slots = compiled.evaluate(&ann("Ann", "{}"), 0).unwrap().slots;
     let named: Vec<PartName> = slots.parts.iter().map(|(name, _)| *name).collect();
     assert_eq!(named, [PartName::Subject], "only the subject has an expression");
     let html = compiled.snapshot.part(PartName::Html).unwrap();
@@ -124,7 +124,7 @@ fn time_is_the_time_of_the_analysis() {
 #[test]
 fn large_slots_are_compact_rows() {
     let compiled = compile(&draft(), &options()).unwrap();
-    let slots = compiled.evaluate(&ann("Ann", r#"{"points": 1}"#)).unwrap();
+    let slots = compiled.evaluate(&ann("Ann", r#"{"points": 1}"#), 0).unwrap().slots;
     let bytes = slots.to_bytes();
     assert!(bytes.len() < 80, "{} bytes", bytes.len());
     assert_eq!(message::Slots::from_bytes(&bytes).unwrap(), slots);

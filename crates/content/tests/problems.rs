@@ -33,7 +33,7 @@ fn fields() -> Fields {
 fn problem(draft: &Draft) -> Problem {
     match compile(draft, &options()) {
         Err(problems) => problems.into_iter().next().unwrap(),
-        Ok(compiled) => compiled.evaluate(&fields()).expect_err("no problem at all"),
+        Ok(compiled) => compiled.evaluate(&fields(), 0).expect_err("no problem at all"),
     }
 }
 
@@ -139,7 +139,7 @@ fn values_are_escaped_by_part() {
         &options(),
     )
     .unwrap();
-    let slots = compiled.evaluate(&Fields::from_pairs([("name", "<b>&\"'")])).unwrap();
+    let slots = compiled.evaluate(&Fields::from_pairs([("name", "<b>&\"'")]), 0).unwrap().slots;
     let text = |part| {
         let pieces = slots.part(part).unwrap();
         let segments = &compiled.snapshot.part(part).unwrap().segments;
@@ -159,7 +159,7 @@ fn values_are_escaped_by_part() {
 fn a_link_mark_in_a_field_is_no_link() {
     let html = Some("{{ name }}".into());
     let compiled = compile(&Draft { html, text: Some("t".into()), ..draft() }, &options()).unwrap();
-    let slots = compiled.evaluate(&Fields::from_pairs([("name", "a\u{FDD0}b")])).unwrap();
+    let slots = compiled.evaluate(&Fields::from_pairs([("name", "a\u{FDD0}b")]), 0).unwrap().slots;
     assert_eq!(slots.part(PartName::Html).unwrap(), [Piece::Literal("ab".into())]);
     let filtered = in_html("{{ unsubscribe_url | urlencode }}");
     assert!(filtered.message.contains("filter"), "{filtered}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use audience::{FIELDS, RecipientRow};
 use content::{Columns, Compiled, FieldValue, Fields, Problem};
-use message::{Envelope, MailFormat, PartName, Prepared, Signer, Slots, Stamp, TokenKeys, compose};
+use message::{Envelope, PartName, Prepared, Signer, Slots, Stamp, TokenKeys, compose};
 use queue::{NewMessage, message_id, plan};
 use store::Lane;
 use tokio::sync::mpsc;
@@ -220,7 +220,7 @@ impl Batch {
         self.recipients += 1;
         match job.compiled.evaluate(&job.order.fields(row)) {
             Ok(own) => {
-                let format = format_of(row.email_format());
+                let variant = format_of(row.email_format());
                 let slots = own.to_bytes();
                 self.evaluated.measure(own, slots.len(), to.0);
                 self.places.push(place);
@@ -228,7 +228,7 @@ impl Batch {
                     id: message_id(job.delivery, n),
                     recipient: row.id,
                     domain: to.1.to_owned(),
-                    flags: format.number(),
+                    flags: i64::from(variant),
                     address: to.0.to_owned(),
                     slots,
                 });
@@ -239,11 +239,11 @@ impl Batch {
 }
 
 /// The format that a profile asks for; a carrier's own format comes with a later version and gets both parts.
-pub(crate) fn format_of(email_format: &str) -> MailFormat {
+pub(crate) fn format_of(email_format: &str) -> u8 {
     match email_format {
-        "text" => MailFormat::Text,
-        "html" => MailFormat::Html,
-        _ => MailFormat::Alternative,
+        "text" => message::VARIANT_TEXT,
+        "html" => message::VARIANT_HTML,
+        _ => message::VARIANT_ALTERNATIVE,
     }
 }
 
@@ -304,9 +304,9 @@ impl Evaluated {
     pub fn size(&self, compiled: &Compiled, keys: &TokenKeys) -> Result<Option<SizeFact>> {
         let Some((_, slots)) = &self.largest else { return Ok(None) };
         let broken = |error: &dyn std::fmt::Display| Error::Internal(format!("composing: {error}"));
-        let prepared = Prepared::new(compiled.snapshot.clone()).map_err(|error| broken(&error))?;
+        let prepared = Prepared::new(compiled.snapshot.clone(), |_| None).map_err(|error| broken(&error))?;
         let id = message_id(compiled.snapshot.delivery, 0);
-        let envelope = Envelope { id, address: "largest@message.invalid", format: MailFormat::Alternative };
+        let envelope = Envelope { id, address: "largest@message.invalid", flags: 0 };
         let composed = compose::<Signer>(&prepared, slots, &envelope, &Stamp { time_us: 0 }, &[], keys)
             .map_err(|error| broken(&error))?;
         let html = match compiled.snapshot.part(PartName::Html) {

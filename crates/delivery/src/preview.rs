@@ -3,7 +3,6 @@
 
 use audience::Recipient;
 use content::{Fields, PreviewFor, PreviewParts};
-use message::MailFormat;
 
 use crate::Deliveries;
 use crate::definition::Definition;
@@ -40,7 +39,7 @@ impl Deliveries {
             let address =
                 address::parse(written).map_or_else(|_| SAMPLE_ADDRESS.to_owned(), |mailbox| mailbox.smtp());
             // Both parts are shown, whatever the recipient's own format is.
-            let whom = PreviewFor { address: &address, format: MailFormat::Alternative, time_us };
+            let whom = PreviewFor { address: &address, flags: i64::from(message::VARIANT_ALTERNATIVE), time_us };
             content::preview(&draft, &options, &fields, whom, &keys)
         };
         tokio::task::spawn_blocking(render)

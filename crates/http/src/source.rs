@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use message::{Envelope, MailFormat, Prepared, Slots, Snapshot, Stamp};
+use message::{Envelope, Prepared, Slots, Snapshot, Stamp};
 
 use crate::{
     problem::{Answer, Problem},
@@ -44,10 +44,10 @@ pub async fn source(state: &Services, delivery: i64, email: &str) -> Answer<Sour
     let snapshot = snapshot.ok_or_else(|| Problem::internal(&"a snapshot is missing"))?;
     let tokens = Arc::clone(&state.tokens);
     let compose = move || {
-        let prepared = Prepared::new(Snapshot::from_bytes(&snapshot).map_err(told)?).map_err(told)?;
+        let prepared = Prepared::new(Snapshot::from_bytes(&snapshot).map_err(told)?, |_| None).map_err(told)?;
         let slots = Slots::from_bytes(&row.slots).map_err(told)?;
         let address = address::parse(&row.address).map_err(told)?.smtp();
-        let envelope = Envelope { id: row.id, address: &address, format: MailFormat::from_number(row.flags) };
+        let envelope = Envelope { id: row.id, address: &address, flags: row.flags };
         let composed =
             message::compose(&prepared, &slots, &envelope, &Stamp { time_us }, &signers.signers, &tokens)
                 .map_err(told)?;

@@ -7,7 +7,6 @@ use crate::header::{Fields, HeaderError, check_wire_address, date, split_named};
 use crate::limits::SIGNERS_MAX;
 use crate::prepared::{Links, Prepared};
 use crate::slots::{LinkKind, PartName, Slots};
-use crate::snapshot::MailFormat;
 use crate::token::{Token, TokenKeys};
 
 /// Whom a message is for.
@@ -17,8 +16,9 @@ pub struct Envelope<'a> {
     pub id: i64,
     /// The recipient's address, as on the wire (`address::Mailbox::smtp`).
     pub address: &'a str,
-    /// What the recipient wants to get.
-    pub format: MailFormat,
+    /// The message row's flags: the variant's number ([`FLAGS_VARIANT`](crate::FLAGS_VARIANT); one that the snapshot
+    /// does not have is the first) and [`FLAGS_LONG_LINES`](crate::FLAGS_LONG_LINES).
+    pub flags: i64,
 }
 
 /// Set when the message's part is first claimed, and kept with the part. The signing keys, the other half of the
@@ -93,7 +93,7 @@ pub fn compose<S: Borrow<Signer>>(
     let token = Token { message: envelope.id, inert: snapshot.inert };
     let links = Links { snapshot, token, keys: Some(keys) };
     let message_id = keys.message_id(&snapshot.message_id_domain, token);
-    let (body, hash) = prepared.body(slots, envelope.format, &links, !signers.is_empty())?;
+    let (body, hash) = prepared.body(slots, prepared.variant(envelope.flags), &links, !signers.is_empty())?;
     let (fields, smtputf8) = headers(prepared, slots, envelope, stamp, &links, &message_id)?;
 
     let mut bytes = Vec::with_capacity(body.len() + fields.bytes.len() + 1_024 * signers.len() + 2);
@@ -169,7 +169,7 @@ fn headers(
         fields.unstructured(name, value).map_err(in_part("headers"))?;
     }
     fields.raw("MIME-Version", "1.0");
-    let bodies = prepared.bodies(envelope.format);
+    let bodies = prepared.bodies(prepared.variant(envelope.flags));
     if bodies.len() > 1 {
         fields.raw(
             "Content-Type",

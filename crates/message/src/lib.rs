@@ -20,6 +20,7 @@
 //! proofs and "show exactly what was sent"; `mta` composes when a connection is ready; `routes` keeps the
 //! signing keys made here ([`DkimKey`]); `http` and `feedback` check tokens ([`TokenKeys`]).
 
+mod charset;
 mod compose;
 mod dkim;
 mod header;
@@ -31,7 +32,9 @@ mod slots;
 mod snapshot;
 mod splice;
 mod token;
+mod variant;
 
+pub use charset::{Charset, GETA, UnknownCharset};
 pub use compose::{ComposeError, Composed, Envelope, Stamp, compose};
 pub use dkim::{DkimKey, KeyError, KeyKind, Signer, txt_strings};
 pub use header::{HeaderError, check_header_text, is_header_name, split_named};
@@ -39,5 +42,8 @@ pub use limits::*;
 pub use prepared::Prepared;
 pub use simple::SimpleMail;
 pub use slots::{LinkKind, PartName, Piece, Slots, SlotsError};
-pub use snapshot::{MailFormat, Part, SNAPSHOT_FORMAT, Snapshot, SnapshotError, Transfer};
-pub use token::{MIRROR_PATH, Purpose, Token, TokenKeys, UNSUBSCRIBE_PATH};
+pub use snapshot::{Part, SNAPSHOT_FORMAT, Snapshot, SnapshotError, Transfer};
+pub use token::{
+    ASSET_PATH, CLICK_PATH, MIRROR_PATH, OPEN_PATH, Purpose, Token, TokenKeys, UNSUBSCRIBE_PATH,
+};
+pub use variant::*;

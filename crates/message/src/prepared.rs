@@ -9,9 +9,11 @@ use crate::header::{HeaderError, check_header_text};
 use crate::limits::HEADER_TEXT_LEN_MAX;
 use crate::quoted_printable::Segment;
 use crate::slots::{LinkKind, PartName, Piece, Slots};
-use crate::snapshot::{MailFormat, Part, Snapshot, SnapshotError, Transfer};
+use crate::snapshot::{Part, Snapshot, SnapshotError, Transfer};
 use crate::splice::{Splice, push_crlf};
 use crate::token::{Token, TokenKeys};
+use crate::variant::{FLAGS_VARIANT, Structure};
+use std::sync::Arc;
 
 /// A snapshot made ready for many messages: static text encoded, constant beginnings hashed. Made once per
 /// delivery and node, then shared between threads.
@@ -20,7 +22,7 @@ pub struct Prepared {
     hash: String,
     html: Option<Body>,
     text: Option<Body>,
-    /// By `MailFormat` number.
+    /// By the variant's number.
     prefixes: Vec<Prefix>,
 }
 
@@ -151,6 +153,15 @@ impl Links<'_> {
         match kind {
             LinkKind::Unsubscribe => keys.unsubscribe_url(&self.snapshot.public_url, self.token),
             LinkKind::Mirror => keys.mirror_url(&self.snapshot.public_url, self.token),
+            LinkKind::Open => keys.open_url(&self.snapshot.public_url, self.token),
+            LinkKind::Tracked(n) => {
+                format!("{}{n}", keys.click_base(&self.snapshot.public_url, self.token))
+            }
+            LinkKind::Image(n) => self
+                .snapshot
+                .images
+                .get(usize::from(n))
+                .map_or_else(String::new, |image| image.url(&self.snapshot.public_url)),
         }
     }
 }
@@ -160,14 +171,18 @@ impl Prepared {
     ///
     /// # Errors
     /// When the snapshot does not pass [`Snapshot::check`].
-    pub fn new(snapshot: Snapshot) -> Result<Prepared, SnapshotError> {
+    pub fn new(
+        snapshot: Snapshot,
+        assets: impl Fn(&str) -> Option<Arc<[u8]>>,
+    ) -> Result<Prepared, SnapshotError> {
         snapshot.check()?;
+        let _ = assets;
         let hash = snapshot.hash();
         let html = snapshot.part(PartName::Html).map(Body::new);
         let text = snapshot.part(PartName::Text).map(Body::new);
         let mut prepared = Prepared { snapshot, hash, html, text, prefixes: Vec::new() };
-        for format in [MailFormat::Alternative, MailFormat::Text, MailFormat::Html] {
-            let prefix = prepared.prefix(format);
+        for number in 0..prepared.snapshot.variants.len() {
+            let prefix = prepared.prefix(number);
             prepared.prefixes.push(prefix);
         }
         Ok(prepared)
@@ -219,13 +234,19 @@ impl Prepared {
         Ok(text)
     }
 
-    /// The bodies of a format, in the order in which they stand.
-    pub(crate) fn bodies(&self, format: MailFormat) -> Vec<&Body> {
+    /// The variant's number in a message row's flags.
+    pub(crate) fn variant(&self, flags: i64) -> usize {
+        let number = (flags & FLAGS_VARIANT) as usize;
+        if number < self.prefixes.len() { number } else { 0 }
+    }
+
+    /// The bodies of a variant, in the order in which they stand.
+    pub(crate) fn bodies(&self, variant: usize) -> Vec<&Body> {
         let (text, html) = (self.text.as_ref(), self.html.as_ref());
-        match format {
-            MailFormat::Alternative => text.into_iter().chain(html).collect(),
-            MailFormat::Text => text.or(html).into_iter().collect(),
-            MailFormat::Html => html.or(text).into_iter().collect(),
+        match self.snapshot.variants[variant].structure {
+            Structure::Alternative => text.into_iter().chain(html).collect(),
+            Structure::Text => text.or(html).into_iter().collect(),
+            Structure::Html => html.or(text).into_iter().collect(),
         }
     }
 
@@ -234,8 +255,8 @@ impl Prepared {
         format!("=_{:x}_alternative", self.snapshot.delivery)
     }
 
-    fn prefix(&self, format: MailFormat) -> Prefix {
-        let bodies = self.bodies(format);
+    fn prefix(&self, variant: usize) -> Prefix {
+        let bodies = self.bodies(variant);
         let mut splice = Splice { signing: true, ..Splice::default() };
         let links = Links { snapshot: &self.snapshot, token: Token { message: 0, inert: true }, keys: None };
         let (mut inside, mut opening) = (0, false);
@@ -287,12 +308,12 @@ impl Prepared {
     pub(crate) fn body(
         &self,
         slots: &Slots,
-        format: MailFormat,
+        variant: usize,
         links: &Links<'_>,
         signing: bool,
     ) -> Result<(Vec<u8>, Option<[u8; 32]>), ComposeError> {
-        let bodies = self.bodies(format);
-        let prefix = &self.prefixes[format.number() as usize];
+        let bodies = self.bodies(variant);
+        let prefix = &self.prefixes[variant];
         let fits = bodies[..prefix.bodies].iter().all(|body| slots.part(body.name).is_none())
             && (!prefix.opening
                 || Self::pieces(bodies[prefix.bodies], slots)?.first() == Some(&Piece::Static(0)));

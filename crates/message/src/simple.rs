@@ -27,21 +27,17 @@ impl SimpleMail {
         };
         let domain = self.from_address.rsplit('@').next().unwrap_or_default();
         Snapshot {
-            delivery: 0,
             inert: true,
-            subject_prefix: String::new(),
             parts: vec![
                 constant(PartName::Text, &self.text),
                 constant(PartName::Subject, &self.subject),
                 constant(PartName::FromName, &self.from_name),
                 constant(PartName::FromAddress, &self.from_address),
             ],
-            public_url: String::new(),
             bounce_domain: self.bounce_domain.clone(),
             message_id_domain: domain.to_owned(),
-            list_unsubscribe: false,
-            feedback_id: String::new(),
             headers: vec![("Auto-Submitted".to_owned(), "auto-generated".to_owned())],
+            ..Snapshot::default()
         }
     }
 }

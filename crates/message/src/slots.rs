@@ -1,6 +1,6 @@
 //! Slots: what is one recipient's own in a message, as decided by the analysis.
 //!
-//! Encoded form (kept in the message row, so it is compact): format octet 1, then per part its number, the count
+//! Encoded form (kept in the message row, so it is compact): format octet, then per part its number, the count
 //! of pieces and the pieces. A number is a LEB128 varint; a piece is `n << 2 | tag`, tag 0 static segment n, tag 1
 //! literal of n bytes (which follow), tag 2 link kind n.
 
@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::{PIECES_MAX, SLOTS_SIZE_MAX};
 
-const FORMAT: u8 = 1;
+/// Format 1 is the same with fewer parts and kinds of links.
+const FORMAT: u8 = 2;
+const FORMAT_FIRST: u8 = 1;
 
 /// A piece of a part's text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +32,37 @@ pub enum LinkKind {
     Unsubscribe,
     /// The message as a web page.
     Mirror,
+    /// The pixel that tells of an opened message.
+    Open,
+    /// The redirect of the snapshot's link of this number.
+    Tracked(u16),
+    /// The snapshot's image of this number: its URL, or its `cid:` in a variant that carries it along.
+    Image(u16),
+}
+
+impl LinkKind {
+    /// The number in encoded slots.
+    fn number(self) -> u64 {
+        match self {
+            LinkKind::Unsubscribe => 0,
+            LinkKind::Mirror => 1,
+            LinkKind::Open => 2,
+            LinkKind::Tracked(n) => 4 + 2 * u64::from(n),
+            LinkKind::Image(n) => 5 + 2 * u64::from(n),
+        }
+    }
+
+    fn from_number(number: u64) -> Option<LinkKind> {
+        let nth = || u16::try_from((number - 4) / 2).ok();
+        match number {
+            0 => Some(LinkKind::Unsubscribe),
+            1 => Some(LinkKind::Mirror),
+            2 => Some(LinkKind::Open),
+            3 => None,
+            _ if number % 2 == 0 => nth().map(LinkKind::Tracked),
+            _ => nth().map(LinkKind::Image),
+        }
+    }
 }
 
 /// A part of a message that has text of its own.
@@ -50,11 +83,22 @@ pub enum PartName {
     ReplyTo,
     /// The envelope sender, as it stands on the wire; empty: a signed return path per message.
     ErrorAddress,
+    /// The AMP body (`text/x-amp-html`).
+    Amp,
+    /// The text of the added header of this number ([`Snapshot::header_names`](crate::Snapshot::header_names)).
+    Header(u8),
+    /// The file name of the attachment of this number; empty: this recipient does not get it.
+    Attachment(u8),
 }
 
+/// Numbers of header parts in encoded slots begin here.
+const HEADER_NUMBER: u8 = 64;
+/// Numbers of attachment parts in encoded slots begin here.
+const ATTACHMENT_NUMBER: u8 = 128;
+
 impl PartName {
-    /// All parts, in the order of their numbers.
-    pub const ALL: [PartName; 7] = [
+    /// The parts that stand once, in the order of their numbers.
+    pub const ALL: [PartName; 8] = [
         PartName::Html,
         PartName::Text,
         PartName::Subject,
@@ -62,6 +106,7 @@ impl PartName {
         PartName::FromAddress,
         PartName::ReplyTo,
         PartName::ErrorAddress,
+        PartName::Amp,
     ];
 
     /// The word shown to people and used in JSON: `html`, `text`, `subject`, `from_name`, ….
@@ -74,20 +119,39 @@ impl PartName {
             PartName::FromAddress => "from_address",
             PartName::ReplyTo => "reply_to",
             PartName::ErrorAddress => "error_address",
+            PartName::Amp => "amp",
+            PartName::Header(_) => "headers",
+            PartName::Attachment(_) => "attachments",
         }
     }
 
-    /// True for the parts that stand in a header or in the envelope.
+    /// True for the parts that stand in a header or in the envelope; a file name stands in one too.
     pub fn is_header(self) -> bool {
-        !matches!(self, PartName::Html | PartName::Text)
+        !matches!(self, PartName::Html | PartName::Text | PartName::Amp)
     }
 
     fn number(self) -> u8 {
-        self as u8
+        match self {
+            PartName::Html => 0,
+            PartName::Text => 1,
+            PartName::Subject => 2,
+            PartName::FromName => 3,
+            PartName::FromAddress => 4,
+            PartName::ReplyTo => 5,
+            PartName::ErrorAddress => 6,
+            PartName::Amp => 7,
+            // Snapshot::check keeps both below 64.
+            PartName::Header(n) => HEADER_NUMBER | n & 63,
+            PartName::Attachment(n) => ATTACHMENT_NUMBER | n & 63,
+        }
     }
 
     fn from_number(number: u8) -> Option<PartName> {
-        PartName::ALL.get(usize::from(number)).copied()
+        match number {
+            HEADER_NUMBER..ATTACHMENT_NUMBER => Some(PartName::Header(number - HEADER_NUMBER)),
+            ATTACHMENT_NUMBER..192 => Some(PartName::Attachment(number - ATTACHMENT_NUMBER)),
+            _ => PartName::ALL.get(usize::from(number)).copied(),
+        }
     }
 }
 
@@ -133,7 +197,7 @@ impl Slots {
                         put_varint(&mut out, (text.len() as u64) << 2 | 1);
                         out.extend_from_slice(text.as_bytes());
                     }
-                    Piece::Link(kind) => put_varint(&mut out, (*kind as u64) << 2 | 2),
+                    Piece::Link(kind) => put_varint(&mut out, kind.number() << 2 | 2),
                 }
             }
         }
@@ -149,7 +213,7 @@ impl Slots {
             return Err(SlotsError::TooLarge);
         }
         let (&format, mut rest) = bytes.split_first().ok_or(SlotsError::Damaged)?;
-        if format != FORMAT {
+        if !(FORMAT_FIRST..=FORMAT).contains(&format) {
             return Err(SlotsError::Format(format));
         }
         let mut parts: Vec<(PartName, Vec<Piece>)> = Vec::new();
@@ -186,8 +250,7 @@ fn take_piece(rest: &mut &[u8]) -> Result<Piece, SlotsError> {
             let text = std::str::from_utf8(text).map_err(|_| SlotsError::Damaged)?;
             Ok(Piece::Literal(text.to_owned()))
         }
-        2 if n == 0 => Ok(Piece::Link(LinkKind::Unsubscribe)),
-        2 if n == 1 => Ok(Piece::Link(LinkKind::Mirror)),
+        2 => LinkKind::from_number(n).map(Piece::Link).ok_or(SlotsError::Damaged),
         _ => Err(SlotsError::Damaged),
     }
 }
@@ -224,13 +287,23 @@ mod tests {
             ".{0,40}".prop_map(Piece::Literal),
             Just(Piece::Link(LinkKind::Unsubscribe)),
             Just(Piece::Link(LinkKind::Mirror)),
+            Just(Piece::Link(LinkKind::Open)),
+            any::<u16>().prop_map(|n| Piece::Link(LinkKind::Tracked(n))),
+            any::<u16>().prop_map(|n| Piece::Link(LinkKind::Image(n))),
         ]
     }
 
     proptest! {
         #[test]
-        fn what_was_written_is_read(html in proptest::collection::vec(piece(), 0..40), subject in proptest::collection::vec(piece(), 0..4)) {
-            let slots = Slots { parts: vec![(PartName::Html, html), (PartName::Subject, subject)] };
+        fn what_was_written_is_read(html in proptest::collection::vec(piece(), 0..40), subject in proptest::collection::vec(piece(), 0..4), n in 0u8..64) {
+            let parts = vec![
+                (PartName::Html, html),
+                (PartName::Subject, subject.clone()),
+                (PartName::Amp, subject.clone()),
+                (PartName::Header(n), subject.clone()),
+                (PartName::Attachment(n), subject),
+            ];
+            let slots = Slots { parts };
             prop_assert_eq!(Slots::from_bytes(&slots.to_bytes()).unwrap(), slots);
         }
 

@@ -5,12 +5,19 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::charset::Charset;
 use crate::header::{HeaderError, check_header_text, is_header_name};
-use crate::limits::{HEADERS_MAX, PART_SIZE_MAX, SEGMENTS_MAX};
+use crate::limits::{
+    ATTACHMENTS_MAX, HEADERS_MAX, IMAGES_MAX, LINK_URL_LEN_MAX, LINKS_MAX, PART_SIZE_MAX, SEGMENTS_MAX,
+    VARIANTS_MAX,
+};
 use crate::slots::{PartName, Piece};
+use crate::variant::{Asset, Link, MirrorMode, Variant};
 
 /// The format this version writes. Every earlier one of the last 12 months can be read.
-pub const SNAPSHOT_FORMAT: u16 = 1;
+pub const SNAPSHOT_FORMAT: u16 = 2;
+/// The earliest format that can be read. It knew no variants, links and assets: they have their defaults.
+const SNAPSHOT_FORMAT_FIRST: u16 = 1;
 const MAGIC: &str = "mailwright snapshot ";
 
 /// Everything that is the same for all recipients of a delivery.
@@ -34,8 +41,60 @@ pub struct Snapshot {
     pub list_unsubscribe: bool,
     /// Value of Feedback-ID (`campaign:customer:type:sender`), or empty: no such header.
     pub feedback_id: String,
-    /// Headers that the author added, in order.
+    /// Headers that the author added and that are the same for all, in order.
     pub headers: Vec<(String, String)>,
+    /// Value of Precedence (`bulk`, `list`), or empty: no such header.
+    #[serde(default)]
+    pub precedence: String,
+    /// Names of the headers whose text is a part of its own, [`PartName::Header`] of that number. A message whose text
+    /// is empty has no such header.
+    #[serde(default)]
+    pub header_names: Vec<String>,
+    /// The ways in which messages are built, never empty; [`Variant::standard`] always stands first.
+    #[serde(default = "standard_variants")]
+    pub variants: Vec<Variant>,
+    /// The tracked links, by the number of [`crate::LinkKind::Tracked`].
+    #[serde(default)]
+    pub links: Vec<Link>,
+    /// Images of the HTML, by the number of [`crate::LinkKind::Image`].
+    #[serde(default)]
+    pub images: Vec<Asset>,
+    /// Attachments. Its file name is the part [`PartName::Attachment`] of its number; a recipient whose name is empty
+    /// does not get it.
+    #[serde(default)]
+    pub attachments: Vec<Asset>,
+    /// When messages have a mirror page.
+    #[serde(default)]
+    pub mirror: MirrorMode,
+}
+
+fn standard_variants() -> Vec<Variant> {
+    Variant::standard(Charset::UTF_8)
+}
+
+impl Default for Snapshot {
+    /// Without any part: for `..Snapshot::default()`, not to be sent.
+    fn default() -> Snapshot {
+        Snapshot {
+            delivery: 0,
+            inert: false,
+            subject_prefix: String::new(),
+            parts: Vec::new(),
+            public_url: String::new(),
+            bounce_domain: String::new(),
+            message_id_domain: String::new(),
+            list_unsubscribe: false,
+            feedback_id: String::new(),
+            headers: Vec::new(),
+            precedence: String::new(),
+            header_names: Vec::new(),
+            variants: standard_variants(),
+            links: Vec::new(),
+            images: Vec::new(),
+            attachments: Vec::new(),
+            mirror: MirrorMode::default(),
+        }
+    }
 }
 
 /// One part's static text.
@@ -47,7 +106,7 @@ pub struct Part {
     pub segments: Vec<String>,
     /// The pieces of a message whose slots do not name this part. Empty for a part where every recipient has its own.
     pub usual: Vec<Piece>,
-    /// How a body is encoded; without meaning for a header.
+    /// How a body in UTF-8 is encoded where its variant leaves it open; without meaning for a header.
     pub transfer: Transfer,
 }
 
@@ -74,35 +133,6 @@ impl Transfer {
     }
 }
 
-/// What a recipient wants to get, kept in the message row's flags.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MailFormat {
-    /// multipart/alternative, text and HTML; a lone body where the delivery has only one.
-    #[default]
-    Alternative = 0,
-    /// Plain text only.
-    Text = 1,
-    /// HTML only.
-    Html = 2,
-}
-
-impl MailFormat {
-    /// From the number in the message row's flags; unknown numbers are `Alternative`.
-    pub fn from_number(number: i64) -> MailFormat {
-        match number {
-            1 => MailFormat::Text,
-            2 => MailFormat::Html,
-            _ => MailFormat::Alternative,
-        }
-    }
-
-    /// The number for the message row's flags.
-    pub fn number(self) -> i64 {
-        self as i64
-    }
-}
-
 /// A snapshot that cannot be read or composed from.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
@@ -118,6 +148,9 @@ pub enum SnapshotError {
     /// A part or a limit does not hold.
     #[error("snapshot refused: {0}")]
     Refused(&'static str),
+    /// An image or attachment that is not there, or whose bytes are not those of its hash.
+    #[error("the file {0} is missing or damaged")]
+    Asset(String),
     /// A header of the author's cannot be written.
     #[error("header {name}: {error}")]
     Header {
@@ -153,7 +186,7 @@ impl Snapshot {
         let format =
             std::str::from_utf8(&rest[..line_end]).ok().and_then(|number| number.parse::<u16>().ok());
         match format {
-            Some(SNAPSHOT_FORMAT) => {}
+            Some(SNAPSHOT_FORMAT_FIRST..=SNAPSHOT_FORMAT) => {}
             Some(other) => return Err(SnapshotError::Format(other)),
             None => return Err(SnapshotError::NotASnapshot),
         }
@@ -211,14 +244,53 @@ impl Snapshot {
         {
             return refuse("a domain or the public URL has characters that no URL has");
         }
-        if self.headers.len() > HEADERS_MAX {
-            return refuse("too many headers");
+        self.check_lists()?;
+        for name in &self.header_names {
+            if !is_header_name(name) {
+                return Err(SnapshotError::Header { name: name.clone(), error: HeaderError::Name });
+            }
         }
         for (name, value) in &self.headers {
             let error =
                 if is_header_name(name) { check_header_text(value).err() } else { Some(HeaderError::Name) };
             if let Some(error) = error {
                 return Err(SnapshotError::Header { name: name.clone(), error });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks what the second format added.
+    fn check_lists(&self) -> Result<(), SnapshotError> {
+        let refuse = |reason| Err(SnapshotError::Refused(reason));
+        if self.headers.len() + self.header_names.len() > HEADERS_MAX {
+            return refuse("too many headers");
+        }
+        if !["", "bulk", "list", "junk"].contains(&self.precedence.as_str()) {
+            return refuse("Precedence is bulk, list, or nothing");
+        }
+        if !(1..=VARIANTS_MAX).contains(&self.variants.len()) {
+            return refuse("no variant, or too many");
+        }
+        if self.links.len() > LINKS_MAX || self.links.iter().any(|link| link.url.len() > LINK_URL_LEN_MAX) {
+            return refuse("too many links, or one too long");
+        }
+        if self.images.len() > IMAGES_MAX || self.attachments.len() > ATTACHMENTS_MAX {
+            return refuse("too many images or attachments");
+        }
+        for asset in self.images.iter().chain(&self.attachments) {
+            if !asset.is_sound() {
+                return refuse("an image or attachment without a hash or a type");
+            }
+        }
+        for part in &self.parts {
+            let known = match part.name {
+                PartName::Header(n) => usize::from(n) < self.header_names.len(),
+                PartName::Attachment(n) => usize::from(n) < self.attachments.len(),
+                _ => true,
+            };
+            if !known {
+                return refuse("a header or attachment that is not there");
             }
         }
         Ok(())
@@ -254,6 +326,7 @@ mod tests {
             list_unsubscribe: true,
             feedback_id: "7:shop".into(),
             headers: vec![("X-Season".into(), "autumn".into())],
+            ..Snapshot::default()
         }
     }
 

@@ -11,6 +11,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 pub const UNSUBSCRIBE_PATH: &str = "/u/";
 /// Path before the token of a mirror page.
 pub const MIRROR_PATH: &str = "/m/";
+/// Path before the token of a tracked link; the link's number follows it after a slash.
+pub const CLICK_PATH: &str = "/l/";
+/// Path before the token of the open pixel; `.gif` follows it.
+pub const OPEN_PATH: &str = "/o/";
+/// Path before the hash of an image; its extension follows.
+pub const ASSET_PATH: &str = "/a/";
 
 const VERSION: u8 = 0x10;
 const INERT: u8 = 0x01;
@@ -26,6 +32,10 @@ pub enum Purpose {
     Unsubscribe,
     /// Mirror page.
     Mirror,
+    /// Tracked link.
+    Click,
+    /// Open pixel.
+    Open,
     /// Signed return path.
     ReturnPath,
     /// Left side of the Message-ID: no secret, but another instance's messages must not share it.
@@ -46,6 +56,8 @@ pub struct Token {
 pub struct TokenKeys {
     unsubscribe: [u8; 32],
     mirror: [u8; 32],
+    click: [u8; 32],
+    open: [u8; 32],
     return_path: [u8; 32],
     message_id: [u8; 32],
 }
@@ -62,6 +74,8 @@ impl TokenKeys {
         TokenKeys {
             unsubscribe: blake3::derive_key("mailwright 2026 token unsubscribe", secret),
             mirror: blake3::derive_key("mailwright 2026 token mirror", secret),
+            click: blake3::derive_key("mailwright 2026 token click", secret),
+            open: blake3::derive_key("mailwright 2026 token open", secret),
             return_path: blake3::derive_key("mailwright 2026 token return path", secret),
             message_id: blake3::derive_key("mailwright 2026 token message id", secret),
         }
@@ -71,6 +85,8 @@ impl TokenKeys {
         match purpose {
             Purpose::Unsubscribe => &self.unsubscribe,
             Purpose::Mirror => &self.mirror,
+            Purpose::Click => &self.click,
+            Purpose::Open => &self.open,
             Purpose::ReturnPath => &self.return_path,
             Purpose::MessageId => &self.message_id,
         }
@@ -119,6 +135,16 @@ impl TokenKeys {
     /// The whole link of the mirror page.
     pub fn mirror_url(&self, public_url: &str, token: Token) -> String {
         format!("{public_url}{MIRROR_PATH}{}", self.link_token(Purpose::Mirror, token))
+    }
+
+    /// What stands before the number of a tracked link: `PUBLIC_URL/l/TOKEN/`.
+    pub fn click_base(&self, public_url: &str, token: Token) -> String {
+        format!("{public_url}{CLICK_PATH}{}/", self.link_token(Purpose::Click, token))
+    }
+
+    /// The whole link of the open pixel.
+    pub fn open_url(&self, public_url: &str, token: Token) -> String {
+        format!("{public_url}{OPEN_PATH}{}.gif", self.link_token(Purpose::Open, token))
     }
 
     /// The signed return path, `b…@bounce_domain`.
@@ -199,7 +225,7 @@ mod tests {
         #[test]
         fn a_token_says_what_was_put_in(message in any::<i64>(), inert in any::<bool>()) {
             let token = Token { message, inert };
-            for purpose in [Purpose::Unsubscribe, Purpose::Mirror] {
+            for purpose in [Purpose::Unsubscribe, Purpose::Mirror, Purpose::Click, Purpose::Open] {
                 prop_assert_eq!(keys().verify_link(purpose, &keys().link_token(purpose, token)), Some(token));
             }
             let path = keys().return_path("bounce.shop.example", token);

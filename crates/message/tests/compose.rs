@@ -7,8 +7,9 @@ mod verify;
 
 use mail_parser::{Message, MessageParser, MimeHeaders};
 use message::{
-    ComposeError, Composed, DkimKey, Envelope, KeyKind, LinkKind, MailFormat, Part, PartName, Piece,
-    Prepared, Purpose, Signer, SimpleMail, Slots, Snapshot, Stamp, Token, TokenKeys, Transfer, compose,
+    ComposeError, Composed, DkimKey, Envelope, KeyKind, LinkKind, Part, PartName, Piece, Prepared, Purpose,
+    Signer, SimpleMail, Slots, Snapshot, Stamp, Token, TokenKeys, Transfer, VARIANT_ALTERNATIVE,
+    VARIANT_HTML, VARIANT_TEXT, compose,
 };
 use proptest::prelude::*;
 
@@ -19,8 +20,8 @@ fn keys() -> TokenKeys {
     TokenKeys::derive(&[3; 32])
 }
 
-fn envelope(format: MailFormat) -> Envelope<'static> {
-    Envelope { id: ID, address: "Ann@example.org", format }
+fn envelope(variant: u8) -> Envelope<'static> {
+    Envelope { id: ID, address: "Ann@example.org", flags: i64::from(variant) }
 }
 
 fn part(name: PartName, segments: &[&str], usual: Vec<Piece>) -> Part {
@@ -52,11 +53,12 @@ fn snapshot(parts: Vec<Part>) -> Snapshot {
         list_unsubscribe: true,
         feedback_id: "42:shop:campaign:mailwright".into(),
         headers: vec![("X-Season".into(), "autumn".into())],
+        ..Snapshot::default()
     }
 }
 
-fn sent(snapshot: Snapshot, slots: &Slots, format: MailFormat, signers: &[Signer]) -> Composed {
-    let prepared = Prepared::new(snapshot).unwrap();
+fn sent(snapshot: Snapshot, slots: &Slots, format: u8, signers: &[Signer]) -> Composed {
+    let prepared = Prepared::new(snapshot, |_| None).unwrap();
     compose(&prepared, slots, &envelope(format), &STAMP, signers, &keys()).unwrap()
 }
 
@@ -95,7 +97,7 @@ fn a_message_says_what_was_put_in() {
     ];
     let text_pieces = vec![Piece::Static(0), Piece::Literal("Ann & Bob".into()), Piece::Static(1)];
     let slots = Slots { parts: vec![(PartName::Html, html_pieces), (PartName::Text, text_pieces)] };
-    let composed = sent(snapshot(vec![html, text]), &slots, MailFormat::Alternative, &signers()[1..]);
+    let composed = sent(snapshot(vec![html, text]), &slots, VARIANT_ALTERNATIVE, &signers()[1..]);
     check_wire(&composed.bytes);
     let message = parsed(&composed.bytes);
     let unsubscribe = format!(
@@ -130,11 +132,11 @@ fn the_recipient_chooses_the_format() {
         let message = parsed(&composed.bytes);
         message.content_type().map(|kind| format!("{}/{}", kind.ctype(), kind.subtype().unwrap())).unwrap()
     };
-    assert_eq!(kind(MailFormat::Alternative), "multipart/alternative");
-    assert_eq!(kind(MailFormat::Text), "text/plain");
-    assert_eq!(kind(MailFormat::Html), "text/html");
+    assert_eq!(kind(VARIANT_ALTERNATIVE), "multipart/alternative");
+    assert_eq!(kind(VARIANT_TEXT), "text/plain");
+    assert_eq!(kind(VARIANT_HTML), "text/html");
     let lone =
-        sent(snapshot(vec![constant(PartName::Html, "<p>h</p>")]), &Slots::default(), MailFormat::Text, &[]);
+        sent(snapshot(vec![constant(PartName::Html, "<p>h</p>")]), &Slots::default(), VARIANT_TEXT, &[]);
     assert!(String::from_utf8_lossy(&lone.bytes).contains("Content-Type: text/html"));
 }
 
@@ -162,7 +164,7 @@ fn both_signatures_hold_for_every_shape_of_body() {
         (vec![constant(PartName::Html, "<p>お知らせです。お知らせです。</p>\n")], Slots::default()),
     ];
     for (number, (parts, slots)) in shapes.into_iter().enumerate() {
-        for format in [MailFormat::Alternative, MailFormat::Text, MailFormat::Html] {
+        for format in [VARIANT_ALTERNATIVE, VARIANT_TEXT, VARIANT_HTML] {
             let composed = sent(snapshot(parts.clone()), &slots, format, &signers);
             check_wire(&composed.bytes);
             let txt = |selector: &str| {
@@ -191,7 +193,7 @@ fn txt_of(signer: &Signer) -> String {
 fn an_added_header_breaks_the_signature() {
     let signers = signers();
     let composed =
-        sent(snapshot(vec![constant(PartName::Text, "t")]), &Slots::default(), MailFormat::Text, &signers);
+        sent(snapshot(vec![constant(PartName::Text, "t")]), &Slots::default(), VARIANT_TEXT, &signers);
     let txt = |selector: &str| txt_of(&signers[usize::from(selector == "ed1")]);
     for header in [
         "From: evil@example.org",
@@ -208,7 +210,7 @@ fn an_added_header_breaks_the_signature() {
 fn the_same_call_gives_the_same_bytes() {
     let signers = signers();
     let make =
-        || sent(snapshot(vec![constant(PartName::Text, "t")]), &Slots::default(), MailFormat::Text, &signers);
+        || sent(snapshot(vec![constant(PartName::Text, "t")]), &Slots::default(), VARIANT_TEXT, &signers);
     assert_eq!(make(), make());
     let digest = make().digest;
     assert_eq!(digest, blake3::hash(&make().bytes).as_bytes()[..16]);
@@ -227,13 +229,13 @@ fn a_slot_cannot_leave_its_header() {
     ] {
         let base = snapshot(vec![constant(PartName::Text, "t"), part(name, &[], vec![])]);
         let slots = Slots { parts: vec![(name, vec![Piece::Literal(text.into())])] };
-        let prepared = Prepared::new(base).unwrap();
-        let result = compose::<Signer>(&prepared, &slots, &envelope(MailFormat::Text), &STAMP, &[], &keys());
+        let prepared = Prepared::new(base, |_| None).unwrap();
+        let result = compose::<Signer>(&prepared, &slots, &envelope(VARIANT_TEXT), &STAMP, &[], &keys());
         assert!(matches!(result, Err(ComposeError::Header { .. })), "{name:?} {text:?}");
     }
-    let prepared = Prepared::new(snapshot(vec![constant(PartName::Text, "t")])).unwrap();
+    let prepared = Prepared::new(snapshot(vec![constant(PartName::Text, "t")]), |_| None).unwrap();
     for address in ["a@b.example\r\nBcc: x@example.org", "a b@example.org", "<a@b.example>", "nobody"] {
-        let envelope = Envelope { id: 1, address, format: MailFormat::Text };
+        let envelope = Envelope { id: 1, address, flags: i64::from(VARIANT_TEXT) };
         let result = compose::<Signer>(&prepared, &Slots::default(), &envelope, &STAMP, &[], &keys());
         assert!(matches!(result, Err(ComposeError::Header { part: "to", .. })), "{address:?}");
     }
@@ -241,9 +243,9 @@ fn a_slot_cannot_leave_its_header() {
 
 #[test]
 fn slots_of_another_snapshot_are_an_error() {
-    let prepared = Prepared::new(snapshot(vec![part(PartName::Text, &["a"], vec![])])).unwrap();
+    let prepared = Prepared::new(snapshot(vec![part(PartName::Text, &["a"], vec![])]), |_| None).unwrap();
     let make = |slots: &Slots| {
-        compose::<Signer>(&prepared, slots, &envelope(MailFormat::Text), &STAMP, &[], &keys()).unwrap_err()
+        compose::<Signer>(&prepared, slots, &envelope(VARIANT_TEXT), &STAMP, &[], &keys()).unwrap_err()
     };
     assert_eq!(make(&Slots::default()), ComposeError::NoPieces(PartName::Text));
     let other = Slots { parts: vec![(PartName::Text, vec![Piece::Static(1)])] };
@@ -255,7 +257,7 @@ fn proofs_are_named_and_inert() {
     let mut proof = snapshot(vec![constant(PartName::Text, "t")]);
     proof.inert = true;
     proof.subject_prefix = "Proof #3: ".into();
-    let composed = sent(proof, &Slots::default(), MailFormat::Text, &[]);
+    let composed = sent(proof, &Slots::default(), VARIANT_TEXT, &[]);
     let message = parsed(&composed.bytes);
     assert_eq!(message.subject(), Some("Proof #3: Hello"));
     let link = message.header_raw("List-Unsubscribe").unwrap().trim().to_owned();
@@ -265,9 +267,9 @@ fn proofs_are_named_and_inert() {
 
 #[test]
 fn an_address_that_is_not_ascii_is_said() {
-    let prepared = Prepared::new(snapshot(vec![constant(PartName::Text, "t")])).unwrap();
+    let prepared = Prepared::new(snapshot(vec![constant(PartName::Text, "t")]), |_| None).unwrap();
     let send = |address| {
-        let envelope = Envelope { id: 1, address, format: MailFormat::Text };
+        let envelope = Envelope { id: 1, address, flags: i64::from(VARIANT_TEXT) };
         compose::<Signer>(&prepared, &Slots::default(), &envelope, &STAMP, &[], &keys()).unwrap()
     };
     assert!(send("müller@example.org").smtputf8);
@@ -285,7 +287,7 @@ fn a_simple_mail_needs_no_slots() {
         text: "This is a test.\n".into(),
         bounce_domain: "bounce.shop.example".into(),
     };
-    let composed = sent(mail.snapshot(), &Slots::default(), MailFormat::Alternative, &[]);
+    let composed = sent(mail.snapshot(), &Slots::default(), VARIANT_ALTERNATIVE, &[]);
     check_wire(&composed.bytes);
     assert_eq!(parsed(&composed.bytes).body_text(0).unwrap(), "This is a test.\r\n");
 }
@@ -322,8 +324,8 @@ proptest! {
             cut.push(Part { name, segments, usual: vec![], transfer });
             whole.push(Part { name, segments: vec![], usual: vec![], transfer });
         }
-        let one = sent(snapshot(cut), &slots, MailFormat::Alternative, &signer);
-        let other = sent(snapshot(whole), &whole_slots, MailFormat::Alternative, &signer);
+        let one = sent(snapshot(cut), &slots, VARIANT_ALTERNATIVE, &signer);
+        let other = sent(snapshot(whole), &whole_slots, VARIANT_ALTERNATIVE, &signer);
         check_wire(&one.bytes);
         check_wire(&other.bytes);
         for composed in [&one, &other] {

@@ -13,19 +13,19 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use message::{
-    DkimKey, Envelope, KeyKind, LinkKind, MailFormat, Part, PartName, Piece, Prepared, Signer, Slots,
-    Snapshot, Stamp, TokenKeys, Transfer, compose,
+    DkimKey, Envelope, KeyKind, LinkKind, Part, PartName, Piece, Prepared, Signer, Slots, Snapshot, Stamp,
+    TokenKeys, Transfer, VARIANT_ALTERNATIVE, VARIANT_HTML, compose,
 };
 
 struct Case {
     name: &'static str,
-    format: MailFormat,
+    variant: u8,
     make: fn() -> (Snapshot, Slots),
 }
 
 const CASES: [Case; 2] = [
-    Case { name: "1-alternative", format: MailFormat::Alternative, make: alternative },
-    Case { name: "1-base64-proof", format: MailFormat::Html, make: base64_proof },
+    Case { name: "1-alternative", variant: VARIANT_ALTERNATIVE, make: alternative },
+    Case { name: "1-base64-proof", variant: VARIANT_HTML, make: base64_proof },
 ];
 
 fn part(name: PartName, segments: &[&str], usual: Vec<Piece>) -> Part {
@@ -51,6 +51,7 @@ fn snapshot(parts: Vec<Part>) -> Snapshot {
         list_unsubscribe: true,
         feedback_id: "42:shop:campaign:mailwright".into(),
         headers: vec![("X-Season".into(), "autumn".into())],
+        ..Snapshot::default()
     }
 }
 
@@ -142,9 +143,10 @@ fn stored_snapshots_give_the_messages_they_gave() {
         let (snapshot, slots) = (case.make)();
         let stored_snapshot = file(&format!("{}/snapshot", case.name), || snapshot.to_bytes());
         let stored_slots = file(&format!("{}/slots", case.name), || slots.to_bytes());
-        let prepared = Prepared::new(Snapshot::from_bytes(&stored_snapshot).unwrap()).unwrap();
+        let prepared = Prepared::new(Snapshot::from_bytes(&stored_snapshot).unwrap(), |_| None).unwrap();
         let slots = Slots::from_bytes(&stored_slots).unwrap();
-        let envelope = Envelope { id: 42 << 28 | 123_456, address: "ann@example.org", format: case.format };
+        let envelope =
+            Envelope { id: 42 << 28 | 123_456, address: "ann@example.org", flags: i64::from(case.variant) };
         let stamp = Stamp { time_us: 1_795_687_980_123_456 };
         let composed = compose(&prepared, &slots, &envelope, &stamp, &signers, &keys).unwrap();
         let expected = file(&format!("{}/message.eml", case.name), || composed.bytes.clone());

@@ -137,7 +137,7 @@ pub struct MessageRow {
     pub recipient: i64,
     /// The address as written.
     pub address: String,
-    /// `message::MailFormat` and further bits.
+    /// Number of the `message::Variant`, and further bits.
     pub flags: i64,
     /// `message::Slots`.
     pub slots: Vec<u8>,

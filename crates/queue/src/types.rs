@@ -166,7 +166,7 @@ pub struct NewMessage {
     pub recipient: i64,
     /// The domain: ASCII, lower case.
     pub domain: String,
-    /// `message::MailFormat` and further bits.
+    /// Number of the `message::Variant`, and further bits.
     pub flags: i64,
     /// The address as written.
     pub address: String,
@@ -239,7 +239,7 @@ pub struct Message {
     pub recipient: i64,
     /// The domain: ASCII, lower case.
     pub domain: Arc<str>,
-    /// `message::MailFormat` and further bits.
+    /// Number of the `message::Variant`, and further bits.
     pub flags: i64,
     /// The address as written.
     pub address: String,

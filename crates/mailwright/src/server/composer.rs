@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use message::{Composed, Envelope, MailFormat, Prepared, Slots, Snapshot, Stamp, TokenKeys};
+use message::{Composed, Envelope, Prepared, Slots, Snapshot, Stamp, TokenKeys};
 use mta::{Boxed, Compose, ComposeError, Order};
 use queue::{Part, Queue};
 use routes::{Routes, Signing};
@@ -87,8 +87,9 @@ impl Composer {
         if !known {
             let bytes = self.queue.snapshot(&part.snapshot).await.map_err(not_now)?;
             let bytes = bytes.ok_or_else(|| not_now("the delivery's snapshot is missing"))?;
-            let prepare =
-                move || Prepared::new(Snapshot::from_bytes(&bytes).map_err(not_now)?).map_err(not_now);
+            let prepare = move || {
+                Prepared::new(Snapshot::from_bytes(&bytes).map_err(not_now)?, |_| None).map_err(not_now)
+            };
             let prepared = tokio::task::spawn_blocking(prepare).await.map_err(not_now)??;
             open(&self.snapshots).put(Arc::clone(&part.snapshot), Arc::new(prepared));
         }
@@ -115,8 +116,7 @@ impl Compose for Composer {
         let signing = open(&self.signings).get(&message.part.signing).ok_or_else(gone)?;
         let slots = Slots::from_bytes(&message.slots).map_err(never)?;
         let address = address::parse(&message.address).map_err(never)?.smtp();
-        let envelope =
-            Envelope { id: message.id, address: &address, format: MailFormat::from_number(message.flags) };
+        let envelope = Envelope { id: message.id, address: &address, flags: message.flags };
         let stamp = Stamp { time_us: message.part.stamp };
         message::compose(&prepared, &slots, &envelope, &stamp, &signing.signers, &self.tokens).map_err(never)
     }

@@ -1,7 +1,7 @@
 //! *Send me a test mail*: one message outside any delivery, sent at once over the configured way, so that Setup can tell
 //! whether mail leaves this machine. Inert: nothing in it acts on anybody.
 
-use message::{Envelope, MailFormat, Prepared, SimpleMail, Slots, Stamp};
+use message::{Envelope, Prepared, SimpleMail, Slots, Stamp};
 use mta::Engine;
 
 use super::engine::Supplies;
@@ -30,11 +30,11 @@ pub async fn send(engine: &Engine, supplies: &Supplies, from: &str, to: &str) ->
         text: TEXT.to_owned(),
         bounce_domain: bounce_domain.unwrap_or_else(|| format!("bounce.{domain}")),
     };
-    let prepared = Prepared::new(mail.snapshot()).map_err(|error| told(&error))?;
+    let prepared = Prepared::new(mail.snapshot(), |_| None).map_err(|error| told(&error))?;
     let (address, time_us) = (to.smtp(), supplies.clock.now_us());
     // No row stands behind this number; it only makes the Message-ID another one each time.
     let number = i64::from(rand::random::<u32>() >> 4);
-    let envelope = Envelope { id: number, address: &address, format: MailFormat::Text };
+    let envelope = Envelope { id: number, address: &address, flags: i64::from(message::VARIANT_TEXT) };
     let composed = message::compose(
         &prepared,
         &Slots::default(),
