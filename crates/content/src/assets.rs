@@ -233,6 +233,14 @@ impl Content {
     }
 }
 
+/// As [`Content::assets`], in a transaction of another room.
+///
+/// # Errors
+/// `Store`.
+pub fn assets_of(tx: &mut Tx<'_>, owner: Owner) -> Result<Vec<NamedAsset>> {
+    named(tx, owner)
+}
+
 /// As [`Content::copy_assets`], in a transaction of another room.
 ///
 /// # Errors

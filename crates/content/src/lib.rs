@@ -42,7 +42,7 @@ mod tags;
 mod template;
 mod text_part;
 
-pub use assets::{AssetBytes, NamedAsset, Owner, copy_assets, expire_assets, hold_assets, release_assets};
+pub use assets::{AssetBytes, NamedAsset, Owner, assets_of, copy_assets, expire_assets, hold_assets, release_assets};
 pub use blocks::{Block, StoredBlock};
 pub use compile::{Compiled, Evaluation, compile};
 pub use draft::{AttachmentDraft, CompileOptions, Draft, FormatChoice, ImageChoice, LinkChoice};
