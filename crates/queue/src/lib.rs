@@ -47,7 +47,7 @@ pub use error::{Error, Result};
 pub use figures::{ProviderFigures, RunFigures, RunState};
 pub use ids::{DELIVERY_MAX, MESSAGES_MAX, delivery_of, id_range, message_id};
 pub use log::{LogCursor, LogFilter, LogPage, LogRow, LogState, MessageRow};
-pub use relations::{Who, delivered};
+pub use relations::{Who, contacts, delivered};
 pub use schedule::{HOUR_US, RetryPlan};
 pub use service::Queue;
 pub use settler::{Settler, UnsettledPermit};

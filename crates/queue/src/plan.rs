@@ -113,6 +113,19 @@ pub fn snapshot(tx: &mut Tx<'_>, hash: &str) -> Result<Option<Vec<u8>>> {
     tx.query_opt("SELECT bytes FROM snapshot WHERE hash = $1", &binds![hash], |row| Ok(row.blob(0)?))
 }
 
+/// The hash of the snapshot that a delivery's messages are composed from; none: it has no parts (any more).
+///
+/// # Errors
+/// The database's.
+pub fn snapshot_of(tx: &mut Tx<'_>, delivery: i64) -> Result<Option<String>> {
+    let (first, last) = id_range(delivery);
+    tx.query_opt(
+        "SELECT snapshot FROM part WHERE first_id BETWEEN $1 AND $2 ORDER BY first_id LIMIT 1",
+        &binds![first, last],
+        |row| Ok(row.text(0)?),
+    )
+}
+
 /// Writes messages (COPY on PostgreSQL). Call it per batch of some thousands, ids rising.
 ///
 /// # Errors

@@ -39,3 +39,11 @@ pub fn delivered(delivery: i64, who: Who) -> Relation {
     };
     Relation::new(sql, binds![first, last])
 }
+
+/// SELECT with the columns `recipient` and `message`: who has which message of the delivery. For rooms that know
+/// messages and look for their recipients.
+#[must_use]
+pub fn contacts(delivery: i64) -> Relation {
+    let (first, last) = id_range(delivery);
+    Relation::new("SELECT k.recipient, k.message FROM contact k WHERE k.message BETWEEN $1 AND $2", binds![first, last])
+}

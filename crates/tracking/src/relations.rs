@@ -1,0 +1,187 @@
+//! What targets, pages and reports ask of the events. Machines count for nobody; the events list shows them.
+
+use queue::{Who, contacts, delivered, id_range};
+use store::{Relation, Tx, binds};
+
+use crate::event::EventKind;
+use crate::limits::{EVENTS_SHOWN_MAX, PURGE_STEP};
+use crate::{Error, Result};
+
+/// Recipients by what they did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reaction {
+    /// Any event of a person: who clicks has opened, with pictures blocked too.
+    Opened,
+    /// Followed a tracked link; opt-out and mirror links are none.
+    Clicked,
+    /// Got the message, and did nothing.
+    NotOpened,
+    /// Got the message, and followed no link.
+    NotClicked,
+}
+
+/// SELECT with one column `recipient`: each recipient of the delivery that fits, once.
+#[must_use]
+pub fn reacted(delivery: i64, reaction: Reaction) -> Relation {
+    match reaction {
+        Reaction::Opened => with_event(delivery, ""),
+        Reaction::Clicked => with_event(delivery, CLICKS),
+        Reaction::NotOpened => without_event(delivery, ""),
+        Reaction::NotClicked => without_event(delivery, CLICKS),
+    }
+}
+
+/// [`reacted`] with [`Reaction::Clicked`].
+#[must_use]
+pub fn clicked(delivery: i64) -> Relation {
+    reacted(delivery, Reaction::Clicked)
+}
+
+/// [`reacted`] with [`Reaction::Opened`].
+#[must_use]
+pub fn opened(delivery: i64) -> Relation {
+    reacted(delivery, Reaction::Opened)
+}
+
+/// The number of [`EventKind::Click`], which a test holds to its place.
+const CLICKS: &str = " AND e.kind = 2";
+
+fn with_event(delivery: i64, kind: &str) -> Relation {
+    let mut binds = Vec::new();
+    let contacts = contacts(delivery).splice(&mut binds);
+    let sql = format!(
+        "SELECT DISTINCT c.recipient FROM ({contacts}) c WHERE EXISTS \
+         (SELECT 1 FROM event e WHERE e.message = c.message AND e.machine = 0{kind})"
+    );
+    Relation::new(sql, binds)
+}
+
+fn without_event(delivery: i64, kind: &str) -> Relation {
+    let mut binds = Vec::new();
+    let sent = delivered(delivery, Who::Sent).splice(&mut binds);
+    let did = with_event(delivery, kind).splice(&mut binds);
+    Relation::new(format!("SELECT s.recipient FROM ({sent}) s WHERE s.recipient NOT IN ({did})"), binds)
+}
+
+/// Clicks of one link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkClicks {
+    /// Number in the snapshot's link table.
+    pub link: u16,
+    /// Clicks in all.
+    pub clicks: i64,
+    /// Messages with a click on it.
+    pub messages: i64,
+}
+
+/// Clicks (and opt-out clicks) of a delivery by link.
+///
+/// # Errors
+/// The database's.
+pub fn clicks_by_link(tx: &mut Tx<'_>, delivery: i64) -> Result<Vec<LinkClicks>> {
+    let (first, last) = id_range(delivery);
+    tx.query(
+        "SELECT link, count(*), count(DISTINCT message) FROM event \
+         WHERE message BETWEEN $1 AND $2 AND link IS NOT NULL AND machine = 0 GROUP BY link ORDER BY link",
+        &binds![first, last],
+        |row| {
+            let link = u16::try_from(row.int(0)?).unwrap_or(u16::MAX);
+            Ok(LinkClicks { link, clicks: row.int(1)?, messages: row.int(2)? })
+        },
+    )
+}
+
+/// Events of a delivery by kind: in all, and messages that have one.
+///
+/// # Errors
+/// The database's.
+pub fn counts(tx: &mut Tx<'_>, delivery: i64) -> Result<Vec<(EventKind, i64, i64)>> {
+    let (first, last) = id_range(delivery);
+    let rows = tx.query(
+        "SELECT kind, count(*), count(DISTINCT message) FROM event \
+         WHERE message BETWEEN $1 AND $2 AND machine = 0 GROUP BY kind ORDER BY kind",
+        &binds![first, last],
+        |row| Ok::<_, Error>((EventKind::from_number(row.int(0)?), row.int(1)?, row.int(2)?)),
+    )?;
+    Ok(rows.into_iter().filter_map(|(kind, events, messages)| Some((kind?, events, messages))).collect())
+}
+
+/// One event of a message's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventRow {
+    /// What.
+    pub kind: EventKind,
+    /// Which link.
+    pub link: Option<u16>,
+    /// When (UTC microseconds).
+    pub at: i64,
+    /// A scanner or a prefetch.
+    pub machine: bool,
+    /// User agent.
+    pub agent: String,
+    /// Keyed hash of the address, or the address.
+    pub client: String,
+}
+
+/// The first [`EVENTS_SHOWN_MAX`] events of a message in order of time.
+///
+/// # Errors
+/// The database's.
+pub fn events_of(tx: &mut Tx<'_>, message: i64) -> Result<Vec<EventRow>> {
+    let rows = tx.query(
+        "SELECT kind, link, at, machine, agent, client FROM event WHERE message = $1 ORDER BY at, id LIMIT $2",
+        &binds![message, EVENTS_SHOWN_MAX],
+        |row| {
+            let kind = EventKind::from_number(row.int(0)?);
+            let link = row.int_opt(1)?.and_then(|link| u16::try_from(link).ok());
+            Ok::<_, Error>(kind.map(|kind| (kind, link, row.int(2), row.bool(3), row.text(4), row.text(5))))
+        },
+    )?;
+    let read =
+        |(kind, link, at, machine, agent, client): (_, _, store::Result<_>, store::Result<_>, _, _)| {
+            Ok(EventRow { kind, link, at: at?, machine: machine?, agent: agent?, client: client? })
+        };
+    rows.into_iter().flatten().map(read).collect()
+}
+
+/// Deletes a piece of the events before `before`, whose row numbers are `after` (0 at first) and above. Gives the `after`
+/// of the next call, which is another transaction; none: that was all.
+///
+/// # Errors
+/// The database's.
+pub fn purge_some(tx: &mut Tx<'_>, before: i64, after: i64) -> Result<Option<i64>> {
+    // Rows stand nearly in the order of time, so the first piece without an old one is the end.
+    let upto = tx.query_one(
+        "SELECT max(id) FROM (SELECT e.id FROM event e WHERE e.id > $1 ORDER BY e.id LIMIT $2) s",
+        &binds![after, PURGE_STEP],
+        |row| row.int_opt(0),
+    )?;
+    let Some(upto) = upto else { return Ok(None) };
+    let deleted =
+        tx.execute("DELETE FROM event WHERE id > $1 AND id <= $2 AND at < $3", &binds![after, upto, before])?;
+    Ok((deleted > 0).then_some(upto))
+}
+
+/// Deletes a piece of what this room keeps of a delivery; true: there is more, call again in another transaction.
+///
+/// # Errors
+/// The database's.
+pub fn purge_delivery_some(tx: &mut Tx<'_>, delivery: i64) -> store::Result<bool> {
+    let (first, last) = id_range(delivery);
+    tx.execute("DELETE FROM resource WHERE delivery = $1", &binds![delivery])?;
+    let deleted = tx.execute(
+        "DELETE FROM event WHERE id IN (SELECT e.id FROM event e WHERE e.message BETWEEN $1 AND $2 LIMIT $3)",
+        &binds![first, last, PURGE_STEP],
+    )?;
+    Ok(deleted > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_in_the_sql_is_that_of_clicks() {
+        assert_eq!(CLICKS, format!(" AND e.kind = {}", EventKind::Click as i64));
+    }
+}

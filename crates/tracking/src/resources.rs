@@ -1,0 +1,49 @@
+//! What the links, the mirror page and the pictures of a confirmed delivery need: its snapshot, and until when they
+//! live. Written by `delivery` in the transaction that confirms.
+
+use queue::delivery_of;
+use store::{Tx, binds};
+
+use crate::limits::RESOURCE_VALIDITY_US;
+use crate::{Error, Result};
+
+/// Opens the resources of a delivery until `until` (UTC microseconds). Calling it again moves the end.
+///
+/// # Errors
+/// The database's.
+pub fn open(tx: &mut Tx<'_>, delivery: i64, snapshot: &str, until: i64) -> store::Result<()> {
+    tx.execute(
+        "INSERT INTO resource (delivery, snapshot, until) VALUES ($1, $2, $3) \
+         ON CONFLICT (delivery) DO UPDATE SET snapshot = excluded.snapshot, until = excluded.until",
+        &binds![delivery, snapshot, until],
+    )?;
+    Ok(())
+}
+
+/// End of the resource validity of a delivery; none: it was not confirmed.
+///
+/// # Errors
+/// The database's.
+pub fn until(tx: &mut Tx<'_>, delivery: i64) -> Result<Option<i64>> {
+    Ok(find(tx, queue::message_id(delivery, 0))?.map(|(_, until)| until))
+}
+
+/// Snapshot and end for a message's delivery. A delivery that was confirmed by a version without this table has the
+/// default validity.
+pub(crate) fn find(tx: &mut Tx<'_>, message: i64) -> Result<Option<(String, i64)>> {
+    let delivery = delivery_of(message);
+    let kept =
+        tx.query_opt("SELECT snapshot, until FROM resource WHERE delivery = $1", &binds![delivery], |row| {
+            Ok::<_, Error>((row.text(0)?, row.int(1)?))
+        })?;
+    if kept.is_some() {
+        return Ok(kept);
+    }
+    let run = match queue::runs::find(tx, delivery) {
+        Ok(run) => run,
+        Err(queue::Error::NotConfirmed(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let snapshot = queue::plan::snapshot_of(tx, delivery)?;
+    Ok(snapshot.map(|snapshot| (snapshot, run.spec.start_at + RESOURCE_VALIDITY_US)))
+}
