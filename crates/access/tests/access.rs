@@ -161,7 +161,7 @@ async fn settings_are_stored_sealed_and_watched() {
             ("mta.port", "26"),
             ("listen", "1.2.3.4:5"),
             ("mta.retry.period", "soon"),
-            ("archive.folder", "/x"),
+            ("feedback.listen", "0.0.0.0:25"),
         ] {
             let refused = access.set("admin", key, value, NOW).await;
             assert!(matches!(refused, Err(Error::Setting(_))), "{key}: {refused:?}");

@@ -1,16 +1,44 @@
 //! connect → secure: from an exchange to a connection on which transactions can begin. Hosts in the order of their
 //! preference; a failed handshake falls back to clear text on a new connection where TLS is optional.
 
-use std::sync::atomic::Ordering;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rand::seq::SliceRandom;
 use smtp::{Client, Cut, Event, Login, Stage, TlsUse, classify};
 
-use crate::config::{BROKEN_TLS_KEPT, HOSTS_MAX, RelayTls, Source, WATCH, us};
-use crate::engine::Shared;
-use crate::exchange::{Exchange, Way};
+use crate::config::{BROKEN_TLS_KEPT, HOSTS_MAX, Relay, RelayTls, Source, WATCH, us};
+use crate::exchange::Way;
 use crate::wire::Wire;
-use crate::world::{Host, Target};
+use crate::world::{Host, Target, World};
+
+/// What connecting needs of whoever does it: the engine, or a courier beside it.
+pub(crate) struct Means<'a> {
+    pub world: &'a dyn World,
+    pub relay: Option<&'a Relay>,
+    pub port: u16,
+    pub broken_tls: &'a BrokenTls,
+    /// No further host is tried once this is set.
+    pub closing: &'a AtomicBool,
+}
+
+/// Hosts whose TLS handshake failed lately: spoken to in clear until then (UTC microseconds).
+#[derive(Debug, Default)]
+pub(crate) struct BrokenTls(Mutex<HashMap<String, i64>>);
+
+impl BrokenTls {
+    fn holds(&self, host: &str, now: i64) -> bool {
+        let broken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        broken.get(host).is_some_and(|until| *until > now)
+    }
+
+    fn remember(&self, host: &str, now: i64) {
+        let mut broken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        broken.retain(|_, until| *until > now);
+        broken.insert(host.to_owned(), now + us(BROKEN_TLS_KEPT));
+    }
+}
 
 /// Why no host could be spoken to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,28 +60,24 @@ struct Manner<'a> {
 }
 
 /// Connects to the first host that takes us.
-pub(crate) async fn connect(
-    shared: &Shared,
-    exchange: &Exchange,
-    source: &Source,
-) -> Result<Wire, Unreached> {
+pub(crate) async fn connect(means: &Means<'_>, way: &Way, source: &Source) -> Result<Wire, Unreached> {
     let mut last = Unreached { reason: "no host to connect to".to_owned(), after_s: None };
-    match (&exchange.way, &shared.config.relay) {
+    match (way, means.relay) {
         (Way::Hosts(hosts), _) => {
             for host in &in_order(hosts) {
                 let manner = Manner {
                     host,
-                    port: shared.config.port,
+                    port: means.port,
                     tls: TlsUse::Opportunistic,
                     verify: false,
                     login: None,
                     configured: false,
                 };
-                match reach(shared, manner, source).await {
+                match reach(means, manner, source).await {
                     Ok(wire) => return Ok(wire),
                     Err(unreached) => last = unreached,
                 }
-                if shared.closing.load(Ordering::Acquire) {
+                if means.closing.load(Ordering::Acquire) {
                     break;
                 }
             }
@@ -73,7 +97,7 @@ pub(crate) async fn connect(
             });
             let verify = matches!(relay.tls, RelayTls::Required | RelayTls::Implicit);
             let manner = Manner { host: &relay.host, port: relay.port, tls, verify, login, configured: true };
-            return reach(shared, manner, source).await;
+            return reach(means, manner, source).await;
         }
         (Way::Relay | Way::Unresolved(_), _) => {}
     }
@@ -81,15 +105,15 @@ pub(crate) async fn connect(
 }
 
 /// One host; a second time in clear when optional TLS fails.
-async fn reach(shared: &Shared, mut manner: Manner<'_>, source: &Source) -> Result<Wire, Unreached> {
-    if manner.tls == TlsUse::Opportunistic && shared.tls_is_broken(manner.host) {
+async fn reach(means: &Means<'_>, mut manner: Manner<'_>, source: &Source) -> Result<Wire, Unreached> {
+    if manner.tls == TlsUse::Opportunistic && means.broken_tls.holds(manner.host, means.world.now_us()) {
         manner.tls = TlsUse::Never;
     }
-    match open(shared, &manner, source).await {
+    match open(means, &manner, source).await {
         Err(Failure::Handshake(_)) if manner.tls == TlsUse::Opportunistic => {
-            shared.remember_broken_tls(manner.host, us(BROKEN_TLS_KEPT));
+            means.broken_tls.remember(manner.host, means.world.now_us());
             manner.tls = TlsUse::Never;
-            open(shared, &manner, source).await.map_err(|failure| failure.named(manner.host))
+            open(means, &manner, source).await.map_err(|failure| failure.named(manner.host))
         }
         other => other.map_err(|failure| failure.named(manner.host)),
     }
@@ -131,15 +155,14 @@ impl Failure {
     }
 }
 
-async fn open(shared: &Shared, manner: &Manner<'_>, source: &Source) -> Result<Wire, Failure> {
-    let world = &shared.world;
+async fn open(means: &Means<'_>, manner: &Manner<'_>, source: &Source) -> Result<Wire, Failure> {
+    let world = means.world;
     let target =
         Target { host: manner.host, port: manner.port, bind: source.bind, configured: manner.configured };
-    let dialled = within(shared, Stage::Connect, world.dial(target)).await;
+    let dialled = within(world, Stage::Connect, world.dial(target)).await;
     let mut stream = dialled.map_err(Failure::Dial)?;
     if manner.tls == TlsUse::Implicit {
-        let secured =
-            within(shared, Stage::Handshake, world.secure(stream, manner.host, manner.verify)).await;
+        let secured = within(world, Stage::Handshake, world.secure(stream, manner.host, manner.verify)).await;
         stream = secured.map_err(Failure::Handshake)?;
     }
     let config = smtp::Config { ehlo: source.ehlo.clone(), tls: manner.tls, login: manner.login.clone() };
@@ -152,7 +175,7 @@ async fn open(shared: &Shared, manner: &Manner<'_>, source: &Source) -> Result<W
                 Event::Handshake => {
                     let (stream, mut client) = wire.into_parts();
                     let secured =
-                        within(shared, Stage::Handshake, world.secure(stream, manner.host, manner.verify));
+                        within(world, Stage::Handshake, world.secure(stream, manner.host, manner.verify));
                     let stream = secured.await.map_err(Failure::Handshake)?;
                     client.secured();
                     wire = Wire::new(stream, client);
@@ -175,13 +198,13 @@ async fn open(shared: &Shared, manner: &Manner<'_>, source: &Source) -> Result<W
 
 /// Bounds one step by its stage's time.
 async fn within<T>(
-    shared: &Shared,
+    world: &dyn World,
     stage: Stage,
     step: impl Future<Output = std::io::Result<T>>,
 ) -> Result<T, String> {
-    let end = shared.world.now_us() + us(stage.timeout());
+    let end = world.now_us() + us(stage.timeout());
     tokio::select! {
         done = step => done.map_err(|error| error.to_string()),
-        () = shared.world.sleep_until(end) => Err("no answer in time".to_owned()),
+        () = world.sleep_until(end) => Err("no answer in time".to_owned()),
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::compose::Composers;
 use crate::config::{Config, LOOKUPS_MAX};
+use crate::connect::{BrokenTls, Means};
 use crate::exchange::{Exchange, PathFigures, Site, Way};
 use crate::gate::Gate;
 use crate::load::{Budget, Load};
@@ -36,7 +37,7 @@ pub(crate) struct Shared {
     gates: Mutex<HashMap<i64, Arc<Gate>>>,
     exchanges: Mutex<HashMap<Arc<str>, Arc<Exchange>>>,
     sites: Mutex<HashMap<Arc<str>, Arc<Site>>>,
-    broken_tls: Mutex<HashMap<String, i64>>,
+    broken_tls: BrokenTls,
     sources_used: AtomicUsize,
     sessions: AtomicUsize,
 }
@@ -69,7 +70,7 @@ impl Shared {
             gates: Mutex::default(),
             exchanges: Mutex::default(),
             sites: Mutex::default(),
-            broken_tls: Mutex::default(),
+            broken_tls: BrokenTls::default(),
             sources_used: AtomicUsize::new(0),
             sessions: AtomicUsize::new(0),
         })
@@ -120,16 +121,14 @@ impl Shared {
         open(&self.gates).remove(&delivery);
     }
 
-    pub(crate) fn tls_is_broken(&self, host: &str) -> bool {
-        let now = self.world.now_us();
-        open(&self.broken_tls).get(host).is_some_and(|until| *until > now)
-    }
-
-    pub(crate) fn remember_broken_tls(&self, host: &str, for_us: i64) {
-        let now = self.world.now_us();
-        let mut broken = open(&self.broken_tls);
-        broken.retain(|_, until| *until > now);
-        broken.insert(host.to_owned(), now + for_us);
+    pub(crate) fn means(&self) -> Means<'_> {
+        Means {
+            world: &*self.world,
+            relay: self.config.relay.as_ref(),
+            port: self.config.port,
+            broken_tls: &self.broken_tls,
+            closing: &self.closing,
+        }
     }
 
     /// Connections that a site may have, all sources together.

@@ -12,6 +12,7 @@
 //! - A path problem (no connection, 421, a DNS that is silent) rests the path; it decides nothing about messages.
 //! - Memory is bounded by [`config::CLAIMED_BYTES_MAX`], connections by the sites' limits, results that are not on disk
 //!   by the settler's permits: no permit, no DATA.
+//! - What is in no delivery (the archive's copies) goes by a [`Courier`]: the same dialogue over connections of its own.
 //! - Composing and signing never run on the workers that serve sockets.
 //!
 //! **Neighbours**: queue (claims, results), smtp (dialogue, judgement), routes (sites and limits), net through [`World`],
@@ -20,6 +21,7 @@
 mod compose;
 pub mod config;
 mod connect;
+mod courier;
 mod engine;
 mod exchange;
 mod fair;
@@ -41,6 +43,7 @@ use queue::{Quarantine, Queue, Run, RunFigures, Settler};
 use tokio::task::JoinHandle;
 
 pub use config::{Config, Relay, RelayTls, Source};
+pub use courier::{Courier, CourierConfig, Handed, Line, NoLine};
 pub use exchange::PathFigures;
 pub use internet::Internet;
 pub use world::{Boxed, Compose, ComposeError, Host, MailHosts, Order, Stream, Target, World};

@@ -60,7 +60,7 @@ struct Session {
 pub(crate) async fn run(shared: Arc<Shared>, exchange: Arc<Exchange>) {
     let number = exchange.source.unwrap_or_else(|| shared.next_source());
     let source = &shared.config.sources[number];
-    match connect(&shared, &exchange, source).await {
+    match connect(&shared.means(), &exchange.way, source).await {
         Ok(wire) => {
             let mut session = Session::new(&shared, &exchange, source.name.as_str().into(), wire);
             session.work().await;

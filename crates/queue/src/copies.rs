@@ -43,6 +43,8 @@ pub struct Untaken {
     pub due: Option<i64>,
     /// In words, cut at [`crate::limits::REPLY_LEN_MAX`].
     pub error: String,
+    /// Whether it was a try: whoever has it saw the copy.
+    pub counts: bool,
 }
 
 /// How many copies are owed.
@@ -167,8 +169,10 @@ pub fn taken(tx: &mut Tx<'_>, ids: &[i64]) -> Result<u64> {
 /// The database's.
 pub fn untaken(tx: &mut Tx<'_>, copies: &[Untaken]) -> Result<()> {
     tx.execute_many(
-        "UPDATE bcc SET tries = tries + 1, due = coalesce($2, due), held = $3, error = $4 WHERE id = $1",
-        copies.iter().map(|copy| binds![copy.id, copy.due, copy.due.is_none(), cut(&copy.error)]),
+        "UPDATE bcc SET tries = tries + $5, due = coalesce($2, due), held = $3, error = $4 WHERE id = $1",
+        copies.iter().map(|copy| {
+            binds![copy.id, copy.due, copy.due.is_none(), cut(&copy.error), copy.counts]
+        }),
     )?;
     Ok(())
 }

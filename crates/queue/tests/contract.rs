@@ -602,8 +602,8 @@ async fn copies_are_taken_put_off_held_and_given_up() {
         assert_eq!(write(Box::new(move |tx| copies::taken(tx, &[first]))).await, 0, "taken once");
         let long = "é".repeat(600);
         let untaken = vec![
-            Untaken { id: ids[1], due: Some(T0 + 500), error: "busy".to_owned() },
-            Untaken { id: ids[2], due: None, error: long },
+            Untaken { id: ids[1], due: Some(T0 + 500), error: "busy".to_owned(), counts: true },
+            Untaken { id: ids[2], due: None, error: long, counts: true },
         ];
         write(Box::new(move |tx| copies::untaken(tx, &untaken).map(|()| 0))).await;
         let due = store.read(|tx| copies::due(tx, T0 + 499, None, 100)).await.unwrap();

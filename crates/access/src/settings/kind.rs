@@ -15,6 +15,10 @@ pub const LIST_LEN_MAX: usize = 200;
 pub enum Kind {
     /// One line of text.
     Text,
+    /// A folder by its absolute path.
+    Folder,
+    /// One of these words.
+    Choice(&'static [&'static str]),
     /// `http://` or `https://`, a host, and perhaps a path.
     WebUrl,
     /// See [`Relay`].
@@ -64,6 +68,8 @@ impl Kind {
     pub fn hint(self) -> String {
         match self {
             Kind::Text => "one line of text".into(),
+            Kind::Folder => "the absolute path of a folder, such as /var/lib/mailwright/archive".into(),
+            Kind::Choice(words) => format!("one of {}", words.join(", ")),
             Kind::WebUrl => "a URL such as https://mail.shop.example".into(),
             Kind::Relay => "smtp://user:password@host:port?tls=none|opportunistic|required|implicit".into(),
             Kind::Domain => "a domain such as bounce.shop.example".into(),
@@ -88,6 +94,10 @@ impl Kind {
         let form = || format!("expected {}", self.hint());
         Ok(match self {
             Kind::Text => Parsed::Text(text.into()),
+            Kind::Folder if text.is_empty() || text.starts_with('/') => Parsed::Text(text.into()),
+            Kind::Folder => return Err(form()),
+            Kind::Choice(words) if words.contains(&text) => Parsed::Text(text.into()),
+            Kind::Choice(_) => return Err(form()),
             Kind::WebUrl => Parsed::Text(web_url(text).ok_or_else(form)?),
             Kind::Relay => Parsed::Relay(Relay::parse(text)?),
             Kind::Domain => Parsed::Text(domain(text).ok_or_else(form)?),
@@ -219,6 +229,8 @@ mod tests {
             (Kind::Listen, "[::]:80"),
             (Kind::Domain, "Bounce.Shop.Example."),
             (Kind::Masks, ""),
+            (Kind::Folder, "/var/archive"),
+            (Kind::Choice(&["none", "zip"]), "zip"),
         ];
         for (kind, text) in good {
             assert!(kind.parse(text).is_ok(), "{text}");
@@ -234,6 +246,8 @@ mod tests {
             (Kind::Domain, "-x.example"),
             (Kind::Mailbox, "shop.example"),
             (Kind::Text, "two\nlines"),
+            (Kind::Folder, "archive"),
+            (Kind::Choice(&["none", "zip"]), "gzip"),
             (Kind::Count { min: 1, max: 5 }, "6"),
             (Kind::Span { min: Span::from_seconds(1), max: Span::from_days(1) }, "2d"),
         ];

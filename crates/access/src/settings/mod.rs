@@ -152,6 +152,49 @@ impl Settings {
         self.text("feedback.domain")
     }
 
+    /// Where copies of sent messages go over SMTP, where they do.
+    pub fn archive_address(&self) -> Option<&str> {
+        self.text("archive.address")
+    }
+
+    /// The smart host of those copies; none: they go as all other mail.
+    pub fn archive_relay(&self) -> Option<&Relay> {
+        match self.parsed("archive.relay") {
+            Some(Parsed::Relay(relay)) => Some(relay),
+            _ => None,
+        }
+    }
+
+    /// Connections for those copies.
+    pub fn archive_connections(&self) -> u32 {
+        self.count("archive.connections").unwrap_or(2)
+    }
+
+    /// Folder of copies, absolute, where they go to one.
+    pub fn archive_folder(&self) -> Option<&str> {
+        self.text("archive.folder")
+    }
+
+    /// Whether copies in the folder are zipped by batch.
+    pub fn archive_is_zipped(&self) -> bool {
+        self.text("archive.compress") == Some("zip")
+    }
+
+    /// Copies of one batch.
+    pub fn archive_batch(&self) -> u32 {
+        self.count("archive.batch").unwrap_or(10_000)
+    }
+
+    /// How long a copy waits at most for its batch.
+    pub fn archive_wait(&self) -> Span {
+        self.span("archive.wait").unwrap_or(Span::from_seconds(60))
+    }
+
+    /// How long copies in the folder stay; none: for good.
+    pub fn archive_retention(&self) -> Option<Span> {
+        self.span("archive.retention")
+    }
+
     /// Defaults of new deliveries: sender name.
     pub fn from_name(&self) -> Option<&str> {
         self.text("content.from_name")

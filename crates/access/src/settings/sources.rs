@@ -233,7 +233,7 @@ mod tests {
             ("mta = 5", "line 1: mta: there is no such setting"),
             ("[mta]\nport = 1.5", "line 2: mta.port: expected a text"),
             ("x = [", "line 1:"),
-            ("archive.folder = \"/x\"", "not yet supported"),
+            ("feedback.listen = \"0.0.0.0:25\"", "not yet supported"),
         ] {
             let error = read(file, &[]).unwrap_err().to_string();
             assert!(error.contains(wanted), "{error}");
