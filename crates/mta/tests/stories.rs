@@ -557,3 +557,45 @@ async fn a_provider_that_pushes_back_costs_no_row_per_message() {
     assert!(story.log(1).await.iter().all(|row| row.attempts == 1));
     assert_eq!(run.messages, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_courier_has_a_connection_of_its_own() {
+    for pipelining in [true, false] {
+        let mut receiver = Receiver::new(|m| match (m.verb, m.text.as_str()) {
+            ("rcpt", text) if text.contains("no@") => Some(say("550 5.1.1 nobody")),
+            ("dot", text) if text.contains("busy") => Some(say("451 4.3.0 later")),
+            ("dot", text) if text.contains("close") => Some(Act::Close),
+            _ => None,
+        });
+        receiver.pipelining = pipelining;
+        let story = Story::with(&receiver).await;
+        let port = story.port;
+        let config = mta::CourierConfig {
+            source: mta::Source { name: "own".to_owned(), bind: None, ehlo: "mail.shop.example".to_owned() },
+            relay: None,
+            port,
+        };
+        let courier = mta::Courier::new(config, story.world());
+        let mut line = courier.line("a.example").await.unwrap();
+        assert!(matches!(line.send("", "vault@a.example", b"one\r\n").await, mta::Handed::Taken { .. }));
+        let refused = line.send("", "no@a.example", b"two\r\n").await;
+        let mta::Handed::Refused { words, of_message: false, permanent: true, .. } = refused else {
+            panic!("{refused:?}")
+        };
+        assert_eq!(words, "at RCPT TO: 550 5.1.1 nobody");
+        let refused = line.send("", "vault@a.example", b"busy\r\n").await;
+        assert!(
+            matches!(refused, mta::Handed::Refused { of_message: true, permanent: false, .. }),
+            "{refused:?}"
+        );
+        assert!(matches!(line.send("", "vault@a.example", b".dot\r\n").await, mta::Handed::Taken { .. }));
+        let lost = line.send("", "vault@a.example", b"close\r\n").await;
+        assert!(matches!(lost, mta::Handed::Lost { unknown: true, .. }), "{lost:?}");
+        assert!(!line.is_open());
+        assert!(matches!(line.send("", "v@a.example", b"x\r\n").await, mta::Handed::Lost { .. }));
+        line.quit().await;
+        assert_eq!(receiver.connections(), 1);
+        assert!(courier.line("missing.example").await.unwrap_err().reason.contains("does not exist"));
+        assert_eq!(story.engine.connections(), 0, "the engine knows nothing of it");
+    }
+}

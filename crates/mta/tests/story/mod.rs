@@ -24,6 +24,7 @@ pub struct Story {
     pub clock: FakeClock,
     pub resolver: Arc<StaticResolver>,
     pub quarantined: Arc<Noted>,
+    pub port: u16,
     _folder: tempfile::TempDir,
     turner: tokio::task::JoinHandle<()>,
 }
@@ -113,7 +114,7 @@ impl Story {
                 turned.advance(Duration::from_millis(250));
             }
         });
-        Self { engine, queue, clock, resolver, quarantined, _folder: folder, turner }
+        Self { engine, queue, clock, resolver, quarantined, port, _folder: folder, turner }
     }
 
     pub async fn with(receiver: &Receiver) -> Self {
@@ -121,6 +122,16 @@ impl Story {
         let story = Self::begin(port, |_| {}).await;
         story.domain("a.example", "127.0.0.1");
         story
+    }
+
+    /// The engine's network and clock, for somebody beside it.
+    pub fn world(&self) -> Arc<Internet> {
+        Arc::new(Internet {
+            resolver: self.resolver.clone(),
+            clock: Arc::new(self.clock.clone()),
+            tls: Tls::new(&[]).unwrap(),
+            guard: Guard::new(vec!["127.0.0.0/8".parse().unwrap()]),
+        })
     }
 
     pub fn domain(&self, domain: &str, address: &str) {
