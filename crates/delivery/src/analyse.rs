@@ -48,6 +48,7 @@ impl Deliveries {
                 if !(delivery.parent.is_some() && delivery.state == State::Draft) {
                     life::editable(&delivery)?;
                 }
+                life::sendable(&delivery)?;
                 records::set_state(tx, id, State::Analysing, now_us)?;
                 journal::clear(tx, id)?;
                 journal::note(tx, id, now_us, Level::Info, "Analysis started")?;
@@ -225,7 +226,8 @@ impl Work<'_> {
             }
         };
         self.report(&evaluated);
-        self.facts.size = evaluated.size(&compiled, &self.this.rooms.tokens)?;
+        let files = self.this.bytes_of(&compiled.snapshot).await?;
+        self.facts.size = evaluated.size(&compiled, &files, &self.this.rooms.tokens)?;
         let (plans, predicted_end) = self.predict(&shares, source)?;
         self.handle.enter(Step::Rules, 0);
         self.rules(Phase::EndOfAnalysis);
@@ -234,7 +236,15 @@ impl Work<'_> {
         }
         self.handle.enter(Step::Index, 0);
         self.index().await?;
-        Ok(Verdict::Frozen(Box::new(Frozen { snapshot, bytes, parts: parts.finish(), plans, predicted_end })))
+        let content = compiled.snapshot.clone();
+        Ok(Verdict::Frozen(Box::new(Frozen {
+            snapshot,
+            bytes,
+            content,
+            parts: parts.finish(),
+            plans,
+            predicted_end,
+        })))
     }
 
     fn rules(&mut self, phase: Phase) {
@@ -248,8 +258,14 @@ impl Work<'_> {
     /// Compiles, and runs the rules that need no target. `None`: there are errors.
     async fn content(&mut self, source: &Source) -> Result<Option<Compiled>> {
         let delivery = self.delivery;
-        let draft =
-            self.this.draft_of(&delivery.definition, delivery.html.as_deref(), delivery.text.as_deref());
+        let files = self.this.assets(delivery.id).await?;
+        let draft = match self.this.draft_of(&delivery.definition, &delivery.sources(), &files) {
+            Ok(draft) => draft,
+            Err(problems) => {
+                self.findings.extend(problems.iter().map(|problem| of_problem(problem, Level::Error)));
+                return Ok(None);
+            }
+        };
         self.facts = self.this.first_facts(delivery, &draft).await?;
         self.rules(Phase::StartOfTargeting);
         let proof = matches!(source, Source::Readers(_));

@@ -4,9 +4,9 @@ use queue::{RunSpec, runs};
 use store::{Lane, Tx, binds};
 use typology::Level;
 
-use crate::parameters::Sending;
+use crate::parameters::{Limits, Sending};
 use crate::types::{Closed, ConfirmPlan, Delivery, DeliveryId, Error, ProviderPlan, Result, State};
-use crate::{Deliveries, journal, records, words};
+use crate::{Deliveries, files, journal, records, words};
 
 impl Deliveries {
     /// What Confirm would do now, and whether it is open.
@@ -38,6 +38,7 @@ impl Deliveries {
     pub async fn confirm(&self, id: DeliveryId, snapshot: Option<&str>) -> Result<Delivery> {
         let delivery = self.get(id).await?;
         let signing = self.signing_of(&delivery).await?;
+        let content = self.frozen_content(&delivery).await?;
         let wanted = snapshot.map(str::to_owned);
         let now_us = self.now_us();
         self.store
@@ -46,9 +47,15 @@ impl Deliveries {
                 check(&delivery, wanted.as_deref())?;
                 let spec = spec(&delivery, signing, now_us)?;
                 runs::start(tx, &spec, now_us)?;
+                let until_us = now_us + Limits::of(&delivery.definition.parameters)?.resources_us;
+                if let Some((_, content)) = content.filter(|(hash, _)| Some(hash) == delivery.snapshot.as_ref()) {
+                    files::hold(tx, id, &content, until_us)?;
+                }
+                content::expire_assets(tx, content::Owner::Delivery(id), until_us)?;
                 tx.execute(
-                    "UPDATE delivery SET state = 'pending', confirmed_at = $2, updated_at = $2 WHERE id = $1",
-                    &binds![id, now_us],
+                    "UPDATE delivery SET state = 'pending', confirmed_at = $2, updated_at = $2, resources_until = $3 \
+                     WHERE id = $1",
+                    &binds![id, now_us, until_us],
                 )?;
                 let text =
                     format!("Confirmed: {}", words::counted(delivery.to_deliver, "message", "messages"));
@@ -57,6 +64,15 @@ impl Deliveries {
             .await?;
         self.rooms.queue.changed();
         self.get(id).await
+    }
+
+    /// The snapshot that will be sent, with its hash.
+    async fn frozen_content(&self, delivery: &Delivery) -> Result<Option<(String, message::Snapshot)>> {
+        let Some(hash) = delivery.snapshot.clone() else { return Ok(None) };
+        let Some(bytes) = self.rooms.queue.snapshot(&hash).await? else { return Ok(None) };
+        let content = message::Snapshot::from_bytes(&bytes)
+            .map_err(|error| Error::Internal(format!("a snapshot cannot be read: {error}")))?;
+        Ok(Some((hash, content)))
     }
 
     /// Numbers of the keys that sign for the sender, in the words that the run carries: `3,4`; empty: unsigned.
@@ -85,6 +101,9 @@ pub(crate) fn providers(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Vec<ProviderP
 
 /// Why Confirm is closed, or `None`.
 pub(crate) fn closed(delivery: &Delivery) -> Option<Closed> {
+    if delivery.is_template {
+        return Some(Closed::Template);
+    }
     Some(match delivery.state {
         State::Analysing => Closed::Analysing,
         State::Failed => Closed::HasErrors,

@@ -11,8 +11,10 @@ use typology::Level;
 
 use crate::definition::{Definition, Substitution, TargetItem};
 use crate::{
-    Closed, Config, Deliveries, Edit, Error, Files, ListFilter, ProofFreshness, ProofTarget, Rooms, State,
+    Closed, Config, Deliveries, Edit, Error, ListFilter, ProofFreshness, ProofTarget, Push, Rooms, State,
 };
+
+mod content_parts;
 
 const START_US: i64 = 1_790_000_000_000_000;
 
@@ -20,6 +22,7 @@ const START_US: i64 = 1_790_000_000_000_000;
 struct World {
     deliveries: Deliveries,
     audience: Audience,
+    content: content::Content,
     queue: queue::Queue,
     routes: Routes,
     clock: Arc<FakeClock>,
@@ -42,7 +45,8 @@ fn config() -> Config {
 }
 
 async fn world(store: Store) -> World {
-    let rooms = [audience::MIGRATIONS, routes::MIGRATIONS, queue::MIGRATIONS, crate::MIGRATIONS];
+    let rooms =
+        [audience::MIGRATIONS, content::MIGRATIONS, routes::MIGRATIONS, queue::MIGRATIONS, crate::MIGRATIONS];
     store.migrate(&rooms).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let vault = Arc::new(Vault::open(dir.path()).unwrap());
@@ -51,14 +55,16 @@ async fn world(store: Store) -> World {
     let audience = Audience::new(store.clone());
     let routes = Routes::new(store.clone(), vault, Providers::built_in().clone());
     let queue = queue::Queue::new(store.clone(), 1);
+    let content = content::Content::new(store.clone());
     let rooms = Rooms {
         audience: audience.clone(),
+        content: content.clone(),
         routes: routes.clone(),
         queue: queue.clone(),
         clock: clock.clone(),
         tokens,
     };
-    World { deliveries: Deliveries::new(store, rooms, config()), audience, queue, routes, clock, _dir: dir }
+    World { deliveries: Deliveries::new(store, rooms, config()), audience, content, queue, routes, clock, _dir: dir }
 }
 
 async fn each<F, R>(test: F)
@@ -285,19 +291,21 @@ async fn push_creates_then_updates_then_leaves_a_confirmed_one_alone() {
     const TOML: &str = "label = \"Oct\"\nsubject = \"Hi\"\n[sender]\naddress = \"n@shop.example\"\n[target]\ninclude = [{ list = \"newsletter\" }]\n";
     each(|world| async move {
         world.recipients(3).await;
-        let files = |toml: &str| Files { toml: toml.into(), html: Some(html()), text: None };
-        let first = world.deliveries.push("/a", files(TOML)).await.unwrap();
-        let same = world.deliveries.push("/a", files(TOML)).await.unwrap();
+        let push = async |origin: &str, toml: &str| {
+            let files = [("delivery.toml".into(), toml.into()), ("content.html".into(), html().into_bytes())];
+            let push = Push { origin: origin.into(), files: files.into(), ..Push::default() };
+            world.deliveries.push(push).await.map(|pushed| pushed.delivery)
+        };
+        let first = push("/a", TOML).await.unwrap();
+        let same = push("/a", TOML).await.unwrap();
         assert_eq!((same.id, same.revision), (first.id, first.revision));
-        let changed = world.deliveries.push("/a", files(&TOML.replace("Hi", "Ho"))).await.unwrap();
+        let changed = push("/a", &TOML.replace("Hi", "Ho")).await.unwrap();
         assert_eq!((changed.id, changed.definition.subject.as_str()), (first.id, "Ho"));
-        assert_ne!(world.deliveries.push("/b", files(TOML)).await.unwrap().id, first.id);
+        assert_ne!(push("/b", TOML).await.unwrap().id, first.id);
         world.analyse(first.id).await;
         world.deliveries.confirm(first.id, None).await.unwrap();
-        assert_ne!(world.deliveries.push("/a", files(TOML)).await.unwrap().id, first.id);
-        let Err(Error::Refused(refusal)) = world.deliveries.push("/c", files("label = 1\n")).await else {
-            panic!()
-        };
+        assert_ne!(push("/a", TOML).await.unwrap().id, first.id);
+        let Err(Error::Refused(refusal)) = push("/c", "label = 1\n").await else { panic!() };
         assert_eq!(refusal.line, Some(1));
     })
     .await;

@@ -6,8 +6,6 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::folder::Refusal;
-
 /// A delivery's parameters. Field names and defaults are those of `delivery.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -17,7 +15,7 @@ pub struct Definition {
     /// Delivery code, for reports and links. May be a template.
     #[serde(default)]
     pub code: String,
-    /// Name of the delivery template to start from (later).
+    /// Name of the delivery template that it started from; what the author wrote stands over it.
     #[serde(default)]
     pub template: String,
     /// Subject, a template.
@@ -41,7 +39,7 @@ pub struct Definition {
     /// How it is sent.
     #[serde(default)]
     pub parameters: Parameters,
-    /// Opens and clicks (later).
+    /// Opens, clicks, and what becomes of each link.
     #[serde(default)]
     pub tracking: Tracking,
     /// Contact date (later).
@@ -65,9 +63,9 @@ pub struct Sender {
     pub address: String,
     /// `address` or `Name <address>`, a template. Empty: the instance's default, else the sender's address.
     pub reply_to: String,
-    /// Empty: a signed return path per message.
+    /// Return path of all messages, a template. Empty: the instance's default, else a signed one per message.
     pub error_address: String,
-    /// Where bounces go that nothing could qualify (later).
+    /// Where bounces go that nothing could qualify; empty: the instance's own.
     pub unqualified_bounces_to: String,
 }
 
@@ -226,18 +224,34 @@ pub struct Content {
     pub html: String,
     /// Text file of the folder.
     pub text: String,
-    /// MJML file (later).
+    /// MJML file of the folder, instead of the HTML file.
     pub mjml: String,
-    /// AMP file (later).
+    /// AMP file of the folder.
     pub amp: String,
-    /// CSS inlining (later).
+    /// Write the style sheet into the tags' own styles, for mail programs that drop it.
     pub inline_css: bool,
-    /// `link`; `inline` comes later.
+    /// `link`: images have a public URL; `inline`: they travel with the message.
     pub images: String,
-    /// Evaluate the templates; `false` comes later.
+    /// Images that travel with the message although `images` is `link`: names of files, or URLs.
+    pub inline_images: Vec<String>,
+    /// Evaluate the templates; `false` sends their marks as they are written.
     pub personalise: bool,
-    /// Attachments (later).
-    pub attachments: Vec<serde_json::Value>,
+    /// Files that travel with the message.
+    pub attachments: Vec<Attachment>,
+}
+
+/// `{ file = "terms.pdf", name = "Terms {{ country }}.pdf", when = "country == 'DE'" }`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attachment {
+    /// File of the folder, or of the delivery's files.
+    pub file: String,
+    /// Name that the recipient sees, a template; empty: the file's own name.
+    #[serde(default)]
+    pub name: String,
+    /// Who gets it: an expression over the recipient's fields; empty: everybody.
+    #[serde(default)]
+    pub when: String,
 }
 
 impl Default for Content {
@@ -249,6 +263,7 @@ impl Default for Content {
             amp: String::new(),
             inline_css: true,
             images: "link".into(),
+            inline_images: Vec::new(),
             personalise: true,
             attachments: Vec::new(),
         }
@@ -259,13 +274,13 @@ impl Default for Content {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Parameters {
-    /// `recipient`: each gets the format that the profile asks for.
+    /// `recipient`: each gets the format that the profile asks for; `alternative`: both parts; `text`: text alone.
     pub format: String,
-    /// Only `utf-8` yet.
+    /// Charset of the messages; `utf-8` unless a receiver cannot read it.
     pub encoding: String,
-    /// Mirror page (later).
+    /// `when_linked`, `always`, `never`, or `by_message`: operators alone, from the log.
     pub mirror_page: String,
-    /// BCC archive (later).
+    /// Archive a copy of each message that was sent.
     pub bcc: bool,
     /// very_low, low, normal, high, very_high.
     pub priority: String,
@@ -285,10 +300,12 @@ pub struct Parameters {
     pub validity: String,
     /// … or until when, `YYYY-MM-DDTHH:MM` in UTC.
     pub valid_until: String,
-    /// How long mirror pages and images live (later).
+    /// How long mirror pages and images live after Confirm.
     pub resource_validity: String,
-    /// Additional headers (later).
+    /// Additional headers; the values are templates.
     pub headers: BTreeMap<String, String>,
+    /// Header Precedence: `bulk`, `list`, or empty for none.
+    pub precedence: String,
 }
 
 impl Default for Parameters {
@@ -309,11 +326,12 @@ impl Default for Parameters {
             valid_until: String::new(),
             resource_validity: "60d".into(),
             headers: BTreeMap::new(),
+            precedence: String::new(),
         }
     }
 }
 
-/// `[tracking]` (later).
+/// `[tracking]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tracking {
@@ -322,9 +340,30 @@ pub struct Tracking {
     /// Count clicks.
     pub clicks: bool,
     /// Choices per link.
-    pub links: Vec<serde_json::Value>,
-    /// UTM parameters.
+    pub links: Vec<LinkChoice>,
+    /// Parameters added to each tracked link: `{ source = "newsletter" }` adds `utm_source=newsletter`.
     pub utm: BTreeMap<String, String>,
+}
+
+/// What becomes of a link. Links that are not listed are tracked, labelled by their text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkChoice {
+    /// The URL as the content has it.
+    pub url: String,
+    /// Name in reports; empty: the link's text.
+    #[serde(default)]
+    pub label: String,
+    /// Group in reports.
+    #[serde(default)]
+    pub category: String,
+    /// `tracked`, `untracked`, `opt_out` or `mirror`.
+    #[serde(default = "tracked")]
+    pub mode: String,
+}
+
+fn tracked() -> String {
+    "tracked".into()
 }
 
 impl Default for Tracking {
@@ -387,11 +426,6 @@ impl Default for Validation {
     }
 }
 
-/// Most elements that a target may include or exclude: the SQL stays readable, and bound.
-pub const TARGET_ITEMS_MAX: usize = 100;
-/// Longest subject, label, code or preheader template, in bytes.
-pub const SHORT_TEMPLATE_LEN_MAX: usize = 4_096;
-
 impl Definition {
     /// A definition with everything at its default.
     pub fn new(label: &str) -> Definition {
@@ -413,110 +447,19 @@ impl Definition {
         }
     }
 
-    /// Refuses keys whose feature comes later (unless at their default), and values outside their range.
-    pub fn check(&self) -> Result<(), Refusal> {
-        self.check_not_yet()?;
-        self.check_target()?;
-        self.check_values()
+    /// True when nothing is said of how the content is built.
+    pub(crate) fn has_plain_content(&self) -> bool {
+        let built = |d: &Definition| {
+            (
+                d.content.clone(),
+                d.parameters.format.clone(),
+                d.parameters.encoding.to_ascii_lowercase(),
+                d.parameters.headers.clone(),
+                d.tracking.clone(),
+            )
+        };
+        built(self) == built(&Definition::new(""))
     }
-
-    fn check_not_yet(&self) -> Result<(), Refusal> {
-        let default = Definition::new("");
-        let table: &[(&str, bool)] = &[
-            ("template", self.template == default.template),
-            ("sender.unqualified_bounces_to", self.sender.unqualified_bounces_to.is_empty()),
-            ("target.include_proof_target", !self.target.include_proof_target),
-            ("target.seeds", self.target.seeds.is_empty()),
-            ("target.control_group", is_zero(&self.target.control_group.size)),
-            ("proof.variants", self.proof.variants == 1),
-            ("proof.keep_code", !self.proof.keep_code),
-            ("content.mjml", self.content.mjml.is_empty()),
-            ("content.amp", self.content.amp.is_empty()),
-            ("content.inline_css", self.content.inline_css),
-            ("content.images", self.content.images == "link"),
-            ("content.personalise", self.content.personalise),
-            ("content.attachments", self.content.attachments.is_empty()),
-            ("parameters.format", self.parameters.format == "recipient"),
-            ("parameters.encoding", self.parameters.encoding.eq_ignore_ascii_case("utf-8")),
-            ("parameters.mirror_page", self.parameters.mirror_page == "when_linked"),
-            ("parameters.bcc", !self.parameters.bcc),
-            ("parameters.pool", self.parameters.pool == "default"),
-            ("parameters.test_smtp", !self.parameters.test_smtp),
-            ("parameters.personalization_time", self.parameters.personalization_time == "5s"),
-            ("parameters.resource_validity", self.parameters.resource_validity == "60d"),
-            ("parameters.headers", self.parameters.headers.is_empty()),
-            ("tracking.opens", self.tracking.opens),
-            ("tracking.clicks", self.tracking.clicks),
-            ("tracking.links", self.tracking.links.is_empty()),
-            ("tracking.utm", self.tracking.utm.is_empty()),
-            ("schedule.contact_date", self.schedule.contact_date.is_empty()),
-            ("schedule.time_zone", self.schedule.time_zone == "UTC"),
-            ("schedule.recipient_time_zone", !self.schedule.recipient_time_zone),
-            ("schedule.quiet_hours", self.schedule.quiet_hours.is_empty()),
-            ("schedule.automatic", self.schedule.automatic),
-            ("waves", self.waves.is_none()),
-            ("validation.approval", self.validation.approval == "manual"),
-            ("validation.typology", self.validation.typology == "default"),
-            ("validation.approvers", self.validation.approvers.is_empty()),
-        ];
-        match table.iter().find(|(_, at_default)| !at_default) {
-            Some((key, _)) => Err(Refusal::not_yet(key)),
-            None => Ok(()),
-        }
-    }
-
-    fn check_target(&self) -> Result<(), Refusal> {
-        for (field, items) in
-            [("target.include", &self.target.include), ("target.exclude", &self.target.exclude)]
-        {
-            if items.len() > TARGET_ITEMS_MAX {
-                return Err(Refusal::new(field, format!("has more than {TARGET_ITEMS_MAX} elements")));
-            }
-            for item in items {
-                item.check(field)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn check_values(&self) -> Result<(), Refusal> {
-        if self.label.trim().is_empty() {
-            return Err(Refusal::new(
-                "label",
-                "is missing: give the delivery a name that operators will know",
-            ));
-        }
-        let short = [
-            ("label", &self.label),
-            ("code", &self.code),
-            ("subject", &self.subject),
-            ("preheader", &self.preheader),
-            ("sender.name", &self.sender.name),
-            ("sender.address", &self.sender.address),
-            ("sender.reply_to", &self.sender.reply_to),
-            ("sender.error_address", &self.sender.error_address),
-        ];
-        if let Some((field, _)) = short.iter().find(|(_, value)| value.len() > SHORT_TEMPLATE_LEN_MAX) {
-            return Err(Refusal::new(field, format!("is longer than {SHORT_TEMPLATE_LEN_MAX} bytes")));
-        }
-        if crate::parameters::priority(&self.parameters.priority).is_none() {
-            return Err(Refusal::new(
-                "parameters.priority",
-                "is none of very_low, low, normal, high, very_high",
-            ));
-        }
-        if !matches!(self.proof.mode.as_str(), "substitution" | "recipients") {
-            return Err(match self.proof.mode.as_str() {
-                "seeds" | "recipients_and_seeds" => Refusal::not_yet("proof.mode"),
-                _ => Refusal::new("proof.mode", "is neither substitution nor recipients"),
-            });
-        }
-        crate::parameters::Sending::of(&self.parameters, 0).map(drop)
-    }
-}
-
-fn is_zero(size: &str) -> bool {
-    matches!(size.trim(), "" | "0" | "0%")
 }
 
 impl TargetItem {
@@ -529,59 +472,11 @@ impl TargetItem {
     pub fn segment(name: &str) -> TargetItem {
         TargetItem { segment: Some(name.to_owned()), ..TargetItem::default() }
     }
-
-    fn check(&self, field: &str) -> Result<(), Refusal> {
-        let later = [
-            ("service", self.service.is_some()),
-            ("recipients_of", self.recipients_of.is_some()),
-            ("who", self.who.is_some()),
-            ("file", self.file.is_some()),
-            ("import", self.import.is_some()),
-            ("not", self.not == Some(true)),
-        ];
-        if let Some((key, _)) = later.iter().find(|(_, set)| *set) {
-            return Err(Refusal::not_yet_in(field, key));
-        }
-        let set =
-            [self.list.is_some(), self.segment.is_some(), self.filter.is_some(), self.recipient.is_some()]
-                .iter()
-                .filter(|set| **set)
-                .count();
-        match set {
-            1 => Ok(()),
-            _ => Err(Refusal::new(
-                field,
-                "has an element that names not exactly one of list, segment, filter, recipient",
-            )),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn defaults_pass_once_there_is_a_label() {
-        assert!(Definition::new("October").check().is_ok());
-        assert_eq!(Definition::new(" ").check().unwrap_err().field, "label");
-    }
-
-    #[test]
-    fn what_comes_later_is_refused_by_name() {
-        let mut definition = Definition::new("October");
-        definition.parameters.bcc = true;
-        let refusal = definition.check().unwrap_err();
-        assert_eq!(refusal.field, "parameters.bcc");
-        assert!(refusal.text.contains("not yet supported"), "{}", refusal.text);
-
-        let mut definition = Definition::new("October");
-        definition
-            .target
-            .include
-            .push(TargetItem { service: Some("weekly".into()), ..TargetItem::default() });
-        assert_eq!(definition.check().unwrap_err().field, "target.include");
-    }
 
     #[test]
     fn json_round_trip_keeps_everything() {

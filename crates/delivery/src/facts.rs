@@ -1,10 +1,14 @@
 //! Facts for the rules: what the content says, who sends, and what is known of the target.
 
-use content::{CompileOptions, ContentFacts, Draft};
+use content::{
+    AttachmentDraft, CompileOptions, ContentFacts, Draft, FormatChoice, ImageChoice, NamedAsset, Owner, Problem,
+};
+use message::{Charset, LinkMode, MirrorMode};
 use typology::{Facts, LinkFact, PartFact, SenderFact};
 
-use crate::definition::Definition;
-use crate::types::{Delivery, ProofFreshness, Result};
+use crate::definition::{Definition, LinkChoice};
+use crate::parameters::Limits;
+use crate::types::{Delivery, ProofFreshness, Result, Sources};
 use crate::{Config, Deliveries};
 
 impl Deliveries {
@@ -13,22 +17,51 @@ impl Deliveries {
         or(&definition.sender.address, &self.config().from_address)
     }
 
-    /// The content with the instance's defaults filled in.
-    pub(crate) fn draft_of(&self, definition: &Definition, html: Option<&str>, text: Option<&str>) -> Draft {
+    /// The content with the instance's defaults filled in. `files` are those that the delivery has.
+    pub(crate) fn draft_of(
+        &self,
+        definition: &Definition,
+        sources: &Sources,
+        files: &[NamedAsset],
+    ) -> Result<Draft, Vec<Problem>> {
         let config = self.config();
         let sender = &definition.sender;
-        let written = |source: Option<&str>| source.filter(|s| !s.trim().is_empty()).map(str::to_owned);
-        Draft {
+        let (content, parameters) = (&definition.content, &definition.parameters);
+        let written = |source: &Option<String>| source.clone().filter(|s| !s.trim().is_empty());
+        let mjml = written(&sources.mjml);
+        Ok(Draft {
             from_name: or(&sender.name, &config.from_name),
             from_address: or(&sender.address, &config.from_address),
             reply_to: or(&sender.reply_to, &config.reply_to),
             error_address: or(&sender.error_address, &config.error_address),
             subject: definition.subject.clone(),
             preheader: definition.preheader.clone(),
-            html: written(html),
-            text: written(text),
-            headers: Vec::new(),
-        }
+            html: written(&sources.html).filter(|_| mjml.is_none()),
+            mjml,
+            text: written(&sources.text),
+            amp: written(&sources.amp),
+            headers: parameters.headers.clone().into_iter().collect(),
+            precedence: parameters.precedence.clone(),
+            inline_css: content.inline_css,
+            personalise: content.personalise,
+            image_mode: match content.images.as_str() {
+                "inline" => ImageChoice::Inline,
+                _ => ImageChoice::Link,
+            },
+            image_inline: inline_images(definition, files),
+            link_choices: definition.tracking.links.iter().map(link_choice).collect(),
+            utm: definition.tracking.utm.iter().map(|(name, value)| (utm_name(name), value.clone())).collect(),
+            track_clicks: definition.tracking.clicks,
+            track_opens: definition.tracking.opens,
+            mirror: mirror_mode(&parameters.mirror_page),
+            attachments: attachments(definition, files)?,
+            encoding: Charset::parse(&parameters.encoding).unwrap_or(Charset::UTF_8),
+            format: match parameters.format.as_str() {
+                "alternative" => FormatChoice::Alternative,
+                "text" => FormatChoice::Text,
+                _ => FormatChoice::Recipient,
+            },
+        })
     }
 
     /// Options of the compiler for a delivery.
@@ -40,6 +73,8 @@ impl Deliveries {
         inert: bool,
     ) -> Result<CompileOptions> {
         let config = self.config();
+        let limits = Limits::of(&definition.parameters)?;
+        let assets = self.rooms.content.assets_for(Owner::Delivery(delivery)).await?;
         let domain = self.sending_domain(definition).await?;
         let bounce_domain = match (&config.bounce_domain, &domain) {
             (configured, _) if !configured.is_empty() => configured.clone(),
@@ -58,6 +93,10 @@ impl Deliveries {
             feedback_id: format!("{delivery}:mailwright"),
             now_us: self.now_us(),
             attributes: self.rooms.audience.attribute_names().await?,
+            blocks: self.rooms.content.block_sources().await?,
+            assets,
+            format_rules: self.rooms.content.format_rules().await?,
+            personalization_time_ms: (limits.personalisation_us / 1_000).unsigned_abs(),
         })
     }
 
@@ -122,6 +161,63 @@ pub(crate) fn with_content(facts: &mut Facts, content: &ContentFacts) {
     facts.parts.extend(content.text.iter().map(|fact| part("text", content.text_generated, fact)));
 }
 
+/// Images that travel with the message: those that the definition names, and those that were chosen file by file.
+fn inline_images(definition: &Definition, files: &[NamedAsset]) -> Vec<String> {
+    let chosen = files.iter().filter(|file| file.inline).map(|file| file.name.clone());
+    definition.content.inline_images.iter().cloned().chain(chosen).collect()
+}
+
+fn link_choice(choice: &LinkChoice) -> content::LinkChoice {
+    content::LinkChoice {
+        url: choice.url.clone(),
+        label: choice.label.clone(),
+        category: choice.category.clone(),
+        mode: match choice.mode.as_str() {
+            "untracked" => LinkMode::Untracked,
+            "opt_out" => LinkMode::OptOut,
+            "mirror" => LinkMode::Mirror,
+            _ => LinkMode::Tracked,
+        },
+    }
+}
+
+/// `source` and `utm_source` mean the same.
+fn utm_name(name: &str) -> String {
+    if name.starts_with("utm_") { name.to_owned() } else { format!("utm_{name}") }
+}
+
+/// Reads a word of `parameters.mirror_page`.
+pub(crate) fn mirror_mode(word: &str) -> MirrorMode {
+    match word {
+        "always" => MirrorMode::Always,
+        "never" => MirrorMode::Never,
+        "by_message" => MirrorMode::ByMessage,
+        _ => MirrorMode::WhenLinked,
+    }
+}
+
+/// The files that go along, with a problem for each that is not there.
+fn attachments(definition: &Definition, files: &[NamedAsset]) -> Result<Vec<AttachmentDraft>, Vec<Problem>> {
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    for attachment in &definition.content.attachments {
+        let name = attachment.file.strip_prefix("assets/").unwrap_or(&attachment.file);
+        match files.iter().find(|file| file.name == name) {
+            Some(file) => found.push(AttachmentDraft {
+                hash: file.hash.clone(),
+                content_type: file.content_type.clone(),
+                size: file.size,
+                name: or(&attachment.name, name.rsplit('/').next().unwrap_or(name)),
+                when: attachment.when.trim().to_owned(),
+            }),
+            None => missing.push(
+                Problem::new("attachments", format!("{} is not among the delivery's files", attachment.file))
+                    .hint("upload it, or take it out of the attachments"),
+            ),
+        }
+    }
+    if missing.is_empty() { Ok(found) } else { Err(missing) }
+}
+
 /// `Proof #3: ` before a proof's subject; nothing for a delivery.
 pub(crate) fn prefix(definition: &Definition, proof_no: i64) -> String {
     match proof_no {
@@ -151,4 +247,29 @@ fn host_of(url: &str) -> String {
 
 fn or(own: &str, default: &str) -> String {
     if own.trim().is_empty() { default.to_owned() } else { own.trim().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::Attachment;
+
+    #[test]
+    fn an_attachment_has_the_files_name_unless_it_is_named() {
+        let file = NamedAsset { name: "docs/terms.pdf".into(), hash: "00".repeat(32), size: 7, ..NamedAsset::default() };
+        let mut definition = Definition::new("x");
+        let attach = |file: &str, name: &str| Attachment { file: file.into(), name: name.into(), when: " a == 1 ".into() };
+        definition.content.attachments =
+            vec![attach("assets/docs/terms.pdf", ""), attach("docs/terms.pdf", "Terms {{ country }}.pdf")];
+        let found = attachments(&definition, &[file]).unwrap();
+        let names: Vec<_> = found.iter().map(|a| (a.name.as_str(), a.when.as_str(), a.size)).collect();
+        assert_eq!(names, [("terms.pdf", "a == 1", 7), ("Terms {{ country }}.pdf", "a == 1", 7)]);
+        let missing = attachments(&definition, &[]).unwrap_err();
+        assert_eq!((missing.len(), missing[0].part.as_str()), (2, "attachments"));
+    }
+
+    #[test]
+    fn utm_parameters_have_their_prefix_once() {
+        assert_eq!((utm_name("source"), utm_name("utm_source")), ("utm_source".into(), "utm_source".into()));
+    }
 }

@@ -19,24 +19,31 @@
 
 mod analyse;
 mod analysis;
+pub mod checks;
 mod confirm;
 #[cfg(test)]
 mod contract;
 pub mod definition;
 mod exclusions;
 mod facts;
+mod files;
 pub mod folder;
 mod journal;
 mod life;
+mod links;
 mod numbering;
 pub mod parameters;
 mod personalise;
 mod plan;
-mod preview;
+pub mod presence;
+pub mod preview;
 mod proof;
+mod push;
 mod records;
+mod starters;
 mod status;
 mod target;
+pub mod templates;
 mod types;
 mod verdict;
 mod walk;
@@ -47,13 +54,20 @@ use std::sync::{Arc, Mutex, RwLock};
 
 pub use analysis::AnalysisHandle;
 pub use definition::Definition;
-pub use folder::{Files, Refusal};
+pub use folder::Refusal;
+pub use life::New;
+pub use links::Link;
+pub use preview::FORMATS as PREVIEW_FORMATS;
+pub use push::{Push, Pushed};
 pub use types::*;
 
 /// Tables of this room.
 pub const MIGRATIONS: store::RoomMigrations = store::RoomMigrations {
     room: "delivery",
-    steps: &[store::Step { number: 1, name: "start", sql: include_str!("../migrations/001_start.sql") }],
+    steps: &[
+        store::Step { number: 1, name: "start", sql: include_str!("../migrations/001_start.sql") },
+        store::Step { number: 2, name: "content", sql: include_str!("../migrations/002_content.sql") },
+    ],
 };
 
 /// What this room needs to know of the instance. Made anew by the wiring when a setting changes.
@@ -86,6 +100,8 @@ pub struct Config {
 pub struct Rooms {
     /// Recipients, lists, segments.
     pub audience: audience::Audience,
+    /// Blocks, files, format rules.
+    pub content: content::Content,
     /// Domains, lanes, predictions.
     pub routes: routes::Routes,
     /// Messages, parts, runs.

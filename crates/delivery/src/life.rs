@@ -1,15 +1,15 @@
-//! Life of a delivery outside analysis and sending: create, edit, duplicate, list, archive, delete, push.
+//! Life of a delivery outside analysis and sending: create, edit, duplicate, list, archive, delete.
 
 use store::{Lane, Value, binds};
 use typology::Level;
 
 use crate::definition::Definition;
-use crate::folder::{self, Files, Refusal};
+use crate::folder::Refusal;
 use crate::records::{self, NewDelivery};
-use crate::types::{Delivery, DeliveryId, Edit, Error, ListFilter, Result, State, Summary};
-use crate::{Deliveries, journal};
+use crate::types::{Delivery, DeliveryId, Edit, Error, ListFilter, Result, Sources, State, Summary};
+use crate::{Deliveries, files, journal, templates};
 
-/// Largest HTML or text source, in bytes.
+/// Largest source of a body, in bytes.
 pub const SOURCE_LEN_MAX: usize = 2 << 20;
 /// Lines of a list, unless the caller asks for fewer.
 pub const LIST_LIMIT: usize = 50;
@@ -24,32 +24,35 @@ impl Deliveries {
         html: Option<String>,
         text: Option<String>,
     ) -> Result<Delivery> {
-        self.create_from(definition, html, text, None).await
+        let sources = Sources { html, text, ..Sources::default() };
+        self.create_new(New { definition, sources, ..New::default() }).await
     }
 
-    async fn create_from(
-        &self,
-        definition: Definition,
-        html: Option<String>,
-        text: Option<String>,
-        origin: Option<String>,
-    ) -> Result<Delivery> {
-        definition.check()?;
-        check_sources(html.as_deref(), text.as_deref())?;
+    /// Creates a draft, or a template, with everything that an author can give.
+    pub async fn create_new(&self, new: New) -> Result<Delivery> {
+        new.definition.check()?;
+        check_sources(&new.sources)?;
         let now_us = self.now_us();
         self.store
             .write(Lane::Urgent, move |tx| {
-                let new = NewDelivery {
-                    definition: &definition,
-                    html: html.as_deref(),
-                    text: text.as_deref(),
+                if new.is_template {
+                    templates::check_name(tx, &new.definition.label, None)?;
+                }
+                let row = NewDelivery {
+                    definition: &new.definition,
+                    sources: &new.sources,
+                    is_template: new.is_template,
+                    by: &new.by,
                     parent: None,
                     proof_no: 0,
-                    label: &definition.label,
-                    origin: origin.as_deref(),
+                    label: &new.definition.label,
+                    origin: new.origin.as_deref(),
                     now_us,
                 };
-                let id = records::insert(tx, &new)?;
+                let id = records::insert(tx, &row)?;
+                if let Some(other) = new.files_of {
+                    files::copy(tx, other, id)?;
+                }
                 journal::note(tx, id, now_us, Level::Info, "Created")?;
                 records::get(tx, id)
             })
@@ -83,26 +86,33 @@ impl Deliveries {
         if let Some(definition) = &edit.definition {
             definition.check()?;
         }
-        check_sources(
-            edit.html.as_ref().and_then(|h| h.as_deref()),
-            edit.text.as_ref().and_then(|t| t.as_deref()),
-        )?;
+        check_sources(&Sources {
+            html: edit.html.clone().flatten(),
+            text: edit.text.clone().flatten(),
+            mjml: edit.mjml.clone().flatten(),
+            amp: edit.amp.clone().flatten(),
+        })?;
         let now_us = self.now_us();
         self.store
             .write(Lane::Urgent, move |tx| {
                 let mut delivery = records::get(tx, id)?;
                 editable(&delivery)?;
                 if edit.based_on.is_some_and(|revision| revision != delivery.revision) {
-                    return Err(Error::Conflict { id, current: delivery.revision });
+                    return Err(Error::Conflict {
+                        id,
+                        current: delivery.revision,
+                        by: delivery.edited_by,
+                        at: delivery.updated_at,
+                    });
                 }
-                if let Some(definition) = edit.definition {
-                    delivery.definition = definition;
+                let before = (delivery.definition.clone(), delivery.sources());
+                apply(&mut delivery, edit);
+                // An autosave that changes nothing leaves the analysis and the revision as they are.
+                if (&before.0, &before.1) == (&delivery.definition, &delivery.sources()) {
+                    return records::get(tx, id);
                 }
-                if let Some(html) = edit.html {
-                    delivery.html = html;
-                }
-                if let Some(text) = edit.text {
-                    delivery.text = text;
+                if delivery.is_template {
+                    templates::check_name(tx, &delivery.definition.label, Some(id))?;
                 }
                 records::update_content(tx, &delivery, now_us)?;
                 records::get(tx, id)
@@ -110,17 +120,21 @@ impl Deliveries {
             .await
     }
 
-    /// A new draft with the same content, target and parameters. `part_size` goes back to its default, because
-    /// it was chosen for one audience.
+    /// A new draft with the same content, files, target and parameters. `part_size` goes back to its default, because
+    /// it was chosen for one audience. The copy of a template is a template.
     pub async fn duplicate(&self, id: DeliveryId) -> Result<Delivery> {
         let source = self.get(id).await?;
-        let mut definition = source.definition;
+        let mut definition = source.definition.clone();
         definition.label = format!("{} (copy)", definition.label);
-        definition.parameters.part_size = 0;
-        if !definition.parameters.valid_until.is_empty() {
-            definition.parameters.valid_until = String::new();
-        }
-        self.create(definition, source.html, source.text).await
+        forget_occasion(&mut definition);
+        self.create_new(New {
+            definition,
+            sources: source.sources(),
+            is_template: source.is_template,
+            files_of: Some(id),
+            ..New::default()
+        })
+        .await
     }
 
     /// Takes a delivery out of the list, or back in.
@@ -150,8 +164,13 @@ impl Deliveries {
             return Err(Error::State { id, state: delivery.state, reason: reason.into() });
         }
         let now_us = self.now_us();
+        let was_sent = delivery.confirmed_at.is_some();
         self.store
             .write(Lane::Urgent, move |tx| {
+                // The files of what was sent are looked at until their time is over.
+                if !was_sent {
+                    content::release_assets(tx, content::Owner::Delivery(id))?;
+                }
                 tx.execute(
                     "UPDATE delivery SET state = 'deleted', updated_at = $2 WHERE id = $1 OR \
                      (parent = $1 AND state IN ('draft', 'ready', 'failed', 'finished', 'stopped', 'cancelled'))",
@@ -160,34 +179,6 @@ impl Deliveries {
                 Ok(())
             })
             .await
-    }
-
-    /// Creates a draft from a folder, or updates the one that was pushed from `origin` before and is not
-    /// confirmed yet.
-    pub async fn push(&self, origin: &str, files: Files) -> Result<Delivery> {
-        let definition = folder::parse(&files.toml)?;
-        if files.html.is_none() && files.text.is_none() {
-            return Err(Refusal::new(
-                "content",
-                format!("the folder has neither {} nor {}", definition.content.html, definition.content.text),
-            )
-            .into());
-        }
-        let key = origin.to_owned();
-        let existing = self.store.read(move |tx| records::by_origin(tx, &key)).await?;
-        match existing {
-            None => self.create_from(definition, files.html, files.text, Some(origin.to_owned())).await,
-            Some(delivery) if unchanged(&delivery, &definition, &files) => self.get(delivery.id).await,
-            Some(delivery) => {
-                let edit = Edit {
-                    definition: Some(definition),
-                    html: Some(files.html),
-                    text: Some(files.text),
-                    based_on: None,
-                };
-                self.edit(delivery.id, edit).await
-            }
-        }
     }
 
     /// Marks analyses that a crash interrupted, so that they can be started again. Call once at start.
@@ -210,8 +201,57 @@ impl Deliveries {
     }
 }
 
-fn unchanged(delivery: &Delivery, definition: &Definition, files: &Files) -> bool {
-    delivery.definition == *definition && delivery.html == files.html && delivery.text == files.text
+/// What is to be created.
+#[derive(Debug, Clone)]
+pub struct New {
+    /// All parameters.
+    pub definition: Definition,
+    /// The content's texts.
+    pub sources: Sources,
+    /// A delivery template instead of a delivery.
+    pub is_template: bool,
+    /// Folder that it is pushed from.
+    pub origin: Option<String>,
+    /// Who makes it.
+    pub by: String,
+    /// Use the files of this delivery too.
+    pub files_of: Option<DeliveryId>,
+}
+
+impl Default for New {
+    fn default() -> Self {
+        New {
+            definition: Definition::new(""),
+            sources: Sources::default(),
+            is_template: false,
+            origin: None,
+            by: String::new(),
+            files_of: None,
+        }
+    }
+}
+
+/// Drops what was chosen for one audience, or one day.
+pub(crate) fn forget_occasion(definition: &mut Definition) {
+    definition.parameters.part_size = 0;
+    definition.parameters.valid_until = String::new();
+}
+
+fn apply(delivery: &mut Delivery, edit: Edit) {
+    if let Some(definition) = edit.definition {
+        delivery.definition = definition;
+    }
+    for (given, kept) in [
+        (edit.html, &mut delivery.html),
+        (edit.text, &mut delivery.text),
+        (edit.mjml, &mut delivery.mjml),
+        (edit.amp, &mut delivery.amp),
+    ] {
+        if let Some(source) = given {
+            *kept = source;
+        }
+    }
+    delivery.edited_by = edit.by;
 }
 
 /// [`Error::State`] unless the author may change it now.
@@ -226,9 +266,24 @@ pub(crate) fn editable(delivery: &Delivery) -> Result<()> {
     Err(Error::State { id: delivery.id, state: delivery.state, reason: reason.into() })
 }
 
-fn check_sources(html: Option<&str>, text: Option<&str>) -> Result<()> {
-    for (field, source) in [("html", html), ("text", text)] {
-        if source.is_some_and(|source| source.len() > SOURCE_LEN_MAX) {
+/// [`Error::State`] for a template.
+pub(crate) fn sendable(delivery: &Delivery) -> Result<()> {
+    if !delivery.is_template {
+        return Ok(());
+    }
+    let reason = "it is a template: make a delivery from it".into();
+    Err(Error::State { id: delivery.id, state: delivery.state, reason })
+}
+
+fn check_sources(sources: &Sources) -> Result<()> {
+    let named = [
+        ("html", &sources.html),
+        ("text", &sources.text),
+        ("mjml", &sources.mjml),
+        ("amp", &sources.amp),
+    ];
+    for (field, source) in named {
+        if source.as_ref().is_some_and(|source| source.len() > SOURCE_LEN_MAX) {
             let limit = SOURCE_LEN_MAX >> 20;
             return Err(Refusal::new(field, format!("is larger than {limit} MB")).into());
         }
@@ -246,7 +301,11 @@ fn list_tail(filter: &ListFilter) -> (String, Vec<Value>) {
     match filter.proofs_of {
         Some(parent) => tail.push_str(&format!(" AND parent = {}", bind(parent.into()))),
         None => {
-            tail.push_str(&format!(" AND parent IS NULL AND archived = {}", bind(filter.archived.into())))
+            tail.push_str(&format!(
+                " AND parent IS NULL AND archived = {} AND is_template = {}",
+                bind(filter.archived.into()),
+                bind(filter.templates.into())
+            ));
         }
     }
     if !filter.search.trim().is_empty() {
@@ -268,7 +327,8 @@ fn list_tail(filter: &ListFilter) -> (String, Vec<Value>) {
     (tail, binds)
 }
 
-fn escape_like(text: &str) -> String {
+/// A text in which LIKE finds no wildcard, with `!` as the escape.
+pub(crate) fn escape_like(text: &str) -> String {
     text.chars().flat_map(|c| matches!(c, '%' | '_' | '!').then_some('!').into_iter().chain([c])).collect()
 }
 
@@ -281,7 +341,7 @@ mod tests {
         let filter = ListFilter { search: "50%_off!".into(), before: Some(7), ..ListFilter::default() };
         let (tail, binds) = list_tail(&filter);
         assert!(!tail.contains("off"));
-        assert_eq!(binds[1], Value::Text("%50!%!_off!!%".into()));
-        assert_eq!(binds[2], Value::Int(7));
+        assert_eq!(binds[2], Value::Text("%50!%!_off!!%".into()));
+        assert_eq!(binds[3], Value::Int(7));
     }
 }

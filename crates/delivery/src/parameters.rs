@@ -11,6 +11,10 @@ const DAY_US: i64 = 86_400 * SECOND_US;
 
 /// Longest validity: a month. Mail that is older is no longer wanted, and queues would never empty.
 pub const VALIDITY_DAYS_MAX: i64 = 31;
+/// Longest time that one message's personalisation may be given: 2 minutes, after which nobody looks any more.
+pub const PERSONALISATION_S_MAX: i64 = 120;
+/// Longest life of mirror pages and images: five years, as long as any law asks for.
+pub const RESOURCE_DAYS_MAX: i64 = 5 * 365;
 /// Most retries in the first day: one each quarter of an hour.
 pub const RETRIES_MAX: u32 = 96;
 /// Shortest wait between tries, in seconds; receivers that greylist name up to 5 minutes.
@@ -70,6 +74,37 @@ impl Sending {
             retry: retry(parameters)?,
             valid_until_us: valid_until(parameters, start_us)?,
         })
+    }
+}
+
+/// Times that bound personalisation and what lives after the mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest evaluation of one recipient, and of a preview (µs).
+    pub personalisation_us: i64,
+    /// How long mirror pages, images and redirects live after Confirm (µs).
+    pub resources_us: i64,
+}
+
+impl Limits {
+    /// Reads the parameters.
+    pub fn of(parameters: &Parameters) -> Result<Limits, Refusal> {
+        let personalisation_us =
+            needed_duration("parameters.personalization_time", &parameters.personalization_time)?;
+        if personalisation_us <= 0 || personalisation_us > PERSONALISATION_S_MAX * SECOND_US {
+            return Err(Refusal::new(
+                "parameters.personalization_time",
+                format!("is not between 1s and {PERSONALISATION_S_MAX}s"),
+            ));
+        }
+        let resources_us = needed_duration("parameters.resource_validity", &parameters.resource_validity)?;
+        if resources_us < DAY_US || resources_us > RESOURCE_DAYS_MAX * DAY_US {
+            return Err(Refusal::new(
+                "parameters.resource_validity",
+                format!("is not between 1d and {RESOURCE_DAYS_MAX}d"),
+            ));
+        }
+        Ok(Limits { personalisation_us, resources_us })
     }
 }
 
@@ -167,6 +202,21 @@ mod tests {
         assert_eq!(wrong(|p| p.validity = "90d".into()), "parameters.validity");
         assert_eq!(wrong(|p| p.valid_until = "soon".into()), "parameters.valid_until");
         assert_eq!(wrong(|p| p.retries = 1_000), "parameters.retries");
+    }
+
+    #[test]
+    fn limits_are_durations_in_their_range() {
+        let day = Limits { personalisation_us: 5 * SECOND_US, resources_us: 60 * DAY_US };
+        assert_eq!(Limits::of(&Parameters::default()), Ok(day));
+        let wrong = |change: fn(&mut Parameters)| {
+            let mut parameters = Parameters::default();
+            change(&mut parameters);
+            Limits::of(&parameters).unwrap_err().field
+        };
+        assert_eq!(wrong(|p| p.personalization_time = "0s".into()), "parameters.personalization_time");
+        assert_eq!(wrong(|p| p.personalization_time = "5".into()), "parameters.personalization_time");
+        assert_eq!(wrong(|p| p.resource_validity = "1h".into()), "parameters.resource_validity");
+        assert_eq!(wrong(|p| p.resource_validity = "9y".into()), "parameters.resource_validity");
     }
 
     #[test]

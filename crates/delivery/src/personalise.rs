@@ -14,6 +14,7 @@ use typology::{Level, SizeFact};
 
 use crate::Deliveries;
 use crate::analysis::AnalysisHandle;
+use crate::files::Bytes;
 use crate::numbering::{Cutter, DomainShare, Parts, read_page};
 use crate::types::{Delivery, DeliveryId, Error, Result};
 
@@ -43,8 +44,8 @@ pub(crate) struct Failure {
 #[derive(Debug, Default)]
 pub(crate) struct Evaluated {
     pub failures: Vec<Failure>,
-    /// The largest slots, encoded length and value.
-    largest: Option<(usize, Slots)>,
+    /// The largest slots: encoded length, value, and the message's flags.
+    largest: Option<(usize, Slots, i64)>,
 }
 
 /// The recipients' fields that a content uses, in a fixed order.
@@ -218,32 +219,26 @@ fn evaluate_rows(job: &Job, first: i64, rows: Vec<(usize, RecipientRow)>) -> Bat
 impl Batch {
     fn add(&mut self, job: &Job, n: i64, place: usize, row: &RecipientRow, to: (&str, &str)) {
         self.recipients += 1;
-        match job.compiled.evaluate(&job.order.fields(row)) {
+        let variant = job.compiled.flags_for(row.email_format(), to.1);
+        match job.compiled.evaluate(&job.order.fields(row), variant) {
             Ok(own) => {
-                let variant = format_of(row.email_format());
-                let slots = own.to_bytes();
-                self.evaluated.measure(own, slots.len(), to.0);
+                let slots = own.slots.to_bytes();
+                for warning in &own.warnings {
+                    self.evaluated.fail(warning, Level::Warning, to.0);
+                }
+                self.evaluated.measure(own.slots, own.flags, slots.len(), to.0);
                 self.places.push(place);
                 self.messages.push(NewMessage {
                     id: message_id(job.delivery, n),
                     recipient: row.id,
                     domain: to.1.to_owned(),
-                    flags: i64::from(variant),
+                    flags: own.flags,
                     address: to.0.to_owned(),
                     slots,
                 });
             }
             Err(problem) => self.evaluated.fail(&problem, Level::Error, to.0),
         }
-    }
-}
-
-/// The format that a profile asks for; a carrier's own format comes with a later version and gets both parts.
-pub(crate) fn format_of(email_format: &str) -> u8 {
-    match email_format {
-        "text" => message::VARIANT_TEXT,
-        "html" => message::VARIANT_HTML,
-        _ => message::VARIANT_ALTERNATIVE,
     }
 }
 
@@ -263,6 +258,7 @@ impl Evaluated {
         let known = self.failures.iter_mut().find(|known| {
             known.level == new.level
                 && (known.problem.part == new.problem.part)
+                && (new.level == Level::Error || known.problem.message == new.problem.message)
                 && (known.problem.line, known.problem.column) == (new.problem.line, new.problem.column)
         });
         match known {
@@ -278,35 +274,36 @@ impl Evaluated {
 
     fn merge(&mut self, other: Evaluated) {
         other.failures.into_iter().for_each(|failure| self.add(failure));
-        if let Some((bytes, slots)) = other.largest {
-            self.keep_largest(slots, bytes);
+        if let Some((bytes, slots, flags)) = other.largest {
+            self.keep_largest(slots, flags, bytes);
         }
     }
 
     /// Keeps the message with the most text of its own; warns of one that has very much.
-    fn measure(&mut self, slots: Slots, bytes: usize, recipient: &str) {
+    fn measure(&mut self, slots: Slots, flags: i64, bytes: usize, recipient: &str) {
         if bytes > message::SLOTS_SIZE_WARN {
             let text = format!("a message has {} KB of text of its own", bytes >> 10);
             let problem =
                 Problem::new("message", text).hint("move what is the same for all out of the conditions");
             self.fail(&problem, Level::Warning, recipient);
         }
-        self.keep_largest(slots, bytes);
+        self.keep_largest(slots, flags, bytes);
     }
 
-    fn keep_largest(&mut self, slots: Slots, bytes: usize) {
-        if self.largest.as_ref().is_none_or(|(largest, _)| bytes > *largest) {
-            self.largest = Some((bytes, slots));
+    fn keep_largest(&mut self, slots: Slots, flags: i64, bytes: usize) {
+        if self.largest.as_ref().is_none_or(|(largest, ..)| bytes > *largest) {
+            self.largest = Some((bytes, slots, flags));
         }
     }
 
     /// Sizes of the largest message, found by composing it.
-    pub fn size(&self, compiled: &Compiled, keys: &TokenKeys) -> Result<Option<SizeFact>> {
-        let Some((_, slots)) = &self.largest else { return Ok(None) };
+    pub fn size(&self, compiled: &Compiled, files: &Bytes, keys: &TokenKeys) -> Result<Option<SizeFact>> {
+        let Some((_, slots, flags)) = &self.largest else { return Ok(None) };
         let broken = |error: &dyn std::fmt::Display| Error::Internal(format!("composing: {error}"));
-        let prepared = Prepared::new(compiled.snapshot.clone(), |_| None).map_err(|error| broken(&error))?;
+        let prepared = Prepared::new(compiled.snapshot.clone(), |hash| files.get(hash).cloned())
+            .map_err(|error| broken(&error))?;
         let id = message_id(compiled.snapshot.delivery, 0);
-        let envelope = Envelope { id, address: "largest@message.invalid", flags: 0 };
+        let envelope = Envelope { id, address: "largest@message.invalid", flags: *flags };
         let composed = compose::<Signer>(&prepared, slots, &envelope, &Stamp { time_us: 0 }, &[], keys)
             .map_err(|error| broken(&error))?;
         let html = match compiled.snapshot.part(PartName::Html) {

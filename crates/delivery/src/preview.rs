@@ -1,51 +1,75 @@
 //! A preview: the content as one recipient would get it. No row is written, nothing is signed, and its links act
 //! on nobody.
 
+use std::time::Duration;
+
 use audience::Recipient;
-use content::{Fields, PreviewFor, PreviewParts};
+use content::{CompileOptions, Fields, PreviewFor, PreviewParts};
 
 use crate::Deliveries;
 use crate::definition::Definition;
 use crate::folder::Refusal;
-use crate::types::{DeliveryId, Error, Result};
+use crate::types::{DeliveryId, Error, Result, Sources};
 
 /// Whose preview it is when the audience has nobody.
 const SAMPLE_ADDRESS: &str = "alex@example.com";
 
+/// What compiling a large content may take beside the personalisation itself.
+const COMPILE_TIME: Duration = Duration::from_secs(20);
+
+/// Words of `format` in a preview.
+pub const FORMATS: [&str; 7] = ["", "alternative", "text", "html", "docomo", "softbank", "au"];
+
 impl Deliveries {
     /// The saved content as `recipient` would get it (an address of the audience; none: the first of the target,
-    /// or sample values when the audience is empty). [`Error::Content`] with every problem and its place.
-    pub async fn preview(&self, id: DeliveryId, recipient: Option<&str>) -> Result<PreviewParts> {
+    /// or sample values when the audience is empty). `format` is a word of the profile's `email_format` (text, html,
+    /// docomo, softbank, au), `alternative`, or empty: both parts. [`Error::Content`] with every problem and its place.
+    pub async fn preview(
+        &self,
+        id: DeliveryId,
+        recipient: Option<&str>,
+        format: &str,
+    ) -> Result<PreviewParts> {
         let delivery = self.get(id).await?;
-        self.preview_of(&delivery.definition, delivery.html.as_deref(), delivery.text.as_deref(), recipient)
-            .await
+        self.preview_content(&delivery.definition, &delivery.sources(), id, recipient, format).await
     }
 
-    /// The same for an edit that is not saved.
-    pub async fn preview_of(
+    /// The same for an edit that is not saved; `id` names the delivery whose files it uses, 0: none.
+    pub async fn preview_content(
         &self,
         definition: &Definition,
-        html: Option<&str>,
-        text: Option<&str>,
+        sources: &Sources,
+        id: DeliveryId,
         recipient: Option<&str>,
+        format: &str,
     ) -> Result<PreviewParts> {
-        let draft = self.draft_of(definition, html, text);
-        let options = self.compile_options(0, definition, 0, true).await?;
+        let files = if id == 0 { Vec::new() } else { self.assets(id).await? };
+        let draft = self.draft_of(definition, sources, &files).map_err(Error::Content)?;
+        let options =
+            CompileOptions { delivery: 0, ..self.compile_options(id, definition, 0, true).await? };
         let found = self.preview_recipient(definition, recipient).await?;
         let (time_us, keys) = (self.now_us(), self.rooms.tokens.clone());
+        let limit = Duration::from_millis(options.personalization_time_ms) + COMPILE_TIME;
+        let flags = flags_of(format)?;
         let render = move || {
             let fields = fields_of(found.as_ref());
             let written = found.as_ref().map_or(SAMPLE_ADDRESS, |recipient| &recipient.email);
             let address =
                 address::parse(written).map_or_else(|_| SAMPLE_ADDRESS.to_owned(), |mailbox| mailbox.smtp());
-            // Both parts are shown, whatever the recipient's own format is.
-            let whom = PreviewFor { address: &address, flags: i64::from(message::VARIANT_ALTERNATIVE), time_us };
+            let whom = PreviewFor { address: &address, flags, time_us };
             content::preview(&draft, &options, &fields, whom, &keys)
         };
-        tokio::task::spawn_blocking(render)
-            .await
-            .map_err(|panic| Error::Internal(format!("the preview panicked: {panic}")))?
-            .map_err(Error::Content)
+        // The thread ends by its fuel; the author hears of it before.
+        match tokio::time::timeout(limit, tokio::task::spawn_blocking(render)).await {
+            Ok(done) => done
+                .map_err(|panic| Error::Internal(format!("the preview panicked: {panic}")))?
+                .map_err(Error::Content),
+            Err(_) => {
+                let text = format!("personalisation takes longer than {}", definition.parameters.personalization_time);
+                let hint = "simplify its loops, or raise parameters.personalization_time";
+                Err(Error::Content(vec![content::Problem::new("message", text).hint(hint)]))
+            }
+        }
     }
 
     async fn preview_recipient(
@@ -64,6 +88,15 @@ impl Deliveries {
         let sample = self.sample_target(&definition.target, 1).await.unwrap_or_default();
         Ok(sample.into_iter().next())
     }
+}
+
+fn flags_of(format: &str) -> Result<i64> {
+    Ok(i64::from(match format {
+        "" | "alternative" | "docomo" | "softbank" | "au" => message::VARIANT_ALTERNATIVE,
+        "text" => message::VARIANT_TEXT,
+        "html" => message::VARIANT_HTML,
+        _ => return Err(Refusal::new("format", format!("is none of {}", FORMATS[1..].join(", "))).into()),
+    }))
 }
 
 fn fields_of(recipient: Option<&Recipient>) -> Fields {

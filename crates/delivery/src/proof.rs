@@ -14,7 +14,7 @@ use crate::folder::Refusal;
 use crate::personalise::Reader;
 use crate::records::{self, NewDelivery};
 use crate::types::{Analysis, Delivery, DeliveryId, Error, ListFilter, ProofTarget, Result, State, Summary};
-use crate::{Deliveries, facts, journal};
+use crate::{Deliveries, facts, files, journal, life};
 
 /// Readers that one request may name; more than 100 are then refused by the rule `proof_size`, in the journal.
 const READERS_MAX: usize = 1_000;
@@ -42,6 +42,7 @@ impl Deliveries {
                 Refusal::new("delivery", "is a proof itself: send the proof from its delivery").into()
             );
         }
+        life::sendable(&parent)?;
         if matches!(parent.state, State::Deleted | State::Cancelled) {
             let reason = "it is over: duplicate it first".into();
             return Err(Error::State { id, state: parent.state, reason });
@@ -71,8 +72,9 @@ impl Deliveries {
                 let label = format!("{}{}", facts::prefix(&parent.definition, proof_no), parent.label);
                 let new = NewDelivery {
                     definition: &parent.definition,
-                    html: parent.html.as_deref(),
-                    text: parent.text.as_deref(),
+                    sources: &parent.sources(),
+                    is_template: false,
+                    by: "",
                     parent: Some(parent.id),
                     proof_no,
                     label: &label,
@@ -80,6 +82,7 @@ impl Deliveries {
                     now_us,
                 };
                 let id = records::insert(tx, &new)?;
+                files::copy(tx, parent.id, id)?;
                 journal::note(tx, parent.id, now_us, Level::Info, &format!("Proof #{proof_no} asked for"))?;
                 records::get(tx, id)
             })

@@ -3,20 +3,21 @@
 use store::{Row, Tx, binds};
 
 use crate::definition::Definition;
-use crate::types::{Delivery, DeliveryId, Error, ProofFreshness, Result, State, Summary};
+use crate::types::{Delivery, DeliveryId, Error, ProofFreshness, Result, Sources, State, Summary};
 
 const COLUMNS: &str = "id, parent, proof_no, label, code, state, definition, html, body_text, origin, revision, \
      analysed_revision, snapshot, target, to_deliver, predicted_end, archived, created_at, updated_at, analysed_at, \
-     confirmed_at, finished_at, content_hash, proof_hash";
+     confirmed_at, finished_at, content_hash, proof_hash, mjml, amp, is_template, edited_by, resources_until";
 
 const SUMMARY_COLUMNS: &str = "id, label, code, state, parent, proof_no, to_deliver, archived, created_at, updated_at, \
-     confirmed_at, finished_at";
+     confirmed_at, finished_at, is_template";
 
 /// A delivery to be written.
 pub(crate) struct NewDelivery<'a> {
     pub definition: &'a Definition,
-    pub html: Option<&'a str>,
-    pub text: Option<&'a str>,
+    pub sources: &'a Sources,
+    pub is_template: bool,
+    pub by: &'a str,
     pub parent: Option<DeliveryId>,
     pub proof_no: i64,
     pub label: &'a str,
@@ -25,21 +26,27 @@ pub(crate) struct NewDelivery<'a> {
 }
 
 pub(crate) fn insert(tx: &mut Tx<'_>, new: &NewDelivery<'_>) -> Result<DeliveryId> {
-    let hash = content_hash(new.definition, new.html, new.text);
+    let sources = new.sources;
+    let hash = content_hash(new.definition, sources, "");
     Ok(tx.insert_id(
         "INSERT INTO delivery (parent, proof_no, label, code, state, definition, html, body_text, origin, content_hash, \
-         created_at, updated_at) VALUES ($1, $2, $3, $4, 'draft', $5, $6, $7, $8, $9, $10, $10)",
+         created_at, updated_at, mjml, amp, is_template, edited_by) \
+         VALUES ($1, $2, $3, $4, 'draft', $5, $6, $7, $8, $9, $10, $10, $11, $12, $13, $14)",
         &binds![
             new.parent,
             new.proof_no,
             new.label,
             new.definition.code.as_str(),
             json(new.definition)?,
-            new.html,
-            new.text,
+            sources.html.as_deref(),
+            sources.text.as_deref(),
             new.origin,
             hash,
-            new.now_us
+            new.now_us,
+            sources.mjml.as_deref(),
+            sources.amp.as_deref(),
+            new.is_template,
+            new.by
         ],
     )?)
 }
@@ -60,10 +67,11 @@ pub(crate) fn by_origin(tx: &mut Tx<'_>, origin: &str) -> Result<Option<Delivery
 /// Overwrites what an author can edit; the analysis is out of date from now on.
 pub(crate) fn update_content(tx: &mut Tx<'_>, delivery: &Delivery, now_us: i64) -> Result<()> {
     let definition = &delivery.definition;
-    let hash = content_hash(definition, delivery.html.as_deref(), delivery.text.as_deref());
+    let files = crate::files::digest(tx, delivery.id)?;
+    let hash = content_hash(definition, &delivery.sources(), &files);
     tx.execute(
         "UPDATE delivery SET label = $2, code = $3, definition = $4, html = $5, body_text = $6, content_hash = $7, \
-         revision = revision + 1, state = 'draft', updated_at = $8 WHERE id = $1",
+         revision = revision + 1, state = 'draft', updated_at = $8, mjml = $9, amp = $10, edited_by = $11 WHERE id = $1",
         &binds![
             delivery.id,
             definition.label.as_str(),
@@ -72,9 +80,21 @@ pub(crate) fn update_content(tx: &mut Tx<'_>, delivery: &Delivery, now_us: i64) 
             delivery.html.as_deref(),
             delivery.text.as_deref(),
             hash,
-            now_us
+            now_us,
+            delivery.mjml.as_deref(),
+            delivery.amp.as_deref(),
+            delivery.edited_by.as_str()
         ],
     )?;
+    Ok(())
+}
+
+/// Brings the content's hash up to the files that the delivery has by now.
+pub(crate) fn rehash(tx: &mut Tx<'_>, id: DeliveryId) -> Result<()> {
+    let delivery = get(tx, id)?;
+    let files = crate::files::digest(tx, id)?;
+    let hash = content_hash(&delivery.definition, &delivery.sources(), &files);
+    tx.execute("UPDATE delivery SET content_hash = $2 WHERE id = $1", &binds![id, hash])?;
     Ok(())
 }
 
@@ -102,6 +122,7 @@ pub(crate) fn summaries(tx: &mut Tx<'_>, tail: &str, binds: &[store::Value]) -> 
             updated_at: row.int(9)?,
             confirmed_at: row.int_opt(10)?,
             finished_at: row.int_opt(11)?,
+            is_template: row.bool(12)?,
         })
     })
 }
@@ -137,6 +158,11 @@ fn read(row: &Row<'_>) -> Result<Delivery> {
             Some(hash) if hash == content_hash => ProofFreshness::Current,
             Some(_) => ProofFreshness::Outdated,
         },
+        mjml: row.text_opt(24)?,
+        amp: row.text_opt(25)?,
+        is_template: row.bool(26)?,
+        edited_by: row.text(27)?,
+        resources_until: row.int_opt(28)?,
     })
 }
 
@@ -149,22 +175,43 @@ fn json(definition: &Definition) -> Result<String> {
     serde_json::to_string(definition).map_err(|error| Error::Internal(format!("definition: {error}")))
 }
 
-/// Hash of what a proof shows: subject, preheader, sender and bodies. Target and parameters do not count.
-fn content_hash(definition: &Definition, html: Option<&str>, text: Option<&str>) -> String {
+/// Hash of what a proof shows: subject, preheader, sender, bodies, files, and how they are built. Target, retries and
+/// the like do not count.
+fn content_hash(definition: &Definition, sources: &Sources, files: &str) -> String {
     let sender = &definition.sender;
+    let written = |source: &Option<String>| source.clone().unwrap_or_else(|| "\u{0}".to_owned());
     let mut hasher = blake3::Hasher::new();
+    let mut add = |piece: &str| {
+        hasher.update(&(piece.len() as u64).to_le_bytes());
+        hasher.update(piece.as_bytes());
+    };
     for piece in [
         &definition.subject,
         &definition.preheader,
         &sender.name,
         &sender.address,
         &sender.reply_to,
-        html.unwrap_or("\u{0}"),
-        text.unwrap_or("\u{0}"),
+        &written(&sources.html),
+        &written(&sources.text),
     ] {
-        hasher.update(&(piece.len() as u64).to_le_bytes());
-        hasher.update(piece.as_bytes());
+        add(piece);
     }
+    // Hashes of deliveries that use none of these stay as they were before there was anything of the kind.
+    if definition.has_plain_content() && sources.mjml.is_none() && sources.amp.is_none() && files.is_empty() {
+        return hasher.finalize().to_hex()[..32].to_owned();
+    }
+    let more = serde_json::json!({
+        "content": definition.content,
+        "format": definition.parameters.format,
+        "encoding": definition.parameters.encoding,
+        "headers": definition.parameters.headers,
+        "links": definition.tracking.links,
+        "utm": definition.tracking.utm,
+        "mjml": sources.mjml,
+        "amp": sources.amp,
+        "files": files,
+    });
+    add(&more.to_string());
     hasher.finalize().to_hex()[..32].to_owned()
 }
 
@@ -179,10 +226,36 @@ mod tests {
         let mut two = one.clone();
         two.subject = "a".into();
         two.preheader = "b".into();
-        assert_ne!(content_hash(&one, None, None), content_hash(&two, None, None));
-        assert_ne!(content_hash(&one, None, None), content_hash(&one, Some(""), None));
+        let none = Sources::default();
+        assert_ne!(content_hash(&one, &none, ""), content_hash(&two, &none, ""));
+        let empty = Sources { html: Some(String::new()), ..Sources::default() };
+        assert_ne!(content_hash(&one, &none, ""), content_hash(&one, &empty, ""));
         let mut other_label = one.clone();
         other_label.label = "y".into();
-        assert_eq!(content_hash(&one, None, None), content_hash(&other_label, None, None));
+        assert_eq!(content_hash(&one, &none, ""), content_hash(&other_label, &none, ""));
+    }
+
+    #[test]
+    fn a_proof_is_out_of_date_when_anything_that_it_shows_changed() {
+        let (one, none) = (Definition::new("x"), Sources::default());
+        let before = content_hash(&one, &none, "");
+        let changed = |change: fn(&mut Definition, &mut Sources)| {
+            let (mut definition, mut sources) = (one.clone(), none.clone());
+            change(&mut definition, &mut sources);
+            content_hash(&definition, &sources, "")
+        };
+        for other in [
+            changed(|_, sources| sources.mjml = Some("<mjml>".into())),
+            changed(|_, sources| sources.amp = Some("<html amp4email>".into())),
+            changed(|definition, _| definition.content.images = "inline".into()),
+            changed(|definition, _| definition.parameters.encoding = "shift_jis".into()),
+            changed(|definition, _| definition.parameters.format = "text".into()),
+            changed(|definition, _| {
+                definition.parameters.headers.insert("X-Season".into(), "autumn".into());
+            }),
+        ] {
+            assert_ne!(before, other);
+        }
+        assert_eq!(before, changed(|definition, _| definition.parameters.retries = 3));
     }
 }

@@ -137,6 +137,16 @@ pub struct Delivery {
     pub html: Option<String>,
     /// Text source; absent: made from the HTML.
     pub text: Option<String>,
+    /// MJML source; when it is there, the HTML is made of it.
+    pub mjml: Option<String>,
+    /// AMP source.
+    pub amp: Option<String>,
+    /// A delivery template: never sent, other deliveries start from it.
+    pub is_template: bool,
+    /// Who edited it last; empty: not known.
+    pub edited_by: String,
+    /// Until when mirror pages and images live (µs); set by Confirm.
+    pub resources_until: Option<i64>,
     /// Folder that it is pushed from.
     pub origin: Option<String>,
     /// Counts edits; an edit names the revision that it is based on.
@@ -167,6 +177,31 @@ pub struct Delivery {
     pub proof: ProofFreshness,
 }
 
+impl Delivery {
+    /// The texts of its content.
+    pub fn sources(&self) -> Sources {
+        Sources {
+            html: self.html.clone(),
+            text: self.text.clone(),
+            mjml: self.mjml.clone(),
+            amp: self.amp.clone(),
+        }
+    }
+}
+
+/// The texts of a content. What is blank counts as absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// HTML.
+    pub html: Option<String>,
+    /// Text; absent: made from the HTML.
+    pub text: Option<String>,
+    /// MJML; when it is there, the HTML is made of it.
+    pub mjml: Option<String>,
+    /// AMP.
+    pub amp: Option<String>,
+}
+
 /// How the content stands to the last proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -194,6 +229,8 @@ pub struct Summary {
     pub parent: Option<DeliveryId>,
     /// Proof number, or 0.
     pub proof_no: i64,
+    /// A delivery template.
+    pub is_template: bool,
     /// Messages of the last analysis.
     pub to_deliver: i64,
     /// Out of the list.
@@ -219,6 +256,8 @@ pub struct ListFilter {
     pub archived: bool,
     /// Proofs of this delivery instead of deliveries.
     pub proofs_of: Option<DeliveryId>,
+    /// Delivery templates instead of deliveries.
+    pub templates: bool,
     /// Only ids below this one (keyset paging; newest first).
     pub before: Option<DeliveryId>,
     /// At most so many; 0: 50.
@@ -234,8 +273,38 @@ pub struct Edit {
     pub html: Option<Option<String>>,
     /// Text source; `Some(None)` removes it, and the text is then made from the HTML.
     pub text: Option<Option<String>>,
+    /// MJML source; `Some(None)` removes it.
+    pub mjml: Option<Option<String>>,
+    /// AMP source; `Some(None)` removes it.
+    pub amp: Option<Option<String>>,
     /// The revision that the author saw; another one by now is refused.
     pub based_on: Option<i64>,
+    /// Who edits; told to others whose edit comes too late.
+    pub by: String,
+}
+
+/// Somebody who has an editor of a delivery open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Editor {
+    /// Name of the user.
+    pub name: String,
+    /// One browser tab, in letters that the page made up.
+    pub tab: String,
+    /// What is edited there: `html`, `text`, `parameters` …; may be empty.
+    pub part: String,
+}
+
+/// Somebody else who has an editor of this delivery open now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Presence {
+    /// Name of the user.
+    pub name: String,
+    /// What is edited there.
+    pub part: String,
+    /// Since when (µs).
+    pub since: i64,
+    /// Last sign of life (µs).
+    pub seen_at: i64,
 }
 
 /// A line of the journal.
@@ -403,6 +472,8 @@ pub struct ConfirmPlan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Closed {
+    /// It is a template, which is never sent.
+    Template,
     /// It was not analysed yet.
     NotAnalysed,
     /// An analysis runs.
@@ -423,6 +494,7 @@ impl Closed {
     /// The reason in a sentence.
     pub fn text(self) -> &'static str {
         match self {
+            Closed::Template => "it is a template: make a delivery from it",
             Closed::NotAnalysed => "it was not analysed yet: analyse it first",
             Closed::Analysing => "its analysis still runs: wait for it, or stop it",
             Closed::HasErrors => "its analysis found errors: mend them, then analyse it again",
@@ -454,12 +526,17 @@ pub enum Error {
         reason: String,
     },
     /// Somebody else edited it meanwhile.
-    #[error("delivery {id} was changed by somebody else (revision {current}); load it again before you save")]
+    #[error("delivery {id} was changed by {} (revision {current}); load it again before you save",
+        if .by.is_empty() { "somebody else" } else { .by })]
     Conflict {
         /// The delivery.
         id: DeliveryId,
         /// The revision by now.
         current: i64,
+        /// Who made that; empty: not known.
+        by: String,
+        /// When (µs).
+        at: i64,
     },
     /// A template is wrong.
     #[error("the content has {} problem(s); first: {}", .0.len(), .0.first().map(|p| p.to_string()).unwrap_or_default())]
@@ -476,10 +553,13 @@ pub enum Error {
     /// Another room.
     #[error(transparent)]
     Routes(#[from] routes::Error),
+    /// Another room.
+    #[error(transparent)]
+    Files(#[from] content::Error),
     /// A defect of ours.
     #[error("internal: {0}")]
     Internal(String),
 }
 
 /// This room's result.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;

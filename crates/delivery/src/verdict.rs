@@ -7,10 +7,15 @@ use typology::{Finding, Level};
 use crate::types::{Delivery, DeliveryId, ProviderPlan, Result, State};
 use crate::{Deliveries, journal, words};
 
+/// How long the files of an analysis wait for its Confirm, which keeps them for longer.
+const HELD_US: i64 = 30 * 86_400 * crate::parameters::SECOND_US;
+
 /// What the frozen delivery consists of, once every step went well.
 pub(crate) struct Frozen {
     pub snapshot: String,
     pub bytes: Vec<u8>,
+    /// The same, readable.
+    pub content: message::Snapshot,
     pub parts: Vec<queue::NewPart>,
     pub plans: Vec<ProviderPlan>,
     pub predicted_end: Option<i64>,
@@ -51,6 +56,7 @@ impl Deliveries {
 
 fn freeze(tx: &mut Tx<'_>, id: DeliveryId, revision: i64, frozen: Frozen, now_us: i64) -> Result<()> {
     plan::write_snapshot(tx, &frozen.snapshot, &frozen.bytes)?;
+    crate::files::hold(tx, id, &frozen.content, now_us + HELD_US)?;
     let messages: i64 = frozen.parts.iter().map(|part| part.messages).sum();
     plan::insert_parts(tx, id, frozen.parts)?;
     for plan in &frozen.plans {

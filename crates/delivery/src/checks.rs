@@ -1,0 +1,384 @@
+//! What a definition may say: keys of later versions are refused, values are held within their range.
+//!
+//! A refusal names the key; `folder` adds the line. What only the content can tell (a template that is wrong, a link
+//! that is not there) is the analysis' to find.
+
+use crate::definition::{Attachment, Definition, LinkChoice, TargetItem};
+use crate::folder::Refusal;
+
+/// Most elements that a target may include or exclude: the SQL stays readable, and bound.
+pub const TARGET_ITEMS_MAX: usize = 100;
+/// Longest subject, label, code or preheader template, in bytes.
+pub const SHORT_TEMPLATE_LEN_MAX: usize = 4_096;
+/// Additional headers of a delivery; the snapshot names them by a small number.
+pub const HEADERS_MAX: usize = 30;
+/// Attachments of a delivery, and images chosen one by one.
+pub const ATTACHMENTS_MAX: usize = 20;
+/// Images chosen to travel with the message, one by one.
+pub const INLINE_IMAGES_MAX: usize = 200;
+/// Links that may be chosen one by one.
+pub const LINK_CHOICES_MAX: usize = 2_000;
+/// Parameters added to each link.
+pub const UTM_MAX: usize = 20;
+/// Longest label or category of a link, and longest UTM parameter, in bytes.
+pub const LINK_TEXT_LEN_MAX: usize = 200;
+/// Longest URL in a link choice, in bytes.
+pub const URL_LEN_MAX: usize = 2_048;
+
+impl Definition {
+    /// Refuses keys whose feature comes later (unless at their default), and values outside their range.
+    pub fn check(&self) -> Result<(), Refusal> {
+        self.check_not_yet()?;
+        self.check_target()?;
+        self.check_values()?;
+        self.check_content()?;
+        self.check_words()?;
+        self.check_headers()?;
+        self.check_tracking()
+    }
+
+    fn check_not_yet(&self) -> Result<(), Refusal> {
+        let table: &[(&str, bool)] = &[
+            ("target.include_proof_target", !self.target.include_proof_target),
+            ("target.seeds", self.target.seeds.is_empty()),
+            ("target.control_group", is_zero(&self.target.control_group.size)),
+            ("proof.variants", self.proof.variants == 1),
+            ("proof.keep_code", !self.proof.keep_code),
+            ("parameters.pool", self.parameters.pool == "default"),
+            ("parameters.test_smtp", !self.parameters.test_smtp),
+            ("schedule.contact_date", self.schedule.contact_date.is_empty()),
+            ("schedule.time_zone", self.schedule.time_zone == "UTC"),
+            ("schedule.recipient_time_zone", !self.schedule.recipient_time_zone),
+            ("schedule.quiet_hours", self.schedule.quiet_hours.is_empty()),
+            ("schedule.automatic", self.schedule.automatic),
+            ("waves", self.waves.is_none()),
+            ("validation.approval", self.validation.approval == "manual"),
+            ("validation.typology", self.validation.typology == "default"),
+            ("validation.approvers", self.validation.approvers.is_empty()),
+        ];
+        match table.iter().find(|(_, at_default)| !at_default) {
+            Some((key, _)) => Err(Refusal::not_yet(key)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_target(&self) -> Result<(), Refusal> {
+        for (field, items) in
+            [("target.include", &self.target.include), ("target.exclude", &self.target.exclude)]
+        {
+            if items.len() > TARGET_ITEMS_MAX {
+                return Err(Refusal::new(field, format!("has more than {TARGET_ITEMS_MAX} elements")));
+            }
+            for item in items {
+                check_item(item, field)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_values(&self) -> Result<(), Refusal> {
+        if self.label.trim().is_empty() {
+            return Err(Refusal::new(
+                "label",
+                "is missing: give the delivery a name that operators will know",
+            ));
+        }
+        let short = [
+            ("label", &self.label),
+            ("code", &self.code),
+            ("template", &self.template),
+            ("subject", &self.subject),
+            ("preheader", &self.preheader),
+            ("sender.name", &self.sender.name),
+            ("sender.address", &self.sender.address),
+            ("sender.reply_to", &self.sender.reply_to),
+            ("sender.error_address", &self.sender.error_address),
+        ];
+        for (field, value) in short {
+            length(field, value, SHORT_TEMPLATE_LEN_MAX)?;
+        }
+        let bounces = self.sender.unqualified_bounces_to.trim();
+        if !bounces.is_empty()
+            && let Err(error) = address::parse(bounces)
+        {
+            return Err(Refusal::new("sender.unqualified_bounces_to", format!("is no address: {error}")));
+        }
+        if !matches!(self.proof.mode.as_str(), "substitution" | "recipients") {
+            return Err(match self.proof.mode.as_str() {
+                "seeds" | "recipients_and_seeds" => Refusal::not_yet("proof.mode"),
+                _ => Refusal::new("proof.mode", "is neither substitution nor recipients"),
+            });
+        }
+        crate::parameters::Sending::of(&self.parameters, 0)?;
+        crate::parameters::Limits::of(&self.parameters).map(drop)
+    }
+
+    /// Values that are one of a few words.
+    fn check_words(&self) -> Result<(), Refusal> {
+        let parameters = &self.parameters;
+        one_of("parameters.priority", &parameters.priority, &["very_low", "low", "normal", "high", "very_high"])?;
+        one_of("parameters.format", &parameters.format, &["recipient", "alternative", "text"])?;
+        one_of(
+            "parameters.mirror_page",
+            &parameters.mirror_page,
+            &["when_linked", "always", "never", "by_message"],
+        )?;
+        one_of("parameters.precedence", &parameters.precedence, &["", "bulk", "list"])?;
+        one_of("content.images", &self.content.images, &["link", "inline"])?;
+        if message::Charset::parse(&parameters.encoding).is_none() {
+            return Err(Refusal::new(
+                "parameters.encoding",
+                format!(
+                    "{:?} is no charset that is known here; use utf-8, iso-2022-jp, shift_jis, euc-kr, gb2312, big5, \
+                     windows-125x or iso-8859-x",
+                    parameters.encoding
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_content(&self) -> Result<(), Refusal> {
+        let content = &self.content;
+        let files = [
+            ("content.html", &content.html),
+            ("content.text", &content.text),
+            ("content.mjml", &content.mjml),
+            ("content.amp", &content.amp),
+        ];
+        for (field, name) in files {
+            if !name.is_empty() {
+                file_name(field, name)?;
+            }
+        }
+        if content.inline_images.len() > INLINE_IMAGES_MAX {
+            return Err(Refusal::new(
+                "content.inline_images",
+                format!("names more than {INLINE_IMAGES_MAX} images"),
+            ));
+        }
+        if content.attachments.len() > ATTACHMENTS_MAX {
+            return Err(Refusal::new(
+                "content.attachments",
+                format!("has more than {ATTACHMENTS_MAX} elements"),
+            ));
+        }
+        content.attachments.iter().try_for_each(check_attachment)
+    }
+
+    fn check_headers(&self) -> Result<(), Refusal> {
+        const FIELD: &str = "parameters.headers";
+        let headers = &self.parameters.headers;
+        if headers.len() > HEADERS_MAX {
+            return Err(Refusal::new(FIELD, format!("has more than {HEADERS_MAX} headers")));
+        }
+        for (name, value) in headers {
+            if !message::is_header_name(name) {
+                return Err(Refusal::new(
+                    FIELD,
+                    format!("names {name:?}, which is no header that can be added: Mailwright writes it, or it is no name"),
+                ));
+            }
+            length(FIELD, value, SHORT_TEMPLATE_LEN_MAX)?;
+            if value.contains(['\r', '\n', '\0']) {
+                return Err(Refusal::new(FIELD, format!("has a line break in the value of {name}")));
+            }
+        }
+        let mut names: Vec<_> = headers.keys().map(|name| name.to_ascii_lowercase()).collect();
+        names.sort();
+        match names.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(Refusal::new(FIELD, format!("has {} twice", pair[0]))),
+            None => Ok(()),
+        }
+    }
+
+    fn check_tracking(&self) -> Result<(), Refusal> {
+        let tracking = &self.tracking;
+        if tracking.links.len() > LINK_CHOICES_MAX {
+            return Err(Refusal::new("tracking.links", format!("has more than {LINK_CHOICES_MAX} elements")));
+        }
+        tracking.links.iter().try_for_each(check_link)?;
+        if tracking.utm.len() > UTM_MAX {
+            return Err(Refusal::new("tracking.utm", format!("has more than {UTM_MAX} parameters")));
+        }
+        for (name, value) in &tracking.utm {
+            let fits = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+            if !fits {
+                return Err(Refusal::new(
+                    "tracking.utm",
+                    format!("names {name:?}; a parameter's name has letters, digits, - and _ only"),
+                ));
+            }
+            length("tracking.utm", value, LINK_TEXT_LEN_MAX)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_attachment(attachment: &Attachment) -> Result<(), Refusal> {
+    const FIELD: &str = "content.attachments";
+    if attachment.file.trim().is_empty() {
+        return Err(Refusal::new(FIELD, "has an element without `file`"));
+    }
+    file_name(FIELD, &attachment.file)?;
+    length(FIELD, &attachment.name, SHORT_TEMPLATE_LEN_MAX)?;
+    length(FIELD, &attachment.when, SHORT_TEMPLATE_LEN_MAX)
+}
+
+fn check_link(link: &LinkChoice) -> Result<(), Refusal> {
+    const FIELD: &str = "tracking.links";
+    if link.url.trim().is_empty() {
+        return Err(Refusal::new(FIELD, "has an element without `url`"));
+    }
+    length(FIELD, &link.url, URL_LEN_MAX)?;
+    length(FIELD, &link.label, LINK_TEXT_LEN_MAX)?;
+    length(FIELD, &link.category, LINK_TEXT_LEN_MAX)?;
+    if !matches!(link.mode.as_str(), "tracked" | "untracked" | "opt_out" | "mirror") {
+        return Err(Refusal::new(
+            FIELD,
+            format!("has the mode {:?}; a link is tracked, untracked, opt_out or mirror", link.mode),
+        ));
+    }
+    Ok(())
+}
+
+fn check_item(item: &TargetItem, field: &str) -> Result<(), Refusal> {
+    let later = [
+        ("service", item.service.is_some()),
+        ("recipients_of", item.recipients_of.is_some()),
+        ("who", item.who.is_some()),
+        ("file", item.file.is_some()),
+        ("import", item.import.is_some()),
+        ("not", item.not == Some(true)),
+    ];
+    if let Some((key, _)) = later.iter().find(|(_, set)| *set) {
+        return Err(Refusal::not_yet_in(field, key));
+    }
+    let set = [item.list.is_some(), item.segment.is_some(), item.filter.is_some(), item.recipient.is_some()]
+        .iter()
+        .filter(|set| **set)
+        .count();
+    match set {
+        1 => Ok(()),
+        _ => Err(Refusal::new(
+            field,
+            "has an element that names not exactly one of list, segment, filter, recipient",
+        )),
+    }
+}
+
+/// Longest name of a delivery's file, in bytes.
+pub const FILE_NAME_LEN_MAX: usize = 255;
+
+/// Refuses a name that could leave the folder that it stands in.
+pub(crate) fn file_name(field: &str, name: &str) -> Result<(), Refusal> {
+    let parts_fit = name.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+    let chars_fit = !name.chars().any(|c| c == '\\' || c.is_control());
+    if parts_fit && chars_fit && name.len() <= FILE_NAME_LEN_MAX {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(80).collect();
+    Err(Refusal::new(field, format!("{shown:?} is no file name: it is relative, with / between its parts")))
+}
+
+fn length(field: &str, value: &str, max: usize) -> Result<(), Refusal> {
+    if value.len() > max {
+        return Err(Refusal::new(field, format!("is longer than {max} bytes")));
+    }
+    Ok(())
+}
+
+fn one_of(field: &str, value: &str, words: &[&str]) -> Result<(), Refusal> {
+    if words.contains(&value) {
+        return Ok(());
+    }
+    let shown: Vec<_> = words.iter().map(|word| if word.is_empty() { "empty" } else { word }).collect();
+    Err(Refusal::new(field, format!("is none of {}", shown.join(", "))))
+}
+
+fn is_zero(size: &str) -> bool {
+    matches!(size.trim(), "" | "0" | "0%")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut Definition)) -> Refusal {
+        let mut definition = Definition::new("October");
+        change(&mut definition);
+        definition.check().unwrap_err()
+    }
+
+    #[test]
+    fn defaults_pass_once_there_is_a_label() {
+        assert!(Definition::new("October").check().is_ok());
+        assert_eq!(Definition::new(" ").check().unwrap_err().field, "label");
+    }
+
+    #[test]
+    fn what_comes_later_is_refused_by_name() {
+        let refusal = refused(|d| d.parameters.test_smtp = true);
+        assert_eq!(refusal.field, "parameters.test_smtp");
+        assert!(refusal.text.contains("not yet supported"), "{}", refusal.text);
+        let later = TargetItem { service: Some("weekly".into()), ..TargetItem::default() };
+        assert_eq!(refused(|d| d.target.include.push(later)).field, "target.include");
+        assert_eq!(refused(|d| d.proof.variants = 2).field, "proof.variants");
+    }
+
+    #[test]
+    fn a_word_that_is_not_known_is_refused_with_those_that_are() {
+        let refusal = refused(|d| d.parameters.format = "html".into());
+        assert_eq!(refusal.field, "parameters.format");
+        assert!(refusal.text.contains("alternative"), "{}", refusal.text);
+        assert_eq!(refused(|d| d.parameters.mirror_page = "yes".into()).field, "parameters.mirror_page");
+        assert_eq!(refused(|d| d.content.images = "cid".into()).field, "content.images");
+        assert_eq!(refused(|d| d.parameters.precedence = "junk".into()).field, "parameters.precedence");
+        assert_eq!(refused(|d| d.parameters.encoding = "klingon".into()).field, "parameters.encoding");
+        assert_eq!(refused(|d| d.sender.unqualified_bounces_to = "a b".into()).field, "sender.unqualified_bounces_to");
+    }
+
+    #[test]
+    fn known_encodings_pass() {
+        for name in ["utf-8", "UTF-8", "iso-2022-jp", "shift_jis", "euc-kr", "gb2312", "big5", "windows-1256", "iso-8859-2"] {
+            let mut definition = Definition::new("October");
+            definition.parameters.encoding = name.into();
+            assert!(definition.check().is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn headers_are_names_that_an_author_may_add_once() {
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        for (name, value) in [("From", "x"), ("X Y", "x"), ("DKIM-Signature", "x"), ("X-A", "a\r\nBcc: b")] {
+            let refusal = refused(|d| d.parameters.headers.extend([header(name, value)]));
+            assert_eq!(refusal.field, "parameters.headers", "{name}");
+        }
+        let twice = refused(|d| d.parameters.headers.extend([header("X-A", "1"), header("x-a", "2")]));
+        assert!(twice.text.contains("twice"), "{}", twice.text);
+    }
+
+    #[test]
+    fn files_stay_in_their_folder() {
+        for name in ["../secret", "/etc/passwd", "a//b", "a\\b", "a\u{0}b"] {
+            let attachment = Attachment { file: name.into(), ..Attachment::default() };
+            assert_eq!(refused(|d| d.content.attachments = vec![attachment]).field, "content.attachments", "{name:?}");
+        }
+        assert_eq!(refused(|d| d.content.mjml = "../x.mjml".into()).field, "content.mjml");
+    }
+
+    #[test]
+    fn link_choices_and_utm_parameters_are_checked() {
+        let link = |mode: &str| LinkChoice {
+            url: "https://shop.example/".into(),
+            label: String::new(),
+            category: String::new(),
+            mode: mode.into(),
+        };
+        assert_eq!(refused(|d| d.tracking.links = vec![link("sometimes")]).field, "tracking.links");
+        let long = LinkChoice { label: "x".repeat(LINK_TEXT_LEN_MAX + 1), ..link("tracked") };
+        assert_eq!(refused(|d| d.tracking.links = vec![long]).field, "tracking.links");
+        let pair = ("so urce".to_owned(), "x".to_owned());
+        assert_eq!(refused(|d| d.tracking.utm.extend([pair])).field, "tracking.utm");
+    }
+}
