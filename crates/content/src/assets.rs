@@ -111,6 +111,51 @@ impl Content {
             .await
     }
 
+    /// Keeps a file whose bytes are here already under a name, in the place of a file that had it.
+    ///
+    /// # Errors
+    /// `Refused`: a name that cannot be, or one file too many; `NotFound`: no bytes of that hash; `Store`.
+    pub async fn use_asset(&self, owner: Owner, name: &str, hash: &str) -> Result<NamedAsset> {
+        let (name, hash) = (checked_name(name)?, hash.to_owned());
+        self.store
+            .write(Lane::Urgent, move |tx| {
+                let size = "SELECT size FROM asset WHERE hash = $1";
+                let size = tx.query_opt::<_, Error>(size, &binds![hash.as_str()], |row| Ok(row.int(0)?))?;
+                let size = size.ok_or(Error::NotFound("file"))?;
+                check_room(tx, owner, &name, usize::try_from(size).unwrap_or(usize::MAX))?;
+                let (kind, id) = owner.columns();
+                tx.execute(
+                    "INSERT INTO asset_use (owner_kind, owner, name, hash, inline, expires_at)
+                     VALUES ($1, $2, $3, $4, 0, NULL)
+                     ON CONFLICT (owner_kind, owner, name) DO UPDATE SET hash = $4",
+                    &binds![kind, id, name.as_str(), hash],
+                )?;
+                let sql = format!(
+                    "SELECT {NAMED} FROM asset_use u JOIN asset a ON a.hash = u.hash
+                     WHERE u.owner_kind = $1 AND u.owner = $2 AND u.name = $3"
+                );
+                tx.query_one(&sql, &binds![kind, id, name], read)
+            })
+            .await
+    }
+
+    /// Those of the hashes whose bytes are here.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn known_hashes(&self, hashes: Vec<String>) -> Result<Vec<String>> {
+        self.store
+            .read(move |tx| {
+                let mut known = Vec::new();
+                for hash in hashes.into_iter().filter(|hash| is_hash(hash)) {
+                    let sql = "SELECT hash FROM asset WHERE hash = $1";
+                    known.extend(tx.query_opt::<_, Error>(sql, &binds![hash], |row| Ok(row.text(0)?))?);
+                }
+                Ok(known)
+            })
+            .await
+    }
+
     /// The files of an owner, by name.
     ///
     /// # Errors

@@ -8,6 +8,8 @@ pub const BODY_BYTES_MAX: usize = 4 << 20;
 pub const FOLDER_BYTES_MAX: usize = 32 << 20;
 /// Files in a pushed delivery folder.
 pub const FOLDER_FILES_MAX: usize = 500;
+/// Largest uploaded image or attachment, with what a form adds, in bytes; the content room's own limits are lower.
+pub const ASSET_BYTES_MAX: usize = 16 << 20;
 /// Length of a file name inside a pushed folder, in bytes.
 pub const FILE_NAME_BYTES_MAX: usize = 255;
 /// Largest uploaded import file, in bytes. It is streamed, never held in memory.

@@ -52,6 +52,12 @@ pub enum Command {
     /// Everything about deliveries
     #[command(subcommand)]
     Delivery(DeliveryCommand),
+    /// Reusable blocks of content
+    #[command(subcommand)]
+    Block(BlockCommand),
+    /// Delivery templates
+    #[command(subcommand)]
+    Template(TemplateCommand),
     /// Recount a delivery's outcomes against its totals
     Verify {
         /// The delivery
@@ -153,16 +159,24 @@ pub enum DeliveryCommand {
         /// The folder that holds delivery.toml
         dir: PathBuf,
     },
-    /// Show the message as one recipient would get it
+    /// Show the message as one recipient, or one format, would get it
     Preview {
         /// The delivery
         id: String,
-        /// The recipient to personalise for
-        #[arg(long, value_name = "EMAIL")]
-        recipient: String,
+        /// The recipient to personalise for (default: one of the target)
+        #[arg(long, value_name = "EMAIL", required_unless_present = "format")]
+        recipient: Option<String>,
+        /// Build it in this format: alternative, text, html, docomo, softbank, au (default: both parts)
+        #[arg(long, value_name = "FORMAT")]
+        format: Option<String>,
         /// Which part
         #[arg(long, value_enum, default_value_t = Part::Html)]
         part: Part,
+    },
+    /// List the links of the content, and what becomes of each
+    Links {
+        /// The delivery
+        id: String,
     },
     /// Send a proof
     Proof {
@@ -241,6 +255,33 @@ pub enum DeliveryCommand {
     Stop {
         /// The delivery
         id: String,
+    },
+}
+
+/// `block …`.
+#[derive(Debug, Subcommand)]
+pub enum BlockCommand {
+    /// Make or change blocks from files: NAME.html is the HTML form of the block NAME, NAME.txt its text form
+    Push {
+        /// The files
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Print the names of all blocks
+    List,
+}
+
+/// `template …`.
+#[derive(Debug, Subcommand)]
+pub enum TemplateCommand {
+    /// Print the names of all delivery templates
+    List,
+    /// Keep a delivery as a template
+    Save {
+        /// The delivery
+        id: String,
+        /// The template's name
+        name: String,
     },
 }
 

@@ -57,6 +57,11 @@ impl Client {
         document(self.send(request).await?).await
     }
 
+    /// PUT with a JSON body.
+    pub async fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        document(self.send(self.request(Method::PUT, path).json(body)).await?).await
+    }
+
     /// POST with a body that is streamed.
     pub async fn upload(&self, path: &str, query: &[(&str, &str)], body: Body) -> Result<Value, Failure> {
         let request = self

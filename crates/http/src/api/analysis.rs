@@ -43,6 +43,9 @@ struct Whose {
     recipient: Option<String>,
     #[serde(default = "html")]
     part: String,
+    /// Absent: both parts; else a word of a recipient's `email_format`, or `alternative`.
+    #[serde(default)]
+    format: String,
 }
 
 fn html() -> String {
@@ -54,7 +57,8 @@ async fn preview(
     Path(text): Path<String>,
     Params(whose): Params<Whose>,
 ) -> Answer<Json<Value>> {
-    let preview = state.deliveries.preview(delivery_id(&text)?, whose.recipient.as_deref()).await?;
+    let id = delivery_id(&text)?;
+    let preview = state.deliveries.preview(id, whose.recipient.as_deref(), &whose.format).await?;
     let content = match whose.part.as_str() {
         "html" => preview.html.clone(),
         "text" => preview.text.clone(),
@@ -71,6 +75,9 @@ async fn preview(
         "part": whose.part,
         "subject": preview.subject,
         "from": preview.from,
+        "reply_to": preview.reply_to,
+        "format": whose.format,
+        "size": preview.source.len(),
         "content": content,
         "warnings": preview.warnings,
     })))

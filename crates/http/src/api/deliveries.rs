@@ -1,13 +1,15 @@
 //! `/deliveries`: create, view, edit, duplicate, archive, delete, search.
 
+use access::Caller;
 use axum::{
-    Json, Router,
-    extract::{Path, State},
+    Extension, Json, Router,
+    body::to_bytes,
+    extract::{FromRequest, Path, Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use delivery::{Definition, Delivery, Edit, ListFilter, State as Stage, Summary};
+use delivery::{Definition, Delivery, Edit, ListFilter, Sources, State as Stage, Summary};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
@@ -18,18 +20,25 @@ use super::{
     shape::{id, read_id, time, time_opt},
 };
 use crate::{
+    limits::BODY_BYTES_MAX,
     problem::{Answer, Problem},
     state::AppState,
 };
 
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
-        .route("/deliveries", get(list).post(create))
+        .route("/deliveries", get(list))
         .route("/deliveries/{id}", get(view).patch(edit).delete(remove))
-        .route("/deliveries/{id}/duplicate", post(duplicate))
         .route("/deliveries/{id}/archive", post(archive))
         .route("/deliveries/{id}/unarchive", post(unarchive))
         .route("/deliveries/{id}/journal", get(journal))
+}
+
+/// Routes that make something: each may carry an `Idempotency-Key`.
+pub(super) fn making_routes() -> Router<AppState> {
+    Router::new()
+        .route("/deliveries", post(create))
+        .route("/deliveries/{id}/duplicate", post(duplicate))
 }
 
 /// Reads `{id}`.
@@ -49,6 +58,11 @@ pub(super) fn delivery_json(delivery: &Delivery) -> Value {
         "definition": delivery.definition,
         "html": delivery.html,
         "text": delivery.text,
+        "mjml": delivery.mjml,
+        "amp": delivery.amp,
+        "is_template": delivery.is_template,
+        "edited_by": delivery.edited_by,
+        "resources_until": time_opt(delivery.resources_until),
         "origin": delivery.origin,
         "revision": delivery.revision,
         "analysed_revision": delivery.analysed_revision,
@@ -66,7 +80,7 @@ pub(super) fn delivery_json(delivery: &Delivery) -> Value {
     })
 }
 
-fn summary_json(summary: &Summary) -> Value {
+pub(super) fn summary_json(summary: &Summary) -> Value {
     json!({
         "id": id(summary.id),
         "label": summary.label,
@@ -74,6 +88,7 @@ fn summary_json(summary: &Summary) -> Value {
         "state": summary.state,
         "parent": summary.parent.map(id),
         "proof_number": (summary.proof_no > 0).then_some(summary.proof_no),
+        "is_template": summary.is_template,
         "to_deliver": summary.to_deliver,
         "archived": summary.archived,
         "created_at": time(summary.created_at),
@@ -109,6 +124,7 @@ async fn list(
         proofs_of: which.proofs_of.as_deref().map(delivery_id).transpose()?,
         before: params.after_id("deliveries")?,
         limit: rows,
+        ..ListFilter::default()
     };
     let found = state.deliveries.list(filter).await?;
     // A full page may be the last; the next one is then empty.
@@ -119,13 +135,32 @@ async fn list(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct New {
-    definition: Definition,
+    // Read again as JSON: what is not given comes from the template that it names.
+    #[serde(rename = "definition")]
+    _definition: Definition,
     html: Option<String>,
     text: Option<String>,
+    mjml: Option<String>,
+    amp: Option<String>,
 }
 
-async fn create(State(state): State<AppState>, Body(new): Body<New>) -> Answer<Response> {
-    let delivery = state.deliveries.create(new.definition, new.html, new.text).await?;
+async fn create(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Answer<Response> {
+    let (parts, body) = request.into_parts();
+    let bytes = to_bytes(body, BODY_BYTES_MAX)
+        .await
+        .map_err(|_| Problem::too_large("The body is larger than this server reads here."))?;
+    let again = Request::from_parts(parts, bytes.clone().into());
+    // Read as what it must be, for errors that name their place.
+    let Body(new) = Body::<New>::from_request(again, &()).await?;
+    let mut own: Value =
+        serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request(error.to_string()))?;
+    let own = own["definition"].take();
+    let given = Sources { html: new.html, text: new.text, mjml: new.mjml, amp: new.amp };
+    let delivery = state.deliveries.create_over(own, given, &caller.name).await?;
     Ok(created(&delivery_json(&delivery)))
 }
 
@@ -143,6 +178,10 @@ struct Change {
     html: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
     text: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    mjml: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    amp: Option<Option<String>>,
     /// The revision that the author saw.
     revision: Option<i64>,
 }
@@ -154,6 +193,7 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Str
 
 async fn edit(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Path(text): Path<String>,
     Body(change): Body<Change>,
 ) -> Answer<Json<Value>> {
@@ -173,7 +213,15 @@ async fn edit(
         named.label = label;
         definition = Some(named);
     }
-    let edit = Edit { definition, html: change.html, text: change.text, based_on };
+    let edit = Edit {
+        definition,
+        html: change.html,
+        text: change.text,
+        mjml: change.mjml,
+        amp: change.amp,
+        based_on,
+        by: caller.name,
+    };
     Ok(Json(delivery_json(&state.deliveries.edit(delivery, edit).await?)))
 }
 

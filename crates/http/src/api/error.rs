@@ -80,7 +80,7 @@ impl From<delivery::Refusal> for Problem {
         let mut problem = Problem::invalid(refusal.field.clone(), refusal.text.clone());
         if refusal.line.is_some() {
             problem = problem
-                .with("file", "delivery.toml")
+                .with("file", refusal.file)
                 .with("line", refusal.line)
                 .with("column", refusal.column);
         }
@@ -96,8 +96,13 @@ impl From<delivery::Error> for Problem {
             delivery::Error::State { state, .. } => {
                 Problem::conflict(error.to_string()).with("state", state.as_str())
             }
-            delivery::Error::Conflict { current, .. } => {
-                Problem::conflict(error.to_string()).at("revision").with("current", current)
+            delivery::Error::Conflict { current, ref by, at, .. } => {
+                let (text, by) = (error.to_string(), by.clone());
+                Problem::conflict(text)
+                    .at("revision")
+                    .with("current", current)
+                    .with("by", by)
+                    .with("at", super::shape::time(at))
             }
             delivery::Error::Content(problems) => {
                 let text = format!("The content has {} problem(s).", problems.len());
@@ -108,7 +113,29 @@ impl From<delivery::Error> for Problem {
             delivery::Error::Audience(error) => error.into(),
             delivery::Error::Queue(error) => error.into(),
             delivery::Error::Routes(error) => error.into(),
+            delivery::Error::Files(error) => error.into(),
             delivery::Error::Internal(text) => Problem::internal(&text),
+        }
+    }
+}
+
+impl From<content::Error> for Problem {
+    fn from(error: content::Error) -> Self {
+        match error {
+            content::Error::Store(error) => error.into(),
+            content::Error::Refused(problem) => {
+                let mut text = problem.message.clone();
+                if !problem.hint.is_empty() {
+                    text = format!("{text}: {}", problem.hint);
+                }
+                let refused = Problem::invalid(problem.part.clone(), text);
+                if problem.line == 0 {
+                    return refused;
+                }
+                refused.with("line", problem.line).with("column", problem.column)
+            }
+            content::Error::NotFound(what) => Problem::not_found(what),
+            other => Problem::invalid("url", other.to_string()),
         }
     }
 }

@@ -1,12 +1,16 @@
 //! REST under `/api/v1`. One file per resource; a handler reads the request, calls one function of a room, and renders.
 
 pub mod analysis;
+mod assets;
 pub mod auth;
 mod backup;
+mod blocks;
 pub mod body;
 pub mod deliveries;
 mod domains;
+mod editing;
 mod error;
+mod format_rules;
 pub mod health;
 mod idempotency;
 pub mod imports;
@@ -21,6 +25,7 @@ mod recipients;
 mod segments;
 mod settings;
 pub mod shape;
+mod templates;
 mod test_mail;
 mod users;
 
@@ -42,12 +47,18 @@ pub fn router(state: &AppState) -> Router<AppState> {
     let sending = life::sending_routes()
         .merge(analysis::sending_routes())
         .merge(test_mail::sending_routes())
+        .merge(deliveries::making_routes())
+        .merge(templates::making_routes())
         .layer(from_fn_with_state(answers, idempotency::once));
     let ordinary = Router::new()
         .merge(sending)
         .merge(analysis::routes())
+        .merge(assets::routes())
+        .merge(blocks::routes())
         .merge(deliveries::routes())
         .merge(domains::routes())
+        .merge(editing::routes())
+        .merge(format_rules::routes())
         .merge(imports::routes())
         .merge(life::routes())
         .merge(lists::routes())
@@ -57,9 +68,11 @@ pub fn router(state: &AppState) -> Router<AppState> {
         .merge(recipients::routes())
         .merge(segments::routes())
         .merge(settings::routes())
+        .merge(templates::routes())
         .merge(users::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .merge(push::routes())
+        .merge(assets::upload_routes())
         .layer(from_fn(guard::time_limit));
     // These may take as long as their bytes do.
     let long = imports::upload_routes().merge(backup::routes());

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use access::Caller;
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State, multipart::MultipartError},
     http::{StatusCode, header},
     routing::post,
 };
-use delivery::{Files, folder};
+use delivery::{Push, Pushed};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -25,7 +26,10 @@ const ORIGIN_BYTES_MAX: usize = 1_024;
 const UNUSED_NAMED_MAX: usize = 5;
 
 pub(super) fn routes() -> Router<AppState> {
-    Router::new().route("/deliveries/push", post(push)).layer(DefaultBodyLimit::max(FOLDER_BYTES_MAX))
+    Router::new()
+        .route("/deliveries/push", post(push))
+        .route("/deliveries/push/known", post(known))
+        .layer(DefaultBodyLimit::max(FOLDER_BYTES_MAX))
 }
 
 /// A pushed folder: where it is, and the bytes of its files by relative name.
@@ -33,6 +37,8 @@ pub(super) fn routes() -> Router<AppState> {
 struct Folder {
     origin: String,
     files: BTreeMap<String, Vec<u8>>,
+    /// Files whose bytes are here: their hash by relative name.
+    known: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -41,9 +47,34 @@ struct FolderJson {
     origin: String,
     /// Texts by relative name.
     files: BTreeMap<String, String>,
+    /// blake3 in hex by relative name, of files that `push/known` answered.
+    #[serde(default)]
+    known: BTreeMap<String, String>,
 }
 
-async fn push(State(state): State<AppState>, request: Request) -> Answer<Json<Value>> {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hashes {
+    /// blake3 in hex, by any name.
+    hashes: BTreeMap<String, String>,
+}
+
+/// Which files need not be sent, because their bytes are here.
+async fn known(State(state): State<AppState>, Body(asked): Body<Hashes>) -> Answer<Json<Value>> {
+    if asked.hashes.len() > FOLDER_FILES_MAX {
+        return Err(Problem::too_large(format!("A folder may hold at most {FOLDER_FILES_MAX} files.")));
+    }
+    let here = state.deliveries.known_hashes(asked.hashes.values().cloned().collect()).await?;
+    let names: Vec<&String> =
+        asked.hashes.iter().filter(|(_, hash)| here.contains(hash)).map(|(name, _)| name).collect();
+    Ok(Json(json!({ "known": names })))
+}
+
+async fn push(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Answer<Json<Value>> {
     let media =
         request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let folder = if media.starts_with("multipart/form-data") {
@@ -51,11 +82,11 @@ async fn push(State(state): State<AppState>, request: Request) -> Answer<Json<Va
     } else {
         let Body(json) = Body::<FolderJson>::from_request(request, &()).await?;
         let files = json.files.into_iter().map(|(name, text)| (name, text.into_bytes())).collect();
-        Folder { origin: json.origin, files }
+        Folder { origin: json.origin, files, known: json.known }
     };
     check(&folder)?;
-    let (files, unused) = split(folder.files)?;
-    let delivery = state.deliveries.push(&folder.origin, files).await?;
+    let push = Push { origin: folder.origin, files: folder.files, known: folder.known, by: caller.name };
+    let Pushed { delivery, unused } = state.deliveries.push(push).await?;
     Ok(Json(json!({
         "id": id(delivery.id),
         "state": delivery.state,
@@ -84,9 +115,17 @@ async fn from_multipart(request: Request) -> Answer<Folder> {
                     return Err(Problem::invalid("file", format!("{name} is there twice.")));
                 }
             }
+            // `HASH NAME`, one a part.
+            Some("known") => {
+                let text = field.text().await.map_err(broken)?;
+                let (hash, name) = text
+                    .split_once(' ')
+                    .ok_or_else(|| Problem::invalid("known", "A known file is its hash, a blank and its name."))?;
+                folder.known.insert(name.to_owned(), hash.to_owned());
+            }
             other => {
                 let name = other.unwrap_or("").to_owned();
-                return Err(Problem::invalid(name, "A pushed folder has the parts origin and file only."));
+                return Err(Problem::invalid(name, "A pushed folder has the parts origin, file and known only."));
             }
         }
     }
@@ -108,38 +147,16 @@ fn check(folder: &Folder) -> Answer<()> {
             format!("The folder's name must have 1 to {ORIGIN_BYTES_MAX} bytes."),
         ));
     }
-    if folder.files.len() > FOLDER_FILES_MAX {
+    if folder.files.len() + folder.known.len() > FOLDER_FILES_MAX {
         return Err(Problem::too_large(format!("A folder may hold at most {FOLDER_FILES_MAX} files.")));
     }
-    for name in folder.files.keys() {
+    for name in folder.files.keys().chain(folder.known.keys()) {
         let parts_fit = name.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
         if !parts_fit || name.len() > FILE_NAME_BYTES_MAX || name.contains(['\\', '\0']) {
             return Err(Problem::invalid("file", "A file name is relative, with / between its parts."));
         }
     }
     Ok(())
-}
-
-/// The files that the definition names, and the names of those that it does not.
-fn split(mut files: BTreeMap<String, Vec<u8>>) -> Answer<(Files, Vec<String>)> {
-    let toml = take_text(&mut files, "delivery.toml")?
-        .ok_or_else(|| Problem::invalid("delivery.toml", "The folder holds no delivery.toml."))?;
-    let definition = folder::parse(&toml)?;
-    let html = take_text(&mut files, &definition.content.html)?;
-    let text = take_text(&mut files, &definition.content.text)?;
-    Ok((Files { toml, html, text }, files.into_keys().collect()))
-}
-
-fn take_text(files: &mut BTreeMap<String, Vec<u8>>, name: &str) -> Answer<Option<String>> {
-    let Some(bytes) = files.remove(name) else { return Ok(None) };
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        Problem::invalid(name, format!("{name} is not UTF-8; save it as UTF-8."))
-            .with("file", name)
-            .with("line", line)
-    })?;
-    Ok(Some(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned)))
 }
 
 fn unused_warning(unused: &[String]) -> Option<Value> {
@@ -149,7 +166,7 @@ fn unused_warning(unused: &[String]) -> Option<Value> {
     let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
     Some(json!({
         "file": first,
-        "message": format!("not used: {shown}{rest}; files in the folder are not hosted, link to where they are"),
+        "message": format!("not used: {shown}{rest}; images stand in assets/, attachments in [content] attachments"),
     }))
 }
 
@@ -157,37 +174,21 @@ fn unused_warning(unused: &[String]) -> Option<Value> {
 mod tests {
     use super::*;
 
-    const TOML: &str = "label = \"x\"\nsubject = \"y\"\n[sender]\naddress = \"a@b.example\"\n[target]\n\
-                        include = [{ list = \"l\" }]\n";
-
     fn folder(files: &[(&str, &[u8])]) -> Folder {
         Folder {
             origin: "/here".to_owned(),
             files: files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect(),
+            ..Folder::default()
         }
     }
 
     #[test]
-    fn named_files_are_read_and_the_others_told() {
-        let pushed = folder(&[
-            ("delivery.toml", TOML.as_bytes()),
-            ("content.html", "\u{feff}<p>hi".as_bytes()),
-            ("assets/logo.png", &[0xff]),
-        ]);
-        check(&pushed).unwrap();
-        let (files, unused) = split(pushed.files).unwrap();
-        assert_eq!(files.html.as_deref(), Some("<p>hi"));
-        assert_eq!(files.text, None);
-        assert_eq!(unused, ["assets/logo.png"]);
-        assert!(unused_warning(&unused).unwrap()["message"].as_str().unwrap().contains("assets/logo.png"));
-    }
-
-    #[test]
-    fn a_file_that_is_not_utf8_is_named_with_its_line() {
-        let pushed = folder(&[("delivery.toml", TOML.as_bytes()), ("content.html", b"one\n\xff")]);
-        let problem = split(pushed.files).unwrap_err();
-        assert_eq!(problem.field.as_deref(), Some("content.html"));
-        assert_eq!(problem.more["line"], 2);
+    fn files_that_are_not_used_are_told() {
+        let names: Vec<String> = (0..7).map(|n| format!("notes{n}.md")).collect();
+        let warning = unused_warning(&names).unwrap();
+        assert_eq!(warning["file"], "notes0.md");
+        assert!(warning["message"].as_str().unwrap().contains("notes4.md and 2 more"), "{warning}");
+        assert!(unused_warning(&[]).is_none());
     }
 
     #[test]

@@ -55,6 +55,7 @@ impl Instance {
         let queue = queue::Queue::new(store.clone(), 1);
         let rooms = delivery::Rooms {
             audience: audience.clone(),
+            content: content::Content::new(store.clone()),
             routes: routes.clone(),
             queue: queue.clone(),
             clock: Arc::clone(&clock),

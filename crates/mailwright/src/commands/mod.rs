@@ -1,5 +1,6 @@
 //! One file per family of commands; each is a client of the REST API unless it says otherwise.
 
+pub mod content;
 pub mod domain;
 pub mod import;
 pub mod life;
@@ -13,7 +14,10 @@ pub mod status;
 pub mod upkeep;
 
 use crate::{
-    cli::{Cli, Command, DeliveryCommand, DnsCommand, DomainCommand, ReplyCommand, UserCommand},
+    cli::{
+        BlockCommand, Cli, Command, DeliveryCommand, DnsCommand, DomainCommand, ReplyCommand, TemplateCommand,
+        UserCommand,
+    },
     client::Client,
     output::{Done, Failure, Output},
 };
@@ -27,6 +31,12 @@ pub async fn run(cli: Cli, out: &mut Output) -> Done {
         Command::Domain(DomainCommand::Records { domain }) => domain::records(&client()?, &domain, out).await,
         Command::Dns(DnsCommand::Check { domain }) => domain::check(&client()?, &domain, out).await,
         Command::Delivery(command) => delivery(&client()?, command, out).await,
+        Command::Block(BlockCommand::Push { files }) => content::push_blocks(&client()?, &files, out).await,
+        Command::Block(BlockCommand::List) => content::list_blocks(&client()?, out).await,
+        Command::Template(TemplateCommand::List) => content::list_templates(&client()?, out).await,
+        Command::Template(TemplateCommand::Save { id, name }) => {
+            content::save_template(&client()?, &id, &name, out).await
+        }
         Command::Verify { id } => upkeep::verify(&client()?, &id, out).await,
         Command::User(UserCommand::Add { name }) => upkeep::user_add(&client()?, &name, out).await,
         Command::User(UserCommand::Reset { name }) => upkeep::user_reset(&client()?, &name, out).await,
@@ -46,9 +56,10 @@ pub async fn run(cli: Cli, out: &mut Output) -> Done {
 async fn delivery(client: &Client, command: DeliveryCommand, out: &mut Output) -> Done {
     match command {
         DeliveryCommand::Push { dir } => push::run(client, &dir, out).await,
-        DeliveryCommand::Preview { id, recipient, part } => {
-            show::preview(client, &id, &recipient, part, out).await
+        DeliveryCommand::Preview { id, recipient, format, part } => {
+            show::preview(client, &id, recipient.as_deref(), format.as_deref(), part, out).await
         }
+        DeliveryCommand::Links { id } => show::links(client, &id, out).await,
         DeliveryCommand::Proof { id, to, as_recipient, wait } => {
             proof::proof(client, &id, &to, as_recipient.as_deref(), wait, out).await
         }

@@ -5,18 +5,28 @@ use serde_json::Value;
 use crate::{
     cli::Part,
     client::{Client, segment},
-    output::{Done, Failure, Output},
+    output::{Done, Failure, Output, table},
 };
 
 /// Runs `delivery preview`.
-pub async fn preview(client: &Client, id: &str, recipient: &str, part: Part, out: &mut Output) -> Done {
+pub async fn preview(
+    client: &Client,
+    id: &str,
+    recipient: Option<&str>,
+    format: Option<&str>,
+    part: Part,
+    out: &mut Output,
+) -> Done {
     let name = match part {
         Part::Html => "html",
         Part::Text => "text",
         Part::Source => "source",
     };
     let path = format!("/deliveries/{}/preview", segment(id));
-    let document = client.get(&path, &[("recipient", recipient), ("part", name)]).await?;
+    let mut query = vec![("part", name)];
+    query.extend(recipient.map(|recipient| ("recipient", recipient)));
+    query.extend(format.map(|format| ("format", format)));
+    let document = client.get(&path, &query).await?;
     if out.json() {
         return out.document(&document);
     }
@@ -29,6 +39,19 @@ pub async fn preview(client: &Client, id: &str, recipient: &str, part: Part, out
         out.note(format_args!("Subject: {}", document["subject"].as_str().unwrap_or("")));
     }
     out.raw(content.as_bytes())
+}
+
+/// Runs `delivery links`.
+pub async fn links(client: &Client, id: &str, out: &mut Output) -> Done {
+    let document = client.get(&format!("/deliveries/{}/links", segment(id)), &[]).await?;
+    out.document(&document)?;
+    let mut rows = vec![["Mode", "Times", "Label", "Category", "URL"].map(str::to_owned).to_vec()];
+    for link in document["items"].as_array().into_iter().flatten() {
+        let text = |name: &str| link[name].as_str().unwrap_or("").to_owned();
+        let times = link["count"].as_i64().unwrap_or(0).to_string();
+        rows.push(vec![text("mode"), times, text("label"), text("category"), text("url")]);
+    }
+    out.line(table(&rows))
 }
 
 /// Runs `delivery source`: the bytes alone, so that they can go to a file or another program.
