@@ -2,6 +2,7 @@
 
 use crate::{Facts, Finding, Level};
 
+mod archive;
 mod error_address;
 mod message_size;
 mod mirror_link;
@@ -50,6 +51,7 @@ pub struct Rule {
 /// All rules of the typology `default`, in the order in which they run.
 pub fn all() -> Vec<&'static Rule> {
     let mut rules = vec![
+        &archive::RULE,
         &sender::RULE,
         &error_address::RULE,
         &sender_domain::RULE,
