@@ -109,8 +109,8 @@ async fn log_and_source(house: &House, id: &str) {
 async fn what_is_wrong_is_named_with_its_place() {
     store::testing::sqlite(|store| async move {
         let house = ready_house(store).await;
-        let (status, problem) = push(&house, &format!("{TOML}\n[parameters]\nbcc = true\n"), HTML).await;
-        assert_eq!((status.as_u16(), &problem["field"]), (422, &json!("parameters.bcc")));
+        let (status, problem) = push(&house, &format!("{TOML}\n[parameters]\ntest_smtp = true\n"), HTML).await;
+        assert_eq!((status.as_u16(), &problem["field"]), (422, &json!("parameters.test_smtp")));
         assert_eq!((&problem["file"], &problem["line"]), (&json!("delivery.toml"), &json!(12)), "{problem}");
         let (_, pushed) = push(&house, TOML, "<p>one\n<p>{{ nosuchfield }} {{ unsubscribe_url }}").await;
         let id = pushed["id"].as_str().unwrap();
@@ -140,11 +140,11 @@ async fn a_folder_as_multipart_with_files_that_are_not_used() {
             .text("origin", "/somewhere")
             .part("file", file("delivery.toml", TOML.as_bytes()))
             .part("file", file("content.html", HTML.as_bytes()))
-            .part("file", file("assets/a.png", b"\x89PNG"));
+            .part("file", file("notes.md", b"to do"));
         let request = house.request(Method::POST, "/api/v1/deliveries/push").multipart(form);
         let (status, pushed) = answer(request).await;
         assert_eq!(status, StatusCode::OK, "{pushed}");
-        assert!(pushed["warnings"][0]["message"].as_str().unwrap().contains("assets/a.png"));
+        assert!(pushed["warnings"][0]["message"].as_str().unwrap().contains("notes.md"));
     })
     .await;
 }

@@ -161,8 +161,10 @@ async fn health_needs_no_sign_in_and_a_backup_restores() {
         let rooms = [
             access::MIGRATIONS,
             ::audience::MIGRATIONS,
+            content::MIGRATIONS,
             routes::MIGRATIONS,
             queue::MIGRATIONS,
+            tracking::MIGRATIONS,
             delivery::MIGRATIONS,
         ];
         restored.restore(&rooms, &file, dir.path()).await.unwrap();

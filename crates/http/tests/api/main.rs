@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod audience;
+mod content;
 mod deliveries;
 mod doors;
 mod house;
