@@ -8,6 +8,7 @@
 //! - [`mail_hosts`]: where a domain's mail goes (RFC 5321 section 5.1, RFC 7505).
 //! - [`Guard`] and [`dial`]: the only place where outbound connections are opened, and the check that they do not go
 //!   to private networks unless `net.allow` says so.
+//! - [`Fetcher`]: one file over HTTP from an address that somebody else wrote, guarded and bounded.
 //! - [`Tls`]: the client side of TLS, opportunistic or verified.
 //! - [`Clock`]: the time, real or a test's.
 //!
@@ -25,6 +26,7 @@ mod cidr;
 mod clock;
 mod dial;
 mod dns;
+mod fetch;
 mod guard;
 mod tls;
 
@@ -35,6 +37,9 @@ pub use dns::{
     CACHE_ENTRIES_MAX, CachedResolver, DnsError, DnsResolver, FAILURE_TTL_S, LOOKUP_TIMEOUT, LOOKUP_TRIES,
     LOOKUPS_MAX, MAIL_HOSTS_MAX, MailHost, MailHosts, Mx, NEGATIVE_TTL_MAX_S, RECORDS_MAX, Record,
     RecordKind, Records, Resolver, StaticResolver, TTL_MAX_S, TTL_MIN_S, mail_hosts, open_resolver,
+};
+pub use fetch::{
+    FETCH_SIZE_MAX, FETCH_TIME, FetchError, FetchLimits, Fetched, Fetcher, REDIRECTS_MAX, URL_LEN_MAX,
 };
 pub use guard::{Guard, Refused};
 pub use tls::{Tls, TlsError, TlsMode, TlsStream};
