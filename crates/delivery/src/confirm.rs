@@ -143,7 +143,8 @@ fn spec(delivery: &Delivery, signing: String, now_us: i64) -> Result<RunSpec> {
         valid_until: sending.valid_until_us,
         retry: sending.retry,
         test_smtp: false,
-        bcc: false,
+        // A proof is seen by those who asked for it; the archive is of what went to recipients.
+        bcc: delivery.definition.parameters.bcc && delivery.parent.is_none(),
         signing,
         analysed_at: delivery.analysed_at.unwrap_or(now_us),
         service: None,

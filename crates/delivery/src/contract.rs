@@ -40,6 +40,7 @@ fn config() -> Config {
         error_masks: Vec::new(),
         bounce_domain: String::new(),
         relay: false,
+        archive_problem: None,
         analysis_threads: 2,
     }
 }

@@ -132,6 +132,10 @@ impl Deliveries {
                 (None, ProofFreshness::Current) => Some(false),
                 _ => None,
             },
+            archive_problem: config
+                .archive_problem
+                .clone()
+                .filter(|_| delivery.parent.is_none() && delivery.definition.parameters.bcc),
             ..Facts::default()
         })
     }

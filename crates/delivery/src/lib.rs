@@ -91,6 +91,8 @@ pub struct Config {
     pub bounce_domain: String,
     /// Everything goes to a relay: predictions by provider make no sense.
     pub relay: bool,
+    /// Why copies of sent messages can go nowhere, and what to do about it; none: an archive is configured.
+    pub archive_problem: Option<String>,
     /// Threads that evaluate templates during an analysis.
     pub analysis_threads: usize,
 }
