@@ -33,7 +33,7 @@ pub use audit::{AuditLine, record};
 pub use error::{Error, Result};
 pub use local::LOCAL_TOKEN_FILE;
 pub use sessions::{SESSION_COOKIE, SignedIn};
-pub use settings::{Entry, Fixed, Origin, Relay, RelayTls, Setting, Settings, Span};
+pub use settings::{ClientAddresses, Entry, Fixed, Origin, Relay, RelayTls, Setting, Settings, Span};
 pub use tokens::{ApiToken, TOKEN_PREFIX};
 
 use std::collections::HashMap;

@@ -1,8 +1,9 @@
 //! *Show exactly what was sent*: one recipient's message, composed again from its snapshot, slots and stamp.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use message::{Envelope, Prepared, Slots, Snapshot, Stamp};
+use axum::http::StatusCode;
+use message::{Envelope, ImageMode, Prepared, Slots, Snapshot, SnapshotError, Stamp};
 
 use crate::{
     problem::{Answer, Problem},
@@ -42,9 +43,9 @@ pub async fn source(state: &Services, delivery: i64, email: &str) -> Answer<Sour
     let signers = state.routes.signing_with(&keys).await?;
     let snapshot = state.queue.snapshot(&row.snapshot).await?;
     let snapshot = snapshot.ok_or_else(|| Problem::internal(&"a snapshot is missing"))?;
+    let prepared = prepared(&state.content, snapshot).await.map_err(refused)?;
     let tokens = Arc::clone(&state.tokens);
     let compose = move || {
-        let prepared = Prepared::new(Snapshot::from_bytes(&snapshot).map_err(told)?, |_| None).map_err(told)?;
         let slots = Slots::from_bytes(&row.slots).map_err(told)?;
         let address = address::parse(&row.address).map_err(told)?.smtp();
         let envelope = Envelope { id: row.id, address: &address, flags: row.flags };
@@ -62,6 +63,61 @@ pub async fn source(state: &Services, delivery: i64, email: &str) -> Answer<Sour
         _ => None,
     };
     Ok(Source { bytes, warning })
+}
+
+/// Why a snapshot cannot be made ready for composing.
+#[derive(Debug)]
+pub enum Unready {
+    /// Its files cannot be read now.
+    Files(content::Error),
+    /// It cannot be read, or a file of it is no longer kept.
+    Snapshot(SnapshotError),
+    /// The thread that works died.
+    Ended(String),
+}
+
+impl std::fmt::Display for Unready {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Unready::Files(error) => error.fmt(f),
+            Unready::Snapshot(error) => error.fmt(f),
+            Unready::Ended(text) => f.write_str(text),
+        }
+    }
+}
+
+/// A snapshot made ready for composing, with the files that go along in its messages.
+///
+/// # Errors
+/// See [`Unready`].
+pub async fn prepared(content: &content::Content, bytes: Vec<u8>) -> Result<Prepared, Unready> {
+    let ended = |error: tokio::task::JoinError| Unready::Ended(error.to_string());
+    let read = tokio::task::spawn_blocking(move || Snapshot::from_bytes(&bytes));
+    let snapshot = read.await.map_err(ended)?.map_err(Unready::Snapshot)?;
+    let all = snapshot.variants.iter().any(|variant| variant.images == ImageMode::Inline);
+    let images = snapshot.images.iter().filter(|image| all || image.inline);
+    let mut files: HashMap<String, Arc<[u8]>> = HashMap::new();
+    for asset in images.chain(&snapshot.attachments) {
+        if !files.contains_key(&asset.hash)
+            && let Some(found) = content.asset(&asset.hash).await.map_err(Unready::Files)?
+        {
+            files.insert(asset.hash.clone(), found.bytes);
+        }
+    }
+    // Encoding takes milliseconds, and files may be large.
+    let prepare = move || Prepared::new(snapshot, |hash| files.get(hash).cloned());
+    tokio::task::spawn_blocking(prepare).await.map_err(ended)?.map_err(Unready::Snapshot)
+}
+
+fn refused(error: Unready) -> Problem {
+    match error {
+        Unready::Snapshot(SnapshotError::Asset(_)) => Problem::new(
+            StatusCode::GONE,
+            "gone",
+            "A picture or an attachment of this message is no longer kept, so it cannot be composed again.",
+        ),
+        error => Problem::internal(&error),
+    }
 }
 
 /// The numbers of the signing keys as a run and its parts carry them: `3,4`, or nothing.

@@ -13,8 +13,8 @@ use crate::redirect::{Parameters, fill};
 /// Where a link leads, and what following it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
-    /// Absolute URL in ASCII, fit for a Location header.
-    pub location: String,
+    /// Absolute URL in ASCII, fit for a Location header; none: the message's own mirror page.
+    pub location: Option<String>,
     /// Click, or unsubscribe for an opt-out link of the author's, or mirror.
     pub kind: EventKind,
 }
@@ -67,8 +67,9 @@ impl LinkTable {
             LinkMode::OptOut => EventKind::Unsubscribe,
             LinkMode::Mirror => EventKind::Mirror,
         };
-        let location = fill(&link.url, &Parameters::from_query(query))?;
-        Some(Destination { location, kind })
+        let location = fill(&link.url, &Parameters::from_query(query));
+        // The author's address of a mirror link may be a placeholder.
+        (location.is_some() || kind == EventKind::Mirror).then_some(Destination { location, kind })
     }
 
     /// The links themselves, by number.
@@ -205,7 +206,7 @@ mod tests {
     fn a_number_beyond_the_table_leads_nowhere() {
         let table = table(2, "https://shop.example/{p1}");
         let there = table.destination(1, "p1=a").unwrap();
-        assert_eq!((there.location.as_str(), there.kind), ("https://shop.example/a", EventKind::Click));
+        assert_eq!((there.location.as_deref(), there.kind), (Some("https://shop.example/a"), EventKind::Click));
         assert_eq!(table.destination(2, ""), None);
     }
 }

@@ -121,7 +121,8 @@ impl Tracking {
         Ok(table.and_then(|table| table.destination(number, query)))
     }
 
-    /// The link table of a message's delivery.
+    /// The link table of a message's delivery. Asked when a delivery's parts are made ready for sending too, so that its
+    /// links lead on though the database goes away before the first click.
     ///
     /// # Errors
     /// As [`Tracking::link`].
@@ -163,15 +164,6 @@ impl Tracking {
         let read = tokio::task::spawn_blocking(move || Snapshot::from_bytes(&bytes));
         let snapshot = read.await.map_err(|error| Error::io("snapshot")(std::io::Error::other(error)))??;
         Ok(Some(LinkTable::new(snapshot, hash, until)))
-    }
-
-    /// Keeps the links of a delivery whose snapshot was just read for sending, so that they lead on though the database
-    /// goes away before the first click.
-    pub fn learn(&self, snapshot: &Snapshot, hash: &str, until: i64, now: i64) {
-        if matches!(self.inner.tables.get(snapshot.delivery, now), Found::Nothing) {
-            let table = LinkTable::new(snapshot.clone(), hash.to_owned(), until);
-            self.inner.tables.put(snapshot.delivery, Arc::new(table), now);
-        }
     }
 
     /// The events of a message, for its page in the log.

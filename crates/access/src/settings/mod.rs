@@ -32,6 +32,17 @@ impl std::fmt::Debug for Settings {
     }
 }
 
+/// What is kept of the addresses of who opens and clicks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAddresses {
+    /// A keyed hash.
+    Hash,
+    /// Nothing.
+    None,
+    /// The address itself.
+    Whole,
+}
+
 /// One line of the settings page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
@@ -238,6 +249,20 @@ impl Settings {
     /// How long mirror pages and assets of new deliveries stay.
     pub fn resource_validity(&self) -> Span {
         self.span("delivery.resource_validity").unwrap_or(Span::from_days(60))
+    }
+
+    /// What is kept of the addresses of who opens and clicks.
+    pub fn client_addresses(&self) -> ClientAddresses {
+        match self.text("tracking.client_addresses") {
+            Some("none") => ClientAddresses::None,
+            Some("whole") => ClientAddresses::Whole,
+            _ => ClientAddresses::Hash,
+        }
+    }
+
+    /// How long opens and clicks are kept.
+    pub fn events_kept(&self) -> Span {
+        self.span("tracking.events_kept").unwrap_or(Span::from_days(730))
     }
 
     fn parsed(&self, key: &str) -> Option<&Parsed> {

@@ -199,6 +199,18 @@ pub const REGISTRY: &[Setting] = &[
         "60d",
         "How long mirror pages and assets of new deliveries stay.",
     ),
+    anywhere(
+        "tracking.client_addresses",
+        Kind::Choice(&["hash", "none", "whole"]),
+        "hash",
+        "What is kept of the address of who opens or clicks. hash: a keyed hash, which tells visitors apart and names none.",
+    ),
+    anywhere(
+        "tracking.events_kept",
+        Kind::Span { min: Span::from_days(1), max: Span::from_days(3_650) },
+        "730d",
+        "Opens, clicks and page views are deleted after so long.",
+    ),
 ];
 
 /// The setting named `key`.

@@ -50,12 +50,32 @@ impl From<audience::FilterError> for Problem {
     }
 }
 
+impl From<tracking::Error> for Problem {
+    fn from(error: tracking::Error) -> Self {
+        match error {
+            tracking::Error::Store(error) => error.into(),
+            tracking::Error::Queue(error) => error.into(),
+            other => Problem::internal(&other),
+        }
+    }
+}
+
 impl From<queue::Error> for Problem {
     fn from(error: queue::Error) -> Self {
         match error {
             queue::Error::Store(error) => error.into(),
             queue::Error::NotConfirmed(_) => Problem::conflict("This delivery is not confirmed yet."),
             other => Problem::conflict(other.to_string()),
+        }
+    }
+}
+
+impl From<archive::Error> for Problem {
+    fn from(error: archive::Error) -> Self {
+        match error {
+            archive::Error::Store(error) => error.into(),
+            archive::Error::Queue(error) => error.into(),
+            other => Problem::internal(&other),
         }
     }
 }

@@ -11,6 +11,9 @@ const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:34rem;mar
                      border-radius:.4rem;background:#1d4ed8;color:#fff}button:focus-visible{outline:3px solid \
                      #93c5fd}@media(prefers-color-scheme:dark){body{color:#e6e8eb;background:#15181c}}";
 
+/// When a page that could not be shown may be asked for again, in seconds.
+const RETRY_AFTER_S: &str = "30";
+
 /// A page with a heading and a paragraph.
 pub fn plain(status: StatusCode, heading: &str, text: &str) -> Response {
     page(status, heading, &format!("<p>{}</p>", escaped(text)))
@@ -25,6 +28,22 @@ pub fn with_button(heading: &str, text: &str, button: &str) -> Response {
         escaped(button)
     );
     page(StatusCode::OK, heading, &body)
+}
+
+/// 410: the resource validity is over.
+pub fn expired() -> Response {
+    plain(
+        StatusCode::GONE,
+        "This link has expired",
+        "The message is older than its links and pictures are kept. Nothing is wrong with your mail program.",
+    )
+}
+
+/// 503: what is needed cannot be had just now.
+pub fn try_again(text: &str) -> Response {
+    let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, "Please try again", text);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+    response
 }
 
 fn page(status: StatusCode, heading: &str, body: &str) -> Response {

@@ -10,8 +10,10 @@ use axum::{
     response::Response,
 };
 use feedback::{Look, Outcome};
+use message::Purpose;
+use tracking::EventKind;
 
-use super::page;
+use super::{page, visitor::Visitor};
 use crate::state::AppState;
 
 fn bad_token() -> Response {
@@ -24,11 +26,7 @@ fn bad_token() -> Response {
 
 fn try_again(error: &feedback::Error) -> Response {
     tracing::error!(%error, "an unsubscribe request was not carried out");
-    page::plain(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "Please try again",
-        "The server could not note this just now. Please try again in a minute.",
-    )
+    page::try_again("The server could not note this just now. Please try again in a minute.")
 }
 
 fn done() -> Response {
@@ -55,10 +53,16 @@ pub async fn show(State(state): State<AppState>, Path(token): Path<String>) -> R
 
 /// POST: acts. The body says `List-Unsubscribe=One-Click`, or comes from the page's form; both mean the same, and the token
 /// alone is the permission.
-pub async fn act(State(state): State<AppState>, Path(token): Path<String>) -> Response {
-    match state.unsubscriptions.unsubscribe(&token, state.clock.now_us()).await {
+pub async fn act(State(state): State<AppState>, Path(token): Path<String>, visitor: Visitor) -> Response {
+    let Some(token) = state.tokens.verify_link(Purpose::Unsubscribe, &token) else { return bad_token() };
+    match state.unsubscriptions.unsubscribe_by(token, state.clock.now_us()).await {
         Ok(Outcome::Unknown) => bad_token(),
-        Ok(Outcome::Done | Outcome::Already | Outcome::Inert) => done(),
+        Ok(outcome) => {
+            if outcome == Outcome::Done {
+                visitor.did(&state, token, EventKind::Unsubscribe, None).await;
+            }
+            done()
+        }
         Err(error) => try_again(&error),
     }
 }

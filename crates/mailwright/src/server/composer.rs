@@ -6,10 +6,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use message::{Composed, Envelope, Prepared, Slots, Snapshot, Stamp, TokenKeys};
+use content::Content;
+use message::{Composed, Envelope, Prepared, Slots, Stamp, TokenKeys};
 use mta::{Boxed, Compose, ComposeError, Order};
 use queue::{Part, Queue};
 use routes::{Routes, Signing};
+use tracking::Tracking;
 
 /// Snapshots kept ready. One is about as large as the newsletter; those not used for longest go first.
 const SNAPSHOTS_KEPT: usize = 64;
@@ -21,6 +23,8 @@ pub struct Composer {
     queue: Queue,
     routes: Routes,
     tokens: Arc<TokenKeys>,
+    content: Content,
+    tracking: Option<Tracking>,
     snapshots: Mutex<Kept<Prepared>>,
     signings: Mutex<Kept<Signing>>,
 }
@@ -73,13 +77,23 @@ fn never(error: impl std::fmt::Display) -> ComposeError {
 impl Composer {
     /// Over the rooms that keep snapshots and keys.
     pub fn new(queue: Queue, routes: Routes, tokens: Arc<TokenKeys>) -> Self {
+        let content = Content::new(queue.store().clone());
         Self {
             queue,
             routes,
             tokens,
+            content,
+            tracking: None,
             snapshots: Kept::new(SNAPSHOTS_KEPT),
             signings: Kept::new(SIGNINGS_KEPT),
         }
+    }
+
+    /// Looks up the links of what is made ready, so that they lead on though the database goes away before the first
+    /// click.
+    #[must_use]
+    pub fn warming(self, tracking: Tracking) -> Self {
+        Self { tracking: Some(tracking), ..self }
     }
 
     async fn ready(&self, part: &Part) -> Result<(), ComposeError> {
@@ -87,11 +101,12 @@ impl Composer {
         if !known {
             let bytes = self.queue.snapshot(&part.snapshot).await.map_err(not_now)?;
             let bytes = bytes.ok_or_else(|| not_now("the delivery's snapshot is missing"))?;
-            let prepare = move || {
-                Prepared::new(Snapshot::from_bytes(&bytes).map_err(not_now)?, |_| None).map_err(not_now)
-            };
-            let prepared = tokio::task::spawn_blocking(prepare).await.map_err(not_now)??;
+            let prepared = http::source::prepared(&self.content, bytes).await.map_err(not_now)?;
             open(&self.snapshots).put(Arc::clone(&part.snapshot), Arc::new(prepared));
+            if let Some(tracking) = &self.tracking {
+                // Whether it succeeds or not, the message goes out.
+                let _ = tracking.table(part.first_id, part.stamp).await;
+            }
         }
         let known = open(&self.signings).get(&part.signing).is_some();
         if !known {

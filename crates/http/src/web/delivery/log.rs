@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     api::log::{Format, MessageIds, stream_log},
+    problem::Problem,
     state::AppState,
 };
 
@@ -169,6 +170,43 @@ struct MessagePage {
     source: String,
     differs: bool,
     waiting: bool,
+    problem: String,
+    events: Vec<EventLine>,
+}
+
+/// A line of what the recipient did.
+pub struct EventLine {
+    kind: &'static str,
+    at: i64,
+    /// Where the link leads, or its number when the table is gone.
+    link: String,
+    client: String,
+    agent: String,
+    machine: bool,
+}
+
+async fn events(state: &AppState, message: i64) -> Result<Vec<EventLine>, Fault> {
+    let events = state.tracking.events_of(message).await?;
+    // Without the table (the links have expired, say) numbers say enough.
+    let table = match state.tracking.table(message, state.clock.now_us()).await {
+        Ok(tracking::Resource::There(table)) => Some(table),
+        _ => None,
+    };
+    let line = |event: tracking::EventRow| {
+        let link = event.link.map(|number| {
+            let found = table.as_ref().and_then(|table| table.links().get(usize::from(number)));
+            found.map_or_else(|| format!("#{number}"), |link| link.url.clone())
+        });
+        EventLine {
+            kind: event.kind.name(),
+            at: event.at,
+            link: link.unwrap_or_default(),
+            client: event.client,
+            agent: event.agent,
+            machine: event.machine,
+        }
+    };
+    Ok(events.into_iter().map(line).collect())
 }
 
 /// `GET /deliveries/{id}/messages/{message}`: one message, with the bytes that were sent.
@@ -187,7 +225,15 @@ pub async fn message(
     if let Some(ids) = MessageIds::of(&state, id).await? {
         row.message_id = ids.id(message);
     }
-    let source = crate::source::source(&state, id, &row.recipient).await?;
+    // A message whose pictures are gone still has a reply and events to show.
+    let (source, problem) = match crate::source::source(&state, id, &row.recipient).await {
+        Ok(source) => (source, String::new()),
+        Err(problem) if problem.code == "gone" => {
+            (crate::source::Source { bytes: Vec::new(), warning: None }, problem.detail)
+        }
+        Err(problem) => return Err(problem.into()),
+    };
+    let events = events(&state, message).await?;
     let frame = Frame::of(&state, &found, "log").await?;
     let row_is_sent = row.state == "sent";
     show(&MessagePage {
@@ -197,5 +243,50 @@ pub async fn message(
         differs: row_is_sent && source.warning.is_some(),
         waiting: !row_is_sent && source.warning.is_some(),
         source: String::from_utf8_lossy(&source.bytes).into_owned(),
+        problem,
+        events,
     })
+}
+
+/// The address of a message of this delivery; none: no such message.
+async fn address_of(state: &AppState, id: i64, message: i64) -> Result<Option<String>, Fault> {
+    state.deliveries.get(id).await?;
+    let before = LogCursor { excluded: false, after: message - 1 };
+    let log = state.queue.log(id, LogFilter::default(), Some(before), 1).await?;
+    Ok(log.rows.into_iter().find(|row| row.message == Some(message)).map(|row| row.address))
+}
+
+/// `GET /deliveries/{id}/messages/{message}/mirror`: the message as its recipient's mirror page shows it, whatever the
+/// delivery's mirror mode is. Its links are inert: an operator who tries them unsubscribes nobody and counts as nobody.
+pub async fn mirror(
+    _desk: Desk,
+    State(state): State<AppState>,
+    Path((id, message)): Path<(i64, i64)>,
+) -> Result<Response, Fault> {
+    let none = || Fault::not_found("message");
+    address_of(&state, id, message).await?.ok_or_else(none)?;
+    let token = message::Token { message, inert: true };
+    match crate::mirror::shown(&state, token).await {
+        Ok(shown) => Ok(shown.ok_or_else(none)?.into_response()),
+        Err(crate::mirror::Failure::Away(error)) => Err(Fault(Problem::unavailable(error))),
+        Err(crate::mirror::Failure::Broken(error)) => Err(Fault::internal(&error)),
+    }
+}
+
+/// `GET /deliveries/{id}/messages/{message}/source`: the complete source as a file.
+pub async fn source(
+    _desk: Desk,
+    State(state): State<AppState>,
+    Path((id, message)): Path<(i64, i64)>,
+) -> Result<Response, Fault> {
+    let address = address_of(&state, id, message).await?;
+    let address = address.ok_or_else(|| Fault::not_found("message"))?;
+    let source = crate::source::source(&state, id, &address).await?;
+    let name = format!("attachment; filename=\"message-{message}.eml\"");
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("message/rfc822")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::CONTENT_DISPOSITION, HeaderValue::from_str(&name).map_err(|error| Fault::internal(&error))?),
+    ];
+    Ok((headers, source.bytes).into_response())
 }
