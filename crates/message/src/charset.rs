@@ -21,6 +21,8 @@ enum Limit {
     None,
     /// Octets 0x80 to 0x9F are control characters in the ISO 8859 family.
     NoC1,
+    /// ISO 8859-7 of 1987: half of the readers do not know what was added in 2003, the euro among it.
+    Greek1987,
     /// GB 2312 without the additions of GBK.
     Gb2312,
     /// KS X 1001 without the additions of code page 949.
@@ -52,11 +54,11 @@ use encoding_rs as e;
 
 /// The reference product's list, and the western ones. The order is part of nothing: names are stored.
 static ENTRIES: [Entry; 26] = [
-    entry("UTF-8", "Unicode", &["utf8", "unicode"], e::UTF_8, Limit::None),
+    entry("utf-8", "Unicode", &["utf8", "unicode"], e::UTF_8, Limit::None),
     entry("ISO-8859-1", "Western European", &["latin1", "latin-1"], e::WINDOWS_1252, Limit::NoC1),
     entry("ISO-8859-2", "Central European", &["latin2", "latin-2"], e::ISO_8859_2, Limit::None),
     entry("ISO-8859-5", "Cyrillic", &[], e::ISO_8859_5, Limit::None),
-    entry("ISO-8859-7", "Greek", &[], e::ISO_8859_7, Limit::None),
+    entry("ISO-8859-7", "Greek", &[], e::ISO_8859_7, Limit::Greek1987),
     entry("ISO-8859-9", "Turkish", &["latin5", "latin-5"], e::WINDOWS_1254, Limit::NoC1),
     entry("ISO-8859-15", "Western European with euro", &["latin9", "latin-9"], e::ISO_8859_15, Limit::None),
     entry("windows-1250", "Central European (Windows)", &["cp1250"], e::WINDOWS_1250, Limit::None),
@@ -156,48 +158,314 @@ impl Charset {
         &ENTRIES[usize::from(self.0)]
     }
 
+    /// The text with each character that has an equal in this encoding replaced by it: the wave dash of Unicode by the
+    /// one that Japanese encodings have, half-width katakana where there are none, Vietnamese letters by their parts.
+    pub fn replace(self, text: &str) -> Cow<'_, str> {
+        if self == Charset::UTF_8 || text.is_ascii() {
+            return Cow::Borrowed(text);
+        }
+        let text = match self.name() {
+            "ISO-2022-JP" => full_width(text),
+            "windows-1258" => vietnamese(text),
+            _ => Cow::Borrowed(text),
+        };
+        if !text.contains(|c| self.equal(c).is_some()) {
+            return text;
+        }
+        Cow::Owned(text.chars().map(|c| self.equal(c).unwrap_or(c)).collect())
+    }
+
+    /// What stands for a character that this encoding lacks, or that it would write as something else.
+    fn equal(self, character: char) -> Option<char> {
+        let (_, equal) = *EQUALS.iter().find(|(from, _)| *from == character)?;
+        // Encoders write yen and overline as backslash and tilde in Shift_JIS, leave ASCII for them in ISO-2022-JP, and
+        // write minus as the full-width one without saying so.
+        let misread = matches!(character, '\u{a5}' | '\u{203e}' | '\u{2212}') && self.is_japanese();
+        let lacks = misread || self.octets(character.encode_utf8(&mut [0; 4])).is_err();
+        (lacks && self.octets(equal.encode_utf8(&mut [0; 4])).is_ok()).then_some(equal)
+    }
+
     fn is_japanese(self) -> bool {
         matches!(self.name(), "Shift_JIS" | "ISO-2022-JP" | "EUC-JP")
     }
 
-    /// The text with each character that has an equal in this encoding replaced by it: the wave dash of Unicode by the
-    /// one that Japanese encodings have, half-width katakana where there are none, Vietnamese letters by their parts.
-    pub fn replace(self, text: &str) -> Cow<'_, str> {
-        let _ = self;
-        Cow::Borrowed(text)
-    }
-
     /// The first character that this encoding lacks and that has no equal in it.
     pub fn unmappable(self, text: &str) -> Option<char> {
-        if self == Charset::UTF_8 || text.is_ascii() && !text.contains(['\x0e', '\x0f', '\x1b']) {
+        // ISO-2022-JP shifts with these three.
+        if self == Charset::UTF_8 || (text.is_ascii() && !text.contains(['\u{e}', '\u{f}', '\u{1b}'])) {
             return None;
         }
         self.encode(text).err()
     }
 
     /// The octets of a text, characters with an equal replaced. Begins and ends in the ASCII state, so that encoded
-    /// pieces can be put together.
+    /// pieces can be put together ([`Charset::join`]).
     ///
     /// # Errors
     /// The first character that cannot be written.
     pub fn encode(self, text: &str) -> Result<Vec<u8>, char> {
+        let text = self.replace(text);
+        self.octets(&text).map_err(|()| {
+            let lacks = |c: &char| self.octets(c.encode_utf8(&mut [0; 4])).is_err();
+            text.chars().find(lacks).unwrap_or(char::REPLACEMENT_CHARACTER)
+        })
+    }
+
+    /// Appends an encoded piece to others. Where Japanese meets Japanese the two escapes between them go, because
+    /// readers that follow the WHATWG standard show U+FFFD for an escape right after another.
+    pub fn join(self, out: &mut Vec<u8>, piece: &[u8]) {
+        match piece.strip_prefix(b"\x1b$B") {
+            Some(rest) if self == Charset::ISO_2022_JP && out.ends_with(b"\x1b(B") => {
+                out.truncate(out.len() - 3);
+                out.extend_from_slice(rest);
+            }
+            _ => out.extend_from_slice(piece),
+        }
+    }
+
+    /// As [`Charset::encode`], with [`GETA`] for what cannot be written.
+    pub fn encode_with_geta(self, text: &str) -> Vec<u8> {
+        self.encode(text).or_else(|_| self.octets(&self.with_geta(text))).unwrap_or_default()
+    }
+
+    /// The text as a reader of this encoding sees it: replaced, and [`GETA`] for what cannot be written.
+    pub fn with_geta(self, text: &str) -> String {
+        let lacks = |c: char| self.octets(c.encode_utf8(&mut [0; 4])).is_err();
+        let geta = if lacks(GETA) { '?' } else { GETA };
+        self.replace(text).chars().map(|c| if lacks(c) { geta } else { c }).collect()
+    }
+
+    /// The octets of a text that is replaced already.
+    fn octets(self, text: &str) -> Result<Vec<u8>, ()> {
+        let entry = self.entry();
         if self == Charset::UTF_8 {
             return Ok(text.as_bytes().to_vec());
         }
-        let text = self.replace(text);
-        let mut encoder = self.entry().encoding.new_encoder();
+        let mut encoder = entry.encoding.new_encoder();
         let mut out = Vec::with_capacity(text.len() + text.len() / 2 + 16);
-        let mut rest = text.as_ref();
+        let mut rest = text;
         loop {
-            let room = encoder.max_buffer_length_from_utf8_without_replacement(rest.len()).unwrap_or(0);
-            out.reserve(room.max(64));
             let (result, read) = encoder.encode_from_utf8_to_vec_without_replacement(rest, &mut out, true);
             rest = &rest[read..];
             match result {
-                EncoderResult::InputEmpty => return Ok(out),
-                EncoderResult::OutputFull => {}
-                EncoderResult::Unmappable(character) => return Err(character),
+                EncoderResult::InputEmpty => break,
+                EncoderResult::OutputFull => out.reserve(rest.len() * 2 + 64),
+                EncoderResult::Unmappable(_) => return Err(()),
             }
+        }
+        if entry.limit.allows(&out) { Ok(out) } else { Err(()) }
+    }
+}
+
+impl Limit {
+    fn allows(self, octets: &[u8]) -> bool {
+        match self {
+            Limit::None => true,
+            Limit::NoC1 => !octets.iter().any(|octet| (0x80..0xa0).contains(octet)),
+            Limit::Greek1987 => !octets.iter().any(|octet| matches!(octet, 0xa4 | 0xa5 | 0xaa)),
+            Limit::Gb2312 => pairs(octets, |row, cell| match row {
+                0xa1 | 0xa3 | 0xb0..=0xd6 | 0xd8..=0xf7 => true,
+                0xa2 => matches!(cell, 0xb1..=0xe2 | 0xe5..=0xee | 0xf1..=0xfc),
+                0xa4 => cell <= 0xf3,
+                0xa5 => cell <= 0xf6,
+                0xa6 => matches!(cell, 0xa1..=0xb8 | 0xc1..=0xd8),
+                0xa7 => matches!(cell, 0xa1..=0xc1 | 0xd1..=0xf1),
+                0xa8 => matches!(cell, 0xa1..=0xba | 0xc5..=0xe9),
+                0xa9 => matches!(cell, 0xa4..=0xef),
+                0xd7 => cell <= 0xf9,
+                _ => false,
+            }),
+            Limit::KsX1001 => pairs(octets, |row, _| (0xa1..=0xfd).contains(&row)),
+        }
+    }
+}
+
+/// True when all octets above ASCII are pairs of such octets, each pair allowed.
+fn pairs(octets: &[u8], allowed: impl Fn(u8, u8) -> bool) -> bool {
+    let mut rest = octets;
+    loop {
+        match rest {
+            [] => return true,
+            [octet, tail @ ..] if octet.is_ascii() => rest = tail,
+            [row, cell @ 0xa1..=0xff, tail @ ..] if allowed(*row, *cell) => rest = tail,
+            _ => return false,
+        }
+    }
+}
+
+/// Characters and those that stand for them in encodings that lack them. The East Asian sets have one dash, one
+/// wave and full-width signs where Unicode has several.
+const EQUALS: [(char, char); 13] = [
+    ('\u{301c}', '\u{ff5e}'), // wave dash
+    ('\u{2014}', '\u{2015}'), // em dash, horizontal bar
+    ('\u{2015}', '\u{2014}'),
+    ('\u{2016}', '\u{2225}'), // double vertical line, parallel to
+    ('\u{2212}', '\u{ff0d}'), // minus
+    ('\u{a2}', '\u{ffe0}'),   // cent
+    ('\u{a3}', '\u{ffe1}'),   // pound
+    ('\u{a5}', '\u{ffe5}'),   // yen
+    ('\u{a6}', '\u{ffe4}'),   // broken bar
+    ('\u{ac}', '\u{ffe2}'),   // not
+    ('\u{203e}', '\u{ffe3}'), // overline
+    ('\u{ff5e}', '\u{301c}'),
+    // A space that came with pasted text; it alone should not change a whole mailing's encoding.
+    ('\u{a0}', ' '),
+];
+
+/// Half-width katakana and marks, U+FF61 to U+FF9F, in full width.
+const FULL_WIDTH: [char; 63] = [
+    '。', '「', '」', '、', '・', 'ヲ', 'ァ', 'ィ', 'ゥ', 'ェ', 'ォ', 'ャ', 'ュ', 'ョ', 'ッ', 'ー', 'ア',
+    'イ', 'ウ', 'エ', 'オ', 'カ', 'キ', 'ク', 'ケ', 'コ', 'サ', 'シ', 'ス', 'セ', 'ソ', 'タ', 'チ', 'ツ',
+    'テ', 'ト', 'ナ', 'ニ', 'ヌ', 'ネ', 'ノ', 'ハ', 'ヒ', 'フ', 'ヘ', 'ホ', 'マ', 'ミ', 'ム', 'メ', 'モ',
+    'ヤ', 'ユ', 'ヨ', 'ラ', 'リ', 'ル', 'レ', 'ロ', 'ワ', 'ン', '゛', '゜',
+];
+
+/// Full-width katakana, a letter and its voicing mark as one (as NFKC has it).
+fn full_width(text: &str) -> Cow<'_, str> {
+    let half = |c: char| ('\u{ff61}'..='\u{ff9f}').contains(&c);
+    if !text.contains(half) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        if !half(c) {
+            out.push(c);
+            continue;
+        }
+        let wide = FULL_WIDTH[(c as usize) - 0xff61];
+        let voiced = chars.peek().and_then(|mark| voiced(wide, *mark));
+        if voiced.is_some() {
+            chars.next();
+        }
+        out.push(voiced.unwrap_or(wide));
+    }
+    Cow::Owned(out)
+}
+
+/// A letter with the half-width voicing mark that follows it.
+fn voiced(letter: char, mark: char) -> Option<char> {
+    // Katakana stand in Unicode as letter, voiced, half-voiced.
+    let after = |n: u32| char::from_u32(letter as u32 + n);
+    match (letter, mark) {
+        ('ウ', '\u{ff9e}') => Some('ヴ'),
+        ('カ'..='チ' | 'ツ'..='ト' | 'ハ'..='ホ', '\u{ff9e}') => after(1),
+        ('ハ'..='ホ', '\u{ff9f}') => after(2),
+        _ => None,
+    }
+}
+
+/// Vietnamese letters without their tone, and below each with the five tones. Code page 1258 has letters and tones
+/// apart.
+const TONELESS: &str = "AĂÂEÊIOÔƠUƯYaăâeêioôơuưy";
+const TONES: [(char, &str); 5] = [
+    ('\u{300}', "ÀẰẦÈỀÌÒỒỜÙỪỲàằầèềìòồờùừỳ"),
+    ('\u{309}', "ẢẲẨẺỂỈỎỔỞỦỬỶảẳẩẻểỉỏổởủửỷ"),
+    ('\u{303}', "ÃẴẪẼỄĨÕỖỠŨỮỸãẵẫẽễĩõỗỡũữỹ"),
+    ('\u{301}', "ÁẮẤÉẾÍÓỐỚÚỨÝáắấéếíóốớúứý"),
+    ('\u{323}', "ẠẶẬẸỆỊỌỘỢỤỰỴạặậẹệịọộợụựỵ"),
+];
+
+fn vietnamese(text: &str) -> Cow<'_, str> {
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        let parts = TONES.iter().find_map(|(tone, letters)| {
+            let at = letters.chars().position(|letter| letter == c)?;
+            Some((TONELESS.chars().nth(at)?, *tone))
+        });
+        // Some letters with a tone, À and É among them, stand in the code page themselves.
+        match parts.filter(|_| encoding_rs::WINDOWS_1258.encode(c.encode_utf8(&mut [0; 4])).2) {
+            Some((letter, tone)) => out.extend([letter, tone]),
+            None => out.push(c),
+        }
+    }
+    if out == text { Cow::Borrowed(text) } else { Cow::Owned(out) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn decoded(charset: Charset, octets: &[u8]) -> String {
+        charset.entry().encoding.decode_without_bom_handling(octets).0.into_owned()
+    }
+
+    #[test]
+    fn names_lead_to_themselves() {
+        for charset in Charset::all() {
+            assert_eq!(Charset::parse(charset.name()), Some(charset));
+            assert_eq!(Charset::parse(&charset.name().to_uppercase()), Some(charset));
+        }
+        assert_eq!(Charset::parse("sjis"), Some(Charset::SHIFT_JIS));
+        assert_eq!(Charset::parse("iso-2022-jp"), Some(Charset::ISO_2022_JP));
+        assert_eq!(Charset::parse("latin1"), Some(Charset::ISO_8859_1));
+        assert_eq!(Charset::parse("ebcdic"), None);
+        assert_eq!(serde_json::to_string(&Charset::SHIFT_JIS).unwrap(), "\"Shift_JIS\"");
+        assert!(serde_json::from_str::<Charset>("\"ebcdic\"").is_err());
+    }
+
+    #[test]
+    fn what_an_encoding_lacks_is_replaced_or_named() {
+        let jis = Charset::ISO_2022_JP;
+        assert_eq!(jis.replace("〜—‖¢£¬−"), "～―∥￠￡￢－");
+        assert_eq!(jis.replace("ﾊﾟｿｺﾝ ｶﾞｲﾄﾞ ｳﾞ ﾞ"), "パソコン ガイド ヴ ゛");
+        assert_eq!(Charset::SHIFT_JIS.replace("ﾊﾟ¥"), "ﾊﾟ￥", "Shift_JIS has half-width katakana");
+        for charset in [jis, Charset::SHIFT_JIS] {
+            assert_eq!(decoded(charset, &charset.encode("10〜20¥").unwrap()), "10～20￥");
+            for missing in ['é', '€', '😀', '\u{20bb7}'] {
+                assert_eq!(charset.unmappable(&format!("日本{missing}")), Some(missing));
+                let shown = decoded(charset, &charset.encode_with_geta(&format!("日{missing}本")));
+                assert_eq!(shown, "日〓本");
+            }
+            assert_eq!(charset.unmappable("①㈱髙﨑Ⅲ㍻"), None);
+        }
+        assert_eq!(Charset::ISO_8859_1.unmappable("Bücher für 5 €"), Some('€'));
+        assert_eq!(Charset::parse("iso-8859-15").unwrap().unmappable("5 €"), None);
+        assert_eq!(Charset::parse("gb2312").unwrap().unmappable("繁體"), Some('體'));
+        assert_eq!(Charset::parse("gb2312").unwrap().unmappable("简体中文，《书》—"), None);
+        assert_eq!(Charset::parse("euc-kr").unwrap().unmappable("한국어 똠"), Some('똠'));
+    }
+
+    #[test]
+    fn vietnamese_is_taken_apart() {
+        let charset = Charset::parse("windows-1258").unwrap();
+        let text = "Tiếng Việt, Đường";
+        assert_eq!(charset.unmappable(text), None);
+        assert_eq!(charset.replace(text), "Ti\u{ea}\u{301}ng Vi\u{ea}\u{323}t, Đ\u{1b0}\u{1a1}\u{300}ng");
+        assert_eq!(charset.replace("é"), "é");
+    }
+
+    #[test]
+    fn japanese_begins_and_ends_in_ascii() {
+        let octets = Charset::ISO_2022_JP.encode("日本").unwrap();
+        assert!(octets.starts_with(b"\x1b$B") && octets.ends_with(b"\x1b(B"));
+        assert_eq!(Charset::ISO_2022_JP.unmappable("a\u{1b}b"), Some('\u{1b}'));
+    }
+
+    proptest! {
+        /// What is encoded is read as what `replace` says, never as `&#8364;`.
+        #[test]
+        fn what_is_written_is_read(number in 0..ENTRIES.len() as u8, text in "([a-z]|[À-ÿ]|[ぁ-ん]|[ァ-ヶ]|[一-丿]|[ｱ-ﾟ]|[가-갿]|[ก-ฮ]|[а-я]|[α-ω]|[א-ת]|€|〜|\n|\\PC){0,40}") {
+            let charset = Charset(number);
+            if let Ok(octets) = charset.encode(&text) {
+                prop_assert_eq!(decoded(charset, &octets), charset.replace(&text).into_owned());
+                prop_assert_eq!(charset.unmappable(&text), None);
+            } else {
+                let missing = charset.unmappable(&text).unwrap();
+                prop_assert!(charset.replace(&text).contains(missing));
+            }
+            prop_assert_eq!(decoded(charset, &charset.encode_with_geta(&text)), charset.with_geta(&text));
+        }
+
+        /// Pieces that are encoded apart can be put together.
+        #[test]
+        fn pieces_can_be_joined(number in 0..ENTRIES.len() as u8, pieces in proptest::collection::vec("[a-zぁ-ん가-갿α-ω]{0,9}", 0..6)) {
+            let charset = Charset(number);
+            let mut encoded = Vec::new();
+            pieces.iter().for_each(|piece| charset.join(&mut encoded, &charset.encode_with_geta(piece)));
+            let all: String = pieces.concat();
+            prop_assert_eq!(decoded(charset, &encoded), charset.with_geta(&all));
         }
     }
 }

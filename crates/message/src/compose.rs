@@ -1,11 +1,14 @@
 //! Compose: snapshot + slots + stamp -> the bytes of one message.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 
+use crate::body::Head;
 use crate::dkim::{HeaderInput, KeyError, Signer};
 use crate::header::{Fields, HeaderError, check_wire_address, date, split_named};
 use crate::limits::SIGNERS_MAX;
-use crate::prepared::{Links, Prepared};
+use crate::links::Links;
+use crate::plan::words;
+use crate::prepared::{Own, Prepared};
 use crate::slots::{LinkKind, PartName, Slots};
 use crate::token::{Token, TokenKeys};
 
@@ -91,13 +94,13 @@ pub fn compose<S: Borrow<Signer>>(
     }
     let snapshot = &prepared.snapshot();
     let token = Token { message: envelope.id, inert: snapshot.inert };
-    let links = Links { snapshot, token, keys: Some(keys) };
+    let own = Own { slots, flags: envelope.flags, links: Links::new(snapshot, token, Some(keys)) };
     let message_id = keys.message_id(&snapshot.message_id_domain, token);
-    let (body, hash) = prepared.body(slots, prepared.variant(envelope.flags), &links, !signers.is_empty())?;
-    let (fields, smtputf8) = headers(prepared, slots, envelope, stamp, &links, &message_id)?;
+    let content = prepared.body(&own, !signers.is_empty())?;
+    let (fields, smtputf8) = headers(prepared, &own, envelope, stamp, &message_id, &content.head)?;
 
-    let mut bytes = Vec::with_capacity(body.len() + fields.bytes.len() + 1_024 * signers.len() + 2);
-    if let Some(hash) = hash {
+    let mut bytes = Vec::with_capacity(content.wire.len() + fields.bytes.len() + 1_024 * signers.len() + 2);
+    if let Some(hash) = content.hash {
         let input = HeaderInput::new(&fields);
         for signer in signers {
             let time_s = stamp.time_us.div_euclid(1_000_000);
@@ -106,9 +109,9 @@ pub fn compose<S: Borrow<Signer>>(
     }
     bytes.extend_from_slice(&fields.bytes);
     bytes.extend_from_slice(b"\r\n");
-    bytes.extend_from_slice(&body);
+    bytes.extend_from_slice(&content.wire);
 
-    let error_address = prepared.text_of(PartName::ErrorAddress, slots, &links)?;
+    let error_address = prepared.text_of(PartName::ErrorAddress, &own)?;
     let return_path = if error_address.is_empty() {
         keys.return_path(&snapshot.bounce_domain, token)
     } else {
@@ -131,23 +134,22 @@ fn wire_address(part: &'static str, address: &str) -> Result<(), ComposeError> {
 
 fn headers(
     prepared: &Prepared,
-    slots: &Slots,
+    own: &Own<'_>,
     envelope: &Envelope<'_>,
     stamp: &Stamp,
-    links: &Links<'_>,
     message_id: &str,
+    head: &Head,
 ) -> Result<(Fields, bool), ComposeError> {
     let snapshot = &prepared.snapshot();
     let in_part = |part: &'static str| move |error| ComposeError::Header { part, error };
-    let mut fields = Fields::default();
-    fields.bytes.reserve(2_048);
+    let mut fields = Fields::new(words(prepared.variant(own.flags).1));
     fields.raw("Message-ID", &format!("<{message_id}>"));
     fields.raw("Date", &date(stamp.time_us));
-    let from_address = prepared.text_of(PartName::FromAddress, slots, links)?;
+    let from_address = prepared.text_of(PartName::FromAddress, own)?;
     wire_address("from_address", &from_address)?;
-    let from_name = prepared.text_of(PartName::FromName, slots, links)?;
+    let from_name = prepared.text_of(PartName::FromName, own)?;
     fields.mailbox("From", &from_name, &from_address).map_err(in_part("from_name"))?;
-    let reply_to = prepared.text_of(PartName::ReplyTo, slots, links)?;
+    let reply_to = prepared.text_of(PartName::ReplyTo, own)?;
     if !reply_to.trim().is_empty() {
         let (name, address) = split_named(&reply_to);
         wire_address("reply_to", address)?;
@@ -155,31 +157,43 @@ fn headers(
     }
     let smtputf8 = !check_wire_address(envelope.address).map_err(in_part("to"))?;
     fields.mailbox("To", "", envelope.address).map_err(in_part("to"))?;
-    let subject = prepared.text_of(PartName::Subject, slots, links)?;
+    let subject = prepared.text_of(PartName::Subject, own)?;
     let subject = format!("{}{subject}", snapshot.subject_prefix);
     fields.unstructured("Subject", &subject).map_err(in_part("subject"))?;
     if snapshot.list_unsubscribe {
-        fields.raw("List-Unsubscribe", &format!("<{}>", links.url(LinkKind::Unsubscribe)));
+        fields.raw("List-Unsubscribe", &format!("<{}>", own.links.url(LinkKind::Unsubscribe, &[])));
         fields.raw("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"); // RFC 8058 section 3.1
     }
     if !snapshot.feedback_id.is_empty() {
         fields.unstructured("Feedback-ID", &snapshot.feedback_id).map_err(in_part("feedback_id"))?;
     }
-    for (name, value) in &snapshot.headers {
-        fields.unstructured(name, value).map_err(in_part("headers"))?;
-    }
+    added_headers(&mut fields, prepared, own)?;
     fields.raw("MIME-Version", "1.0");
-    let bodies = prepared.bodies(prepared.variant(envelope.flags));
-    if bodies.len() > 1 {
-        fields.raw(
-            "Content-Type",
-            &format!("multipart/alternative;\r\n\tboundary=\"{}\"", prepared.boundary()),
-        );
-    } else {
-        for line in bodies[0].head().trim_end().split("\r\n") {
-            let (name, value) = line.split_once(": ").expect("head lines are fields");
-            fields.raw(name, value);
-        }
+    for (name, value) in head {
+        fields.raw(name, value);
     }
     Ok((fields, smtputf8))
+}
+
+/// Precedence, and the headers that the author added.
+fn added_headers(fields: &mut Fields, prepared: &Prepared, own: &Own<'_>) -> Result<(), ComposeError> {
+    let snapshot = prepared.snapshot();
+    let in_headers = |error| ComposeError::Header { part: "headers", error };
+    let mut added: Vec<(&str, Cow<'_, str>)> =
+        snapshot.headers.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str()))).collect();
+    for (number, name) in snapshot.header_names.iter().enumerate() {
+        // Snapshot::check keeps their count far below 256.
+        let value = prepared.text_of(PartName::Header(number as u8), own)?;
+        if !value.trim().is_empty() {
+            added.push((name, value));
+        }
+    }
+    let own = added.iter().any(|(name, _)| name.eq_ignore_ascii_case("Precedence"));
+    if !snapshot.precedence.is_empty() && !own {
+        fields.raw("Precedence", &snapshot.precedence);
+    }
+    for (name, value) in &added {
+        fields.unstructured(name, value).map_err(in_headers)?;
+    }
+    Ok(())
 }

@@ -1,21 +1,24 @@
 //! Header fields: RFC 5322 folding, RFC 2047 encoded words, and the checks that keep a value on its own line.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::charset::Charset;
 use crate::limits::{HEADER_TEXT_LEN_MAX, LINE_LEN_MAX};
 
 /// Preferred end of a line; an encoded word's line may not be longer (RFC 2047 section 2).
 const LINE_LEN_WANTED: usize = 76;
-/// `=?utf-8?Q?` and `?=`.
-const WORD_FRAME_LEN: usize = 12;
+/// `=?`, `?Q?` and `?=` around an encoded word, without the encoding's name.
+const WORD_FRAME_LEN: usize = 7;
 /// Longest encoded word (RFC 2047 section 2).
 const WORD_LEN_MAX: usize = 75;
 /// A word in plain text longer than this is encoded, so that no line comes near the limit of 998.
 const PLAIN_WORD_LEN_MAX: usize = 500;
 
 /// Headers that an author cannot add: compose writes them, or they would change what the message is.
-const RESERVED: [&str; 24] = [
+const RESERVED: [&str; 33] = [
     "from",
     "sender",
     "reply-to",
@@ -40,6 +43,15 @@ const RESERVED: [&str; 24] = [
     "authentication-results",
     "arc-seal",
     "x-original-to",
+    "arc-message-signature",
+    "arc-authentication-results",
+    "resent-from",
+    "resent-sender",
+    "resent-to",
+    "resent-cc",
+    "resent-bcc",
+    "resent-date",
+    "resent-message-id",
 ];
 
 /// Why a text cannot stand in a header.
@@ -124,9 +136,39 @@ pub(crate) struct Fields {
     pub bytes: Vec<u8>,
     /// Name as written, and the range of the whole field.
     pub index: Vec<(String, std::ops::Range<usize>)>,
+    /// Encoding of texts outside ASCII.
+    words: Words,
+}
+
+/// How texts outside ASCII are written in headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Words {
+    pub charset: Charset,
+    /// A character that the encoding lacks becomes U+3013; else that text is written in UTF-8.
+    pub geta: bool,
+}
+
+impl Words {
+    /// The encoding for one text, and the text as it is written in it.
+    pub fn choose(self, text: &str) -> (Charset, Cow<'_, str>) {
+        if self.charset == Charset::UTF_8 {
+            (self.charset, Cow::Borrowed(text))
+        } else if self.charset.unmappable(text).is_none() {
+            (self.charset, self.charset.replace(text))
+        } else if self.geta {
+            (self.charset, Cow::Owned(self.charset.with_geta(text)))
+        } else {
+            (Charset::UTF_8, Cow::Borrowed(text))
+        }
+    }
 }
 
 impl Fields {
+    /// No field yet; texts are written as `words` says.
+    pub fn new(words: Words) -> Fields {
+        Fields { bytes: Vec::with_capacity(2_048), words, ..Fields::default() }
+    }
+
     /// `Name: value`, a value that needs no folding or encoding.
     pub fn raw(&mut self, name: &str, value: &str) {
         let start = self.bytes.len();
@@ -225,17 +267,23 @@ impl Fields {
 
     /// The text as encoded words, each of whole characters, each line of at most 76 octets.
     fn encoded_words(&mut self, text: &str, start: usize) {
-        let q_len: usize = text.bytes().map(q_octet_len).sum();
-        let base64 = text.len().div_ceil(3) * 4 < q_len;
-        let mut rest = text;
+        let (charset, text) = self.words.choose(text);
+        let q_len: usize = match charset {
+            Charset::UTF_8 => text.bytes().map(q_octet_len).sum(),
+            // RFC 1468 asks for B, and escapes in Q help nobody.
+            Charset::ISO_2022_JP => usize::MAX,
+            _ => octets(charset, &text).iter().copied().map(q_octet_len).sum(),
+        };
+        let base64 = octets(charset, &text).len().div_ceil(3) * 4 < q_len;
+        let mut rest = text.as_ref();
         let mut first = true;
         while !rest.is_empty() {
             if !first {
                 self.bytes.extend_from_slice(b"\r\n ");
             }
             let room = (LINE_LEN_WANTED - self.column(start).min(LINE_LEN_WANTED)).min(WORD_LEN_MAX);
-            let room = room.saturating_sub(WORD_FRAME_LEN);
-            let taken = take_chars(rest, room, base64);
+            let room = room.saturating_sub(WORD_FRAME_LEN + charset.name().len());
+            let taken = take_chars(charset, rest, room, base64);
             if taken == 0 {
                 // The field's name took the line: begin on the next one.
                 self.bytes.extend_from_slice(b"\r\n ");
@@ -243,19 +291,22 @@ impl Fields {
                 continue;
             }
             let (word, tail) = rest.split_at(taken);
-            self.encoded_word(word, base64);
+            self.encoded_word(charset, word, base64);
             rest = tail;
             first = false;
         }
     }
 
-    fn encoded_word(&mut self, word: &str, base64: bool) {
+    fn encoded_word(&mut self, charset: Charset, word: &str, base64: bool) {
+        self.bytes.extend_from_slice(b"=?");
+        self.bytes.extend_from_slice(charset.name().as_bytes());
+        let word = octets(charset, word);
         if base64 {
-            self.bytes.extend_from_slice(b"=?utf-8?B?");
-            self.bytes.extend_from_slice(STANDARD.encode(word).as_bytes());
+            self.bytes.extend_from_slice(b"?B?");
+            self.bytes.extend_from_slice(STANDARD.encode(&word).as_bytes());
         } else {
-            self.bytes.extend_from_slice(b"=?utf-8?Q?");
-            for octet in word.bytes() {
+            self.bytes.extend_from_slice(b"?Q?");
+            for octet in word.iter().copied() {
                 match octet {
                     b' ' => self.bytes.push(b'_'),
                     _ if q_octet_len(octet) == 1 => self.bytes.push(octet),
@@ -271,22 +322,36 @@ impl Fields {
     }
 }
 
+/// The octets of a text that [`Words::choose`] has made ready.
+pub(crate) fn octets(charset: Charset, text: &str) -> Cow<'_, [u8]> {
+    match charset {
+        Charset::UTF_8 => Cow::Borrowed(text.as_bytes()),
+        _ => Cow::Owned(charset.encode_with_geta(text)),
+    }
+}
+
 pub(crate) const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
-/// Bytes of whole characters that fit into `room` octets of encoded text.
-fn take_chars(text: &str, room: usize, base64: bool) -> usize {
+/// Bytes of whole characters that fit into `room` octets of encoded text. Each word of ISO-2022-JP has its own escapes,
+/// so a word's octets are counted as a whole there; the longest word is short.
+fn take_chars(charset: Charset, text: &str, room: usize, base64: bool) -> usize {
     let mut taken = 0;
     let mut used = 0;
     for c in text.chars() {
-        let mut buffer = [0; 4];
-        let octets = c.encode_utf8(&mut buffer).bytes();
-        let next = if base64 { taken + c.len_utf8() } else { used + octets.map(q_octet_len).sum::<usize>() };
-        let length = if base64 { next.div_ceil(3) * 4 } else { next };
+        let next = taken + c.len_utf8();
+        let length = match (charset, base64) {
+            (Charset::UTF_8, true) => next.div_ceil(3) * 4,
+            (_, true) => octets(charset, &text[..next]).len().div_ceil(3) * 4,
+            (_, false) => {
+                let more = octets(charset, &text[taken..next]);
+                used + more.iter().copied().map(q_octet_len).sum::<usize>()
+            }
+        };
         if length > room {
             break;
         }
-        used = next;
-        taken += c.len_utf8();
+        used = length;
+        taken = next;
     }
     taken
 }
@@ -331,6 +396,30 @@ mod tests {
     }
 
     proptest! {
+        /// In every encoding: what comes back is the text with its equals, or, where the encoding lacks a character,
+        /// the text itself (in UTF-8).
+        #[test]
+        fn a_subject_survives_in_every_encoding(number in 0usize..26, text in "([a-z ,=?_]|[À-ÿ]|[ぁ-ん]|[ｱ-ﾟ]|[一-丿]|[가-갿]|[α-ω]|€|〜|😀|[^\\p{Cc}]){1,120}") {
+            let charset = Charset::all().nth(number).unwrap();
+            for geta in [false, true] {
+                let mut fields = Fields::new(Words { charset, geta });
+                fields.unstructured("Subject", &text).unwrap();
+                let wire = String::from_utf8(fields.bytes.clone()).unwrap();
+                prop_assert!(wire.is_ascii());
+                for line in wire.split("\r\n") {
+                    prop_assert!(!line.contains("=?") || line.len() <= 76, "{line}");
+                }
+                fields.bytes.extend(b"\r\n");
+                let expected = if text.is_ascii() && is_plain(&text) {
+                    text.clone()
+                } else {
+                    Words { charset, geta }.choose(&text).1.into_owned()
+                };
+                let parsed = parse(&fields.bytes);
+                prop_assert_eq!(parsed.subject().unwrap_or_default(), expected.as_str());
+            }
+        }
+
         #[test]
         fn a_subject_survives(text in "[^\\p{Cc}]{1,200}") {
             let mut fields = Fields::default();

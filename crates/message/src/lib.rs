@@ -20,11 +20,17 @@
 //! proofs and "show exactly what was sent"; `mta` composes when a connection is ready; `routes` keeps the
 //! signing keys made here ([`DkimKey`]); `http` and `feedback` check tokens ([`TokenKeys`]).
 
+mod base64_lines;
+mod body;
 mod charset;
 mod compose;
 mod dkim;
 mod header;
 mod limits;
+mod links;
+mod long_lines;
+mod parameter;
+mod plan;
 mod prepared;
 mod quoted_printable;
 mod simple;

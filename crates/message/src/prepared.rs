@@ -1,29 +1,35 @@
 //! A snapshot made ready: static text encoded once, the constant beginning of each body hashed once.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use aws_lc_rs::digest::{Context, SHA256};
-
+use crate::base64_lines;
+use crate::body::{Body, BodyKey, Head, Written, head_bytes};
+use crate::charset::Charset;
 use crate::compose::ComposeError;
 use crate::header::{HeaderError, check_header_text};
 use crate::limits::HEADER_TEXT_LEN_MAX;
-use crate::quoted_printable::Segment;
-use crate::slots::{LinkKind, PartName, Piece, Slots};
-use crate::snapshot::{Part, Snapshot, SnapshotError, Transfer};
-use crate::splice::{Splice, push_crlf};
+use crate::links::Links;
+use crate::plan::{Plan, Step, boundary, content_id, file_head, file_name, inline_images, part_names, words};
+use crate::slots::{PartName, Piece, Slots};
+use crate::snapshot::{Snapshot, SnapshotError};
+use crate::splice::Splice;
 use crate::token::{Token, TokenKeys};
-use crate::variant::{FLAGS_VARIANT, Structure};
-use std::sync::Arc;
+use crate::variant::{Asset, BodyEncoding, FLAGS_LONG_LINES, FLAGS_VARIANT, TransferChoice, Variant};
 
 /// A snapshot made ready for many messages: static text encoded, constant beginnings hashed. Made once per
 /// delivery and node, then shared between threads.
 pub struct Prepared {
     snapshot: Snapshot,
     hash: String,
-    html: Option<Body>,
-    text: Option<Body>,
+    /// URLs of the images, for pages and for variants that carry none along.
+    image_urls: Arc<[String]>,
+    bodies: Vec<Body>,
     /// By the variant's number.
-    prefixes: Vec<Prefix>,
+    variants: Vec<Built>,
+    /// Encoded images, where a variant carries them along.
+    images: Vec<Vec<u8>>,
+    attachments: Vec<Vec<u8>>,
 }
 
 impl std::fmt::Debug for Prepared {
@@ -32,158 +38,77 @@ impl std::fmt::Debug for Prepared {
     }
 }
 
-/// A body part's static text in its encoded form.
-pub(crate) struct Body {
-    name: PartName,
-    usual: Vec<Piece>,
-    segments: Segments,
-    /// Octets of all segments, to size the buffers.
+/// A variant made ready: without attachments, and with some.
+struct Built {
+    alone: Ready,
+    mixed: Option<Ready>,
+}
+
+struct Ready {
+    plan: Plan,
+    prefix: Prefix,
+    /// Octets of its static text and images, to size the buffers.
     size: usize,
 }
 
-enum Segments {
-    QuotedPrintable(Vec<Segment>),
-    /// Text with CRLF line ends, encoded when the part is complete.
-    Base64(Vec<Vec<u8>>),
-}
-
-/// The beginning of a body that is the same for every message of a format.
+/// The beginning of a body that is the same for every message of a variant.
 struct Prefix {
-    /// Body as far as it goes; `canonical` holds only the line ends that are not hashed yet.
     splice: Splice,
-    hashed: Context,
-    /// Whether `hashed` has seen an octet.
-    begun: bool,
-    /// Bodies that are wholly inside.
-    bodies: usize,
-    /// The next body's segment 0 is inside too.
+    /// The first step that is not wholly inside.
+    step: usize,
+    /// That step's head and segment 0 are inside too.
     opening: bool,
+    /// Bodies that are inside with their usual pieces.
+    usual: Vec<usize>,
 }
 
-impl Body {
-    fn new(part: &Part) -> Body {
-        let segments = match part.transfer {
-            Transfer::QuotedPrintable => {
-                Segments::QuotedPrintable(part.segments.iter().map(|text| Segment::new(text)).collect())
-            }
-            Transfer::Base64 => Segments::Base64(
-                part.segments
-                    .iter()
-                    .map(|text| {
-                        let mut bytes = Vec::with_capacity(text.len());
-                        push_crlf(&mut bytes, text);
-                        bytes
-                    })
-                    .collect(),
-            ),
-        };
-        let size = match &segments {
-            Segments::QuotedPrintable(segments) => {
-                segments.iter().map(|segment| segment.wire().len() + 3).sum()
-            }
-            Segments::Base64(segments) => segments.iter().map(|segment| segment.len() * 3 / 2).sum(),
-        };
-        Body { name: part.name, usual: part.usual.clone(), segments, size }
-    }
-
-    /// True when every message has the same text here.
-    fn is_constant(&self) -> bool {
-        !self.usual.is_empty() && self.usual.iter().all(|piece| !matches!(piece, Piece::Link(_)))
-    }
-
-    pub fn head(&self) -> String {
-        let subtype = if self.name == PartName::Html { "html" } else { "plain" };
-        let transfer = match self.segments {
-            Segments::QuotedPrintable(_) => "quoted-printable",
-            Segments::Base64(_) => "base64",
-        };
-        format!("Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: {transfer}\r\n")
-    }
-
-    /// Splices the pieces from `skip` on.
-    fn write(
-        &self,
-        splice: &mut Splice,
-        pieces: &[Piece],
-        skip: usize,
-        links: &Links<'_>,
-    ) -> Result<(), ComposeError> {
-        let missing = |number| ComposeError::Segment { part: self.name, number };
-        match &self.segments {
-            Segments::QuotedPrintable(segments) => {
-                for piece in &pieces[skip..] {
-                    match piece {
-                        Piece::Static(n) => {
-                            splice.segment(segments.get(*n as usize).ok_or_else(|| missing(*n))?)
-                        }
-                        Piece::Literal(text) => splice.literal(text),
-                        Piece::Link(kind) => splice.literal(&links.url(*kind)),
-                    }
-                }
-            }
-            Segments::Base64(segments) => {
-                let mut text = Vec::with_capacity(self.size);
-                for piece in pieces {
-                    match piece {
-                        Piece::Static(n) => {
-                            text.extend_from_slice(segments.get(*n as usize).ok_or_else(|| missing(*n))?);
-                        }
-                        Piece::Literal(literal) => push_crlf(&mut text, literal),
-                        Piece::Link(kind) => push_crlf(&mut text, &links.url(*kind)),
-                    }
-                }
-                splice.base64(&text);
-            }
-        }
-        Ok(())
-    }
+/// What is one message's own.
+pub(crate) struct Own<'a> {
+    pub slots: &'a Slots,
+    pub flags: i64,
+    pub links: Links<'a>,
 }
 
-/// Makes the links of one message.
-pub(crate) struct Links<'a> {
-    pub snapshot: &'a Snapshot,
-    pub token: Token,
-    /// None while a prefix is prepared, where no link stands.
-    pub keys: Option<&'a TokenKeys>,
-}
-
-impl Links<'_> {
-    pub fn url(&self, kind: LinkKind) -> String {
-        let Some(keys) = self.keys else { return String::new() };
-        match kind {
-            LinkKind::Unsubscribe => keys.unsubscribe_url(&self.snapshot.public_url, self.token),
-            LinkKind::Mirror => keys.mirror_url(&self.snapshot.public_url, self.token),
-            LinkKind::Open => keys.open_url(&self.snapshot.public_url, self.token),
-            LinkKind::Tracked(n) => {
-                format!("{}{n}", keys.click_base(&self.snapshot.public_url, self.token))
-            }
-            LinkKind::Image(n) => self
-                .snapshot
-                .images
-                .get(usize::from(n))
-                .map_or_else(String::new, |image| image.url(&self.snapshot.public_url)),
-        }
-    }
+/// A message's body.
+pub(crate) struct Content {
+    pub wire: Vec<u8>,
+    /// DKIM's body hash, when it is to be signed.
+    pub hash: Option<[u8; 32]>,
+    /// Fields for the message's header.
+    pub head: Head,
 }
 
 impl Prepared {
-    /// Encodes the static text. Some milliseconds for a large newsletter; once per delivery and node.
+    /// Encodes the static text and the files, which `assets` gives by their hash. Some milliseconds for a large
+    /// newsletter; once per delivery and node.
     ///
     /// # Errors
-    /// When the snapshot does not pass [`Snapshot::check`].
+    /// When the snapshot does not pass [`Snapshot::check`], or a file that goes along is not there.
     pub fn new(
         snapshot: Snapshot,
         assets: impl Fn(&str) -> Option<Arc<[u8]>>,
     ) -> Result<Prepared, SnapshotError> {
         snapshot.check()?;
-        let _ = assets;
         let hash = snapshot.hash();
-        let html = snapshot.part(PartName::Html).map(Body::new);
-        let text = snapshot.part(PartName::Text).map(Body::new);
-        let mut prepared = Prepared { snapshot, hash, html, text, prefixes: Vec::new() };
+        let image_urls = snapshot.images.iter().map(|image| image.url(&snapshot.public_url)).collect();
+        let encode = |asset: &Asset| {
+            let bytes = assets(&asset.hash).filter(|bytes| asset.is_of(bytes));
+            let bytes = bytes.ok_or_else(|| SnapshotError::Asset(asset.name.clone()))?;
+            let mut wire = Vec::new();
+            base64_lines::encode(&mut wire, &bytes);
+            Ok::<_, SnapshotError>(wire)
+        };
+        let along: Vec<usize> =
+            snapshot.variants.iter().flat_map(|variant| inline_images(&snapshot, variant)).collect();
+        let image = |(number, asset)| if along.contains(&number) { encode(asset) } else { Ok(Vec::new()) };
+        let images = snapshot.images.iter().enumerate().map(image).collect::<Result<_, _>>()?;
+        let attachments = snapshot.attachments.iter().map(encode).collect::<Result<_, _>>()?;
+        let variants = Vec::new();
+        let mut prepared =
+            Prepared { hash, image_urls, bodies: Vec::new(), variants, images, attachments, snapshot };
         for number in 0..prepared.snapshot.variants.len() {
-            let prefix = prepared.prefix(number);
-            prepared.prefixes.push(prefix);
+            let built = prepared.build(number);
+            prepared.variants.push(built);
         }
         Ok(prepared)
     }
@@ -198,14 +123,13 @@ impl Prepared {
         &self.snapshot
     }
 
-    /// Approximate size of one message in octets, for memory permits.
+    /// Approximate size of one message in octets, for memory permits: that of the largest variant.
     pub fn size_hint(&self) -> usize {
-        self.html.as_ref().map_or(0, |body| body.size)
-            + self.text.as_ref().map_or(0, |body| body.size)
-            + 4_096
+        let largest = self.variants.iter().map(|built| built.alone.size).max().unwrap_or(0);
+        largest + self.attachments.iter().map(Vec::len).sum::<usize>() + 4_096
     }
 
-    /// A part's text for one message, links in place, line ends LF: for previews and the mirror page. Empty when the
+    /// A part's text for one message, links in place, line ends LF: for previews. Images are URLs. Empty when the
     /// snapshot has no such part.
     ///
     /// # Errors
@@ -217,9 +141,22 @@ impl Prepared {
         id: i64,
         keys: &TokenKeys,
     ) -> Result<String, ComposeError> {
+        self.part_text_for(name, slots, Token { message: id, inert: self.snapshot.inert }, keys)
+    }
+
+    /// As [`Prepared::part_text`], with the links of any token: an inert one's act on nobody (an operator's view).
+    ///
+    /// # Errors
+    /// When the slots do not belong to this snapshot.
+    pub fn part_text_for(
+        &self,
+        name: PartName,
+        slots: &Slots,
+        token: Token,
+        keys: &TokenKeys,
+    ) -> Result<String, ComposeError> {
         let Some(part) = self.snapshot.part(name) else { return Ok(String::new()) };
-        let token = Token { message: id, inert: self.snapshot.inert };
-        let links = Links { snapshot: &self.snapshot, token, keys: Some(keys) };
+        let links = Links::new(&self.snapshot, token, Some(keys));
         let mut text = String::new();
         for piece in slots.part(name).unwrap_or(&part.usual) {
             match piece {
@@ -228,137 +165,222 @@ impl Prepared {
                     text.push_str(segment.ok_or(ComposeError::Segment { part: name, number: *number })?);
                 }
                 Piece::Literal(literal) => text.push_str(literal),
-                Piece::Link(kind) => text.push_str(&links.url(*kind)),
+                Piece::Link(kind) => text.push_str(&links.url(*kind, &self.image_urls)),
             }
         }
         Ok(text)
     }
 
-    /// The variant's number in a message row's flags.
-    pub(crate) fn variant(&self, flags: i64) -> usize {
+    /// The variant of a message row's flags, and its number. A number that the snapshot does not have is the first.
+    pub(crate) fn variant(&self, flags: i64) -> (usize, &Variant) {
         let number = (flags & FLAGS_VARIANT) as usize;
-        if number < self.prefixes.len() { number } else { 0 }
+        let number = if number < self.snapshot.variants.len() { number } else { 0 };
+        (number, &self.snapshot.variants[number])
     }
 
-    /// The bodies of a variant, in the order in which they stand.
-    pub(crate) fn bodies(&self, variant: usize) -> Vec<&Body> {
-        let (text, html) = (self.text.as_ref(), self.html.as_ref());
-        match self.snapshot.variants[variant].structure {
-            Structure::Alternative => text.into_iter().chain(html).collect(),
-            Structure::Text => text.or(html).into_iter().collect(),
-            Structure::Html => html.or(text).into_iter().collect(),
+    /// Encodes what a variant needs and no earlier one has.
+    fn build(&mut self, number: usize) -> Built {
+        let variant = self.snapshot.variants[number].clone();
+        let along = inline_images(&self.snapshot, &variant);
+        let images: Arc<[String]> = if along.is_empty() {
+            Arc::clone(&self.image_urls)
+        } else {
+            let urls = self.image_urls.iter().enumerate();
+            urls.map(|(number, url)| {
+                let goes_along = along.contains(&number);
+                if goes_along { format!("cid:{}", content_id(&self.snapshot, number)) } else { url.clone() }
+            })
+            .collect()
+        };
+        let geta = variant.carrier.is_some();
+        let numbers: Vec<usize> = part_names(&self.snapshot, &variant)
+            .into_iter()
+            .map(|name| {
+                let encoding = match name {
+                    PartName::Html => variant.html,
+                    PartName::Amp => BodyEncoding::default(), // AMP is UTF-8 by its specification
+                    _ => variant.text,
+                };
+                self.encode_body(BodyKey { name, encoding, geta, images: Arc::clone(&images) })
+            })
+            .collect();
+        let mixed = (!self.attachments.is_empty()).then(|| self.ready(&variant, &numbers, true));
+        Built { alone: self.ready(&variant, &numbers, false), mixed }
+    }
+
+    /// The number of a body, encoded now when no earlier variant has it. One that can lack characters is followed by
+    /// its UTF-8 form.
+    fn encode_body(&mut self, key: BodyKey) -> usize {
+        if let Some(number) = self.bodies.iter().position(|body| body.key == key) {
+            return number;
         }
+        let part = self.snapshot.part(key.name).expect("part_names are those of parts");
+        let utf8 = BodyEncoding { charset: Charset::UTF_8, transfer: TransferChoice::Auto };
+        let fallback = BodyKey { encoding: utf8, ..key.clone() };
+        let body = Body::new(key, part);
+        let can_lack = body.key.encoding.charset != Charset::UTF_8;
+        self.bodies.push(body);
+        let number = self.bodies.len() - 1;
+        if can_lack {
+            self.bodies.push(Body::new(fallback, part));
+        }
+        number
     }
 
-    /// `=_` occurs neither in quoted-printable nor in base64 (RFC 2045 section 6.7), so no body contains it.
-    pub(crate) fn boundary(&self) -> String {
-        format!("=_{:x}_alternative", self.snapshot.delivery)
+    fn ready(&self, variant: &Variant, numbers: &[usize], mixed: bool) -> Ready {
+        let plan = Plan::new(&self.snapshot, variant, numbers, &self.bodies, mixed);
+        let size = plan.steps.iter().map(|step| match step {
+            Step::Syntax(bytes) => bytes.len(),
+            Step::Text(number) => self.bodies[*number].size,
+            Step::Image(number) => self.images[*number].len(),
+        });
+        Ready { size: size.sum(), prefix: self.prefix(&plan), plan }
     }
 
-    fn prefix(&self, variant: usize) -> Prefix {
-        let bodies = self.bodies(variant);
-        let mut splice = Splice { signing: true, ..Splice::default() };
-        let links = Links { snapshot: &self.snapshot, token: Token { message: 0, inert: true }, keys: None };
-        let (mut inside, mut opening) = (0, false);
-        for body in &bodies {
-            self.open_part(&mut splice, body, inside, bodies.len());
-            if body.is_constant() {
-                body.write(&mut splice, &body.usual, 0, &links)
-                    .expect("usual pieces were checked, and hold no link");
-                inside += 1;
-                continue;
+    fn prefix(&self, plan: &Plan) -> Prefix {
+        let mut prefix = Prefix { splice: Splice::new(true), step: 0, opening: false, usual: Vec::new() };
+        let links = Links::new(&self.snapshot, Token { message: 0, inert: true }, None);
+        for step in &plan.steps {
+            match step {
+                Step::Syntax(bytes) => prefix.splice.head(bytes),
+                // Large, and copied quickly later.
+                Step::Image(_) => break,
+                Step::Text(number) => {
+                    let body = &self.bodies[*number];
+                    if !body.is_sure() {
+                        break;
+                    }
+                    if body.is_constant() {
+                        body.write(&mut prefix.splice, &body.usual, &links, false, plan.head.is_none())
+                            .expect("usual pieces were checked");
+                        prefix.usual.push(*number);
+                    } else if let Some(segment) = body.opening() {
+                        if plan.head.is_some() {
+                            prefix.splice.head(&head_bytes(&body.sure_head()));
+                        }
+                        prefix.splice.segment(segment);
+                        prefix.opening = true;
+                        break;
+                    } else {
+                        break;
+                    }
+                }
             }
-            if let Segments::QuotedPrintable(segments) = &body.segments
-                && let Some(segment) = segments.first()
-            {
-                splice.segment(segment);
-                opening = true;
+            prefix.step += 1;
+        }
+        prefix
+    }
+
+    /// True when a message begins with the prepared beginning.
+    fn begins_with(&self, ready: &Ready, slots: &Slots) -> Result<bool, ComposeError> {
+        let prefix = &ready.prefix;
+        let usual = |number: &usize| slots.part(self.bodies[*number].key.name).is_none();
+        let opened = match ready.plan.steps.get(prefix.step) {
+            Some(Step::Text(number)) if prefix.opening => {
+                self.bodies[*number].pieces(slots)?.first() == Some(&Piece::Static(0))
             }
-            break;
-        }
-        let mut hashed = Context::new(&SHA256);
-        let held = splice.canonical.iter().rev().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
-        let cut = splice.canonical.len() - held;
-        hashed.update(&splice.canonical[..cut]);
-        splice.canonical.drain(..cut);
-        Prefix { splice, hashed, begun: cut > 0, bodies: inside, opening }
+            _ => !prefix.opening,
+        };
+        Ok(opened && prefix.usual.iter().all(usual))
     }
 
-    /// Writes what stands before body number `number` of `count`.
-    fn open_part(&self, splice: &mut Splice, body: &Body, number: usize, count: usize) {
-        if count < 2 {
-            return;
-        }
-        if number > 0 {
-            splice.syntax(b"\r\n");
-        }
-        splice.syntax(format!("--{}\r\n{}\r\n", self.boundary(), body.head()).as_bytes());
-    }
-
-    /// The pieces of a body in this message.
-    fn pieces<'a>(body: &'a Body, slots: &'a Slots) -> Result<&'a [Piece], ComposeError> {
-        match slots.part(body.name) {
-            Some(pieces) => Ok(pieces),
-            None if body.usual.is_empty() => Err(ComposeError::NoPieces(body.name)),
-            None => Ok(&body.usual),
-        }
-    }
-
-    /// The body, and its DKIM hash when it is to be signed.
-    pub(crate) fn body(
-        &self,
-        slots: &Slots,
-        variant: usize,
-        links: &Links<'_>,
-        signing: bool,
-    ) -> Result<(Vec<u8>, Option<[u8; 32]>), ComposeError> {
-        let bodies = self.bodies(variant);
-        let prefix = &self.prefixes[variant];
-        let fits = bodies[..prefix.bodies].iter().all(|body| slots.part(body.name).is_none())
-            && (!prefix.opening
-                || Self::pieces(bodies[prefix.bodies], slots)?.first() == Some(&Piece::Static(0)));
-        let mut splice = Splice { signing, ..Splice::default() };
-        let size: usize = bodies.iter().map(|body| body.size).sum::<usize>() + 2_048;
-        splice.wire.reserve(size);
-        if signing {
-            splice.canonical.reserve(size);
-        }
-        if fits {
-            splice.wire.extend_from_slice(&prefix.splice.wire);
-            splice.canonical.extend_from_slice(&prefix.splice.canonical);
-            splice.column = prefix.splice.column;
-        }
-        let first = if fits { prefix.bodies } else { 0 };
-        for (number, body) in bodies.iter().enumerate().skip(first) {
-            let pieces = Self::pieces(body, slots)?;
-            let opened = fits && number == first && number < bodies.len();
-            if !opened {
-                self.open_part(&mut splice, body, number, bodies.len());
+    /// The body, its DKIM hash when it is to be signed, and the fields that describe it.
+    pub(crate) fn body(&self, own: &Own<'_>, signing: bool) -> Result<Content, ComposeError> {
+        let (number, variant) = self.variant(own.flags);
+        let (slots, links) = (own.slots, &own.links);
+        let built = &self.variants[number];
+        let attached = self.attached(own)?;
+        let ready = built.mixed.as_ref().filter(|_| !attached.is_empty()).unwrap_or(&built.alone);
+        let plan = &ready.plan;
+        let mut splice = Splice::new(signing);
+        let files: usize = attached.iter().map(|(number, _)| self.attachments[*number].len() + 512).sum();
+        splice.wire.reserve(ready.size + files + slots.text_len() + 2_048);
+        let mut head = plan.head.clone();
+        let mut first = 0;
+        if self.begins_with(ready, slots)? {
+            splice.resume(&ready.prefix.splice);
+            first = ready.prefix.step;
+            if let (None, Some(Step::Text(number))) = (&head, plan.steps.first()) {
+                head = self.bodies[*number].is_sure().then(|| self.bodies[*number].sure_head());
             }
-            body.write(&mut splice, pieces, usize::from(opened && prefix.opening), links)?;
+            if let (true, Some(Step::Text(number))) = (ready.prefix.opening, plan.steps.get(first)) {
+                let body = &self.bodies[*number];
+                body.write_quoted(&mut splice, &body.pieces(slots)?[1..], links)?;
+                first += 1;
+            }
         }
-        if bodies.len() > 1 {
-            splice.syntax(format!("\r\n--{}--\r\n", self.boundary()).as_bytes());
+        for step in &plan.steps[first..] {
+            match step {
+                Step::Syntax(bytes) => splice.head(bytes),
+                Step::Image(number) => splice.syntax(&self.images[*number]),
+                Step::Text(number) => {
+                    let written = self.write_text(&mut splice, *number, own, plan.head.is_none())?;
+                    head.get_or_insert(written);
+                }
+            }
+        }
+        if plan.mixed {
+            self.write_attachments(&mut splice, &attached, variant);
         } else {
             splice.end_line();
         }
-        let hash = signing.then(|| {
-            let (context, begun) =
-                if fits { (prefix.hashed.clone(), prefix.begun) } else { (Context::new(&SHA256), false) };
-            body_hash(context, begun, &splice.canonical)
-        });
-        Ok((splice.wire, hash))
+        let hash = splice.hash.map(|hash| hash.finish());
+        Ok(Content { wire: splice.wire, hash, head: head.unwrap_or_default() })
+    }
+
+    /// Writes a body; in UTF-8 where its own encoding lacks a character. Returns its head.
+    fn write_text(
+        &self,
+        splice: &mut Splice,
+        number: usize,
+        own: &Own<'_>,
+        alone: bool,
+    ) -> Result<Head, ComposeError> {
+        let long_lines = own.flags & FLAGS_LONG_LINES != 0;
+        let body = &self.bodies[number];
+        let pieces = body.pieces(own.slots)?;
+        let can_lack = body.key.encoding.charset != Charset::UTF_8;
+        let mark = can_lack.then(|| splice.mark());
+        for (body, mark) in
+            [(body, mark)].into_iter().chain(can_lack.then(|| (&self.bodies[number + 1], None)))
+        {
+            match body.write(splice, pieces, &own.links, long_lines, alone)? {
+                Written::As(form) => return Ok(body.head(form)),
+                Written::Lacks => mark.into_iter().for_each(|mark| splice.back_to(mark)),
+            }
+        }
+        unreachable!("UTF-8 lacks no character")
+    }
+
+    /// Numbers and names of the attachments that this recipient gets.
+    fn attached(&self, own: &Own<'_>) -> Result<Vec<(usize, String)>, ComposeError> {
+        let mut attached = Vec::new();
+        for number in 0..self.snapshot.attachments.len() {
+            // Snapshot::check keeps their count far below 256.
+            let name = self.text_of(PartName::Attachment(number as u8), own)?;
+            if !name.trim().is_empty() {
+                attached.push((number, file_name(&name)));
+            }
+        }
+        Ok(attached)
+    }
+
+    /// Attachments, and the end of multipart/mixed.
+    fn write_attachments(&self, splice: &mut Splice, attached: &[(usize, String)], variant: &Variant) {
+        let boundary = boundary(&self.snapshot, "mixed");
+        for (number, name) in attached {
+            splice.syntax(format!("\r\n--{boundary}\r\n").as_bytes());
+            let asset = &self.snapshot.attachments[*number];
+            splice.head(&head_bytes(&file_head(asset, name, "attachment", words(variant))));
+            splice.syntax(&self.attachments[*number]);
+        }
+        splice.syntax(format!("\r\n--{boundary}--\r\n").as_bytes());
     }
 
     /// A header part as text.
-    pub(crate) fn text_of<'a>(
-        &'a self,
-        name: PartName,
-        slots: &'a Slots,
-        links: &Links<'_>,
-    ) -> Result<Cow<'a, str>, ComposeError> {
+    pub(crate) fn text_of<'a>(&'a self, name: PartName, own: &Own<'_>) -> Result<Cow<'a, str>, ComposeError> {
         let Some(part) = self.snapshot.part(name) else { return Ok(Cow::Borrowed("")) };
-        let pieces = slots.part(name).unwrap_or(&part.usual);
+        let pieces = own.slots.part(name).unwrap_or(&part.usual);
         if let [Piece::Static(number)] = pieces {
             let segment = part.segments.get(*number as usize);
             return segment
@@ -374,7 +396,7 @@ impl Prepared {
                         .ok_or(ComposeError::Segment { part: name, number: *number })?,
                 ),
                 Piece::Literal(literal) => text.push_str(literal),
-                Piece::Link(kind) => text.push_str(&links.url(*kind)),
+                Piece::Link(kind) => text.push_str(&own.links.url(*kind, &self.image_urls)),
             }
             if text.len() > HEADER_TEXT_LEN_MAX {
                 return Err(ComposeError::Header { part: name.as_str(), error: HeaderError::TooLong });
@@ -383,15 +405,4 @@ impl Prepared {
         check_header_text(&text).map_err(|error| ComposeError::Header { part: name.as_str(), error })?;
         Ok(Cow::Owned(text))
     }
-}
-
-/// SHA-256 of a relaxed body: empty lines at its end do not count, and it ends with one CRLF (RFC 6376 section 3.4.4).
-fn body_hash(mut context: Context, begun: bool, canonical: &[u8]) -> [u8; 32] {
-    let held = canonical.iter().rev().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
-    let text = &canonical[..canonical.len() - held];
-    context.update(text);
-    if begun || !text.is_empty() {
-        context.update(b"\r\n");
-    }
-    context.finish().as_ref().try_into().expect("SHA-256 has 32 octets")
 }

@@ -27,7 +27,8 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    pub fn new(text: &str) -> Segment {
+    /// Of octets in the part's character encoding; CR LF, CR and LF are line ends.
+    pub fn new(text: &[u8]) -> Segment {
         let mut wire = Vec::with_capacity(text.len() + text.len() / 20 + 8);
         let mut column = 0;
         encode(&mut wire, text, &mut column);
@@ -68,8 +69,7 @@ impl Segment {
 pub(crate) const JOINT: &[u8] = SOFT_BREAK;
 
 /// Encodes from `column` on. CR LF and a lone CR are line ends as LF is.
-pub(crate) fn encode(out: &mut Vec<u8>, text: &str, column: &mut usize) {
-    let bytes = text.as_bytes();
+pub(crate) fn encode(out: &mut Vec<u8>, bytes: &[u8], column: &mut usize) {
     let mut at = 0;
     while at < bytes.len() {
         let octet = bytes[at];
@@ -155,6 +155,21 @@ pub(crate) fn relaxed_into(out: &mut Vec<u8>, wire: &[u8]) {
     out.extend_from_slice(rest);
 }
 
+/// The relaxed body form of lines that may end in blanks (7bit and 8bit bodies): those blanks go.
+pub(crate) fn relaxed_lines(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for line in text.split_inclusive(|octet| *octet == b'\n') {
+        let (line, end) = match line.strip_suffix(b"\r\n") {
+            Some(line) => (line, &b"\r\n"[..]),
+            None => (line, &b""[..]),
+        };
+        let blanks = line.iter().rev().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
+        relaxed_into(&mut out, &line[..line.len() - blanks]);
+        out.extend_from_slice(end);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,7 +215,7 @@ mod tests {
                 text.push_str(piece);
                 let start = wire.len();
                 if *is_static {
-                    let segment = Segment::new(piece);
+                    let segment = Segment::new(piece.as_bytes());
                     if !piece.is_empty() && segment.join(&mut column) {
                         wire.extend_from_slice(JOINT);
                         canonical.extend_from_slice(JOINT);
@@ -208,7 +223,7 @@ mod tests {
                     wire.extend_from_slice(segment.wire());
                     canonical.extend_from_slice(segment.canonical());
                 } else {
-                    encode(&mut wire, piece, &mut column);
+                    encode(&mut wire, piece.as_bytes(), &mut column);
                     relaxed_into(&mut canonical, &wire[start..]);
                 }
                 let line_start = wire.iter().rposition(|octet| *octet == b'\n').map_or(0, |at| at + 1);
@@ -223,7 +238,7 @@ mod tests {
     #[test]
     fn line_ends_of_all_kinds_are_one() {
         let mut wire = Vec::new();
-        encode(&mut wire, "a\r\nb\rc\nd", &mut 0);
+        encode(&mut wire, b"a\r\nb\rc\nd", &mut 0);
         assert_eq!(wire, b"a\r\nb\r\nc\r\nd");
     }
 }

@@ -1,7 +1,7 @@
 //! Mails that are the same for everybody: the test mail of the setup, and notes to operators.
 
 use crate::slots::{PartName, Piece};
-use crate::snapshot::{Part, Snapshot, Transfer};
+use crate::snapshot::{Part, Snapshot};
 
 /// A plain text mail without personalisation. Compose it with `Slots::default()`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,10 +21,7 @@ pub struct SimpleMail {
 impl SimpleMail {
     /// The snapshot to prepare and compose. Inert: nothing in it acts on anybody.
     pub fn snapshot(&self) -> Snapshot {
-        let constant = |name, text: &str| {
-            let segments = vec![text.to_owned()];
-            Part { name, transfer: Transfer::for_text(&segments), segments, usual: vec![Piece::Static(0)] }
-        };
+        let constant = |name, text: &str| Part::new(name, vec![text.to_owned()], vec![Piece::Static(0)]);
         let domain = self.from_address.rsplit('@').next().unwrap_or_default();
         Snapshot {
             inert: true,

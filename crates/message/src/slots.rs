@@ -41,6 +41,11 @@ pub enum LinkKind {
 }
 
 impl LinkKind {
+    /// True when all messages of a variant have the same URL.
+    pub(crate) fn is_constant(self) -> bool {
+        matches!(self, LinkKind::Image(_))
+    }
+
     /// The number in encoded slots.
     fn number(self) -> u64 {
         match self {
@@ -59,7 +64,7 @@ impl LinkKind {
             1 => Some(LinkKind::Mirror),
             2 => Some(LinkKind::Open),
             3 => None,
-            _ if number % 2 == 0 => nth().map(LinkKind::Tracked),
+            _ if number.is_multiple_of(2) => nth().map(LinkKind::Tracked),
             _ => nth().map(LinkKind::Image),
         }
     }
@@ -181,6 +186,18 @@ impl Slots {
     /// The pieces of a part, if this recipient has its own.
     pub fn part(&self, name: PartName) -> Option<&[Piece]> {
         self.parts.iter().find(|(part, _)| *part == name).map(|(_, pieces)| pieces.as_slice())
+    }
+
+    /// Octets of this recipient's own text, to size buffers.
+    pub(crate) fn text_len(&self) -> usize {
+        let pieces = self.parts.iter().flat_map(|(_, pieces)| pieces);
+        pieces
+            .map(|piece| match piece {
+                Piece::Static(_) => 0,
+                Piece::Literal(text) => text.len() * 2,
+                Piece::Link(_) => 128,
+            })
+            .sum()
     }
 
     /// The compact form kept in the message row. Two equal slots give equal bytes.

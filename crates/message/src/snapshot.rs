@@ -110,6 +110,13 @@ pub struct Part {
     pub transfer: Transfer,
 }
 
+impl Part {
+    /// A part whose transfer encoding follows from its text.
+    pub fn new(name: PartName, segments: Vec<String>, usual: Vec<Piece>) -> Part {
+        Part { name, transfer: Transfer::for_text(&segments), segments, usual }
+    }
+}
+
 /// Content-Transfer-Encoding of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -123,10 +130,15 @@ pub enum Transfer {
 impl Transfer {
     /// The shorter one for this text: quoted-printable makes 3 octets of each octet above 127, base64 4 of 3.
     pub fn for_text(segments: &[String]) -> Transfer {
+        Transfer::for_octets(segments)
+    }
+
+    /// The same for text in any encoding.
+    pub(crate) fn for_octets<T: AsRef<[u8]>>(segments: impl IntoIterator<Item = T>) -> Transfer {
         let (mut total, mut above) = (0usize, 0usize);
         for segment in segments {
-            total += segment.len();
-            above += segment.bytes().filter(|octet| !octet.is_ascii()).count();
+            total += segment.as_ref().len();
+            above += segment.as_ref().iter().filter(|octet| !octet.is_ascii()).count();
         }
         // total + 2 * above > total * 4 / 3, without fractions.
         if above * 6 > total { Transfer::Base64 } else { Transfer::QuotedPrintable }

@@ -183,6 +183,11 @@ impl Asset {
             && self.content_type.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype))
     }
 
+    /// True when these are the bytes of this hash and size.
+    pub(crate) fn is_of(&self, bytes: &[u8]) -> bool {
+        bytes.len() as u64 == self.size && blake3::hash(bytes).to_hex().as_str() == self.hash
+    }
+
     /// Where it is served: `PUBLIC_URL/a/HASH.png`.
     pub fn url(&self, public_url: &str) -> String {
         format!("{public_url}{ASSET_PATH}{}.{}", self.hash, self.extension())

@@ -1,0 +1,45 @@
+//! The URLs of one message.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+use crate::slots::LinkKind;
+use crate::snapshot::Snapshot;
+use crate::token::{Token, TokenKeys};
+
+/// Makes the links of one message.
+pub(crate) struct Links<'a> {
+    snapshot: &'a Snapshot,
+    token: Token,
+    /// None while a constant beginning is prepared, where only images are linked.
+    keys: Option<&'a TokenKeys>,
+    /// What stands before the number of a tracked link: made once, because there are many.
+    click: OnceCell<String>,
+}
+
+impl<'a> Links<'a> {
+    pub fn new(snapshot: &'a Snapshot, token: Token, keys: Option<&'a TokenKeys>) -> Links<'a> {
+        Links { snapshot, token, keys, click: OnceCell::new() }
+    }
+
+    /// The URL of a link; `images` are the URLs of the snapshot's images.
+    pub fn url<'b>(&self, kind: LinkKind, images: &'b [String]) -> Cow<'b, str> {
+        if let LinkKind::Image(number) = kind {
+            return images
+                .get(usize::from(number))
+                .map_or(Cow::Borrowed(""), |url| Cow::Borrowed(url.as_str()));
+        }
+        let Some(keys) = self.keys else { return Cow::Borrowed("") };
+        let public_url = &self.snapshot.public_url;
+        Cow::Owned(match kind {
+            LinkKind::Unsubscribe => keys.unsubscribe_url(public_url, self.token),
+            LinkKind::Mirror => keys.mirror_url(public_url, self.token),
+            LinkKind::Open => keys.open_url(public_url, self.token),
+            LinkKind::Tracked(number) => {
+                let base = self.click.get_or_init(|| keys.click_base(public_url, self.token));
+                format!("{base}{number}")
+            }
+            LinkKind::Image(_) => String::new(),
+        })
+    }
+}
