@@ -78,6 +78,8 @@ pub struct AssetBytes {
     pub content_type: String,
     /// All of them.
     pub bytes: Arc<[u8]>,
+    /// When the last use of them ends (UTC microseconds); none: some use has no end, or they are not used yet.
+    pub until_us: Option<i64>,
 }
 
 const NAMED: &str = "u.name, a.hash, a.content_type, a.size, a.width, a.height, u.inline";
@@ -95,18 +97,36 @@ impl Content {
             .write(Lane::Bulk, move |tx| {
                 check_room(tx, owner, &name, bytes.len())?;
                 keep_bytes(tx, &hash, &sniffed, bytes, now_us)?;
-                let (kind, id) = owner.columns();
-                tx.execute(
-                    "INSERT INTO asset_use (owner_kind, owner, name, hash, inline, expires_at)
-                     VALUES ($1, $2, $3, $4, 0, NULL)
-                     ON CONFLICT (owner_kind, owner, name) DO UPDATE SET hash = $4",
-                    &binds![kind, id, name.as_str(), hash],
-                )?;
-                let sql = format!(
-                    "SELECT {NAMED} FROM asset_use u JOIN asset a ON a.hash = u.hash
-                     WHERE u.owner_kind = $1 AND u.owner = $2 AND u.name = $3"
-                );
-                tx.query_one(&sql, &binds![kind, id, name], read)
+                put_use(tx, owner, &name, &hash)
+            })
+            .await
+    }
+
+    /// Fetches an image from somebody else's address and keeps it under that address, in the place of what was fetched
+    /// from there before.
+    ///
+    /// # Errors
+    /// `Fetch`: it could not be had, or is no image; `Refused`: one file too many; `Store`.
+    pub async fn fetch_image(
+        &self,
+        fetcher: &net::Fetcher,
+        owner: Owner,
+        url: &str,
+        now_us: i64,
+    ) -> Result<NamedAsset> {
+        let failed = |reason: String| Error::Fetch { url: url.to_owned(), reason };
+        let fetched = fetcher.get(url, net::FetchLimits::default()).await;
+        let bytes = fetched.map_err(|error| failed(error.to_string()))?.bytes;
+        let sniffed = sniff("the file", &bytes).map_err(|problem| failed(problem.message))?;
+        if sniffed.width == 0 {
+            return Err(failed("it is no image".to_owned()));
+        }
+        let (name, hash) = (url.to_owned(), blake3::hash(&bytes).to_hex().to_string());
+        self.store
+            .write(Lane::Bulk, move |tx| {
+                check_room(tx, owner, &name, bytes.len())?;
+                keep_bytes(tx, &hash, &sniffed, bytes, now_us)?;
+                put_use(tx, owner, &name, &hash)
             })
             .await
     }
@@ -123,18 +143,7 @@ impl Content {
                 let size = tx.query_opt::<_, Error>(size, &binds![hash.as_str()], |row| Ok(row.int(0)?))?;
                 let size = size.ok_or(Error::NotFound("file"))?;
                 check_room(tx, owner, &name, usize::try_from(size).unwrap_or(usize::MAX))?;
-                let (kind, id) = owner.columns();
-                tx.execute(
-                    "INSERT INTO asset_use (owner_kind, owner, name, hash, inline, expires_at)
-                     VALUES ($1, $2, $3, $4, 0, NULL)
-                     ON CONFLICT (owner_kind, owner, name) DO UPDATE SET hash = $4",
-                    &binds![kind, id, name.as_str(), hash],
-                )?;
-                let sql = format!(
-                    "SELECT {NAMED} FROM asset_use u JOIN asset a ON a.hash = u.hash
-                     WHERE u.owner_kind = $1 AND u.owner = $2 AND u.name = $3"
-                );
-                tx.query_one(&sql, &binds![kind, id, name], read)
+                put_use(tx, owner, &name, &hash)
             })
             .await
     }
@@ -225,9 +234,13 @@ impl Content {
         let hash = hash.to_owned();
         self.store
             .read(move |tx| {
-                let sql = "SELECT content_type, bytes FROM asset WHERE hash = $1";
+                let sql = "SELECT a.content_type, a.bytes,
+                           (SELECT CASE WHEN count(*) = count(u.expires_at) THEN max(u.expires_at) END
+                            FROM asset_use u WHERE u.hash = a.hash)
+                           FROM asset a WHERE a.hash = $1";
                 tx.query_opt(sql, &binds![hash], |row| {
-                    Ok(AssetBytes { content_type: row.text(0)?, bytes: row.bytes(1)?.into() })
+                    let bytes = row.bytes(1)?.into();
+                    Ok(AssetBytes { content_type: row.text(0)?, bytes, until_us: row.int_opt(2)? })
                 })
             })
             .await
@@ -276,6 +289,22 @@ impl Content {
             })
             .await
     }
+}
+
+/// Gives the bytes of a hash a name, and says what they are.
+fn put_use(tx: &mut Tx<'_>, owner: Owner, name: &str, hash: &str) -> Result<NamedAsset> {
+    let (kind, id) = owner.columns();
+    tx.execute(
+        "INSERT INTO asset_use (owner_kind, owner, name, hash, inline, expires_at)
+         VALUES ($1, $2, $3, $4, 0, NULL)
+         ON CONFLICT (owner_kind, owner, name) DO UPDATE SET hash = $4",
+        &binds![kind, id, name, hash],
+    )?;
+    let sql = format!(
+        "SELECT {NAMED} FROM asset_use u JOIN asset a ON a.hash = u.hash
+         WHERE u.owner_kind = $1 AND u.owner = $2 AND u.name = $3"
+    );
+    tx.query_one(&sql, &binds![kind, id, name], read)
 }
 
 /// As [`Content::assets`], in a transaction of another room.

@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 use crate::limits::{BLOCK_SIZE_MAX, BLOCKS_MAX, NAME_LEN_MAX};
 use crate::problem::Problem;
 use crate::room::Content;
-use crate::template::{Escape, PartTemplate};
+use crate::source::Source;
+use crate::template::{Escape, PartTemplate, Setting};
 
 /// What a template includes: the two forms of a block.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -138,7 +139,7 @@ fn checked(mut block: StoredBlock, now_us: i64) -> Result<StoredBlock> {
         if source.len() > BLOCK_SIZE_MAX {
             return Err(Error::refused(part, format!("larger than {} KB", BLOCK_SIZE_MAX >> 10)));
         }
-        PartTemplate::new(part, source.clone(), 0..0, escape, now_us)?;
+        PartTemplate::new(Source::new(part, source.clone()), escape, &Setting { now_us, ..Setting::default() })?;
     }
     block.updated_at = now_us;
     Ok(block)

@@ -1,90 +1,73 @@
-//! Compile once per delivery, evaluate once per recipient.
+//! Compile once per delivery: from the author's sources to a snapshot and the templates of its personal parts.
+//!
+//! Order: blocks, MJML, CSS, images, links, preheader and pixel, template. Each step edits a [`Source`], which knows
+//! the author's lines.
+
+use std::time::Duration;
 
 use message::{
-    HEADERS_MAX, PART_SIZE_MAX, Part, PartName, Piece, SLOTS_SIZE_MAX, Slots, Snapshot, Transfer,
-    VARIANT_ALTERNATIVE, VARIANT_HTML, VARIANT_TEXT, check_header_text, is_header_name,
+    ATTACHMENTS_MAX, Asset, HEADERS_MAX, MirrorMode, PART_SIZE_MAX, Part, PartName, Piece, Snapshot, check_header_text,
+    is_header_name,
 };
 use minijinja::Value;
 
-use crate::cut::Cut;
-use crate::draft::{CompileOptions, Draft};
-use crate::facts::{ContentFacts, PartFacts, is_link_tag, of_html, of_text};
-use crate::fields::Fields;
-use crate::preheader;
+use crate::balance;
+use crate::compiled::{AMP_SIZE_MAX, Compiled, PersonalPart};
+use crate::draft::{AttachmentDraft, CompileOptions, Draft};
+use crate::facts::{ContentFacts, PartFacts, of_html, of_text};
+use crate::formats::Formats;
+use crate::includes::{Blocks, Form};
+use crate::links::LinkTable;
+use crate::marks::{self, without_marks};
 use crate::problem::{Place, Problem};
-use crate::tags::{TagKind, foreign, scan};
-use crate::template::{Escape, PartTemplate, without_marks};
-use crate::text_part;
+use crate::source::{Bit, Edit, Source};
+use crate::tags::{foreign, scan};
+use crate::template::{Escape, PartTemplate, Setting};
+use crate::{images, inline_css, mjml, preheader, text_part};
 
-/// A compiled content: the snapshot to freeze, and the templates to evaluate recipients with. Shared between
-/// threads by reference.
-#[derive(Debug)]
-pub struct Compiled {
-    /// What all messages share.
-    pub snapshot: Snapshot,
-    /// What the control rules ask about.
-    pub facts: ContentFacts,
-    /// Things to tell the author that do not forbid sending.
-    pub warnings: Vec<Problem>,
-    /// The text part's template source, also where it was made from the HTML.
-    pub text_source: Option<String>,
-    personal: Vec<PersonalPart>,
-}
-
-/// What a recipient gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Evaluation {
-    /// The recipient's own text.
-    pub slots: Slots,
-    /// For the message row: the variant's number and further bits.
-    pub flags: i64,
-    /// What the author should know of this message. The same thing has the same message for all recipients.
-    pub warnings: Vec<Problem>,
-}
-
-/// A part that is evaluated for each recipient.
-#[derive(Debug)]
-struct PersonalPart {
-    name: PartName,
-    template: PartTemplate,
-    cut: Cut,
-}
+/// Attachments above which the author is warned.
+const ATTACHMENTS_RECOMMENDED: usize = 1;
 
 /// Compiles the author's content.
 ///
 /// # Errors
 /// All problems of all parts, each at its place.
 pub fn compile(draft: &Draft, options: &CompileOptions) -> Result<Compiled, Vec<Problem>> {
-    let mut work = Work::new(options);
-    let normal = |text: &str| without_marks(text).replace("\r\n", "\n").replace('\r', "\n");
-    work.header(PartName::FromName, &normal(&draft.from_name));
-    work.header(PartName::FromAddress, &normal(&draft.from_address));
-    work.header(PartName::ReplyTo, &normal(&draft.reply_to));
-    work.header(PartName::ErrorAddress, &normal(&draft.error_address));
-    work.header(PartName::Subject, &normal(&draft.subject));
-    let html = draft.html.as_deref().map(normal).filter(|html| !html.trim().is_empty());
-    let text = draft.text.as_deref().map(normal).filter(|text| !text.trim().is_empty());
-    let preheader = normal(&draft.preheader);
-    if html.is_none() && text.is_none() {
-        work.problems
-            .push(Problem::new("message", "there is no content").hint("write an HTML or a text body"));
-    }
-    if let Some(html) = &html {
-        work.html(html, &preheader);
-    }
-    let text_source = work.text(text.as_deref(), html.as_deref());
-    work.foreign_tags(draft, html.as_deref(), text.as_deref());
+    let mut work = Work::new(draft, options);
+    work.header(PartName::FromName, &draft.from_name);
+    work.header(PartName::FromAddress, &draft.from_address);
+    work.header(PartName::ReplyTo, &draft.reply_to);
+    work.header(PartName::ErrorAddress, &draft.error_address);
+    work.header(PartName::Subject, &draft.subject);
+    let html = work.html_source();
+    let text = draft.text.as_deref().filter(|text| !text.trim().is_empty());
+    work.what_there_is(html.is_some(), text.is_some());
+    let rendered = html.as_ref().and_then(|html| work.html(html));
+    work.amp();
+    let text_source = work.text(text, html.as_ref().filter(|html| html.part == "html"), rendered.as_ref());
+    work.foreign_tags();
     work.facts.subject = draft.subject.clone();
     work.facts.from_name = draft.from_name.clone();
     work.facts.from_address = draft.from_address.clone();
-    work.facts.subject_personalised = !scan(&draft.subject).is_empty();
-    work.facts.from_address_personalised = !scan(&draft.from_address).is_empty();
-    work.headers(&draft.headers);
-    work.finish(draft, text_source)
+    work.facts.subject_personalised = draft.personalise && !scan(&draft.subject).is_empty();
+    work.facts.from_address_personalised = draft.personalise && !scan(&draft.from_address).is_empty();
+    work.facts.mirror_page =
+        html.is_some() && matches!(draft.mirror, MirrorMode::WhenLinked | MirrorMode::Always);
+    work.headers();
+    work.attachments();
+    work.finish(text_source)
 }
 
 struct Work<'a> {
+    draft: &'a Draft,
     options: &'a CompileOptions,
+    setting: Setting,
+    blocks: Blocks<'a>,
+    links: LinkTable<'a>,
+    images: Vec<Asset>,
+    attached: Vec<Asset>,
+    constant_headers: Vec<(String, String)>,
+    header_names: Vec<String>,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
     facts: ContentFacts,
@@ -93,9 +76,22 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(options: &'a CompileOptions) -> Work<'a> {
+    fn new(draft: &'a Draft, options: &'a CompileOptions) -> Work<'a> {
+        let setting = Setting {
+            now_us: options.now_us,
+            public_url: options.public_url.clone(),
+            code_key: options.code_key.clone(),
+        };
         Work {
+            draft,
             options,
+            blocks: Blocks::new(&options.blocks, &options.assets, setting.clone()),
+            setting,
+            links: LinkTable::new(draft),
+            images: Vec::new(),
+            attached: Vec::new(),
+            constant_headers: Vec::new(),
+            header_names: Vec::new(),
             problems: Vec::new(),
             warnings: Vec::new(),
             facts: ContentFacts::default(),
@@ -104,10 +100,40 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn header(&mut self, name: PartName, source: &str) {
+    /// What the author wrote, in the form that all steps work on.
+    fn source(&self, part: &'static str, text: &str) -> Source {
+        let text = without_marks(text).replace("\r\n", "\n").replace('\r', "\n");
+        Source::new(part, if self.draft.personalise { text } else { marks::without_tags(&text) })
+    }
+
+    /// The same with its blocks; problems are kept.
+    fn expanded(&mut self, source: &Source, form: Form) -> Option<Source> {
+        if !self.draft.personalise {
+            return Some(source.clone());
+        }
+        self.blocks.expand(source, form).map_err(|problems| self.problems.extend(problems)).ok()
+    }
+
+    fn what_there_is(&mut self, html: bool, text: bool) {
+        if self.draft.mjml.is_some() && self.draft.html.as_deref().is_some_and(|html| !html.trim().is_empty()) {
+            let hint = "keep one of them";
+            self.problems.push(Problem::new("message", "there is HTML and MJML").hint(hint));
+        }
+        let amp = self.draft.amp.as_deref().is_some_and(|amp| !amp.trim().is_empty());
+        let problem = match (html || text, amp) {
+            (true, _) => return,
+            (false, true) => Problem::new("amp", "an AMP part cannot stand alone").hint("write an HTML or a text body"),
+            (false, false) => {
+                Problem::new("message", "there is no content").hint("write an HTML or a text body")
+            }
+        };
+        self.problems.push(problem);
+    }
+
+    fn header(&mut self, name: PartName, text: &str) {
         let part = name.as_str();
-        let source = source.trim();
-        if source.is_empty() {
+        let source = self.source(part, text.trim());
+        if source.text.is_empty() {
             match name {
                 PartName::Subject => self.problems.push(Problem::new(part, "the subject is empty")),
                 PartName::FromAddress => {
@@ -117,47 +143,154 @@ impl<'a> Work<'a> {
             }
             return;
         }
-        if let Err(error) = check_header_text(source) {
+        let Some(source) = self.expanded(&source, Form::Text) else { return };
+        if let Err(error) = check_header_text(&source.text) {
             self.problems.push(Problem::new(part, error.to_string()));
             return;
         }
-        self.part(name, source.to_owned(), 0..0, Escape::Header);
+        self.part(name, String::new(), source, Escape::Header);
     }
 
-    fn html(&mut self, html: &str, preheader: &str) {
-        if html.len() > PART_SIZE_MAX {
-            self.problems.push(Problem::new("html", format!("larger than {} MB", PART_SIZE_MAX >> 20)));
+    /// The author's HTML or MJML, if it can be worked on.
+    fn html_source(&mut self) -> Option<Source> {
+        let written = |source: &'a Option<String>| source.as_deref().filter(|text| !text.trim().is_empty());
+        let (part, text) = match (written(&self.draft.html), written(&self.draft.mjml)) {
+            (Some(html), _) => ("html", html),
+            (None, Some(mjml)) => ("mjml", mjml),
+            (None, None) => return None,
+        };
+        Some(self.source(part, text))
+    }
+
+    /// Size and characters of a body.
+    fn is_sound(&mut self, source: &Source) -> bool {
+        if source.text.len() > PART_SIZE_MAX {
+            let message = format!("larger than {} MB, which is here", PART_SIZE_MAX >> 20);
+            self.problems.push(source.problem(PART_SIZE_MAX, message));
+            return false;
+        }
+        if let Some(at) = source.text.find('\0') {
+            let message = "a NUL character (U+0000) cannot be sent";
+            self.problems.push(source.problem(at, message).hint("the file may not be text, or not UTF-8"));
+            return false;
+        }
+        true
+    }
+
+    /// The HTML part; returns the HTML before images and links, for the text part.
+    fn html(&mut self, author: &Source) -> Option<Source> {
+        if !self.is_sound(author) {
+            return None;
+        }
+        let expanded = self.expanded(author, Form::Html)?;
+        let preheader = self.preheader()?;
+        // Before any tool sees it: what is no template would be told in a tool's words.
+        if let Err(problem) = PartTemplate::new(expanded.clone(), Escape::Html, &self.setting) {
+            self.problems.push(problem);
+            return None;
+        }
+        let is_mjml = author.part == "mjml";
+        self.html_facts(&expanded, is_mjml);
+        let rendered = if is_mjml {
+            match mjml::render(&expanded, self.draft.inline_css, &mut self.warnings) {
+                Ok(rendered) => rendered,
+                Err(problems) => {
+                    self.problems.extend(problems);
+                    return None;
+                }
+            }
+        } else {
+            expanded
+        };
+        let mut source = rendered.clone();
+        if self.draft.inline_css {
+            match inline_css::inline(&source) {
+                Ok(inlined) => source = inlined,
+                Err(warning) => self.warnings.push(warning),
+            }
+        }
+        source = images::place(&source, self.draft, self.options, &mut self.images, &mut self.warnings);
+        source = self.links.html(&source);
+        let mut edits: Vec<Edit> = preheader::insertion(&source.text, &preheader).into_iter().collect();
+        if self.draft.track_opens {
+            edits.push(preheader::pixel(&source.text));
+        }
+        self.part(PartName::Html, String::new(), source.edited(edits), Escape::Html);
+        Some(rendered)
+    }
+
+    /// The preheader with its blocks, compiled on its own first so that an error in it has its own place.
+    fn preheader(&mut self) -> Option<String> {
+        let source = self.source("preheader", &self.draft.preheader);
+        let source = self.expanded(&source, Form::Text)?;
+        match PartTemplate::new(source.clone(), Escape::Html, &self.setting) {
+            Ok(_) => Some(source.text),
+            Err(problem) => {
+                self.problems.push(problem);
+                None
+            }
+        }
+    }
+
+    fn html_facts(&mut self, source: &Source, is_mjml: bool) {
+        self.facts.html = Some(PartFacts::of(&source.text));
+        let found = of_html(source, is_mjml);
+        (self.facts.links, self.facts.images) = (found.links, found.images);
+        if let Some(first) = found.scripts.first() {
+            let message = match found.scripts.len() {
+                1 => "a script stays in the message".to_owned(),
+                count => format!("{count} scripts stay in the message; the first is here"),
+            };
+            let hint = "mail programs do not run scripts, and many receivers reject such mail: take it out";
+            self.warnings.push(source.problem(*first, message).hint(hint));
+        }
+        if !is_mjml && let Some((at, message)) = balance::first_fault(&source.text) {
+            self.warnings.push(source.problem(at, message).hint("mail programs mend it, each in its own way"));
+        }
+    }
+
+    fn amp(&mut self) {
+        let Some(text) = self.draft.amp.as_deref().filter(|text| !text.trim().is_empty()) else { return };
+        let author = self.source("amp", text);
+        if !self.is_sound(&author) {
             return;
         }
-        // On its own first, so that an error in it has its own place.
-        if let Err(problem) =
-            PartTemplate::new("preheader", preheader.to_owned(), 0..0, Escape::Html, self.options.now_us)
-        {
+        let Some(source) = self.expanded(&author, Form::Html) else { return };
+        if source.text.len() >= 4 * AMP_SIZE_MAX {
+            let message = format!("the AMP part is not below {} KB", AMP_SIZE_MAX >> 10);
+            self.problems.push(Problem::new("amp", message));
+            return;
+        }
+        if let Err(problem) = PartTemplate::new(source.clone(), Escape::Html, &self.setting) {
             self.problems.push(problem);
             return;
         }
-        let (source, inserted) = preheader::insert(html, preheader);
-        self.facts.html = Some(PartFacts::of(html));
-        (self.facts.links, self.facts.images) = of_html(html);
-        self.part(PartName::Html, source, inserted, Escape::Html);
+        let lower = source.text.to_ascii_lowercase();
+        if !lower.contains("amp4email") && !lower.contains("⚡4email") {
+            let message = "the AMP part is not marked as AMP4EMAIL, so receivers will ignore it";
+            self.warnings.push(Problem::new("amp", message).hint("begin it with <!doctype html><html ⚡4email>"));
+        }
+        let source = images::place(&source, self.draft, self.options, &mut self.images, &mut self.warnings);
+        let source = self.links.html(&source);
+        self.part(PartName::Amp, String::new(), source, Escape::Html);
     }
 
     /// The text part, the author's or made from the HTML; returns its source.
-    fn text(&mut self, text: Option<&str>, html: Option<&str>) -> Option<String> {
-        let source = match (text, html) {
-            (Some(text), _) => {
-                self.facts.links.extend(of_text(text));
-                text.to_owned()
-            }
-            (None, Some(html)) => {
-                // A template that did not compile as HTML would be reported twice.
-                if !self.problems.is_empty() {
+    fn text(&mut self, text: Option<&str>, html: Option<&Source>, rendered: Option<&Source>) -> Option<String> {
+        let source = match text {
+            Some(text) => {
+                let author = self.source("text", text);
+                if !self.is_sound(&author) {
                     return None;
                 }
-                let made = text_part::generate(html).filter(|made| {
-                    PartTemplate::new("text", made.clone(), 0..0, Escape::Text, self.options.now_us).is_ok()
-                });
-                let Some(made) = made else {
+                let source = self.expanded(&author, Form::Text)?;
+                self.facts.links.extend(of_text(&source));
+                source
+            }
+            None => {
+                // An HTML that did not compile would be reported twice.
+                let rendered = rendered.filter(|_| self.problems.is_empty())?;
+                let Some(made) = self.generated(html.unwrap_or(rendered)) else {
                     let hint = "write a text body";
                     self.warnings
                         .push(Problem::new("text", "no text body could be made from the HTML").hint(hint));
@@ -166,38 +299,39 @@ impl<'a> Work<'a> {
                 self.facts.text_generated = true;
                 made
             }
-            (None, None) => return None,
         };
-        if source.len() > PART_SIZE_MAX {
+        if source.text.len() > PART_SIZE_MAX {
             self.problems.push(Problem::new("text", format!("larger than {} MB", PART_SIZE_MAX >> 20)));
             return None;
         }
-        self.facts.text = Some(PartFacts::of(&source));
-        self.part(PartName::Text, source.clone(), 0..0, Escape::Text);
-        Some(source)
+        let shown = marks::readable(&source.text);
+        self.facts.text = Some(PartFacts::of(&source.text));
+        let source = self.links.text(&source);
+        self.part(PartName::Text, String::new(), source, Escape::Text);
+        Some(shown)
+    }
+
+    /// A text made from HTML. Blocks are still names in it, so that they come in their text form.
+    fn generated(&self, html: &Source) -> Option<Source> {
+        let made = Source::new("text", text_part::generate(&html.text)?);
+        let made = if self.draft.personalise { self.blocks.expand(&made, Form::Text).ok()? } else { made };
+        PartTemplate::new(made.clone(), Escape::Text, &self.setting).is_ok().then_some(made)
     }
 
     /// Compiles a part; one that is the same for everybody is evaluated now.
-    fn part(&mut self, name: PartName, source: String, inserted: std::ops::Range<usize>, escape: Escape) {
-        let template = match PartTemplate::new(name.as_str(), source, inserted, escape, self.options.now_us) {
+    fn part(&mut self, name: PartName, label: String, source: Source, escape: Escape) {
+        let template = match PartTemplate::new(source, escape, &self.setting) {
             Ok(template) => template,
-            Err(problem) => return self.problems.push(problem),
+            Err(mut problem) => {
+                if !label.is_empty() {
+                    problem.message = format!("{label}: {}", problem.message);
+                }
+                return self.problems.push(problem);
+            }
         };
-        let tags = scan(&template.source);
-        let is_constant = tags.iter().all(|tag| match tag.kind {
-            TagKind::Comment | TagKind::Raw { .. } => true,
-            TagKind::Expression => is_link_tag(&template.source[tag.range.clone()]),
-            TagKind::Statement => false,
-        });
-        let cut = Cut::new(&template.source);
-        let mut part = Part {
-            name,
-            segments: cut.segments.clone(),
-            usual: Vec::new(),
-            transfer: Transfer::for_text(&cut.segments),
-        };
-        let personal = PersonalPart { name, template, cut };
-        if is_constant {
+        let personal = PersonalPart::new(name, label, template);
+        let mut part = personal.part();
+        if personal.is_constant() {
             match personal.evaluate(&Value::from_pairs([("", "")])) {
                 Ok(pieces) => constant(&mut part, pieces),
                 Err(problem) => return self.problems.push(problem),
@@ -209,13 +343,16 @@ impl<'a> Work<'a> {
     }
 
     /// One warning for all merge tags of another system, at the first one.
-    fn foreign_tags(&mut self, draft: &Draft, html: Option<&str>, text: Option<&str>) {
+    fn foreign_tags(&mut self) {
+        let draft = self.draft;
+        let html = draft.html.as_deref().filter(|html| !html.trim().is_empty());
         let sources = [
             ("subject", draft.subject.as_str()),
             ("from_name", draft.from_name.as_str()),
             ("preheader", draft.preheader.as_str()),
             ("html", html.unwrap_or_default()),
-            ("text", text.unwrap_or_default()),
+            ("mjml", if html.is_none() { draft.mjml.as_deref().unwrap_or_default() } else { "" }),
+            ("text", draft.text.as_deref().unwrap_or_default()),
         ];
         let mut first: Option<Problem> = None;
         for (part, source) in sources {
@@ -238,39 +375,94 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn headers(&mut self, headers: &[(String, String)]) {
+    /// Added headers: those that are the same for all, and those that are parts.
+    fn headers(&mut self) {
+        let headers = &self.draft.headers;
         if headers.len() > HEADERS_MAX {
             self.problems.push(Problem::new("headers", format!("more than {HEADERS_MAX} headers")));
+            return;
         }
         for (name, value) in headers {
             if !is_header_name(name) {
-                self.problems.push(Problem::new(
-                    "headers",
-                    format!("the header name `{}` cannot be used", name.escape_debug()),
-                ));
-            } else if let Err(error) = check_header_text(value) {
+                let message = format!("the header name `{}` cannot be used", name.escape_debug());
+                let hint = "Mailwright writes it itself, or it is no name of a header";
+                self.problems.push(Problem::new("headers", message).hint(hint));
+                continue;
+            }
+            let source = self.source("headers", value.trim());
+            let Some(source) = self.expanded(&source, Form::Text) else { continue };
+            if let Err(error) = check_header_text(&source.text) {
                 self.problems.push(Problem::new("headers", format!("{name}: {error}")));
+            } else if scan(&source.text).is_empty() {
+                self.constant_headers.push((name.clone(), marks::readable(&source.text)));
+            } else {
+                // HEADERS_MAX keeps the number small.
+                let number = self.header_names.len() as u8;
+                self.header_names.push(name.clone());
+                self.part(PartName::Header(number), name.clone(), source, Escape::Header);
             }
         }
     }
 
-    fn finish(mut self, draft: &Draft, text_source: Option<String>) -> Result<Compiled, Vec<Problem>> {
-        let options = self.options;
-        let message_id_domain = if options.message_id_domain.is_empty() {
-            let constant = self.parts.iter().find(|part| part.name == PartName::FromAddress);
-            let address =
-                constant.filter(|part| !part.usual.is_empty()).and_then(|part| part.segments.first());
-            address
-                .and_then(|address| address.rsplit('@').next())
-                .unwrap_or(&options.bounce_domain)
-                .to_owned()
-        } else {
-            options.message_id_domain.clone()
-        };
+    fn attachments(&mut self) {
+        let attachments = &self.draft.attachments;
+        if attachments.len() > ATTACHMENTS_MAX {
+            let message = format!("more than {ATTACHMENTS_MAX} attachments");
+            self.problems.push(Problem::new("attachments", message));
+            return;
+        }
+        if attachments.len() > ATTACHMENTS_RECOMMENDED {
+            let message = format!("{} attachments go along", attachments.len());
+            let hint = "receivers like mail without attachments: put links to them";
+            self.warnings.push(Problem::new("attachments", message).hint(hint));
+        }
+        for (number, attachment) in attachments.iter().enumerate() {
+            self.attachment(number as u8, attachment);
+        }
+    }
+
+    /// Its part is the file's name, empty for who does not get it.
+    fn attachment(&mut self, number: u8, attachment: &AttachmentDraft) {
+        let label = format!("attachment {}", u32::from(number) + 1);
+        let problem = |message: &str| Problem::new("attachments", format!("{label}: {message}"));
+        let when = attachment.when.trim();
+        if attachment.name.trim().is_empty() {
+            return self.problems.push(problem("the file has no name"));
+        }
+        if when.contains("%}") || when.contains("{%") || when.contains("{{") || when.len() > 1_000 {
+            let hint = "write an expression: country == 'DE'";
+            return self.problems.push(problem("the condition is no expression").hint(hint));
+        }
+        let name = self.source("attachments", attachment.name.trim());
+        let Some(mut source) = self.expanded(&name, Form::Text) else { return };
+        if !when.is_empty() {
+            let end = source.text.len();
+            source = source.edited(vec![
+                Edit { range: 0..0, with: vec![Bit::Ours(format!("{{% if ({when}) %}}"))] },
+                Edit::text(end..end, "{% endif %}"),
+            ]);
+        }
+        self.attached.push(Asset {
+            hash: attachment.hash.clone(),
+            content_type: attachment.content_type.clone(),
+            name: attachment.name.trim().to_owned(),
+            size: attachment.size,
+            inline: false,
+        });
+        self.part(PartName::Attachment(number), label, source, Escape::Header);
+    }
+
+    fn finish(mut self, text_source: Option<String>) -> Result<Compiled, Vec<Problem>> {
+        let notes = self.links.finish();
+        self.problems.append(&mut self.links.problems);
+        self.warnings.append(&mut self.links.warnings);
+        let formats = Formats::new(self.draft, &self.options.format_rules, &mut self.warnings);
         if !self.problems.is_empty() {
             return Err(self.problems);
         }
+        let message_id_domain = self.message_id_domain();
         self.parts.sort_by_key(|part| part.name);
+        let options = self.options;
         let snapshot = Snapshot {
             delivery: options.delivery,
             inert: options.inert,
@@ -281,19 +473,42 @@ impl<'a> Work<'a> {
             message_id_domain,
             list_unsubscribe: options.list_unsubscribe,
             feedback_id: options.feedback_id.clone(),
-            headers: draft.headers.clone(),
-            ..Snapshot::default()
+            headers: self.constant_headers,
+            precedence: self.draft.precedence.trim().to_owned(),
+            header_names: self.header_names,
+            variants: formats.variants.clone(),
+            links: self.links.links,
+            images: self.images,
+            attachments: self.attached,
+            mirror: self.draft.mirror,
         };
         if let Err(error) = snapshot.check() {
             return Err(vec![Problem::new("message", error.to_string())]);
         }
+        let time_ms = options.personalization_time_ms;
         Ok(Compiled {
             snapshot,
             facts: self.facts,
             warnings: self.warnings,
+            notes,
             text_source,
+            links: self.links.found,
             personal: self.personal,
+            formats,
+            time_max: (time_ms > 0).then(|| Duration::from_millis(time_ms)),
         })
+    }
+
+    /// The domain on the right of the Message-ID.
+    fn message_id_domain(&self) -> String {
+        let options = self.options;
+        if !options.message_id_domain.is_empty() {
+            return options.message_id_domain.clone();
+        }
+        let constant = self.parts.iter().find(|part| part.name == PartName::FromAddress);
+        let address = constant.filter(|part| !part.usual.is_empty()).and_then(|part| part.segments.first());
+        let domain = address.and_then(|address| address.rsplit('@').next());
+        domain.unwrap_or(&options.bounce_domain).to_owned()
     }
 }
 
@@ -319,137 +534,4 @@ fn text_of(pieces: &[Piece], segments: &[String]) -> String {
         Piece::Link(_) => String::new(),
     };
     pieces.iter().map(text).collect()
-}
-
-impl PersonalPart {
-    fn evaluate(&self, fields: &Value) -> Result<Vec<Piece>, Problem> {
-        let (output, spans) = self.template.render(fields)?;
-        // A filter such as `urlencode` on a built-in link would send the mark itself.
-        if output.contains("%EF%B7%9") {
-            return Err(Problem::new(self.name.as_str(), "a filter changes a built-in link")
-                .hint("write {{ unsubscribe_url }} or {{ mirror_url }} without a filter"));
-        }
-        let pieces = self.cut.pieces(&output, &spans);
-        if !self.name.is_header() {
-            return Ok(pieces);
-        }
-        // Names, addresses and subjects are checked as they will stand: static text and values together.
-        let problem =
-            |message: String| Problem::new(self.name.as_str(), message).at(Place { line: 1, column: 1 });
-        check_header_text(&output).map_err(|error| problem(error.to_string()))?;
-        let text = output.trim();
-        let written = match self.name {
-            PartName::FromAddress | PartName::ErrorAddress
-                if text.is_empty() && self.name == PartName::ErrorAddress =>
-            {
-                String::new()
-            }
-            PartName::FromAddress | PartName::ErrorAddress => {
-                wire(text, address::parse(text)).map_err(problem)?
-            }
-            PartName::ReplyTo if text.is_empty() => String::new(),
-            PartName::ReplyTo => reply_to(text).map_err(problem)?,
-            PartName::Subject if text.is_empty() => return Err(problem("the subject is empty".to_owned())),
-            _ => return Ok(pieces),
-        };
-        Ok(vec![Piece::Literal(written)])
-    }
-}
-
-/// An address of ours as it stands on the wire; one that needs SMTPUTF8 would shut out receivers without it.
-fn wire(text: &str, parsed: Result<address::Mailbox, address::AddressError>) -> Result<String, String> {
-    let mailbox = parsed.map_err(|error| format!("`{text}`: {error}"))?;
-    if mailbox.needs_smtputf8() {
-        return Err(format!("`{text}`: the part before the @ must be ASCII"));
-    }
-    Ok(mailbox.smtp())
-}
-
-fn reply_to(text: &str) -> Result<String, String> {
-    let named = address::parse_named(text).map_err(|error| format!("`{text}`: {error}"))?;
-    let address = wire(text, Ok(named.mailbox))?;
-    Ok(match named.name {
-        Some(name) => format!("\"{}\" <{address}>", name.replace('\\', "\\\\").replace('"', "\\\"")),
-        None => address,
-    })
-}
-
-impl Compiled {
-    /// The number of the variant for a recipient: what the profile asks for (`text`, `html`, `docomo`, `softbank`,
-    /// `au`, or empty), what the delivery chose, and the rules of the domain (ASCII, lower case).
-    pub fn flags_for(&self, email_format: &str, domain: &str) -> u8 {
-        let _ = domain;
-        match email_format {
-            "text" => VARIANT_TEXT,
-            "html" => VARIANT_HTML,
-            _ => VARIANT_ALTERNATIVE,
-        }
-    }
-
-    /// What one recipient gets in a variant. A part that is the same for everybody is not in the slots.
-    ///
-    /// # Errors
-    /// The first [`Problem`] of this recipient, at its place in the template.
-    pub fn evaluate(&self, fields: &Fields, variant: u8) -> Result<Evaluation, Problem> {
-        let slots = self.slots(fields)?;
-        Ok(Evaluation { slots, flags: i64::from(variant), warnings: Vec::new() })
-    }
-
-    fn slots(&self, fields: &Fields) -> Result<Slots, Problem> {
-        let value = fields.as_value();
-        let mut parts = Vec::with_capacity(self.personal.len());
-        for part in &self.personal {
-            let mut pieces = part.evaluate(&value)?;
-            if part.name == PartName::Subject {
-                pieces = trimmed(pieces);
-            }
-            parts.push((part.name, pieces));
-        }
-        let slots = Slots { parts };
-        let size = slots.parts.iter().flat_map(|(_, pieces)| pieces).map(literal_len).sum::<usize>();
-        if size > SLOTS_SIZE_MAX - 1_024 && slots.to_bytes().len() > SLOTS_SIZE_MAX {
-            let message = format!("this recipient's own text is larger than {} KB", SLOTS_SIZE_MAX >> 10);
-            return Err(
-                Problem::new("message", message).hint("shorten the loops and fields that are written")
-            );
-        }
-        Ok(slots)
-    }
-
-    /// Names that some template may ask for, each once.
-    pub fn variables(&self) -> std::collections::BTreeSet<String> {
-        self.personal.iter().flat_map(|part| part.template.variables()).cloned().collect()
-    }
-
-    /// True when some part is evaluated for each recipient.
-    pub fn is_personalised(&self) -> bool {
-        !self.personal.is_empty()
-    }
-
-    /// Names that the templates ask for and which are no column, attribute or built-in of `columns`, with their part.
-    pub fn unknown_names(&self, columns: &crate::Columns) -> Vec<(PartName, String)> {
-        let names = self
-            .personal
-            .iter()
-            .flat_map(|part| part.template.variables().iter().map(|name| (part.name, name.clone())));
-        names.filter(|(_, name)| !columns.knows(name)).collect()
-    }
-}
-
-fn literal_len(piece: &Piece) -> usize {
-    match piece {
-        Piece::Literal(text) => text.len() + 4,
-        Piece::Static(_) | Piece::Link(_) => 4,
-    }
-}
-
-/// A value that ends the subject may bring blanks with it.
-fn trimmed(mut pieces: Vec<Piece>) -> Vec<Piece> {
-    if let Some(Piece::Literal(first)) = pieces.first_mut() {
-        first.drain(..first.len() - first.trim_start().len());
-    }
-    if let Some(Piece::Literal(last)) = pieces.last_mut() {
-        last.truncate(last.trim_end().len());
-    }
-    pieces
 }

@@ -1,24 +1,36 @@
 //! Cuts a template's static text into segments once, and an evaluation into pieces.
 
-use message::{LinkKind, Piece};
+use std::ops::Range;
+
+use message::Piece;
 use minijinja::{OutputSpan, OutputSpanKind};
 
+use crate::marks::{Bit, bits, literal};
 use crate::tags::{TagKind, scan};
-use crate::template::{MIRROR_MARK, UNSUBSCRIBE_MARK};
 
 /// The static segments of a source, and where they stand in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cut {
     pub segments: Vec<String>,
-    /// Start and end in the source, ascending; the index is the segment's number.
-    ranges: Vec<(usize, usize)>,
+    /// Static text with links: segments and links in turn.
+    pieces: Vec<Piece>,
+    stretches: Vec<Stretch>,
+}
+
+/// Static text between two tags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stretch {
+    /// In the source; ascending.
+    range: Range<usize>,
+    /// In `Cut::pieces`.
+    pieces: Range<usize>,
 }
 
 impl Cut {
     /// Text between tags, trimmed where a tag says `-`, as minijinja trims it. A range that differs from minijinja's
     /// is never found again, and its text becomes a literal: larger, and still right.
     pub fn new(source: &str) -> Cut {
-        let mut cut = Cut { segments: Vec::new(), ranges: Vec::new() };
+        let mut cut = Cut { segments: Vec::new(), pieces: Vec::new(), stretches: Vec::new() };
         let mut at = 0;
         let mut trim_start = false;
         for tag in scan(source) {
@@ -42,55 +54,60 @@ impl Cut {
         let start = if trim_start { end - text.trim_start().len() } else { start };
         let kept = &source[start..end];
         let kept = if trim_end { kept.trim_end() } else { kept };
-        if !kept.is_empty() {
-            self.segments.push(kept.to_owned());
-            self.ranges.push((start, start + kept.len()));
+        if kept.is_empty() {
+            return;
         }
+        let first = self.pieces.len();
+        let mut joins = false;
+        for bit in bits(kept) {
+            let text = match bit {
+                Bit::Link(kind) => {
+                    self.pieces.push(Piece::Link(kind));
+                    joins = false;
+                    continue;
+                }
+                Bit::Broken => continue,
+                Bit::Brace => "{",
+                Bit::Text(text) => text,
+            };
+            match self.segments.last_mut() {
+                Some(last) if joins => last.push_str(text),
+                _ => {
+                    self.pieces.push(Piece::Static(self.segments.len() as u32));
+                    self.segments.push(text.to_owned());
+                    joins = true;
+                }
+            }
+        }
+        self.stretches.push(Stretch { range: start..start + kept.len(), pieces: first..self.pieces.len() });
     }
 
-    fn number(&self, span: &OutputSpan) -> Option<u32> {
+    /// The pieces of a static span.
+    fn find(&self, span: &OutputSpan) -> Option<&[Piece]> {
         let range = span.source_range();
-        let at = self.ranges.binary_search_by_key(&range.start, |(start, _)| *start).ok()?;
-        (self.ranges[at].1 == range.end && span.output_range().len() == range.len()).then_some(at as u32)
+        let at = self.stretches.binary_search_by_key(&range.start, |stretch| stretch.range.start).ok()?;
+        let stretch = &self.stretches[at];
+        (stretch.range == range && span.output_range().len() == range.len())
+            .then(|| &self.pieces[stretch.pieces.clone()])
     }
 
-    /// The pieces of an evaluation: static segments by number, everything else literal, link marks as links.
-    pub fn pieces(&self, output: &str, spans: &[OutputSpan]) -> Vec<Piece> {
+    /// The pieces of an evaluation: static segments by number, everything else literal, link marks as links; and
+    /// whether some mark was taken apart.
+    pub fn pieces(&self, output: &str, spans: &[OutputSpan]) -> (Vec<Piece>, bool) {
         let mut pieces = Vec::with_capacity(spans.len());
+        let mut is_broken = false;
         let mut at = 0;
         for span in spans {
             let range = span.output_range();
-            literal(&mut pieces, &output[at..range.start]);
-            match if span.kind() == OutputSpanKind::Raw { self.number(span) } else { None } {
-                Some(number) => pieces.push(Piece::Static(number)),
-                None => literal(&mut pieces, &output[range.clone()]),
+            is_broken |= literal(&mut pieces, &output[at..range.start]);
+            match if span.kind() == OutputSpanKind::Raw { self.find(span) } else { None } {
+                Some(found) => pieces.extend_from_slice(found),
+                None => is_broken |= literal(&mut pieces, &output[range.clone()]),
             }
             at = range.end;
         }
-        literal(&mut pieces, &output[at..]);
-        pieces
-    }
-}
-
-/// Adds literal text, joined to a literal before it; link marks become links.
-fn literal(pieces: &mut Vec<Piece>, text: &str) {
-    let mut rest = text;
-    while !rest.is_empty() {
-        let mark = rest.find([UNSUBSCRIBE_MARK, MIRROR_MARK]);
-        let (before, after) = rest.split_at(mark.unwrap_or(rest.len()));
-        if !before.is_empty() {
-            match pieces.last_mut() {
-                Some(Piece::Literal(last)) => last.push_str(before),
-                _ => pieces.push(Piece::Literal(before.to_owned())),
-            }
-        }
-        let mut chars = after.chars();
-        match chars.next() {
-            Some(UNSUBSCRIBE_MARK) => pieces.push(Piece::Link(LinkKind::Unsubscribe)),
-            Some(_) => pieces.push(Piece::Link(LinkKind::Mirror)),
-            None => {}
-        }
-        rest = chars.as_str();
+        is_broken |= literal(&mut pieces, &output[at..]);
+        (pieces, is_broken)
     }
 }
 
@@ -98,14 +115,16 @@ fn literal(pieces: &mut Vec<Piece>, text: &str) {
 mod tests {
     use super::*;
     use crate::fields::Fields;
-    use crate::template::{Escape, PartTemplate};
+    use crate::source::Source;
+    use crate::template::{Escape, PartTemplate, Setting};
+    use message::LinkKind;
 
     fn pieces(source: &str) -> (Cut, Vec<Piece>) {
-        let template = PartTemplate::new("html", source.to_owned(), 0..0, Escape::Html, 0).unwrap();
+        let template = PartTemplate::new(Source::new("html", source.to_owned()), Escape::Html, &Setting::default()).unwrap();
         let fields = Fields::from_pairs([("name", "A & B"), ("empty", "")]);
         let (output, spans) = template.render(&fields.as_value()).unwrap();
         let cut = Cut::new(source);
-        let pieces = cut.pieces(&output, &spans);
+        let (pieces, _) = cut.pieces(&output, &spans);
         (cut, pieces)
     }
 
@@ -137,6 +156,15 @@ mod tests {
                 Piece::Link(LinkKind::Mirror)
             ]
         );
+    }
+
+    #[test]
+    fn a_link_cuts_static_text() {
+        let source = format!("<a href=\"{}\">{{{{ name }}}} {}", crate::marks::tracked(7), crate::marks::OPEN);
+        let (cut, found) = pieces(&source);
+        assert_eq!(cut.segments, ["<a href=\"", "\">", " "]);
+        assert_eq!(found[1], Piece::Link(LinkKind::Tracked(7)));
+        assert_eq!(found[4..], [Piece::Static(2), Piece::Link(LinkKind::Open)]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::assets::NamedAsset;
 use crate::blocks::Block;
+use crate::codes::CodeKey;
 use crate::format_rules::FormatRule;
 
 /// The author's content. Every text field may be a template. [`Draft::default`] rewrites nothing: no tracking, no
@@ -178,6 +179,8 @@ pub struct CompileOptions {
     pub assets: Vec<NamedAsset>,
     /// Formats by domain, before the ones that are built in ([`crate::native_rules`]); the first match counts.
     pub format_rules: Vec<FormatRule>,
+    /// Signs the addresses of QR and bar codes; none: all codes stand in the message.
+    pub code_key: Option<CodeKey>,
     /// Longest time that the evaluation of one message may take, milliseconds; 0: no limit but the fuel.
     pub personalization_time_ms: u64,
 }

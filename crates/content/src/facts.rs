@@ -5,8 +5,11 @@ use std::cell::RefCell;
 use lol_html::{RewriteStrSettings, element, rewrite_str, text};
 use serde::{Deserialize, Serialize};
 
-use crate::problem::{Lines, Place};
+use crate::marks::readable;
+use crate::problem::Place;
+use crate::source::Source;
 use crate::tags::{Hidden, TagKind, inner, scan};
+use crate::urls::{self, decode};
 
 /// Links kept, and images kept; a mail with more is told about these.
 const FACTS_MAX: usize = 1_000;
@@ -36,6 +39,9 @@ pub struct ContentFacts {
     pub images: Vec<ImageFact>,
     /// Merge tags of another system that are sent as text.
     pub foreign_tags: usize,
+    /// The mirror page is open to who has the link: a link to it leads somewhere.
+    #[serde(default)]
+    pub mirror_page: bool,
 }
 
 /// Facts about a body.
@@ -107,100 +113,120 @@ pub(crate) fn is_link_tag(tag_source: &str) -> bool {
     tag_source.starts_with("{{") && matches!(inner(tag_source), "unsubscribe_url" | "mirror_url")
 }
 
-/// Links and images of an HTML source.
-pub(crate) fn of_html(source: &str) -> (Vec<LinkFact>, Vec<ImageFact>) {
-    let Some(hidden) = Hidden::new(source) else { return (Vec::new(), Vec::new()) };
-    let links: RefCell<Vec<LinkFact>> = RefCell::default();
-    let images: RefCell<Vec<ImageFact>> = RefCell::default();
-    let lines = Lines::new(source);
-    let place = |at: usize| lines.place(hidden.source_offset(at));
-    let restore = |text: &str| hidden.restore(&unescape(text), source);
-    let settings = RewriteStrSettings::new()
-        .append_element_content_handler(element!("a[href], area[href]", |tag| {
-            if links.borrow().len() >= FACTS_MAX {
+/// Elements that lead somewhere in HTML, and in MJML.
+const LINKS: [&str; 2] = ["a[href], area[href]", "[href]"];
+
+/// What an HTML or MJML source has.
+#[derive(Debug, Default)]
+pub(crate) struct HtmlFacts {
+    pub links: Vec<LinkFact>,
+    pub images: Vec<ImageFact>,
+    /// Offsets in the source of scripts and of attributes that hold one.
+    pub scripts: Vec<usize>,
+}
+
+/// Links, images and scripts of an HTML source, or an MJML one.
+pub(crate) fn of_html(source: &Source, is_mjml: bool) -> HtmlFacts {
+    let Some(hidden) = Hidden::new(&source.text) else { return HtmlFacts::default() };
+    let facts: RefCell<HtmlFacts> = RefCell::default();
+    let places = source.places();
+    let place = |at: usize| places.of(hidden.source_offset(at));
+    let restore = |text: &str| readable(&hidden.restore(&decode(text), &source.text));
+    let links = LINKS[usize::from(is_mjml)];
+    let text_of = if is_mjml { "[href]" } else { "a[href]" };
+    let link = |tag: &lol_html::html_content::Element<'_, '_>| {
+        let name = tag.tag_name();
+        if facts.borrow().links.len() >= FACTS_MAX || matches!(name.as_str(), "link" | "base" | "mj-font") {
+            return;
+        }
+        let href = tag.get_attribute("href").unwrap_or_default();
+        let Place { line, column } = place(tag.source_location().bytes().start);
+        facts.borrow_mut().links.push(LinkFact {
+            part: "html".to_owned(),
+            personalised: href.chars().any(|c| hidden.tag(c).is_some()),
+            url: restore(href.trim()),
+            line,
+            column,
+            has_text: name == "area" || has_words(tag, "alt"),
+        });
+    };
+    let seen = || {
+        if let Some(link) = facts.borrow_mut().links.last_mut() {
+            link.has_text = true;
+        }
+    };
+    let handlers = (
+        element!(links, |tag| {
+            link(tag);
+            Ok(())
+        }),
+        text!(text_of, |chunk| {
+            if !chunk.as_str().trim().is_empty() {
+                seen();
+            }
+            Ok(())
+        }),
+        element!("[href] img[alt]", |tag| {
+            if has_words(tag, "alt") {
+                seen();
+            }
+            Ok(())
+        }),
+        element!("img, mj-image", |tag| {
+            if facts.borrow().images.len() >= FACTS_MAX {
                 return Ok(());
             }
-            let href = tag.get_attribute("href").unwrap_or_default();
             let Place { line, column } = place(tag.source_location().bytes().start);
-            links.borrow_mut().push(LinkFact {
-                part: "html".to_owned(),
-                personalised: href.chars().any(|c| hidden.tag(c).is_some()),
-                url: restore(href.trim()),
-                line,
-                column,
-                has_text: tag.tag_name() == "area",
-            });
-            Ok(())
-        }))
-        .append_element_content_handler(text!("a[href]", |chunk| {
-            if !chunk.as_str().trim().is_empty()
-                && let Some(link) = links.borrow_mut().last_mut()
-            {
-                link.has_text = true;
-            }
-            Ok(())
-        }))
-        .append_element_content_handler(element!("a[href] img[alt]", |tag| {
-            if tag.get_attribute("alt").is_some_and(|alt| !alt.trim().is_empty())
-                && let Some(link) = links.borrow_mut().last_mut()
-            {
-                link.has_text = true;
-            }
-            Ok(())
-        }))
-        .append_element_content_handler(element!("img", |tag| {
-            if images.borrow().len() >= FACTS_MAX {
-                return Ok(());
-            }
-            let Place { line, column } = place(tag.source_location().bytes().start);
-            images.borrow_mut().push(ImageFact {
+            facts.borrow_mut().images.push(ImageFact {
                 src: restore(tag.get_attribute("src").unwrap_or_default().trim()),
                 line,
                 column,
                 has_alt: tag.has_attribute("alt"),
             });
             Ok(())
-        }));
+        }),
+        element!("*", |tag| {
+            let is_handler = |name: String| name.starts_with("on") && name.len() > 4;
+            if tag.tag_name() == "script" || tag.attributes().iter().any(|attribute| is_handler(attribute.name())) {
+                let at = hidden.source_offset(tag.source_location().bytes().start);
+                facts.borrow_mut().scripts.push(at);
+            }
+            Ok(())
+        }),
+    );
+    let settings = RewriteStrSettings::new()
+        .with_strict(false)
+        .append_element_content_handler(handlers.0)
+        .append_element_content_handler(handlers.1)
+        .append_element_content_handler(handlers.2)
+        .append_element_content_handler(handlers.3)
+        .append_element_content_handler(handlers.4);
     // HTML that the parser gives up on has the facts found so far.
     let _ = rewrite_str(&hidden.text, settings);
-    (links.into_inner(), images.into_inner())
+    facts.take()
+}
+
+fn has_words(tag: &lol_html::html_content::Element<'_, '_>, attribute: &str) -> bool {
+    tag.get_attribute(attribute).is_some_and(|words| !words.trim().is_empty())
 }
 
 /// Links of a text source that the author wrote.
-pub(crate) fn of_text(source: &str) -> Vec<LinkFact> {
-    let mut links = Vec::new();
-    let Some(hidden) = Hidden::new(source) else { return links };
-    let text = &hidden.text;
-    let lines = Lines::new(source);
-    let mut at = 0;
-    while links.len() < FACTS_MAX
-        && let Some(start) = text[at..].find("http").map(|found| at + found)
-    {
-        let rest = &text[start..];
-        at = start + 4;
-        if !(rest.starts_with("http://") || rest.starts_with("https://")) {
-            continue;
-        }
-        let end =
-            rest.find(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"')).unwrap_or(rest.len());
-        let url = rest[..end].trim_end_matches(['.', ',', ';', ')', ']', '!', '?']);
-        let Place { line, column } = lines.place(hidden.source_offset(start));
-        links.push(LinkFact {
+pub(crate) fn of_text(source: &Source) -> Vec<LinkFact> {
+    let Some(hidden) = Hidden::new(&source.text) else { return Vec::new() };
+    let places = source.places();
+    let link = |range: std::ops::Range<usize>| {
+        let url = &hidden.text[range.clone()];
+        let Place { line, column } = places.of(hidden.source_offset(range.start));
+        LinkFact {
             part: "text".to_owned(),
-            url: hidden.restore(url, source),
+            url: readable(&hidden.restore(url, &source.text)),
             line,
             column,
             has_text: true,
             personalised: url.chars().any(|c| hidden.tag(c).is_some()),
-        });
-        at = start + end;
-    }
-    links
-}
-
-/// The entity that URLs hold.
-fn unescape(text: &str) -> String {
-    text.replace("&amp;", "&")
+        }
+    };
+    urls::find(&hidden.text).into_iter().take(FACTS_MAX).map(link).collect()
 }
 
 #[cfg(test)]
@@ -210,7 +236,7 @@ mod tests {
     #[test]
     fn links_and_images_have_their_places() {
         let source = "<p>{{ a }}</p>\n {% if b %}<a href=\"https://x.example/?a={{ a }}&amp;b=1\"> go </a>{% endif %}\n<a href='#top'><img src=a.png></a><a href='/y'><img src='b.png' alt='B'></a>";
-        let (links, images) = of_html(source);
+        let HtmlFacts { links, images, .. } = of_html(&Source::new("html", source.to_owned()), false);
         let seen: Vec<_> =
             links.iter().map(|l| (l.url.as_str(), l.line, l.column, l.has_text, l.personalised)).collect();
         assert_eq!(
@@ -227,9 +253,22 @@ mod tests {
 
     #[test]
     fn urls_in_text() {
-        let links = of_text("See https://x.example/a. And\n<http://y.example/{{ id }}>, httpx");
+        let links = of_text(&Source::new("text", "See https://x.example/a. And\n<http://y.example/{{ id }}>, httpx".to_owned()));
         let seen: Vec<_> = links.iter().map(|l| (l.url.as_str(), l.line, l.column)).collect();
         assert_eq!(seen, [("https://x.example/a", 1, 5), ("http://y.example/{{ id }}", 2, 2)]);
+    }
+
+    #[test]
+    fn scripts_and_mjml() {
+        let source = "<p onclick='x()'>a</p>\n<SCRIPT>b</SCRIPT><p once>";
+        let source = Source::new("html", source.to_owned());
+        let facts = of_html(&source, false);
+        assert_eq!(facts.scripts.iter().map(|at| source.place(*at).1.line).collect::<Vec<_>>(), [1, 2]);
+        let mjml = "<mjml><mj-body><mj-button href='https://a.example'>Go</mj-button><mj-image src='b.png' href='https://b.example'/></mj-body></mjml>";
+        let facts = of_html(&Source::new("mjml", mjml.to_owned()), true);
+        let seen: Vec<_> = facts.links.iter().map(|link| (link.url.as_str(), link.has_text)).collect();
+        assert_eq!(seen, [("https://a.example", true), ("https://b.example", false)]);
+        assert_eq!(facts.images[0].src, "b.png");
     }
 
     #[test]

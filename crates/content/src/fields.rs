@@ -4,7 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
 
-use crate::template::{BUILT_IN_NAMES, without_marks};
+use crate::marks::without_marks;
+use crate::template::BUILT_IN_NAMES;
 
 /// The names of the columns that every recipient has, and of attributes that some recipient has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -21,17 +21,30 @@
 //! Neighbours: `message` owns Snapshot, Slots and compose; `typology` reads [`ContentFacts`]; `delivery` calls
 //! [`compile`], [`Compiled::evaluate`] and [`preview`]; `http` shows problems beside the source.
 
+mod anchors;
 mod assets;
+mod balance;
 mod blocks;
+pub mod codes;
 mod compile;
+mod compiled;
 mod cut;
 mod draft;
 mod error;
 mod facts;
 mod fields;
+mod filters;
 mod format_rules;
+mod formats;
+mod images;
+mod includes;
+mod inline_css;
+mod languages;
 pub mod limits;
+mod links;
 mod marks;
+mod mjml;
+mod png;
 mod preheader;
 mod preview;
 mod problem;
@@ -41,16 +54,21 @@ mod source;
 mod tags;
 mod template;
 mod text_part;
+mod urls;
 
 pub use assets::{AssetBytes, NamedAsset, Owner, assets_of, copy_assets, expire_assets, hold_assets, release_assets};
 pub use blocks::{Block, StoredBlock};
-pub use compile::{Compiled, Evaluation, compile};
+pub use codes::CodeKey;
+pub use compile::compile;
+pub use compiled::{AMP_SIZE_MAX, Compiled, Evaluation, FILE_NAME_LEN_MAX};
 pub use draft::{AttachmentDraft, CompileOptions, Draft, FormatChoice, ImageChoice, LinkChoice};
 pub use error::{Error, Result};
 pub use facts::{ContentFacts, ImageFact, LinkFact, PartFacts};
 pub use fields::{Columns, FieldValue, Fields};
 pub use format_rules::{CARRIERS, FormatRule, STRUCTURES, TRANSFERS, rule_for};
-pub use preview::{PreviewFor, PreviewParts, preview};
+pub use includes::{BLOCK_DEPTH_MAX, NATIVE_BLOCKS};
+pub use links::{FOUND_LINKS_MAX, FoundLink, LINK_LABEL_LEN_MAX, TRACKED_LINKS_MAX, UTM_MAX};
+pub use preview::{AssetsOf, FoundImage, PreviewFor, PreviewParts, preview};
 pub use problem::{Place, Problem};
 pub use room::{Content, MIGRATIONS};
 pub use template::{FUEL, render_text, variables_of};

@@ -117,15 +117,20 @@ fn number(text: &str) -> Option<(u16, usize)> {
     (usize::from(number) < NUMBERS_MAX).then_some((number, c.len_utf8()))
 }
 
-/// Adds a text with marks to pieces: literal text is joined to a literal before it.
-pub(crate) fn literal(pieces: &mut Vec<Piece>, text: &str) {
+/// Adds a text with marks to pieces: literal text is joined to a literal before it. True when some mark has lost its
+/// number.
+pub(crate) fn literal(pieces: &mut Vec<Piece>, text: &str) -> bool {
+    let mut is_broken = false;
     for bit in bits(text) {
         let text = match bit {
             Bit::Link(kind) => {
                 pieces.push(Piece::Link(kind));
                 continue;
             }
-            Bit::Broken => continue,
+            Bit::Broken => {
+                is_broken = true;
+                continue;
+            }
             Bit::Brace => "{",
             Bit::Text(text) => text,
         };
@@ -134,6 +139,7 @@ pub(crate) fn literal(pieces: &mut Vec<Piece>, text: &str) {
             _ => pieces.push(Piece::Literal(text.to_owned())),
         }
     }
+    is_broken
 }
 
 #[cfg(test)]

@@ -1,22 +1,34 @@
-//! The preheader: hidden text at the start of the HTML, which inboxes show behind the subject.
+//! What we put into an HTML: the preheader, hidden text at its start which inboxes show behind the subject, and the
+//! open pixel at its end.
 
-use std::ops::Range;
-
+use crate::marks;
+use crate::source::{Bit, Edit};
 use crate::tags::{Hidden, scan};
 
 /// Hidden in every way that mail programs are known to need.
 const OPEN: &str = "<div style=\"display:none;font-size:1px;line-height:1px;max-height:0;max-width:0;opacity:0;overflow:hidden;mso-hide:all\">";
 const CLOSE: &str = "</div>";
 
-/// Puts the preheader (text with template tags) behind `<body …>`, or in front of an HTML without one. Returns the
-/// new source and the range that was put in.
-pub(crate) fn insert(html: &str, preheader: &str) -> (String, Range<usize>) {
+/// The edit that puts the preheader (text with template tags) behind `<body …>`, or in front of an HTML without one.
+pub(crate) fn insertion(html: &str, preheader: &str) -> Option<Edit> {
     if preheader.trim().is_empty() {
-        return (html.to_owned(), 0..0);
+        return None;
     }
     let at = body_start(html);
     let block = format!("{OPEN}{}{CLOSE}", escape_between_tags(preheader));
-    (format!("{}{block}{}", &html[..at], &html[at..]), at..at + block.len())
+    Some(Edit { range: at..at, with: vec![Bit::Part("preheader", block)] })
+}
+
+/// The edit that puts the open pixel in front of `</body>`, or at the end of an HTML without one.
+pub(crate) fn pixel(html: &str) -> Edit {
+    let hidden = Hidden::new(html);
+    let end = hidden.as_ref().and_then(|hidden| {
+        let lower = hidden.text.to_ascii_lowercase();
+        let at = lower.rfind("</body").or_else(|| lower.rfind("</html"))?;
+        Some(hidden.source_offset(at))
+    });
+    let at = end.unwrap_or(html.len());
+    Edit::text(at..at, format!("<img src=\"{}\" width=\"1\" height=\"1\" border=\"0\" alt=\"\">", marks::OPEN))
 }
 
 /// The offset behind the body's start tag.
@@ -59,20 +71,32 @@ fn escape_between_tags(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::Source;
+
+    fn insert(html: &str, preheader: &str) -> String {
+        let source = Source::new("html", html.to_owned());
+        source.edited(insertion(html, preheader).into_iter().collect()).text
+    }
 
     #[test]
     fn it_stands_behind_the_body_tag() {
-        let (html, range) = insert("<html><BODY class='a>b'>x</body>", "You & {{ name | default('<me>') }}");
+        let html = insert("<html><BODY class='a>b'>x</body>", "You & {{ name | default('<me>') }}");
         assert!(html.starts_with("<html><BODY class='a>b'><div style="), "{html}");
-        assert!(html[range].contains(">You &amp; {{ name | default('<me>') }}</div>"));
+        assert!(html.contains(">You &amp; {{ name | default('<me>') }}</div>"));
         assert!(html.ends_with("x</body>"));
     }
 
     #[test]
     fn without_a_body_it_stands_first() {
-        let (html, range) = insert("<p>x</p>", "y");
-        assert_eq!(range.start, 0);
-        assert!(html.ends_with("</div><p>x</p>"));
-        assert_eq!(insert("<p>x</p>", " "), ("<p>x</p>".into(), 0..0));
+        assert!(insert("<p>x</p>", "y").ends_with("</div><p>x</p>"));
+        assert_eq!(insert("<p>x</p>", " "), "<p>x</p>");
+    }
+
+    #[test]
+    fn the_pixel_stands_last() {
+        let with = |html: &str| Source::new("html", html.to_owned()).edited(vec![pixel(html)]).text;
+        assert!(with("{{ a }}<body>x</BODY></html>").contains("alt=\"\"></BODY></html>"));
+        assert!(with("x{{ a }}</html>").contains("alt=\"\"></html>"));
+        assert!(with("x{{ '</body>' }}").ends_with("' }}<img src=\"\u{FDD2}\" width=\"1\" height=\"1\" border=\"0\" alt=\"\">"));
     }
 }

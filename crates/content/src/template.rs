@@ -4,11 +4,15 @@ use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Value};
+use minijinja::value::Value;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
 
+use crate::codes::{self, CodeKey};
 use crate::fields::Fields;
-use crate::problem::{Place, Problem};
+use crate::filters;
+use crate::marks::{MIRROR, UNSUBSCRIBE, without_marks};
+use crate::problem::Problem;
+use crate::source::Source;
 use crate::tags::{Tag, scan};
 
 /// Work that one evaluation of one part may do: about so many steps, and 64 bytes of text each.
@@ -16,22 +20,8 @@ pub const FUEL: u64 = 200_000;
 /// Depth of includes and macro calls; small, since an analysis thread's stack is.
 const RECURSION_MAX: usize = 40;
 
-/// Stands for the unsubscribe link while a template is evaluated. A noncharacter: no text has it, see `without_marks`.
-pub(crate) const UNSUBSCRIBE_MARK: char = '\u{FDD0}';
-/// Stands for the mirror link.
-pub(crate) const MIRROR_MARK: char = '\u{FDD1}';
 /// Names that a recipient's column cannot hide.
-pub(crate) const BUILT_IN_NAMES: [&str; 3] = ["unsubscribe_url", "mirror_url", "now"];
-
-/// Takes the noncharacters out of a text that comes from outside.
-pub(crate) fn without_marks(text: &str) -> Cow<'_, str> {
-    let is_mark = |c: char| ('\u{FDD0}'..='\u{FDEF}').contains(&c);
-    if text.is_ascii() || !text.contains(is_mark) {
-        Cow::Borrowed(text)
-    } else {
-        Cow::Owned(text.chars().filter(|c| !is_mark(*c)).collect())
-    }
-}
+pub(crate) const BUILT_IN_NAMES: [&str; 5] = ["unsubscribe_url", "mirror_url", "now", "phrase", "greeting"];
 
 /// How a part's values are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,33 +31,35 @@ pub(crate) enum Escape {
     Header,
 }
 
+/// What all templates of a compile share.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Setting {
+    /// What `now()` says, microseconds UTC.
+    pub now_us: i64,
+    /// Base of the addresses of codes.
+    pub public_url: String,
+    /// Signs them.
+    pub code_key: Option<CodeKey>,
+}
+
 /// A part's compiled template. Each has its own environment, so that no part can include another.
 #[derive(Debug)]
 pub(crate) struct PartTemplate {
     environment: Environment<'static>,
-    part: &'static str,
-    /// The source that minijinja sees.
-    pub source: String,
-    /// Text that we put into the author's source, and which is the preheader.
-    pub inserted: std::ops::Range<usize>,
+    /// What minijinja sees.
+    pub source: Source,
     /// For errors, which can come once per recipient.
     tags: OnceLock<Vec<Tag>>,
     variables: OnceLock<Vec<String>>,
 }
 
 impl PartTemplate {
-    /// Compiles; `inserted` is the range of `source` that the author did not write there.
-    pub fn new(
-        part: &'static str,
-        source: String,
-        inserted: std::ops::Range<usize>,
-        escape: Escape,
-        now_us: i64,
-    ) -> Result<PartTemplate, Problem> {
-        let mut environment = environment(escape, now_us);
-        let result = environment.add_template_owned(part, source.clone());
+    /// Compiles.
+    pub fn new(source: Source, escape: Escape, setting: &Setting) -> Result<PartTemplate, Problem> {
+        let mut environment = environment(escape, setting);
+        let result = environment.add_template_owned(source.part, source.text.clone());
         let (tags, variables) = (OnceLock::new(), OnceLock::new());
-        let template = PartTemplate { environment, part, source, inserted, tags, variables };
+        let template = PartTemplate { environment, source, tags, variables };
         match result {
             Ok(()) => Ok(template),
             Err(error) => Err(template.problem(&error)),
@@ -76,7 +68,7 @@ impl PartTemplate {
 
     /// Evaluates; the spans tell static text from values.
     pub fn render(&self, fields: &Value) -> Result<(String, Vec<minijinja::OutputSpan>), Problem> {
-        let template = self.environment.get_template(self.part).map_err(|error| self.problem(&error))?;
+        let template = self.environment.get_template(self.source.part).map_err(|error| self.problem(&error))?;
         template
             .render_with_spans(fields)
             .map_err(|error| self.undefined(&error, fields).unwrap_or_else(|| self.problem(&error)))
@@ -85,7 +77,7 @@ impl PartTemplate {
     /// Names that the template asks for, sorted.
     pub fn variables(&self) -> &[String] {
         self.variables.get_or_init(|| {
-            let template = self.environment.get_template(self.part);
+            let template = self.environment.get_template(self.source.part);
             let names = template.map(|template| template.undeclared_variables(false)).unwrap_or_default();
             let is_global = |name: &String| self.environment.globals().any(|(global, _)| global == name);
             let mut names: Vec<String> = names.into_iter().filter(|name| !is_global(name)).collect();
@@ -95,21 +87,7 @@ impl PartTemplate {
     }
 
     fn tags(&self) -> &[Tag] {
-        self.tags.get_or_init(|| scan(&self.source))
-    }
-
-    /// Where in the author's own source, and in which part.
-    pub fn place(&self, offset: usize) -> (&'static str, Place) {
-        if self.inserted.is_empty() || offset < self.inserted.start {
-            (self.part, Place::of(&self.source, offset))
-        } else if offset < self.inserted.end {
-            ("preheader", Place { line: 1, column: 1 })
-        } else {
-            let before = &self.source[..self.inserted.start];
-            let after = &self.source[self.inserted.end..offset.min(self.source.len()).max(self.inserted.end)];
-            let author = format!("{before}{after}");
-            (self.part, Place::of(&author, author.len()))
-        }
+        self.tags.get_or_init(|| scan(&self.source.text))
     }
 
     /// An undefined value is reported by the engine at the operation that met it: `a ~ b` for either of the two. The
@@ -128,26 +106,24 @@ impl PartTemplate {
                 && fields.get_attr(name).is_ok_and(|value| value.is_undefined())
         };
         let (at, name) =
-            names(&self.source[tag.range.clone()]).into_iter().find(|(_, name)| missing(name))?;
-        let (part, place) = self.place(tag.range.start + at);
+            names(&self.source.text[tag.range.clone()]).into_iter().find(|(_, name)| missing(name))?;
         let (message, hint) = unknown_field(name);
-        Some(Problem::new(part, message).at(place).hint(hint))
+        Some(self.source.problem(tag.range.start + at, message).hint(hint))
     }
 
     fn problem(&self, error: &Error) -> Problem {
         let root = root_cause(error);
         let tags = self.tags();
         let offset = self.offset(root, tags);
-        let (part, place) = self.place(offset);
-        let (message, hint) = explain(root, &self.source, tags, offset);
-        Problem::new(part, message).at(place).hint(hint)
+        let (message, hint) = explain(root, &self.source.text, tags, offset);
+        self.source.problem(offset, message).hint(hint)
     }
 
     /// The byte that an error is about.
     fn offset(&self, error: &Error, tags: &[Tag]) -> usize {
         let line_start = |line: usize| {
             let ends =
-                self.source.bytes().enumerate().filter(|(_, octet)| *octet == b'\n').map(|(at, _)| at + 1);
+                self.source.text.bytes().enumerate().filter(|(_, octet)| *octet == b'\n').map(|(at, _)| at + 1);
             std::iter::once(0).chain(ends).nth(line.saturating_sub(1)).unwrap_or(0)
         };
         let offset = match error.range() {
@@ -163,7 +139,7 @@ impl PartTemplate {
             return open.range.start;
         }
         if error.detail().is_some_and(|detail| detail.contains("end of input"))
-            && let Some(open) = open_block(&self.source, tags)
+            && let Some(open) = open_block(&self.source.text, tags)
         {
             return open.range.start;
         }
@@ -250,7 +226,7 @@ fn explain(error: &Error, source: &str, tags: &[Tag], offset: usize) -> (String,
         ),
         ErrorKind::TemplateNotFound | ErrorKind::BadInclude => (
             described(),
-            "a part can include no other template: write the text here, or use a macro".to_owned(),
+            "only blocks can be included, by their name in quotes: {% include \"footer\" %}".to_owned(),
         ),
         ErrorKind::UnknownFilter => (described(), "see the list of filters in the manual".to_owned()),
         ErrorKind::SyntaxError => {
@@ -270,7 +246,7 @@ fn explain(error: &Error, source: &str, tags: &[Tag], offset: usize) -> (String,
     }
 }
 
-fn environment(escape: Escape, now_us: i64) -> Environment<'static> {
+fn environment(escape: Escape, setting: &Setting) -> Environment<'static> {
     let mut environment = Environment::new();
     let mut syntax = SyntaxConfig::builder();
     syntax.keep_trailing_newline(true);
@@ -284,47 +260,11 @@ fn environment(escape: Escape, now_us: i64) -> Environment<'static> {
         Escape::Text | Escape::Header => AutoEscape::None,
     });
     environment.set_formatter(move |out, state, value| write_value(escape, out, state, value));
-    environment.add_filter("default", default);
-    environment.add_filter("d", default);
-    environment.add_filter("date", format_date);
-    environment.add_global("unsubscribe_url", Value::from(UNSUBSCRIBE_MARK.to_string()));
-    environment.add_global("mirror_url", Value::from(MIRROR_MARK.to_string()));
-    environment.add_function("now", move || timestamp(now_us).to_string());
-    // `debug()` would print all fields and writes no mail anybody wants; `lipsum`-like fillers do not exist.
-    environment.remove_global("debug");
+    filters::add_to(&mut environment, setting.now_us);
+    codes::add_to(&mut environment, escape == Escape::Html, &setting.public_url, setting.code_key.as_ref());
+    environment.add_global("unsubscribe_url", Value::from(UNSUBSCRIBE.to_string()));
+    environment.add_global("mirror_url", Value::from(MIRROR.to_string()));
     environment
-}
-
-/// A value that is undefined, none or empty is replaced: a recipient without a first name has an empty one. The
-/// third argument is Jinja's: whether other false values (0, false) are replaced too.
-fn default(value: &Value, other: Option<Value>, also_false: Option<bool>) -> Value {
-    let empty = value.is_undefined()
-        || value.is_none()
-        || value.as_str().is_some_and(|text| text.trim().is_empty())
-        || (also_false == Some(true) && !value.is_true());
-    if empty { other.unwrap_or_else(|| Value::from("")) } else { value.clone() }
-}
-
-fn timestamp(time_us: i64) -> jiff::Timestamp {
-    jiff::Timestamp::from_microsecond(time_us).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
-}
-
-/// `{{ now() | date('%d.%m.%Y', tz='Europe/Berlin') }}`; the value is a date or a time as in ISO 8601.
-fn format_date(value: &str, format: Option<String>, kwargs: Kwargs) -> Result<String, Error> {
-    let refuse = |text: String| Error::new(ErrorKind::InvalidOperation, text);
-    let zone: Option<&str> = kwargs.get("tz")?;
-    kwargs.assert_all_used()?;
-    let format = format.unwrap_or_else(|| "%Y-%m-%d".to_owned());
-    let zone = jiff::tz::TimeZone::get(zone.unwrap_or("UTC")).map_err(|error| refuse(error.to_string()))?;
-    let time = if let Ok(instant) = value.parse::<jiff::Timestamp>() {
-        instant.to_zoned(zone)
-    } else {
-        let civil = value.parse::<jiff::civil::DateTime>();
-        let civil = civil.or_else(|_| value.parse::<jiff::civil::Date>().map(|date| date.at(0, 0, 0, 0)));
-        let civil = civil.map_err(|_| refuse(format!("`{value}` is not a date")))?;
-        civil.to_zoned(zone).map_err(|error| refuse(error.to_string()))?
-    };
-    jiff::fmt::strtime::format(&format, &time).map_err(|error| refuse(error.to_string()))
 }
 
 /// Writes a value into its part.
@@ -344,6 +284,10 @@ fn write_value(
         Some(text) => Cow::Borrowed(text),
         None => Cow::Owned(value.to_string()),
     };
+    if text.contains('\0') {
+        let detail = "a NUL character (U+0000) cannot be sent";
+        return Err(Error::new(ErrorKind::InvalidOperation, detail));
+    }
     if escape == Escape::Header && text.chars().any(|c| c.is_control() && c != '\t') {
         let detail = "a line break or control character cannot stand in a header";
         return Err(Error::new(ErrorKind::InvalidOperation, detail));
@@ -382,7 +326,8 @@ pub fn render_text(
     fields: &Fields,
     now_us: i64,
 ) -> Result<String, Problem> {
-    let template = PartTemplate::new(part, without_marks(source).into_owned(), 0..0, Escape::Header, now_us)?;
+    let source = Source::new(part, without_marks(source).into_owned());
+    let template = PartTemplate::new(source, Escape::Header, &Setting { now_us, ..Setting::default() })?;
     let (text, _) = template.render(&fields.as_value())?;
     if text.chars().any(|c| c.is_control() && c != '\t') {
         return Err(Problem::new(part, "a line break or control character cannot stand here"));
@@ -392,7 +337,7 @@ pub fn render_text(
 
 /// The names that a template asks for, sorted; none when it does not parse.
 pub fn variables_of(source: &str) -> Vec<String> {
-    PartTemplate::new("text", source.to_owned(), 0..0, Escape::Text, 0)
+    PartTemplate::new(Source::new("text", source.to_owned()), Escape::Text, &Setting::default())
         .map(|template| template.variables().to_vec())
         .unwrap_or_default()
 }

@@ -5,7 +5,7 @@ use html2text::config;
 use html2text::render::TextDecorator;
 use lol_html::{RewriteStrSettings, element, rewrite_str};
 
-use crate::tags::{Hidden, TagKind};
+use crate::tags::{Hidden, TagKind, word};
 
 /// No line of a paragraph is broken here: quoted-printable breaks lines, and mail programs wrap them.
 const WIDTH: usize = 100_000;
@@ -47,13 +47,13 @@ pub(crate) fn generate(html: &str) -> Option<String> {
         .raw_mode(true)
         .string_from_read(flat.as_bytes(), WIDTH)
         .ok()?;
-    let text = tidy(&text, &hidden);
+    let text = tidy(&text, &hidden, html);
     let source = restore(&text, &hidden, html);
     (!source.trim().is_empty()).then_some(source)
 }
 
 /// Elements inside each other, counted from the tags alone.
-fn depth(html: &str) -> usize {
+pub(crate) fn depth(html: &str) -> usize {
     let (mut depth, mut deepest) = (0usize, 0usize);
     for tag in html.split('<').skip(1) {
         let closes = tag.starts_with('/');
@@ -71,10 +71,15 @@ fn depth(html: &str) -> usize {
 
 /// Trims lines, leaves at most one empty line between paragraphs, and joins a line of nothing but statements to the
 /// next one: `{% if … %}` alone on a line would leave an empty one behind.
-fn tidy(text: &str, hidden: &Hidden) -> String {
+fn tidy(text: &str, hidden: &Hidden, html: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut empty = 1;
-    let is_statement = |c: char| hidden.tag(c).is_some_and(|tag| tag.kind != TagKind::Expression);
+    // An include is text that stands somewhere else.
+    let is_statement = |c: char| {
+        hidden
+            .tag(c)
+            .is_some_and(|tag| tag.kind != TagKind::Expression && word(&html[tag.range.clone()]) != "include")
+    };
     for line in text.lines() {
         let line = line
             .trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{200b}' | '\u{200c}' | '\u{feff}'));

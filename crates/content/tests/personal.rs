@@ -44,14 +44,14 @@ fn ann(first_name: &str, attributes: &str) -> Fields {
 }
 
 fn whom() -> PreviewFor<'static> {
-    PreviewFor { address: "ann@example.org", flags: 0, time_us: 1_795_687_980_000_000 }
+    PreviewFor { address: "ann@example.org", email_format: "", time_us: 1_795_687_980_000_000 }
 }
 
 #[test]
 fn a_preview_shows_what_this_recipient_gets() {
     let keys = TokenKeys::derive(&[1; 32]);
     let ann = ann("Ann", r#"{"points": 120, "shop": "Bücher & mehr"}"#);
-    let shown = preview(&draft(), &options(), &ann, whom(), &keys).unwrap();
+    let shown = preview(&draft(), &options(), &ann, whom(), &keys, &|_| None).unwrap();
     assert_eq!(shown.subject, "Proof #2: Ann, news from us");
     assert_eq!(shown.from, "Bücher & mehr <news@shop.example>");
     assert_eq!(shown.reply_to, "\"Help, please\" <help@shop.example>");
@@ -77,12 +77,12 @@ fn an_empty_field_takes_the_default_and_an_attribute_that_others_have_is_empty()
         html: Some("<p>{{ first_name | default('friend') }}|{{ points }}|{{ shop }}</p>".into()),
         ..draft()
     };
-    let shown = preview(&template, &options, &ann("", ""), whom(), &keys).unwrap();
+    let shown = preview(&template, &options, &ann("", ""), whom(), &keys, &|_| None).unwrap();
     assert_eq!(shown.subject, "Proof #2: Hello, news from us");
     assert_eq!(shown.from, "Example Shop <news@shop.example>");
     assert!(shown.html.unwrap().contains("<p>friend||</p>"));
     let unknown = Draft { subject: "{{ nickname }}".into(), ..template };
-    let problems = preview(&unknown, &options, &ann("Ann", "{}"), whom(), &keys).unwrap_err();
+    let problems = preview(&unknown, &options, &ann("Ann", "{}"), whom(), &keys, &|_| None).unwrap_err();
     assert_eq!((problems[0].part.as_str(), problems[0].column), ("subject", 4));
     let compiled = compile(&unknown, &options).unwrap();
     assert_eq!(compiled.unknown_names(&columns()), [(PartName::Subject, "nickname".to_owned())]);
@@ -117,7 +117,7 @@ fn time_is_the_time_of_the_analysis() {
         html: None,
         ..draft()
     };
-    let shown = preview(&dated, &options(), &ann("Ann", "{}"), whom(), &keys).unwrap();
+    let shown = preview(&dated, &options(), &ann("Ann", "{}"), whom(), &keys, &|_| None).unwrap();
     assert_eq!(shown.text.unwrap(), "2026-11-26T10:13:00Z 26.11.2026 19:13 February");
 }
 

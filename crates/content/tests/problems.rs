@@ -86,13 +86,12 @@ fn loops_and_self_includes_are_stopped() {
         in_html("{% for a in range(9000) %}{% for b in range(9000) %}{{ a * b }}{% endfor %}{% endfor %}");
     assert!(endless.message.contains("too long"), "{endless}");
     assert_eq!(endless.line, 1);
-    for source in ["x{% include 'html' %}", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"] {
-        let problem = in_html(source);
-        assert_eq!(problem.line, 1, "{problem}");
-        assert!(!problem.hint.is_empty(), "{problem}");
-    }
+    let problem = in_html("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}");
+    assert_eq!(problem.line, 1, "{problem}");
+    assert!(!problem.hint.is_empty(), "{problem}");
+    assert!(in_html("x{% include 'html' %}").message.contains("no block `html`"));
     let other = in_html("x\n{% include 'secrets' %}");
-    at(&other, "html", 2, 4);
+    at(&other, "html", 2, 1);
     let big = in_html("{{ 'x' * 100000 }}");
     assert!(big.message.contains("larger than 64 KB"), "{big}");
     let huge = in_html("{{ 'x' * 100000000 }}");
