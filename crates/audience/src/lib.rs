@@ -63,7 +63,7 @@ pub use lists::List;
 pub use quarantine::Quarantined;
 pub use recipient::{Attributes, EMAIL_FORMATS, FIELDS, NewRecipient, Recipient, RecipientEdit};
 pub use relations::Relation;
-pub use row::{RecipientRow, recipient_columns};
+pub use row::{RecipientColumns, RecipientRow, recipient_columns};
 pub use search::{Search, SearchPage};
 pub use segments::Segment;
 

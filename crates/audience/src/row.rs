@@ -23,6 +23,75 @@ pub fn recipient_columns(alias: &str) -> String {
     columns
 }
 
+/// The columns that somebody asked for: reading and sending seven texts that no template names is a third of the time of
+/// reading a million rows. Always there are id, address, domain and [`ALWAYS`]; what was not asked for reads as empty.
+#[derive(Debug, Clone)]
+pub struct RecipientColumns {
+    /// Places in [`FIELDS`], rising.
+    fields: Vec<usize>,
+    attributes: bool,
+}
+
+/// Fields that decide how a message is written although no template names them: its format, and how dates and numbers look.
+const ALWAYS: [&str; 3] = ["language", "time_zone", "email_format"];
+
+impl RecipientColumns {
+    /// The columns for these fields and attributes, as templates name them.
+    pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> RecipientColumns {
+        let mut columns = RecipientColumns { fields: Vec::new(), attributes: false };
+        for name in ALWAYS.into_iter().chain(names) {
+            let name = if name == "timezone" { "time_zone" } else { name };
+            match FIELDS.iter().position(|field| *field == name) {
+                Some(field) => columns.fields.push(field),
+                None => columns.attributes |= !matches!(name, "email" | "domain"),
+            }
+        }
+        columns.fields.sort_unstable();
+        columns.fields.dedup();
+        columns
+    }
+
+    /// The columns of a select in which `recipient` has this alias.
+    pub fn sql(&self, alias: &str) -> String {
+        let mut columns = format!("{alias}.id, {alias}.email, {alias}.domain");
+        for field in &self.fields {
+            columns.push_str(&format!(", {alias}.{}", FIELDS[*field]));
+        }
+        if self.attributes {
+            columns.push_str(&format!(", {alias}.attributes"));
+        }
+        columns
+    }
+
+    /// Reads a row of such a select, whose columns begin at 0.
+    ///
+    /// # Errors
+    /// A column that is not there, or damaged attributes.
+    pub fn read(&self, row: &Row<'_>) -> Result<RecipientRow> {
+        let mut recipient = RecipientRow { id: row.int(0)?, ..RecipientRow::default() };
+        let mut asked = self.fields.iter().enumerate().peekable();
+        for (i, end) in recipient.ends.iter_mut().enumerate() {
+            match i {
+                0 => recipient.text.push_str(row.str(1)?),
+                // The key is what addresses are compared by; nobody writes mail with it.
+                1 => {}
+                2 => recipient.text.push_str(row.str(2)?),
+                _ => {
+                    if let Some((column, _)) = asked.next_if(|(_, field)| **field == i - 3) {
+                        recipient.text.push_str(row.str(3 + column)?);
+                    }
+                }
+            }
+            *end = place(&recipient.text);
+        }
+        if self.attributes {
+            let json = row.str(3 + self.fields.len())?;
+            read_attributes(json, &mut recipient.text, &mut recipient.attributes)?;
+        }
+        Ok(recipient)
+    }
+}
+
 /// One recipient in one allocation for all its texts: what an analysis of a million rows can afford. Can be kept and
 /// filled again, and can go to another thread.
 #[derive(Debug, Clone, Default)]

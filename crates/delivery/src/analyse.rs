@@ -12,6 +12,7 @@ use store::{Dialect, Lane, Tx, binds};
 use typology::{Facts, Finding, Level, Phase, PredictionFact, ProofFact};
 
 use crate::analysis::{AnalysisHandle, Step};
+use crate::contacts::Contacts;
 use crate::numbering::{DomainShare, Parts};
 use crate::parameters::{self, Sending};
 use crate::personalise::{Evaluated, Reader};
@@ -209,15 +210,24 @@ impl Work<'_> {
             self.facts.messages.unwrap_or_default(),
         );
         let mut parts = Parts::new(snapshot.clone(), size);
+        let mut contacts = Contacts::default();
         self.handle.enter(Step::Personalisation, self.facts.messages.unwrap_or_default() as u64);
         let evaluated = match source {
             Source::Readers(readers) => {
-                self.this.evaluate_readers(self.delivery, &compiled, readers, &mut parts).await?
+                self.this
+                    .evaluate_readers(self.delivery, &compiled, readers, (&mut parts, &mut contacts))
+                    .await?
             }
             Source::Target => {
                 match self
                     .this
-                    .evaluate_target(self.delivery, &compiled, &shares, &mut parts, self.handle)
+                    .evaluate_target(
+                        self.delivery,
+                        &compiled,
+                        &shares,
+                        (&mut parts, &mut contacts),
+                        self.handle,
+                    )
                     .await?
                 {
                     Some(evaluated) => evaluated,
@@ -235,7 +245,8 @@ impl Work<'_> {
             return Ok(Verdict::Errors);
         }
         self.handle.enter(Step::Index, 0);
-        self.index().await?;
+        contacts.write(&self.this.store).await?;
+        self.this.store.write(Lane::Bulk, |tx| plan::refresh_statistics(tx).map_err(Error::from)).await?;
         let content = compiled.snapshot.clone();
         Ok(Verdict::Frozen(Box::new(Frozen {
             snapshot,
@@ -329,17 +340,6 @@ impl Work<'_> {
             slowest: slowest.map(|plan| plan.provider.clone()),
         });
         Ok((plans, end))
-    }
-
-    async fn index(&self) -> Result<()> {
-        let (store, id) = (&self.this.store, self.delivery.id);
-        let mut after = Some(0);
-        while let Some(from) = after {
-            after = store
-                .write(Lane::Bulk, move |tx| plan::write_contacts_some(tx, id, from).map_err(Error::from))
-                .await?;
-        }
-        Ok(())
     }
 }
 

@@ -21,6 +21,7 @@ mod analyse;
 mod analysis;
 pub mod checks;
 mod confirm;
+mod contacts;
 #[cfg(test)]
 mod contract;
 pub mod definition;

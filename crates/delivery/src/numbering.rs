@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use audience::{RecipientRow, recipient_columns};
+use audience::{RecipientColumns, RecipientRow};
 use queue::NewPart;
 use store::{Dialect, Tx, Value, binds};
 
@@ -94,14 +94,16 @@ pub(crate) fn read_page(
     id: DeliveryId,
     page: &Page,
     shares: &[DomainShare],
+    columns: &RecipientColumns,
 ) -> Result<Vec<(usize, RecipientRow)>> {
     match page {
         Page::Domains { from, to } => {
-            read_domains(tx, id, *from, shares.get(*from..=*to).unwrap_or_default())
+            read_domains(tx, id, *from, shares.get(*from..=*to).unwrap_or_default(), columns)
         }
         Page::Stretch { at, after } => {
             let domain = shares.get(*at).map(|share| share.domain.as_str()).unwrap_or_default();
-            read_stretch(tx, id, domain, *after).map(|rows| rows.into_iter().map(|row| (*at, row)).collect())
+            let rows = read_stretch(tx, id, domain, *after, columns)?;
+            Ok(rows.into_iter().map(|row| (*at, row)).collect())
         }
     }
 }
@@ -111,6 +113,7 @@ fn read_domains(
     id: DeliveryId,
     first: usize,
     shares: &[DomainShare],
+    columns: &RecipientColumns,
 ) -> Result<Vec<(usize, RecipientRow)>> {
     let places: HashMap<&str, usize> =
         shares.iter().enumerate().map(|(index, share)| (share.domain.as_str(), first + index)).collect();
@@ -122,10 +125,10 @@ fn read_domains(
     let sql = format!(
         "SELECT {} FROM target t JOIN recipient r ON r.id = t.recipient \
          WHERE t.delivery = $1 AND t.domain {among} AND t.reason IS NULL",
-        recipient_columns("r")
+        columns.sql("r")
     );
     let mut rows = tx.query(&sql, &[id.into(), Value::TextArray(names)], |row| {
-        let row = RecipientRow::read(row, 0)?;
+        let row = columns.read(row)?;
         let place = places.get(row.domain()).copied();
         Ok::<_, Error>((place.ok_or_else(|| Error::Internal("a domain outside its page".into()))?, row))
     })?;
@@ -135,14 +138,20 @@ fn read_domains(
 }
 
 /// The inner select stops at its limit along the index; joined first, a database may sort the whole rest each time.
-fn read_stretch(tx: &mut Tx<'_>, id: DeliveryId, domain: &str, after: i64) -> Result<Vec<RecipientRow>> {
+fn read_stretch(
+    tx: &mut Tx<'_>,
+    id: DeliveryId,
+    domain: &str,
+    after: i64,
+    columns: &RecipientColumns,
+) -> Result<Vec<RecipientRow>> {
     let sql = format!(
         "SELECT {} FROM (SELECT recipient FROM target WHERE delivery = $1 AND domain = $2 AND recipient > $3 \
          AND reason IS NULL ORDER BY delivery, domain, recipient LIMIT $4) t \
          JOIN recipient r ON r.id = t.recipient ORDER BY r.id",
-        recipient_columns("r")
+        columns.sql("r")
     );
-    tx.query(&sql, &binds![id, domain, after, PAGE_ROWS as i64], |row| Ok(RecipientRow::read(row, 0)?))
+    tx.query(&sql, &binds![id, domain, after, PAGE_ROWS as i64], |row| Ok(columns.read(row)?))
 }
 
 /// Gathers numbered messages into parts: a part ends where the lane changes, or when it is full.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use audience::{FIELDS, RecipientRow};
+use audience::{FIELDS, RecipientColumns, RecipientRow};
 use content::{Columns, Compiled, FieldValue, Fields, Problem};
 use message::{Envelope, PartName, Prepared, Signer, Slots, Stamp, TokenKeys, compose};
 use queue::{NewMessage, message_id, plan};
@@ -14,6 +14,7 @@ use typology::{Level, SizeFact};
 
 use crate::Deliveries;
 use crate::analysis::AnalysisHandle;
+use crate::contacts::Contacts;
 use crate::files::Bytes;
 use crate::numbering::{Cutter, DomainShare, Parts, read_page};
 use crate::types::{Delivery, DeliveryId, Error, Result};
@@ -59,10 +60,16 @@ impl FieldOrder {
         let used = compiled.variables();
         let own = std::iter::once("email").chain(FIELDS);
         let names: Vec<String> = own
+            .chain(attributes.iter().map(String::as_str))
+            .filter(|name| used.contains(*name))
             .map(str::to_owned)
-            .chain(attributes.iter().filter(|name| used.contains(name.as_str())).cloned())
             .collect();
         FieldOrder { columns: Columns::new(names.clone(), attributes.to_vec()), names }
+    }
+
+    /// The columns to read of each recipient.
+    fn columns(&self) -> RecipientColumns {
+        RecipientColumns::of(self.names.iter().map(String::as_str))
     }
 
     pub fn fields(&self, row: &RecipientRow) -> Fields {
@@ -98,14 +105,14 @@ impl Deliveries {
         delivery: &Delivery,
         compiled: &Arc<Compiled>,
         shares: &Arc<Vec<DomainShare>>,
-        parts: &mut Parts,
+        (parts, contacts): (&mut Parts, &mut Contacts),
         handle: &AnalysisHandle,
     ) -> Result<Option<Evaluated>> {
         let job = self.job(delivery.id, compiled).await?;
         let threads = self.config().analysis_threads.max(1);
         let (pages, received) = mpsc::channel(threads + 1);
         let reader = self.read_pages(job, Arc::clone(shares), pages, handle.clone());
-        let writer = self.write_pages(received, shares, parts, handle);
+        let writer = self.write_pages(received, shares, (parts, contacts), handle);
         let (stopped, evaluated) = tokio::join!(reader, writer);
         let evaluated = evaluated?;
         Ok(if stopped? { None } else { Some(evaluated) })
@@ -125,7 +132,7 @@ impl Deliveries {
         pages: mpsc::Sender<JoinHandle<Batch>>,
         handle: AnalysisHandle,
     ) -> Result<bool> {
-        let id = job.delivery;
+        let (id, columns) = (job.delivery, job.order.columns());
         let (mut n, mut last) = (0, 0);
         let mut cutter = Cutter::new(&shares);
         while let Some(page) = cutter.next(last) {
@@ -133,7 +140,8 @@ impl Deliveries {
                 return Ok(true);
             }
             let shares = Arc::clone(&shares);
-            let rows = self.store.read(move |tx| read_page(tx, id, &page, &shares)).await?;
+            let columns = columns.clone();
+            let rows = self.store.read(move |tx| read_page(tx, id, &page, &shares, &columns)).await?;
             last = rows.last().map_or(last, |(_, row)| row.id);
             let first = n;
             n += rows.len() as i64;
@@ -151,7 +159,7 @@ impl Deliveries {
         &self,
         mut pages: mpsc::Receiver<JoinHandle<Batch>>,
         shares: &[DomainShare],
-        parts: &mut Parts,
+        (parts, contacts): (&mut Parts, &mut Contacts),
         handle: &AnalysisHandle,
     ) -> Result<Evaluated> {
         let mut total = Evaluated::default();
@@ -165,9 +173,11 @@ impl Deliveries {
             // After an error nothing will be sent: go on only to say whom it hits.
             if !total.has_errors() {
                 let messages = batch.messages;
+                let indexed = pairs(&messages);
                 self.store
                     .write(Lane::Bulk, move |tx| plan::insert_messages(tx, messages).map_err(Error::from))
                     .await?;
+                contacts.add(&self.store, indexed).await?;
             }
             handle.advance(batch.recipients);
         }
@@ -180,7 +190,7 @@ impl Deliveries {
         delivery: &Delivery,
         compiled: &Arc<Compiled>,
         readers: &Arc<Vec<Reader>>,
-        parts: &mut Parts,
+        (parts, contacts): (&mut Parts, &mut Contacts),
     ) -> Result<Evaluated> {
         let job = self.job(delivery.id, compiled).await?;
         let providers = self.rooms.routes.providers();
@@ -201,11 +211,18 @@ impl Deliveries {
             parts.add(message.id, &lanes[*place]);
         }
         let messages = batch.messages;
+        let indexed = pairs(&messages);
         self.store
             .write(Lane::Urgent, move |tx| plan::insert_messages(tx, messages).map_err(Error::from))
             .await?;
+        contacts.add(&self.store, indexed).await?;
         Ok(batch.evaluated)
     }
+}
+
+/// What the index by recipient needs of messages; written behind them, because a deletion finds it through them.
+fn pairs(messages: &[NewMessage]) -> Vec<(i64, i64)> {
+    messages.iter().map(|message| (message.recipient, message.id)).collect()
 }
 
 fn evaluate_rows(job: &Job, first: i64, rows: Vec<(usize, RecipientRow)>) -> Batch {

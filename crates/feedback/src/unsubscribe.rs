@@ -241,7 +241,9 @@ mod tests {
                     messages: people.len() as i64,
                 };
                 plan::insert_parts(tx, delivery, [part])?;
-                plan::write_contacts(tx, delivery)?;
+                let contacts =
+                    people.iter().enumerate().map(|(n, who)| (*who, message_id(delivery, n as i64)));
+                plan::insert_contacts(tx, contacts)?;
                 queue::runs::start(tx, &spec, T0)
             };
             self.audience.store().write(Lane::Bulk, work).await.unwrap()

@@ -6,9 +6,9 @@ use crate::types::{NewExcluded, NewMessage, NewPart};
 use crate::{Error, MESSAGES_MAX, Result, id_range};
 
 /// Messages that one step of a deletion or of the index touches: short enough that settling passes between steps.
-const STEP_MESSAGES: i64 = 5_000;
+const STEP_MESSAGES: usize = 5_000;
 /// The same on PostgreSQL, where a long transaction holds nobody up and each costs its statements.
-const STEP_MESSAGES_POSTGRES: i64 = 100_000;
+const STEP_MESSAGES_POSTGRES: usize = 100_000;
 
 /// Deletes a piece of what an earlier analysis of this delivery wrote; true: there is more, call again in another
 /// transaction. Refused once it was confirmed.
@@ -57,7 +57,7 @@ pub fn purge_some(tx: &mut Tx<'_>, delivery: i64) -> Result<bool> {
     let excluded = tx.execute(
         "DELETE FROM excluded WHERE delivery = $1 AND recipient IN \
          (SELECT e.recipient FROM excluded e WHERE e.delivery = $1 ORDER BY e.recipient LIMIT $2)",
-        &binds![delivery, step_messages(tx)],
+        &binds![delivery, step_messages(tx.dialect()) as i64],
     )?;
     if excluded > 0 {
         return Ok(true);
@@ -81,16 +81,9 @@ pub fn purge(tx: &mut Tx<'_>, delivery: i64) -> Result<()> {
 fn step_end(tx: &mut Tx<'_>, from: i64, last: i64) -> Result<Option<i64>> {
     tx.query_one(
         "SELECT max(id) FROM (SELECT m.id FROM message m WHERE m.id BETWEEN $1 AND $2 ORDER BY m.id LIMIT $3) s",
-        &binds![from, last, step_messages(tx)],
+        &binds![from, last, step_messages(tx.dialect()) as i64],
         |row| Ok(row.int_opt(0)?),
     )
-}
-
-fn step_messages(tx: &Tx<'_>) -> i64 {
-    match tx.dialect() {
-        Dialect::Sqlite => STEP_MESSAGES,
-        Dialect::Postgres => STEP_MESSAGES_POSTGRES,
-    }
 }
 
 /// Keeps a frozen snapshot. Writing the same one again does nothing.
@@ -173,38 +166,33 @@ pub fn insert_excluded(
     Ok(tx.copy_in("excluded", &["delivery", "recipient", "address", "reason"], rows)?)
 }
 
-/// Indexes a piece of the delivery's messages by recipient, after the last [`insert_messages`]: those with ids above
-/// `after` (0 at first). Gives the `after` of the next call, which is another transaction; none: that was all.
-///
-/// # Errors
-/// The database's.
-pub fn write_contacts_some(tx: &mut Tx<'_>, delivery: i64, after: i64) -> Result<Option<i64>> {
-    let (first, last) = id_range(delivery);
-    let from = first.max(after + 1);
-    if let Some(upto) = step_end(tx, from, last)? {
-        tx.execute(
-            "INSERT INTO contact (recipient, message) \
-             SELECT recipient, id FROM message WHERE id BETWEEN $1 AND $2 ORDER BY recipient, id",
-            &binds![from, upto],
-        )?;
-        return Ok(Some(upto));
+/// How many messages one step of an index or a deletion takes.
+pub fn step_messages(dialect: Dialect) -> usize {
+    match dialect {
+        Dialect::Sqlite => STEP_MESSAGES,
+        Dialect::Postgres => STEP_MESSAGES_POSTGRES,
     }
-    if tx.dialect() == Dialect::Postgres {
-        // Without figures about the new rows the first claims would be planned as scans.
-        tx.execute("ANALYZE message", &[])?;
-        tx.execute("ANALYZE part", &[])?;
-    }
-    Ok(None)
 }
 
-/// [`write_contacts_some`] to its end in this one transaction: for small deliveries.
+/// Indexes messages by recipient: pairs of recipient and message, best sorted, so that each call touches one stretch of
+/// the index.
 ///
 /// # Errors
 /// The database's.
-pub fn write_contacts(tx: &mut Tx<'_>, delivery: i64) -> Result<()> {
-    let mut after = 0;
-    while let Some(next) = write_contacts_some(tx, delivery, after)? {
-        after = next;
+pub fn insert_contacts(tx: &mut Tx<'_>, contacts: impl IntoIterator<Item = (i64, i64)>) -> Result<u64> {
+    let rows = contacts.into_iter().map(|(recipient, message)| binds![recipient, message].to_vec());
+    Ok(tx.copy_in("contact", &["recipient", "message"], rows)?)
+}
+
+/// Tells PostgreSQL what the tables hold now. Without figures about the new rows the first claims would be planned as
+/// scans. SQLite plans by its indexes alone.
+///
+/// # Errors
+/// The database's.
+pub fn refresh_statistics(tx: &mut Tx<'_>) -> Result<()> {
+    if tx.dialect() == Dialect::Postgres {
+        tx.execute("ANALYZE message", &[])?;
+        tx.execute("ANALYZE part", &[])?;
     }
     Ok(())
 }

@@ -135,7 +135,7 @@ impl Server {
     pub fn up(&self) {
         let options = format!(
             "-k {} -c listen_addresses= -c fsync=off -c full_page_writes=off \
-             -c max_connections=300 -c shared_buffers=64MB -c logging_collector=off",
+             -c max_connections=300 -c shared_buffers=128MB -c logging_collector=off",
             self.folder.display()
         );
         let started = self

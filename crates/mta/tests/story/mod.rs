@@ -200,9 +200,9 @@ impl Story {
             .queue
             .store()
             .write(Lane::Bulk, move |tx| {
+                plan::insert_contacts(tx, messages.iter().map(|message| (message.recipient, message.id)))?;
                 plan::insert_messages(tx, messages)?;
                 plan::insert_parts(tx, delivery, parts)?;
-                plan::write_contacts(tx, delivery)?;
                 queue::runs::start(tx, &spec, now)
             })
             .await

@@ -85,7 +85,7 @@ pub async fn confirm(store: &Store, delivery: i64, messages: i64, with_resource:
             messages,
         };
         plan::insert_parts(tx, delivery, [part])?;
-        plan::write_contacts(tx, delivery)?;
+        plan::insert_contacts(tx, (0..messages).map(|n| (n + 1, message_id(delivery, n))))?;
         queue::runs::start(tx, &spec, T0)?;
         if with_resource {
             resources::open(tx, delivery, &hash, UNTIL)?;
