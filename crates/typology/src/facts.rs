@@ -21,6 +21,8 @@ pub struct Facts {
     pub prediction: Option<PredictionFact>,
     /// Sizes of composed messages, once they are known.
     pub size: Option<SizeFact>,
+    /// The mirror page is open to who has its link.
+    pub mirror_page: Option<bool>,
     /// Copies are wanted of what is sent, but can go nowhere: what to do about it.
     pub archive_problem: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Rule `mirror_link`: no part links a mirror page, which this version does not serve yet.
+//! Rule `mirror_link`: a part that links the mirror page has one to link.
 
 use super::{Phase, Rule};
 use crate::{Facts, Finding, Level};
@@ -9,18 +9,21 @@ pub(super) static RULE: Rule = Rule {
     phase: Phase::StartOfPersonalisation,
     order: 45,
     level: Level::Error,
-    summary: "no part links a mirror page, which this version does not serve yet.",
-    hint: "Take {{ mirror_url }} out of the part.",
+    summary: "a part that links the mirror page has one to link.",
+    hint: "Take {{ mirror_url }} out of the part, or choose another mirror page mode; a delivery without HTML has none.",
     check,
 };
 
 const NAME: &str = "mirror_link";
 
 fn check(facts: &Facts) -> Vec<Finding> {
+    if facts.mirror_page != Some(false) {
+        return Vec::new();
+    }
     let linked = facts.parts.iter().filter(|part| part.mirror);
     linked
         .map(|part| {
-            let text = format!("the {} part links the mirror page, which is not yet supported", part.part);
+            let text = format!("the {} part links the mirror page, which this delivery does not open", part.part);
             Finding::new(NAME, Level::Error, text).in_part(&part.part)
         })
         .collect()
@@ -31,20 +34,23 @@ mod tests {
     use super::*;
     use crate::PartFact;
 
-    fn with(mirror: bool) -> Vec<Finding> {
+    fn with(mirror: bool, mirror_page: Option<bool>) -> Vec<Finding> {
         check(&Facts {
             parts: vec![PartFact { part: "html".into(), mirror, ..PartFact::default() }],
+            mirror_page,
             ..Facts::default()
         })
     }
 
     #[test]
     fn passes() {
-        assert_eq!(with(false), []);
+        assert_eq!(with(false, Some(false)), []);
+        assert_eq!(with(true, Some(true)), []);
+        assert_eq!(with(true, None), []);
     }
 
     #[test]
     fn fails() {
-        assert_eq!(with(true)[0].level, Level::Error);
+        assert_eq!(with(true, Some(false))[0].level, Level::Error);
     }
 }
