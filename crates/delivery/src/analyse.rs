@@ -16,6 +16,7 @@ use crate::contacts::Contacts;
 use crate::numbering::{DomainShare, Parts};
 use crate::parameters::{self, Sending};
 use crate::personalise::{Evaluated, Reader};
+use crate::remote::Written;
 use crate::types::{Analysis, Delivery, DeliveryId, Error, ProviderPlan, Result, State};
 use crate::verdict::{Frozen, Verdict};
 use crate::{Deliveries, facts, journal, life, records};
@@ -179,15 +180,14 @@ pub(crate) struct Work<'a> {
     pub this: &'a Deliveries,
     pub delivery: &'a Delivery,
     pub handle: &'a AnalysisHandle,
-    findings: Vec<Finding>,
+    pub findings: Vec<Finding>,
     pub facts: Facts,
 }
 
 impl Work<'_> {
     async fn steps(&mut self, source: &Source) -> Result<Verdict> {
         self.handle.enter(Step::Content, 0);
-        let Some(compiled) = self.content(source).await? else { return Ok(Verdict::Errors) };
-        let compiled = Arc::new(compiled);
+        let Some(written) = self.content(source).await? else { return Ok(Verdict::Errors) };
         self.handle.enter(Step::Target, 0);
         let shares = match source {
             Source::Readers(readers) => {
@@ -201,9 +201,7 @@ impl Work<'_> {
             },
         };
         self.rules(Phase::AfterTargeting);
-        if self.has_errors() {
-            return Ok(Verdict::Errors);
-        }
+        let Some(compiled) = self.frozen(written, source, &shares).await? else { return Ok(Verdict::Errors) };
         let (snapshot, bytes) = compiled_snapshot(&compiled);
         let size = parameters::part_size(
             self.delivery.definition.parameters.part_size,
@@ -266,8 +264,32 @@ impl Work<'_> {
         self.findings.iter().any(|finding| finding.level == Level::Error)
     }
 
+    /// The content with the images that travel with it, and what it warns of. `None`: there are errors.
+    async fn frozen(
+        &mut self,
+        written: Written,
+        source: &Source,
+        shares: &[DomainShare],
+    ) -> Result<Option<Arc<Compiled>>> {
+        let domains: Vec<&str> = match source {
+            Source::Readers(readers) => readers.iter().map(|reader| reader.domain.as_str()).collect(),
+            Source::Target => shares.iter().map(|share| share.domain.as_str()).collect(),
+        };
+        let compiled = match self.with_images(written, &domains).await {
+            Ok(compiled) => compiled,
+            Err(Error::Content(problems)) => {
+                self.findings.extend(problems.iter().map(|problem| of_problem(problem, Level::Error)));
+                return Ok(None);
+            }
+            Err(other) => return Err(other),
+        };
+        self.findings.extend(compiled.warnings.iter().map(|warning| of_problem(warning, Level::Warning)));
+        self.findings.extend(compiled.notes.iter().map(|note| of_problem(note, Level::Info)));
+        Ok(if self.has_errors() { None } else { Some(Arc::new(compiled)) })
+    }
+
     /// Compiles, and runs the rules that need no target. `None`: there are errors.
-    async fn content(&mut self, source: &Source) -> Result<Option<Compiled>> {
+    async fn content(&mut self, source: &Source) -> Result<Option<Written>> {
         let delivery = self.delivery;
         let files = self.this.assets(delivery.id).await?;
         let draft = match self.this.draft_of(&delivery.definition, &delivery.sources(), &files) {
@@ -282,7 +304,8 @@ impl Work<'_> {
         let proof = matches!(source, Source::Readers(_));
         let options =
             self.this.compile_options(delivery.id, &delivery.definition, delivery.proof_no, proof).await?;
-        let compiled = tokio::task::spawn_blocking(move || content::compile(&draft, &options))
+        let compiling = move || (content::compile(&draft, &options), draft, options);
+        let (compiled, draft, options) = tokio::task::spawn_blocking(compiling)
             .await
             .map_err(|panic| Error::Internal(format!("compiling panicked: {panic}")))?;
         match compiled {
@@ -292,10 +315,13 @@ impl Work<'_> {
             }
             Ok(compiled) => {
                 facts::with_content(&mut self.facts, &compiled.facts);
-                self.findings
-                    .extend(compiled.warnings.iter().map(|warning| of_problem(warning, Level::Warning)));
                 self.rules(Phase::StartOfPersonalisation);
-                Ok(if self.has_errors() { None } else { Some(compiled) })
+                if self.has_errors() {
+                    let warnings = compiled.warnings.iter();
+                    self.findings.extend(warnings.map(|warning| of_problem(warning, Level::Warning)));
+                    return Ok(None);
+                }
+                Ok(Some(Written { draft, options, compiled }))
             }
         }
     }

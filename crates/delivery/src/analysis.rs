@@ -10,9 +10,10 @@ use crate::types::{Analysis, AnalysisProgress, DeliveryId, Error, Result};
 
 /// The steps, in order, with the share of the whole time that each took for a million recipients; from it the
 /// expected end is reckoned. Measured; it need not be exact.
-const STEPS: [(&str, f64); 6] = [
-    ("content", 0.02),
+const STEPS: [(&str, f64); 7] = [
+    ("content", 0.01),
     ("target", 0.20),
+    ("images", 0.01),
     ("domains", 0.05),
     ("personalisation", 0.60),
     ("index", 0.11),
@@ -43,6 +44,7 @@ type Ended = std::result::Result<Arc<Analysis>, Arc<str>>;
 pub(crate) enum Step {
     Content,
     Target,
+    Images,
     Domains,
     Personalisation,
     Index,

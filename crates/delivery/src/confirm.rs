@@ -52,6 +52,9 @@ impl Deliveries {
                     files::hold(tx, id, &content, until_us)?;
                 }
                 content::expire_assets(tx, content::Owner::Delivery(id), until_us)?;
+                if let Some(hash) = &delivery.snapshot {
+                    tracking::resources::open(tx, id, hash, until_us)?;
+                }
                 tx.execute(
                     "UPDATE delivery SET state = 'pending', confirmed_at = $2, updated_at = $2, resources_until = $3 \
                      WHERE id = $1",

@@ -47,7 +47,7 @@ fn config() -> Config {
 
 async fn world(store: Store) -> World {
     let rooms =
-        [audience::MIGRATIONS, content::MIGRATIONS, routes::MIGRATIONS, queue::MIGRATIONS, crate::MIGRATIONS];
+        [audience::MIGRATIONS, content::MIGRATIONS, routes::MIGRATIONS, queue::MIGRATIONS, tracking::MIGRATIONS, crate::MIGRATIONS];
     store.migrate(&rooms).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let vault = Arc::new(Vault::open(dir.path()).unwrap());
@@ -64,6 +64,12 @@ async fn world(store: Store) -> World {
         queue: queue.clone(),
         clock: clock.clone(),
         tokens,
+        fetcher: Arc::new(net::Fetcher::new(
+            Arc::new(net::StaticResolver::new()),
+            net::Tls::new(&[]).unwrap(),
+            net::Guard::default(),
+        )),
+        code_key: content::CodeKey::new([7; 32]),
     };
     World { deliveries: Deliveries::new(store, rooms, config()), audience, content, queue, routes, clock, _dir: dir }
 }

@@ -96,6 +96,7 @@ impl Deliveries {
             blocks: self.rooms.content.block_sources().await?,
             assets,
             format_rules: self.rooms.content.format_rules().await?,
+            code_key: Some(self.rooms.code_key.clone()),
             personalization_time_ms: (limits.personalisation_us / 1_000).unsigned_abs(),
         })
     }
@@ -161,6 +162,7 @@ pub(crate) fn with_content(facts: &mut Facts, content: &ContentFacts) {
         mirror: fact.mirror_link,
         bytes: fact.size,
     };
+    facts.mirror_page = Some(content.mirror_page);
     facts.parts = content.html.iter().map(|fact| part("html", false, fact)).collect();
     facts.parts.extend(content.text.iter().map(|fact| part("text", content.text_generated, fact)));
 }

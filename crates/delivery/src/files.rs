@@ -15,7 +15,9 @@ use crate::{Deliveries, records};
 impl Deliveries {
     /// The files of a delivery or template, by name.
     pub async fn assets(&self, id: DeliveryId) -> Result<Vec<NamedAsset>> {
-        Ok(self.rooms.content.assets(Owner::Delivery(id)).await?)
+        let mut files = self.rooms.content.assets(Owner::Delivery(id)).await?;
+        files.retain(|file| !is_fetched(file));
+        Ok(files)
     }
 
     /// Keeps a file under a name, in the place of one that had it. Images are checked by their bytes.
@@ -82,6 +84,11 @@ impl Deliveries {
     }
 }
 
+/// An image that an analysis fetched: its name is its address. The author did nothing of the kind.
+pub(crate) fn is_fetched(file: &NamedAsset) -> bool {
+    file.name.contains("://")
+}
+
 /// Gives the files of one delivery to another, in the transaction that makes it.
 pub(crate) fn copy(tx: &mut Tx<'_>, from: DeliveryId, to: DeliveryId) -> Result<()> {
     content::copy_assets(tx, Owner::Delivery(from), Owner::Delivery(to))?;
@@ -90,7 +97,8 @@ pub(crate) fn copy(tx: &mut Tx<'_>, from: DeliveryId, to: DeliveryId) -> Result<
 
 /// What a proof shows of the files: names, bytes, and which travel with the message.
 pub(crate) fn digest(tx: &mut Tx<'_>, id: DeliveryId) -> Result<String> {
-    let files = content::assets_of(tx, Owner::Delivery(id))?;
+    let mut files = content::assets_of(tx, Owner::Delivery(id))?;
+    files.retain(|file| !is_fetched(file));
     if files.is_empty() {
         return Ok(String::new());
     }

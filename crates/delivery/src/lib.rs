@@ -41,6 +41,7 @@ pub mod preview;
 mod proof;
 mod push;
 mod records;
+mod remote;
 mod starters;
 mod status;
 mod target;
@@ -57,7 +58,6 @@ pub use analysis::AnalysisHandle;
 pub use definition::Definition;
 pub use folder::Refusal;
 pub use life::New;
-pub use links::Link;
 pub use preview::FORMATS as PREVIEW_FORMATS;
 pub use push::{Push, Pushed};
 pub use types::*;
@@ -113,6 +113,10 @@ pub struct Rooms {
     pub clock: Arc<dyn net::Clock>,
     /// Keys of the tokens in links and return paths.
     pub tokens: Arc<message::TokenKeys>,
+    /// Gets images at other people's addresses.
+    pub fetcher: Arc<net::Fetcher>,
+    /// Signs the addresses of bar codes.
+    pub code_key: content::CodeKey,
 }
 
 /// The service of this room. Cheap to clone.

@@ -23,7 +23,7 @@ pub const FORMATS: [&str; 7] = ["", "alternative", "text", "html", "docomo", "so
 impl Deliveries {
     /// The saved content as `recipient` would get it (an address of the audience; none: the first of the target,
     /// or sample values when the audience is empty). `format` is a word of the profile's `email_format` (text, html,
-    /// docomo, softbank, au), `alternative`, or empty: both parts. [`Error::Content`] with every problem and its place.
+    /// docomo, softbank, au), `alternative`, or empty: as the recipient gets it. [`Error::Content`] with every problem and its place.
     pub async fn preview(
         &self,
         id: DeliveryId,
@@ -50,14 +50,22 @@ impl Deliveries {
         let found = self.preview_recipient(definition, recipient).await?;
         let (time_us, keys) = (self.now_us(), self.rooms.tokens.clone());
         let limit = Duration::from_millis(options.personalization_time_ms) + COMPILE_TIME;
-        let flags = flags_of(format)?;
+        if !FORMATS.contains(&format) {
+            return Err(Refusal::new("format", format!("is none of {}", FORMATS[1..].join(", "))).into());
+        }
+        let (format, content) = (format.to_owned(), self.rooms.content.clone());
+        let runtime = tokio::runtime::Handle::current();
         let render = move || {
             let fields = fields_of(found.as_ref());
             let written = found.as_ref().map_or(SAMPLE_ADDRESS, |recipient| &recipient.email);
             let address =
                 address::parse(written).map_or_else(|_| SAMPLE_ADDRESS.to_owned(), |mailbox| mailbox.smtp());
-            let whom = PreviewFor { address: &address, flags, time_us };
-            content::preview(&draft, &options, &fields, whom, &keys)
+            let own = found.as_ref().map_or("", |recipient| &recipient.email_format);
+            let email_format = if format.is_empty() { own } else { &format };
+            let whom = PreviewFor { address: &address, email_format, time_us };
+            // What goes along is known once the content is compiled; this thread may wait for it.
+            let bytes = |hash: &str| runtime.block_on(content.asset(hash)).ok().flatten().map(|found| found.bytes);
+            content::preview(&draft, &options, &fields, whom, &keys, &bytes)
         };
         // The thread ends by its fuel; the author hears of it before.
         match tokio::time::timeout(limit, tokio::task::spawn_blocking(render)).await {
@@ -88,15 +96,6 @@ impl Deliveries {
         let sample = self.sample_target(&definition.target, 1).await.unwrap_or_default();
         Ok(sample.into_iter().next())
     }
-}
-
-fn flags_of(format: &str) -> Result<i64> {
-    Ok(i64::from(match format {
-        "" | "alternative" | "docomo" | "softbank" | "au" => message::VARIANT_ALTERNATIVE,
-        "text" => message::VARIANT_TEXT,
-        "html" => message::VARIANT_HTML,
-        _ => return Err(Refusal::new("format", format!("is none of {}", FORMATS[1..].join(", "))).into()),
-    }))
 }
 
 fn fields_of(recipient: Option<&Recipient>) -> Fields {
