@@ -43,7 +43,7 @@ struct Whose {
     recipient: Option<String>,
     #[serde(default = "html")]
     part: String,
-    /// Absent: both parts; else a word of a recipient's `email_format`, or `alternative`.
+    /// Absent: as the recipient gets it; else a word of a recipient's `email_format`, or `alternative`.
     #[serde(default)]
     format: String,
 }
@@ -62,8 +62,9 @@ async fn preview(
     let content = match whose.part.as_str() {
         "html" => preview.html.clone(),
         "text" => preview.text.clone(),
+        "amp" => preview.amp.clone(),
         "source" => Some(String::from_utf8_lossy(&preview.source).into_owned()),
-        _ => return Err(Problem::invalid("part", "part is html, text or source.")),
+        _ => return Err(Problem::invalid("part", "part is html, text, amp or source.")),
     };
     let content = content.ok_or_else(|| {
         Problem::new(StatusCode::NOT_FOUND, "no_part", format!("The message has no {} part.", whose.part))
@@ -76,8 +77,13 @@ async fn preview(
         "subject": preview.subject,
         "from": preview.from,
         "reply_to": preview.reply_to,
-        "format": whose.format,
+        "format": preview.format,
+        "charset": preview.charset,
         "size": preview.source.len(),
+        "links": preview.links,
+        "images": preview.images,
+        "attachments": preview.attachments.iter().map(|(name, size)| json!({"name": name, "size": size})).collect::<Vec<_>>(),
+        "notes": preview.notes,
         "content": content,
         "warnings": preview.warnings,
     })))

@@ -60,6 +60,13 @@ impl Instance {
             queue: queue.clone(),
             clock: Arc::clone(&clock),
             tokens: Arc::clone(&tokens),
+            // Nothing is fetched here: the contents have no images of others.
+            fetcher: Arc::new(net::Fetcher::new(
+                Arc::new(net::StaticResolver::new()),
+                net::Tls::new(&[]).map_err(failed)?,
+                net::Guard::default(),
+            )),
+            code_key: content::CodeKey::new([0; 32]),
         };
         let settings = access::Settings::resolve(&access::Fixed::default(), &Default::default());
         let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 8025));
