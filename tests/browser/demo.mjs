@@ -77,3 +77,12 @@ export async function openBrowser({ dark = false, width = 1280, height = 900 } =
   const shot = (name) => page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
   return { browser, context, page, faults, shot };
 }
+
+// Signs in with the demo's own name and password.
+export async function signIn(demo, page) {
+  await page.goto(demo.url + "/sign-in", { waitUntil: "load" });
+  await page.fill("input[name=name]", demo.name);
+  await page.fill("input[name=password]", demo.password);
+  await page.click("form[action='/sign-in'] button");
+  await page.waitForURL((url) => !url.pathname.startsWith("/sign-in"));
+}

@@ -80,6 +80,13 @@ function tabKey() {
   ];
 }
 
+// The server counts columns in characters, CodeMirror in UTF-16 units: an emoticon is one there and two here.
+function placeOf(line, column) {
+  let at = 0;
+  for (let left = column - 1; left > 0 && at < line.text.length; left--) at += line.text.codePointAt(at) > 0xffff ? 2 : 1;
+  return line.from + at;
+}
+
 // Makes an editor of `box`, an element with a textarea in it.
 // `known`: names for completion; `extensions`: more of CodeMirror's; `changed`: called after each change by the author.
 export function code(box, { known, extensions = [], changed = () => {} }) {
@@ -91,7 +98,7 @@ export function code(box, { known, extensions = [], changed = () => {} }) {
   const complete = templateCompletion(known);
   let dirty = false;
   const language = marked
-    ? [html({ selfClosingTags: true, matchClosingTags: false }), htmlLanguage.data.of({ autocomplete: complete }), bracketMatching(), foldGutter(), EditorView.lineWrapping]
+    ? [html({ selfClosingTags: true, matchClosingTags: false, autoCloseTags: false }), htmlLanguage.data.of({ autocomplete: complete }), bracketMatching(), foldGutter(), EditorView.lineWrapping]
     : [EditorState.languageData.of(() => [{ autocomplete: complete }]), EditorView.lineWrapping];
   const view = new EditorView({
     root,
@@ -133,7 +140,7 @@ export function code(box, { known, extensions = [], changed = () => {} }) {
       const { doc } = view.state;
       const diagnostics = findings.filter((one) => one.line > 0 && one.line <= doc.lines).map((one) => {
         const line = doc.line(one.line);
-        const from = Math.min(line.from + Math.max(0, one.column - 1), line.to);
+        const from = placeOf(line, one.column);
         const word = view.state.wordAt(from);
         const to = word && word.from === from ? word.to : Math.min(from + 1, line.to);
         return { from, to: Math.max(from, to), severity: one.level, message: one.hint ? `${one.message}\n${one.hint}` : one.message };
@@ -143,7 +150,7 @@ export function code(box, { known, extensions = [], changed = () => {} }) {
     jump(line, column) {
       const { doc } = view.state;
       const at = doc.line(Math.min(Math.max(1, line), doc.lines));
-      const anchor = Math.min(at.from + Math.max(0, column - 1), at.to);
+      const anchor = placeOf(at, column);
       view.dispatch({ selection: { anchor }, effects: EditorView.scrollIntoView(anchor, { y: "center" }) });
       view.focus();
     },

@@ -27,7 +27,10 @@ export class Live {
     form.addEventListener("submit", (event) => this.submitted(event));
     window.addEventListener("online", () => { if (this.changed) this.soon(0); });
     document.addEventListener("visibilitychange", () => { if (document.hidden && this.changed) this.soon(0); });
-    if (form.dataset.presence) this.meet();
+    if (form.dataset.presence) {
+      this.meet();
+      window.addEventListener("pagehide", () => navigator.sendBeacon(form.dataset.presence, new URLSearchParams({ tab: this.tab, gone: "1" })));
+    }
   }
 
   touched(event) {
@@ -73,7 +76,7 @@ export class Live {
       if (saves) this.changed = true;
       this.failures += 1;
       this.say("bad", this.texts["failed"].replace("{s}", error.message));
-      if (!error.final) this.soon(RETRY_MS[Math.min(this.failures, RETRY_MS.length) - 1]);
+      this.soon(RETRY_MS[Math.min(this.failures, RETRY_MS.length) - 1]);
     } finally {
       this.busy = false;
       if (this.again) { this.again = false; this.soon(PAUSE_MS); }
@@ -91,6 +94,7 @@ export class Live {
     if (response.type === "opaqueredirect") throw new Error(this.texts["signed-out"]);
     const answer = await response.json().catch(() => null);
     if (!answer) throw new Error(this.texts["unreached"]);
+    if (!response.ok) throw new Error(answer.detail ?? this.texts["unreached"]);
     return answer;
   }
 
@@ -120,8 +124,8 @@ export class Live {
     if (note) note.hidden = !answer.note;
     for (const input of this.form.querySelectorAll("[data-problem]")) {
       const problem = (answer.findings ?? []).find((one) => one.level === "error" && one.part === input.dataset.problem);
-      input.toggleAttribute("aria-invalid", Boolean(problem));
       if (problem) input.setAttribute("aria-invalid", "true");
+      else input.removeAttribute("aria-invalid");
       const said = document.getElementById(`problem-${input.dataset.problem}`);
       if (said) { said.textContent = problem?.message ?? ""; said.hidden = !problem; }
     }
@@ -158,8 +162,8 @@ export class Live {
   async meet() {
     try {
       if (!document.hidden) {
-        const query = new URLSearchParams({ tab: this.tab, revision: this.form.elements.revision.value });
-        const response = await fetch(`${this.form.dataset.presence}?${query}`, { headers: { accept: "application/json" }, redirect: "manual" });
+        const body = new URLSearchParams({ tab: this.tab, revision: this.form.elements.revision.value });
+        const response = await fetch(this.form.dataset.presence, { method: "POST", body, redirect: "manual" });
         const answer = response.ok ? await response.json() : null;
         if (answer) this.met(answer);
       }

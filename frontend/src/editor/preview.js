@@ -56,7 +56,8 @@ export class Preview {
     const inside = this.frame?.contentDocument;
     if (!inside?.documentElement) return;
     this.shown = html;
-    const fresh = new DOMParser().parseFromString(html, "text/html");
+    // Parsed by the frame's own window: a document parsed here would be under this page's policy, which allows no styles.
+    const fresh = new inside.defaultView.DOMParser().parseFromString(html, "text/html");
     const { scrollingElement } = inside;
     const [left, top] = [scrollingElement?.scrollLeft ?? 0, scrollingElement?.scrollTop ?? 0];
     inside.replaceChild(inside.adoptNode(fresh.documentElement), inside.documentElement);

@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, Query, State},
     response::{IntoResponse, Redirect, Response},
 };
-use delivery::{Definition, Delivery, ListFilter, Summary, definition::TargetItem};
+use delivery::{Definition, Delivery, Edit, ListFilter, New, Summary, definition::TargetItem};
 use serde::Deserialize;
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     filters,
     form::Form,
     page::{Desk, Page, Place, done, show, show_as},
+    templates,
 };
 use crate::state::AppState;
 
@@ -181,14 +182,19 @@ struct NewPage {
     subject: String,
     list: String,
     lists: Vec<(String, i64)>,
+    /// Number of the chosen template; 0: none.
+    template: i64,
+    templates: Vec<Summary>,
     problem: String,
 }
 
-/// `?list=` of a link that comes from an import.
+/// `?list=` of a link that comes from an import, `?template=` of one that comes from a template.
 #[derive(Deserialize)]
 pub struct Beginning {
     #[serde(default)]
     list: String,
+    #[serde(default)]
+    template: i64,
 }
 
 /// `GET /deliveries/new`.
@@ -206,6 +212,8 @@ pub async fn new(
         subject: nothing(),
         list: beginning.list,
         lists,
+        template: beginning.template,
+        templates: templates::all(&state).await?,
         problem: nothing(),
     })
 }
@@ -216,12 +224,7 @@ async fn lists(state: &AppState) -> Result<Vec<(String, i64)>, Fault> {
 
 /// `POST /deliveries/new`.
 pub async fn create(desk: Desk, State(state): State<AppState>, form: Form) -> Result<Response, Fault> {
-    let mut definition = Definition::new(form.get("label"));
-    definition.subject = form.get("subject").to_owned();
-    if form.has("list") {
-        definition.target.include.push(TargetItem::list(form.get("list")));
-    }
-    let fault = match state.deliveries.create(definition, None, None).await {
+    let fault = match begin(&desk, &state, &form).await {
         Ok(created) => return Ok(done(&format!("/deliveries/{}/content", created.id), "created")),
         Err(error) => Fault::from(error),
     };
@@ -237,9 +240,38 @@ pub async fn create(desk: Desk, State(state): State<AppState>, form: Form) -> Re
             subject: form.get("subject").to_owned(),
             list: form.get("list").to_owned(),
             lists: lists(&state).await?,
+            template: form.get("template").parse().unwrap_or(0),
+            templates: templates::all(&state).await?,
             problem: fault.text().to_owned(),
         },
     )
+}
+
+/// A new draft, from nothing or from a template; what the form says counts more than what the template says.
+async fn begin(desk: &Desk, state: &AppState, form: &Form) -> Result<Delivery, delivery::Error> {
+    let by = &desk.viewer.name;
+    let created = match form.get("template").parse::<i64>() {
+        Ok(template) if template > 0 => {
+            let name = state.deliveries.get(template).await?.definition.label;
+            state.deliveries.create_from_template(&name, form.get("label"), by).await?
+        }
+        _ => {
+            let new = New { definition: Definition::new(form.get("label")), by: by.clone(), ..New::default() };
+            state.deliveries.create_new(new).await?
+        }
+    };
+    let mut definition = created.definition.clone();
+    if form.has("subject") {
+        definition.subject = form.get("subject").to_owned();
+    }
+    if form.has("list") {
+        definition.target.include = vec![TargetItem::list(form.get("list"))];
+    }
+    if definition == created.definition {
+        return Ok(created);
+    }
+    let edit = Edit { definition: Some(definition), by: by.clone(), ..Edit::default() };
+    state.deliveries.edit(created.id, edit).await
 }
 
 /// `GET /deliveries/{id}`: the tab where the delivery stands.
@@ -270,6 +302,17 @@ pub async fn duplicate(
 ) -> Result<Response, Fault> {
     let copy = state.deliveries.duplicate(id).await?;
     Ok(done(&format!("/deliveries/{}/content", copy.id), "duplicated"))
+}
+
+/// `POST /deliveries/{id}/template`: keeps it as a template.
+pub async fn keep_as_template(
+    desk: Desk,
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+    form: Form,
+) -> Result<Response, Fault> {
+    let kept = state.deliveries.save_as_template(id, form.get("name"), &desk.viewer.name).await?;
+    Ok(done(&format!("/deliveries/{}/content", kept.id), "template"))
 }
 
 /// `POST /deliveries/{id}/archive`.

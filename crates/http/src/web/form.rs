@@ -16,6 +16,12 @@ pub const FORM_BYTES_MAX: usize = 13 << 20;
 pub struct Form(Vec<(String, String)>);
 
 impl Form {
+    /// A form as a test sends it.
+    #[cfg(test)]
+    pub fn of(fields: &[(&str, &str)]) -> Form {
+        Form(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
     /// The first value of a name, trimmed; empty when it is not there.
     pub fn get(&self, name: &str) -> &str {
         self.raw(name).trim()
@@ -86,13 +92,9 @@ fn refused(rejection: &FormRejection) -> Response {
 mod tests {
     use super::*;
 
-    fn form(fields: &[(&str, &str)]) -> Form {
-        Form(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
-    }
-
     #[test]
     fn names_may_come_more_than_once() {
-        let form = form(&[("a", " 1 "), ("a", "2"), ("b", "x\n\n y,z")]);
+        let form = Form::of(&[("a", " 1 "), ("a", "2"), ("b", "x\n\n y,z")]);
         assert_eq!(form.get("a"), "1");
         assert_eq!(form.all("a"), [" 1 ", "2"]);
         assert_eq!(form.lines("b"), ["x", "y", "z"]);
@@ -102,7 +104,7 @@ mod tests {
 
     #[test]
     fn numbers_are_refused_by_their_label() {
-        let form = form(&[("n", "12"), ("bad", "many"), ("empty", "")]);
+        let form = Form::of(&[("n", "12"), ("bad", "many"), ("empty", "")]);
         assert_eq!(form.number::<u64>("n", "Limit"), Ok(12));
         assert_eq!(form.number::<u64>("empty", "Limit"), Ok(0));
         assert!(form.number::<u64>("bad", "Limit").unwrap_err().contains("Limit"));

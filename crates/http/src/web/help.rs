@@ -17,13 +17,16 @@ use super::{
 struct Manual;
 
 /// The manual's chapters in reading order; a test compares it with the folder.
-const CHAPTERS: [&str; 9] = [
+const CHAPTERS: [&str; 12] = [
     "getting-started",
     "key-steps",
+    "content",
     "audience",
     "personalisation",
     "sending-and-retries",
+    "tracking",
     "domains-and-dns",
+    "archive",
     "settings",
     "api-and-command-line",
     "operations",

@@ -8,15 +8,19 @@
 //! arrived mail is never part of a page: it stands in a frame without rights. Forms count only from our own pages
 //! ([`same_site`]). What cannot be undone asks first. Nothing here changes anything on GET.
 
+mod archive;
 mod assets;
+mod blocks;
 mod chart;
 mod deliveries;
 mod delivery;
 mod domains;
 mod fault;
 mod filters;
+mod findings;
 mod form;
 mod format;
+mod formats;
 mod help;
 mod home;
 mod icons;
@@ -24,6 +28,7 @@ mod imports;
 mod lists;
 mod mailbox;
 mod page;
+mod picks;
 mod quarantine;
 mod recipients;
 mod same_site;
@@ -32,6 +37,7 @@ mod segments;
 mod session;
 mod settings;
 mod setup;
+mod templates;
 mod texts;
 mod tokens;
 mod uploads;
@@ -55,6 +61,7 @@ pub fn router() -> Router<AppState> {
         .route("/setup", get(setup::begin))
         .route("/setup/{step}", get(setup::view).post(setup::act))
         .nest("/deliveries", delivery::routes())
+        .merge(content())
         .merge(audience())
         .merge(system())
         .fallback(fault::nowhere)
@@ -63,6 +70,18 @@ pub fn router() -> Router<AppState> {
         Router::new().route("/imports/upload", post(imports::upload)).layer(DefaultBodyLimit::disable());
     let guarded = pages.merge(uploads).layer(from_fn(same_site::check)).layer(from_fn(session::keep_uri));
     guarded.route("/assets/{name}", get(assets::serve))
+}
+
+fn content() -> Router<AppState> {
+    Router::new()
+        .route("/templates", get(templates::index).post(templates::create))
+        .route("/templates/{id}/delete", post(templates::delete))
+        .route("/blocks", get(blocks::index))
+        .route("/blocks/new", get(blocks::new).post(blocks::create))
+        .route("/blocks/live", post(blocks::live))
+        .route("/blocks/preview", get(blocks::preview))
+        .route("/blocks/block/{name}", get(blocks::view).post(blocks::save))
+        .route("/blocks/block/{name}/delete", post(blocks::delete))
 }
 
 fn audience() -> Router<AppState> {
@@ -102,6 +121,13 @@ fn system() -> Router<AppState> {
         .route("/settings/users", get(users::index).post(users::add))
         .route("/settings/users/reset", post(users::reset))
         .route("/settings/password", post(users::password))
+        .route("/settings/formats", get(formats::index))
+        .route("/settings/formats/new", get(formats::new).post(formats::create))
+        .route("/settings/formats/{id}", get(formats::view).post(formats::save))
+        .route("/settings/formats/{id}/delete", post(formats::delete))
+        .route("/settings/archive", get(archive::index))
+        .route("/settings/archive/try-again", post(archive::try_again))
+        .route("/settings/archive/give-up", post(archive::give_up))
         .route("/settings/tokens", get(tokens::index).post(tokens::add))
         .route("/settings/tokens/{id}/revoke", post(tokens::revoke))
         .route("/help", get(help::first))

@@ -16,6 +16,8 @@ use crate::state::AppState;
 pub enum Place {
     Home,
     Deliveries,
+    Templates,
+    Blocks,
     Recipients,
     Lists,
     Segments,
@@ -30,9 +32,11 @@ pub enum Place {
 impl Place {
     /// All of them.
     #[cfg(test)]
-    pub const ALL: [Place; 11] = [
+    pub const ALL: [Place; 13] = [
         Place::Home,
         Place::Deliveries,
+        Place::Templates,
+        Place::Blocks,
         Place::Recipients,
         Place::Lists,
         Place::Segments,
@@ -49,6 +53,8 @@ impl Place {
         match self {
             Place::Home => "home",
             Place::Deliveries => "deliveries",
+            Place::Templates => "templates",
+            Place::Blocks => "blocks",
             Place::Recipients => "recipients",
             Place::Lists => "lists",
             Place::Segments => "segments",
@@ -66,6 +72,8 @@ impl Place {
         match self {
             Place::Home => "/",
             Place::Deliveries => "/deliveries",
+            Place::Templates => "/templates",
+            Place::Blocks => "/blocks",
             Place::Recipients => "/recipients",
             Place::Lists => "/lists",
             Place::Segments => "/segments",
@@ -116,6 +124,7 @@ impl Page {
         use Place::*;
         let mut groups = vec![
             Group { heading: "", places: vec![Home, Deliveries] },
+            Group { heading: "content", places: vec![Templates, Blocks] },
             Group { heading: "audience", places: vec![Recipients, Lists, Segments, Imports, Quarantine] },
             Group { heading: "system", places: vec![Domains, Settings, Help] },
         ];

@@ -41,13 +41,14 @@ struct SettingsPage {
 }
 
 /// Groups by the first part of the key, in the order of the page.
-const GROUPS: [(&str, &[&str]); 6] = [
+const GROUPS: [(&str, &[&str]); 7] = [
     ("public", &["listen", "public_listen", "public_url", "database"]),
     ("sender", &["content"]),
     ("sending", &["mta", "net"]),
     ("deliveries", &["delivery"]),
     ("bounces", &["feedback"]),
     ("archive", &["archive"]),
+    ("tracking", &["tracking"]),
 ];
 
 fn group_of(key: &str) -> &'static str {

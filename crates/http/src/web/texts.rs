@@ -16,6 +16,7 @@ static CATALOGUE: LazyLock<Texts> = LazyLock::new(|| Texts::parse(ENGLISH));
 /// A parsed catalogue.
 pub struct Texts {
     bundle: FluentBundle<FluentResource>,
+    keys: Vec<String>,
 }
 
 impl Texts {
@@ -25,11 +26,13 @@ impl Texts {
             Ok(resource) => resource,
             Err((partial, _)) => partial,
         };
+        let names = source.lines().filter_map(|line| line.split_once(" =")).map(|(key, _)| key);
+        let keys = names.filter(|key| !key.starts_with([' ', '#'])).map(str::to_owned).collect();
         let mut bundle = FluentBundle::new_concurrent(vec!["en".parse().unwrap_or_default()]);
         // No invisible isolation marks: names inside texts are escaped, and marks would be copied along.
         bundle.set_use_isolating(false);
         let _ = bundle.add_resource(resource);
-        Texts { bundle }
+        Texts { bundle, keys }
     }
 
     fn get(&self, key: &str, args: Option<&FluentArgs<'_>>) -> Option<String> {
@@ -57,6 +60,16 @@ pub fn exists(key: &str) -> bool {
 pub fn pick(prefix: &str, name: &str) -> String {
     let key = format!("{prefix}-{}", name.replace('_', "-"));
     CATALOGUE.get(&key, None).unwrap_or_else(|| name.replace('_', " "))
+}
+
+/// All texts `prefix-…` as a JSON object, for scripts; their words to put in stand as `{s}` and `{s2}`.
+pub fn bundle(prefix: &str) -> String {
+    let start = format!("{prefix}-");
+    let found = CATALOGUE.keys.iter().filter_map(|key| {
+        let name = key.strip_prefix(&start)?;
+        Some((name.to_owned(), serde_json::Value::from(text_ss(key, "{s}", "{s2}"))))
+    });
+    serde_json::Value::Object(found.collect()).to_string()
 }
 
 /// A text with a number: `$n` chooses the plural, `$count` is the number with its thousands grouped.
@@ -146,7 +159,7 @@ mod tests {
             for key in quoted(&source, &filters, &["text", "text_n", "text_s", "text_ns", "text_ss"]) {
                 keys.insert(key, path.clone());
             }
-            for prefix in quoted(&source, &["pick"], &["pick"]) {
+            for prefix in quoted(&source, &["pick"], &["pick", "bundle"]) {
                 prefixes.insert(prefix, path.clone());
             }
         }
@@ -187,6 +200,12 @@ mod tests {
             .filter(|key| !prefixes.keys().any(|prefix| key.starts_with(&format!("{prefix}-"))))
             .collect();
         assert!(left.is_empty(), "nobody uses: {left:#?}");
+    }
+
+    #[test]
+    fn scripts_get_their_texts_with_places_for_words() {
+        let texts: serde_json::Value = serde_json::from_str(&bundle("editor-say")).unwrap();
+        assert!(texts["saved"].as_str().unwrap().contains("{s}"), "{texts}");
     }
 
     #[test]

@@ -10,16 +10,16 @@ use super::house::House;
 const NEW_PASSWORD: &str = "correct horse battery";
 
 /// A browser without scripts: keeps its cookie, follows redirects only when told to.
-struct Browser {
-    base: String,
+pub(super) struct Browser {
+    pub base: String,
     cookie: String,
-    client: reqwest::Client,
+    pub client: reqwest::Client,
 }
 
-struct Shown {
-    status: StatusCode,
-    location: String,
-    text: String,
+pub(super) struct Shown {
+    pub status: StatusCode,
+    pub location: String,
+    pub text: String,
 }
 
 impl Browser {
@@ -29,7 +29,7 @@ impl Browser {
     }
 
     /// Signed in, with the one-time password changed.
-    async fn signed_in(house: &House) -> Browser {
+    pub async fn signed_in(house: &House) -> Browser {
         let mut browser = Browser::new(house);
         let answer = browser.post("/sign-in", &[("name", "admin"), ("password", &house.password)]).await;
         assert_eq!(answer.location, "/setup", "a one-time password leads to Setup: {}", answer.text);
@@ -38,7 +38,11 @@ impl Browser {
         browser
     }
 
-    async fn send(&mut self, request: reqwest::RequestBuilder) -> Shown {
+    pub fn cookie(&self) -> &str {
+        &self.cookie
+    }
+
+    pub async fn send(&mut self, request: reqwest::RequestBuilder) -> Shown {
         let answer = request.header("cookie", &self.cookie).send().await.unwrap();
         if let Some(cookie) = answer.headers().get("set-cookie") {
             self.cookie = cookie.to_str().unwrap().split(';').next().unwrap().to_owned();
@@ -48,12 +52,12 @@ impl Browser {
         Shown { status, location, text: answer.text().await.unwrap() }
     }
 
-    async fn get(&mut self, path: &str) -> Shown {
+    pub async fn get(&mut self, path: &str) -> Shown {
         let request = self.client.get(format!("{}{path}", self.base));
         self.send(request).await
     }
 
-    async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Shown {
+    pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Shown {
         let request =
             self.client.post(format!("{}{path}", self.base)).header("sec-fetch-site", "same-origin");
         let body = fields.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
@@ -150,7 +154,7 @@ async fn finished(browser: &mut Browser, path: &str) -> String {
     }
 }
 
-fn revision(page: &str) -> String {
+pub(super) fn revision(page: &str) -> String {
     let at = page.find("name=\"revision\" value=\"").unwrap() + 23;
     page[at..].split('"').next().unwrap().to_owned()
 }
@@ -266,6 +270,7 @@ async fn walk(browser: &mut Browser) {
         "/recipients/1",
         "/segments/new",
         "/settings/tokens",
+        "/settings/archive",
         "/help/key-steps",
         "/imports/1",
     ] {

@@ -254,6 +254,7 @@ fn verdict(
 
 fn closed_name(closed: Closed) -> &'static str {
     match closed {
+        Closed::Template => "template",
         Closed::NotAnalysed => "not_analysed",
         Closed::Analysing => "analysing",
         Closed::HasErrors => "has_errors",

@@ -9,6 +9,7 @@ use super::{
 use crate::state::AppState;
 
 /// A tab.
+#[derive(Clone)]
 pub struct Tab {
     /// Its name, also the end of its address.
     pub name: &'static str,
@@ -38,6 +39,8 @@ pub struct Frame {
     pub parent: Option<i64>,
     /// Whether it is a proof.
     pub is_proof: bool,
+    /// Whether it is a template, which is never sent.
+    pub is_template: bool,
     /// Out of the list.
     pub archived: bool,
     /// Confirmed and not over.
@@ -78,12 +81,13 @@ impl Frame {
             date,
             parent: found.parent,
             is_proof,
+            is_template: found.is_template,
             archived: found.archived,
             active: found.state.is_active(),
             paused: matches!(found.state, delivery::State::Paused | delivery::State::Pausing),
             editable: found.state.is_editable() && !is_proof,
             revision: found.revision,
-            steps: if is_proof { Vec::new() } else { steps::steps(found, &missing) },
+            steps: if is_proof || found.is_template { Vec::new() } else { steps::steps(found, &missing) },
             tabs: tabs(found, is_proof, proofs),
             tab,
             problem: String::new(),
@@ -110,18 +114,18 @@ fn date_of(found: &Delivery) -> (&'static str, i64) {
 
 fn tabs(found: &Delivery, is_proof: bool, proofs: usize) -> Vec<Tab> {
     let tab = |name| Tab { name, count: 0 };
-    let mut tabs = if is_proof {
-        vec![tab("analysis"), tab("log")]
-    } else {
-        vec![
-            tab("content"),
-            tab("target"),
-            tab("parameters"),
-            Tab { name: "proofs", count: proofs },
-            tab("analysis"),
-            tab("log"),
-        ]
-    };
+    if is_proof {
+        let mut tabs = vec![tab("analysis"), tab("log")];
+        if steps::is_confirmed(found) {
+            tabs.insert(0, tab("watch"));
+        }
+        return tabs;
+    }
+    let mut tabs = ["content", "preview", "files", "links", "target", "parameters"].map(tab).to_vec();
+    if found.is_template {
+        return tabs;
+    }
+    tabs.extend([Tab { name: "proofs", count: proofs }, tab("analysis"), tab("log")]);
     if steps::is_confirmed(found) {
         tabs.insert(0, tab("watch"));
     }

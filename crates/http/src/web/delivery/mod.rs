@@ -3,17 +3,22 @@
 pub mod analysis;
 pub mod confirm;
 pub mod content;
+pub mod files;
 mod frame;
+pub mod links;
+pub mod live;
 pub mod log;
 pub mod parameters;
 pub mod preview;
 pub mod proofs;
+pub mod sheet;
 mod steps;
 pub mod target;
 pub mod watch;
 
 use axum::{
     Router,
+    extract::DefaultBodyLimit,
     routing::{get, post},
 };
 
@@ -25,12 +30,20 @@ pub fn routes() -> Router<AppState> {
     let one = Router::new()
         .route("/", get(deliveries::open))
         .route("/duplicate", post(deliveries::duplicate))
+        .route("/template", post(deliveries::keep_as_template))
         .route("/archive", post(deliveries::archive))
         .route("/unarchive", post(deliveries::unarchive))
         .route("/delete", post(deliveries::delete))
         .route("/content", get(content::view).post(content::save))
-        .route("/preview", get(preview::fragment))
+        .route("/content/live", post(live::check))
+        .route("/content/presence", post(live::presence))
+        .route("/preview", get(preview::view))
         .route("/preview/html", get(preview::html))
+        .route("/files", get(files::view).post(files::save))
+        .route("/files/attachments", post(files::attachments))
+        .route("/files/delete", post(files::delete))
+        .route("/files/{hash}", get(files::picture))
+        .route("/links", get(links::view).post(links::save))
         .route("/target", get(target::view).post(target::save))
         .route("/parameters", get(parameters::view).post(parameters::save))
         .route("/proofs", get(proofs::view).post(proofs::send))
@@ -45,7 +58,15 @@ pub fn routes() -> Router<AppState> {
         .route("/stop", post(confirm::stop))
         .route("/log", get(log::view))
         .route("/log.csv", get(log::export))
-        .route("/messages/{message}", get(log::message));
+        .route("/messages/{message}", get(log::message))
+        .route("/messages/{message}/mirror", get(log::mirror))
+        .route("/messages/{message}/source", get(log::source));
+    // A layer counts for the routes above it, so uploads have a larger limit than the forms of other pages.
+    let uploads = Router::new()
+        .route("/files/upload", post(files::upload))
+        .route("/files/attach", post(files::attach))
+        .layer(DefaultBodyLimit::max(files::UPLOAD_BYTES_MAX));
+    let one = one.merge(uploads);
     Router::new()
         .route("/", get(deliveries::index))
         .route("/new", get(deliveries::new).post(deliveries::create))

@@ -1,4 +1,4 @@
-//! The Parameters tab: name, validity, retries, priority.
+//! The Parameters tab: name, format and encoding, headers, mirror page, validity, retries, bounces, priority, archive.
 
 use askama::Template;
 use axum::{
@@ -12,12 +12,17 @@ use super::{
         fault::Fault,
         filters,
         form::Form,
+        formats::{Choice, encodings},
         page::{Desk, Page, Place, done, show, show_as},
         texts,
     },
     frame::Frame,
+    sheet::based_on,
 };
 use crate::{problem::Problem, state::AppState};
+
+/// Headers of a delivery that the text area can hold, as the definition limits them anyway.
+const HEADER_LINES_MAX: usize = 200;
 
 #[derive(Template)]
 #[template(path = "delivery_parameters.html")]
@@ -34,19 +39,34 @@ struct ParametersPage {
     priority: String,
     part_size: u64,
     error_address: String,
+    unqualified: String,
+    format: String,
+    encodings: Vec<Choice>,
+    personalise: bool,
+    inline_css: bool,
+    headers: String,
+    precedence: String,
+    mirror_page: String,
+    resource_validity: String,
+    bcc: bool,
 }
 
 /// `GET /deliveries/{id}/parameters`.
 pub async fn view(desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
     let found = state.deliveries.get(id).await?;
-    show(&build(&desk, &state, &found).await?)
+    show(&build(&desk, &state, &found, header_lines(&found.definition)).await?)
 }
 
-async fn build(desk: &Desk, state: &AppState, found: &Delivery) -> Result<ParametersPage, Fault> {
+async fn build(
+    desk: &Desk,
+    state: &AppState,
+    found: &Delivery,
+    headers: String,
+) -> Result<ParametersPage, Fault> {
     let definition = &found.definition;
     let parameters = &definition.parameters;
     Ok(ParametersPage {
-        page: desk.page(Place::Deliveries),
+        page: desk.page(if found.is_template { Place::Templates } else { Place::Deliveries }),
         frame: Frame::of(state, found, "parameters").await?,
         label: definition.label.clone(),
         code: definition.code.clone(),
@@ -58,7 +78,36 @@ async fn build(desk: &Desk, state: &AppState, found: &Delivery) -> Result<Parame
         priority: parameters.priority.clone(),
         part_size: parameters.part_size,
         error_address: definition.sender.error_address.clone(),
+        unqualified: definition.sender.unqualified_bounces_to.clone(),
+        format: parameters.format.clone(),
+        encodings: encodings(&parameters.encoding),
+        personalise: definition.content.personalise,
+        inline_css: definition.content.inline_css,
+        headers,
+        precedence: parameters.precedence.clone(),
+        mirror_page: parameters.mirror_page.clone(),
+        resource_validity: parameters.resource_validity.clone(),
+        bcc: parameters.bcc,
     })
+}
+
+/// The additional headers, one `name: value` a line.
+fn header_lines(definition: &Definition) -> String {
+    let lines = definition.parameters.headers.iter().map(|(name, value)| format!("{name}: {value}"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Reads them back. A line without a colon is refused with its number.
+fn headers_of(text: &str) -> Result<Vec<(String, String)>, String> {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).take(HEADER_LINES_MAX);
+    lines
+        .map(|(index, line)| match line.split_once(':') {
+            Some((name, value)) if !name.trim().is_empty() => {
+                Ok((name.trim().to_owned(), value.trim().to_owned()))
+            }
+            _ => Err(texts::text_s("parameters-headers-line", &(index + 1).to_string())),
+        })
+        .collect()
 }
 
 /// The hours of the tries, as these parameters plan them: `0, 1, 2, 3, 4, 5, 29, 53, 77 and 101`.
@@ -85,6 +134,9 @@ fn apply(definition: &mut Definition, form: &Form) -> Result<(), String> {
     definition.label = form.get("label").to_owned();
     definition.code = form.get("code").to_owned();
     definition.sender.error_address = form.get("error_address").to_owned();
+    definition.sender.unqualified_bounces_to = form.get("unqualified_bounces_to").to_owned();
+    definition.content.personalise = form.has("personalise");
+    definition.content.inline_css = form.has("inline_css");
     let parameters = &mut definition.parameters;
     parameters.validity = form.get("validity").to_owned();
     parameters.valid_until = form.get("valid_until").to_owned();
@@ -92,6 +144,19 @@ fn apply(definition: &mut Definition, form: &Form) -> Result<(), String> {
     parameters.priority = form.get("priority").to_owned();
     parameters.retries = form.number("retries", &texts::text("parameters-retry-count"))?;
     parameters.part_size = form.number("part_size", &texts::text("parameters-part-size"))?;
+    parameters.format = form.get("format").to_owned();
+    parameters.encoding = form.get("encoding").to_owned();
+    parameters.precedence = form.get("precedence").to_owned();
+    parameters.mirror_page = form.get("mirror_page").to_owned();
+    parameters.resource_validity = form.get("resource_validity").to_owned();
+    parameters.bcc = form.has("bcc");
+    let headers = headers_of(form.raw("headers"))?;
+    for (index, (name, _)) in headers.iter().enumerate() {
+        if headers[..index].iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+            return Err(texts::text_s("parameters-headers-twice", name));
+        }
+    }
+    parameters.headers = headers.into_iter().collect();
     Ok(())
 }
 
@@ -107,8 +172,12 @@ pub async fn save(
     let outcome = match apply(&mut definition, &form) {
         Err(problem) => Err(Fault(Problem::invalid("parameters", problem))),
         Ok(()) => {
-            let based_on = form.get("revision").parse().ok();
-            let edit = Edit { definition: Some(definition.clone()), based_on, ..Edit::default() };
+            let edit = Edit {
+                definition: Some(definition.clone()),
+                based_on: based_on(&form),
+                by: desk.viewer.name.clone(),
+                ..Edit::default()
+            };
             state.deliveries.edit(id, edit).await.map_err(Fault::from)
         }
     };
@@ -118,7 +187,7 @@ pub async fn save(
         Err(fault) => return Err(fault),
     };
     found.definition = definition;
-    let mut page = build(&desk, &state, &found).await?;
+    let mut page = build(&desk, &state, &found, form.raw("headers").to_owned()).await?;
     page.frame = page.frame.refused(fault.text());
     show_as(fault.0.status, &page)
 }
@@ -130,5 +199,17 @@ mod tests {
     #[test]
     fn the_default_tries_are_those_of_the_manual() {
         assert_eq!(tries(&Definition::new("x"), 0), "0, 1, 2, 3, 4, 5, 29, 53, 77, 101");
+    }
+
+    #[test]
+    fn headers_are_lines() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let read = headers_of("X-Season: autumn: late\n\n X-Customer :{{ no }}\n");
+        assert_eq!(read, Ok(vec![pair("X-Season", "autumn: late"), pair("X-Customer", "{{ no }}")]));
+        assert!(headers_of("X-A: 1\nno header\n").unwrap_err().contains('2'));
+        assert!(headers_of(": x").is_err());
+        let mut definition = Definition::new("x");
+        definition.parameters.headers.insert("X-A".into(), "1".into());
+        assert_eq!(headers_of(&header_lines(&definition)), Ok(vec![pair("X-A", "1")]));
     }
 }

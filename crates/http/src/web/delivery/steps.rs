@@ -25,7 +25,7 @@ pub fn missing(delivery: &Delivery, has_default_sender: bool) -> Vec<&'static st
     let checks = [
         ("subject", !definition.subject.trim().is_empty()),
         ("sender", has_default_sender || !definition.sender.address.trim().is_empty()),
-        ("content", filled(&delivery.html) || filled(&delivery.text)),
+        ("content", [&delivery.html, &delivery.mjml, &delivery.text].into_iter().any(filled)),
         ("target", !definition.target.include.is_empty()),
     ];
     checks.into_iter().filter(|(_, there)| !there).map(|(name, _)| name).collect()
@@ -162,6 +162,11 @@ mod tests {
             definition,
             html: Some("<p>Hello</p>".into()),
             text: None,
+            mjml: None,
+            amp: None,
+            is_template: false,
+            edited_by: String::new(),
+            resources_until: None,
             origin: None,
             revision: 3,
             analysed_revision: None,

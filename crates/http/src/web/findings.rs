@@ -1,0 +1,75 @@
+//! Errors and warnings about a content, as a page shows them: in a list, and at their line in the editor.
+
+use askama::Template;
+use content::Problem;
+use serde_json::{Value, json};
+
+use super::{fault::Fault, filters, texts};
+
+/// A problem as the list shows it.
+pub struct Shown {
+    /// The part it is in.
+    pub part: String,
+    /// The part in words.
+    pub part_name: String,
+    /// Line from 1; 0: none.
+    pub line: u32,
+    /// Column from 1, in characters.
+    pub column: u32,
+    /// `line 2, column 7`.
+    pub place: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do; may be empty.
+    pub hint: String,
+}
+
+impl Shown {
+    /// A problem of the room `content`.
+    pub fn of(problem: &Problem) -> Shown {
+        let place = match problem.line {
+            0 => String::new(),
+            line => texts::text_ss("content-place", &line.to_string(), &problem.column.to_string()),
+        };
+        Shown {
+            part: problem.part.clone(),
+            part_name: texts::pick("part", &problem.part),
+            line: problem.line,
+            column: problem.column,
+            place,
+            message: problem.message.clone(),
+            hint: problem.hint.clone(),
+        }
+    }
+
+    /// Several.
+    pub fn all(problems: &[Problem]) -> Vec<Shown> {
+        problems.iter().map(Shown::of).collect()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "delivery_findings.html")]
+struct List {
+    problems: Vec<Shown>,
+    warnings: Vec<Shown>,
+}
+
+/// The list as a fragment.
+pub fn list(problems: &[Problem], warnings: &[Problem]) -> Result<String, Fault> {
+    let list = List { problems: Shown::all(problems), warnings: Shown::all(warnings) };
+    list.render().map_err(|error| Fault::internal(&error))
+}
+
+/// The same as data, for the editor's marks.
+pub fn marks(problems: &[Problem], warnings: &[Problem]) -> Value {
+    let mark = |level: &'static str| {
+        move |problem: &Problem| {
+            json!({
+                "part": problem.part, "line": problem.line, "column": problem.column,
+                "message": problem.message, "hint": problem.hint, "level": level,
+            })
+        }
+    };
+    problems.iter().map(mark("error")).chain(warnings.iter().map(mark("warning"))).collect()
+}
