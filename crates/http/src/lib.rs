@@ -6,8 +6,8 @@
 //!   cookie), keyset paging, `Idempotency-Key` on whatever sends, `application/problem+json` errors that
 //!   name the field.
 //! - [`web`]: the pages people work in.
-//! - [`public`]: what recipients reach: the unsubscribe page and its one-click POST. It reads no cookie, and may
-//!   have a listener of its own (`public_listen`).
+//! - [`public`]: what recipients reach: tracked links, the open pixel, mirror pages, pictures, the unsubscribe page and
+//!   its one-click POST. It reads no cookie, and may have a listener of its own (`public_listen`).
 //!
 //! **Owns** no table. A handler parses, calls one function of a room, and renders; the only place where
 //! status codes exist is [`problem::Problem`], and rooms below never learn HTTP.
@@ -24,6 +24,7 @@ pub mod guard;
 pub mod imports;
 pub mod limits;
 pub mod listener;
+pub mod mirror;
 pub mod problem;
 pub mod public;
 pub mod source;

@@ -62,6 +62,8 @@ pub struct AppState {
 pub struct Services {
     /// Deliveries: create, edit, preview, proof, analyse, confirm, status.
     pub deliveries: Deliveries,
+    /// Blocks, files, format rules.
+    pub content: content::Content,
     /// Recipients, lists, segments, quarantine, imports.
     pub audience: audience::Audience,
     /// Runs, messages, the log, the recount.
@@ -70,8 +72,14 @@ pub struct Services {
     pub routes: routes::Routes,
     /// Users, sessions, tokens, settings.
     pub access: access::Access,
+    /// Opens, clicks, mirror views; where links lead.
+    pub tracking: tracking::Tracking,
+    /// What the public door keeps in memory.
+    pub door: crate::public::Door,
     /// Unsubscribing.
     pub unsubscriptions: feedback::Unsubscriptions,
+    /// Copies of sent messages.
+    pub archive: archive::Archive,
     /// Imports that run now.
     pub imports: Imports,
     /// The engine.

@@ -59,8 +59,11 @@ pub struct House {
 const ROOMS: &[store::RoomMigrations] = &[
     ::access::MIGRATIONS,
     ::audience::MIGRATIONS,
+    content::MIGRATIONS,
     routes::MIGRATIONS,
     queue::MIGRATIONS,
+    archive::MIGRATIONS,
+    tracking::MIGRATIONS,
     ::delivery::MIGRATIONS,
 ];
 
@@ -80,12 +83,22 @@ impl House {
         let queue = queue::Queue::new(store.clone(), 1);
         let providers = routes::Providers::built_in().clone();
         let routes = routes::Routes::new(store.clone(), Arc::new(vault), providers);
+        let content = content::Content::new(store.clone());
+        let tracking =
+            tracking::Tracking::open(store.clone(), &dir.path().join("events"), [5; 32], 1).unwrap();
         let rooms = Rooms {
             audience: audience.clone(),
+            content: content.clone(),
             routes: routes.clone(),
             queue: queue.clone(),
             clock: Arc::clone(&clock),
             tokens: Arc::clone(&tokens),
+            fetcher: Arc::new(net::Fetcher::new(
+                Arc::new(StaticResolver::new()),
+                net::Tls::new(&[]).unwrap(),
+                net::Guard::default(),
+            )),
+            code_key: content::CodeKey::new([3; 32]),
         };
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let public_socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -98,8 +111,12 @@ impl House {
                 TokenKeys::clone(&tokens),
             ),
             deliveries,
+            content,
             audience,
             engine: Arc::new(NoEngine { queue: queue.clone() }),
+            archive: idle_archive(&queue),
+            tracking,
+            door: http::public::Door::new(content::CodeKey::new([3; 32])),
             queue,
             routes,
             settings: access.watch(),
@@ -178,6 +195,32 @@ impl House {
     }
 }
 
+/// An archive that has nowhere to go: copies wait in it.
+fn idle_archive(queue: &queue::Queue) -> archive::Archive {
+    struct Nothing;
+    impl mta::Compose for Nothing {
+        fn prepare<'a>(
+            &'a self,
+            _: &'a Arc<queue::Part>,
+        ) -> mta::Boxed<'a, Result<(), mta::ComposeError>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn compose(&self, _: mta::Order<'_>) -> Result<message::Composed, mta::ComposeError> {
+            Err(mta::ComposeError::NotNow("nothing is composed here".to_owned()))
+        }
+    }
+    let world = mta::Internet {
+        resolver: Arc::new(StaticResolver::new()),
+        clock: Arc::new(SystemClock),
+        tls: net::Tls::new(&[]).unwrap(),
+        guard: net::Guard::new(Vec::new()),
+    };
+    let parts =
+        archive::Parts { queue: queue.clone(), compose: Arc::new(Nothing), world: Arc::new(world) };
+    archive::Archive::start(archive::Config::nowhere(), parts).unwrap()
+}
+
 fn config(address: SocketAddr) -> Config {
     Config {
         public_url: format!("http://{address}"),
@@ -189,6 +232,7 @@ fn config(address: SocketAddr) -> Config {
         error_masks: Vec::new(),
         bounce_domain: String::new(),
         relay: false,
+        archive_problem: None,
         analysis_threads: 2,
     }
 }
