@@ -23,7 +23,7 @@ use crate::problem::{Place, Problem};
 use crate::source::{Bit, Edit, Source};
 use crate::tags::{foreign, scan};
 use crate::template::{Escape, PartTemplate, Setting};
-use crate::{images, inline_css, mjml, preheader, text_part};
+use crate::{images, inline_css, mjml, mobile, preheader, text_part};
 
 /// Attachments above which the author is warned.
 const ATTACHMENTS_RECOMMENDED: usize = 1;
@@ -202,6 +202,7 @@ impl<'a> Work<'a> {
         } else {
             expanded
         };
+        self.facts.elements = mobile::elements(&rendered);
         let mut source = rendered.clone();
         if self.draft.inline_css {
             match inline_css::inline(&source) {

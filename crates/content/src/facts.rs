@@ -6,6 +6,7 @@ use lol_html::{RewriteStrSettings, element, rewrite_str, text};
 use serde::{Deserialize, Serialize};
 
 use crate::marks::readable;
+use crate::mobile::ElementFact;
 use crate::problem::Place;
 use crate::source::Source;
 use crate::tags::{Hidden, TagKind, inner, scan};
@@ -37,6 +38,9 @@ pub struct ContentFacts {
     pub links: Vec<LinkFact>,
     /// Images of the HTML body.
     pub images: Vec<ImageFact>,
+    /// Kinds of elements of the HTML, as it is sent.
+    #[serde(default)]
+    pub elements: Vec<ElementFact>,
     /// Merge tags of another system that are sent as text.
     pub foreign_tags: usize,
     /// The mirror page is open to who has the link: a link to it leads somewhere.

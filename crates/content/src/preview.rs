@@ -11,6 +11,7 @@ use crate::draft::{CompileOptions, Draft};
 use crate::facts::ImageFact;
 use crate::fields::Fields;
 use crate::links::FoundLink;
+use crate::mobile::diagnose_message;
 use crate::problem::Problem;
 
 /// What a preview shows.
@@ -134,12 +135,16 @@ fn preview_compiled(
     }
     let of = &prepared.snapshot().variants[usize::from(variant)];
     let charset = if of.structure == Structure::Text { of.text.charset } else { of.html.charset };
+    let (html, written) = (body(PartName::Html)?, body(PartName::Text)?);
+    let mobile =
+        diagnose_message(&compiled.facts, prepared.snapshot(), variant, html.as_deref(), written.as_deref());
+    warnings.extend(mobile);
     Ok(PreviewParts {
         subject: format!("{}{}", prepared.snapshot().subject_prefix, text(PartName::Subject)?),
         from: if name.is_empty() { address } else { format!("{name} <{address}>") },
         reply_to: text(PartName::ReplyTo)?,
-        html: body(PartName::Html)?,
-        text: body(PartName::Text)?,
+        html,
+        text: written,
         amp: body(PartName::Amp)?,
         source: composed.bytes,
         warnings,
