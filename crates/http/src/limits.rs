@@ -38,3 +38,5 @@ pub const IDEMPOTENCY_AGE_MAX_US: i64 = 24 * 3_600 * 1_000_000;
 pub const IDEMPOTENT_ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Length of a search text, in characters.
 pub const SEARCH_CHARS_MAX: usize = 200;
+/// Held copies that one request gives up at most.
+pub const GIVE_UP_MAX: usize = 1_000;

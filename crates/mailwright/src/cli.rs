@@ -58,6 +58,9 @@ pub enum Command {
     /// Delivery templates
     #[command(subcommand)]
     Template(TemplateCommand),
+    /// Copies of sent messages
+    #[command(subcommand)]
+    Archive(ArchiveCommand),
     /// Recount a delivery's outcomes against its totals
     Verify {
         /// The delivery
@@ -124,6 +127,20 @@ pub struct ImportArgs {
     /// Write each rejected row and why into this file
     #[arg(long, value_name = "FILE")]
     pub rejects: Option<PathBuf>,
+}
+
+/// `archive …`.
+#[derive(Debug, Subcommand)]
+pub enum ArchiveCommand {
+    /// Where copies go, how many are owed, and the last error
+    Status,
+    /// Try everything that is owed now
+    TryAgain,
+    /// Check every file of an archive folder against its manifests (needs no server)
+    Verify {
+        /// The archive folder
+        folder: PathBuf,
+    },
 }
 
 /// `domain …`.

@@ -2,6 +2,7 @@
 //! long and do nothing unless `MAILWRIGHT_SOAK=1`.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod archive;
 mod backup;
 mod bad_input;
 mod crash;
@@ -9,6 +10,7 @@ mod disk_and_database;
 mod house;
 mod import;
 mod key_steps;
+mod parameters;
 mod receivers;
 mod relay;
 mod stop;

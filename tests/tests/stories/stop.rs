@@ -121,6 +121,41 @@ async fn stop_while_receivers_hang(database: Database) {
     println!("stopped within {took:?}: {report}");
 }
 
+/// A setting of the mta changes while receivers hang, so the old engine drains for a while: Stop does not wait for that.
+async fn stop_while_the_engine_is_replaced(database: Database) {
+    let (internet, server) = start(
+        database,
+        vec![
+            provider("quick", |b| b.reply_delay = Duration::from_millis(3)),
+            provider("lost", |b| b.dot_delay = Duration::from_secs(6)),
+        ],
+    )
+    .await;
+    let id = server.campaign("replaced", &addresses(2_500, &["quick.example", "lost.example"]), "").await;
+    let log = internet.log();
+    until("a message is past its dot and unanswered", Duration::from_secs(20), || {
+        count(&log.events(), |e| e.what == What::DotRead && e.provider == "lost") > 0
+    })
+    .await;
+    let set = server.request(reqwest::Method::PUT, "/settings/mta.connections_per_site");
+    assert!(set.json(&json!({"value": "3"})).send().await.unwrap().status().is_success());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let asked = Instant::now();
+    let report = post(&server, &format!("/deliveries/{id}/stop")).await;
+    let (took, answered_us) = (asked.elapsed(), wall_us());
+    assert!(took < STOP_TIME_MAX + Duration::from_millis(200), "Stop took {took:?}: {report}");
+    assert!(report["in_flight"].as_u64() > Some(0), "the old engine was still draining: {report}");
+    server.wait_for(&id, &["stopped"], Duration::from_secs(40)).await;
+    let late = count(&log.events(), |e| e.wall_us > answered_us && (begins(e) || e.what == What::DotRead));
+    assert_eq!(late, 0, "began after Stop was answered");
+    server.verify(&id).await;
+    // The new engine sends.
+    let next = server.campaign("afterwards", &addresses(20, &["quick.example"]), "").await;
+    let status = server.wait_for(&next, &["finished"], Duration::from_secs(40)).await;
+    assert_eq!(status["messages"]["sent"], 20, "{status}");
+    println!("stopped within {took:?} while the engine was replaced: {report}");
+}
+
 async fn pause_end_and_second_start(database: Database) {
     let (internet, mut server) =
         start(database, vec![provider("quick", |b| b.reply_delay = Duration::from_millis(4))]).await;
@@ -206,6 +241,16 @@ async fn terminate_while_a_receiver_hangs(database: Database) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn terminate_in_spite_of_a_receiver() {
     terminate_while_a_receiver_hangs(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stop_does_not_wait_for_another_engine_on_sqlite() {
+    stop_while_the_engine_is_replaced(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stop_does_not_wait_for_another_engine_on_postgres() {
+    stop_while_the_engine_is_replaced(Database::Postgres).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,7 @@
 //! REST under `/api/v1`. One file per resource; a handler reads the request, calls one function of a room, and renders.
 
 pub mod analysis;
+mod archive;
 mod assets;
 pub mod auth;
 mod backup;
@@ -53,6 +54,7 @@ pub fn router(state: &AppState) -> Router<AppState> {
     let ordinary = Router::new()
         .merge(sending)
         .merge(analysis::routes())
+        .merge(archive::routes())
         .merge(assets::routes())
         .merge(blocks::routes())
         .merge(deliveries::routes())

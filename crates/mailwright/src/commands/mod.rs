@@ -1,5 +1,6 @@
 //! One file per family of commands; each is a client of the REST API unless it says otherwise.
 
+pub mod archive;
 pub mod content;
 pub mod domain;
 pub mod import;
@@ -15,8 +16,8 @@ pub mod upkeep;
 
 use crate::{
     cli::{
-        BlockCommand, Cli, Command, DeliveryCommand, DnsCommand, DomainCommand, ReplyCommand, TemplateCommand,
-        UserCommand,
+        ArchiveCommand, BlockCommand, Cli, Command, DeliveryCommand, DnsCommand, DomainCommand, ReplyCommand,
+        TemplateCommand, UserCommand,
     },
     client::Client,
     output::{Done, Failure, Output},
@@ -37,6 +38,9 @@ pub async fn run(cli: Cli, out: &mut Output) -> Done {
         Command::Template(TemplateCommand::Save { id, name }) => {
             content::save_template(&client()?, &id, &name, out).await
         }
+        Command::Archive(ArchiveCommand::Status) => archive::status(&client()?, out).await,
+        Command::Archive(ArchiveCommand::TryAgain) => archive::try_again(&client()?, out).await,
+        Command::Archive(ArchiveCommand::Verify { folder }) => archive::verify(&folder, out),
         Command::Verify { id } => upkeep::verify(&client()?, &id, out).await,
         Command::User(UserCommand::Add { name }) => upkeep::user_add(&client()?, &name, out).await,
         Command::User(UserCommand::Reset { name }) => upkeep::user_reset(&client()?, &name, out).await,

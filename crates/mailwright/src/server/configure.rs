@@ -26,6 +26,7 @@ pub fn delivery(settings: &Settings, listen: SocketAddr) -> delivery::Config {
         error_masks: settings.error_masks().to_vec(),
         bounce_domain: text(settings.feedback_domain()),
         relay: settings.relay().is_some(),
+        archive_problem: super::copies::problem(settings, listen),
         analysis_threads: cores(),
     }
 }
@@ -59,7 +60,15 @@ pub fn engine(settings: &Settings, listen: SocketAddr, providers: Providers) -> 
     config.port = settings.smtp_port();
     config.providers = providers;
     config.compose_threads = cores();
-    config.relay = settings.relay().map(|relay| mta::Relay {
+    let connections = settings.connections_per_site().unwrap_or(RELAY_CONNECTIONS);
+    let messages = settings.messages_per_connection().unwrap_or(RELAY_MESSAGES_PER_CONNECTION);
+    config.relay = settings.relay().map(|smart_host| relay(smart_host, connections, messages));
+    config
+}
+
+/// A smart host, as the engine and couriers want it.
+pub fn relay(relay: &access::Relay, connections: u32, messages_per_connection: u32) -> mta::Relay {
+    mta::Relay {
         host: relay.host.clone(),
         port: relay.port,
         tls: match relay.tls {
@@ -69,10 +78,9 @@ pub fn engine(settings: &Settings, listen: SocketAddr, providers: Providers) -> 
             access::RelayTls::Implicit => mta::RelayTls::Implicit,
         },
         login: relay.login.clone(),
-        connections: settings.connections_per_site().unwrap_or(RELAY_CONNECTIONS),
-        messages_per_connection: settings.messages_per_connection().unwrap_or(RELAY_MESSAGES_PER_CONNECTION),
-    });
-    config
+        connections,
+        messages_per_connection,
+    }
 }
 
 /// The name said in EHLO: the setting, else this machine's full name, else the public URL's, else the machine's.

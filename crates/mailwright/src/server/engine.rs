@@ -11,13 +11,18 @@ use http::{
 use mta::{Engine, Internet, Parts};
 use tokio::{
     runtime::Handle,
-    sync::{RwLock, watch},
+    sync::{Mutex, RwLock, RwLockWriteGuard, watch},
 };
 
 use super::{composer::Composer, quarantine::AudienceQuarantine, test_mail};
 
+/// How often the end of a stop is looked for before an engine is put in place.
+const SWAP_WAIT: std::time::Duration = std::time::Duration::from_millis(5);
+
 /// What an engine is built from, each time.
 pub struct Supplies {
+    /// Learns the links of what is sent.
+    pub tracking: tracking::Tracking,
     /// Runs and messages.
     pub queue: queue::Queue,
     /// Signing keys.
@@ -34,12 +39,26 @@ pub struct Supplies {
     pub settings: watch::Receiver<Arc<access::Settings>>,
 }
 
+impl Supplies {
+    /// The network and the clock, dialling only what `guard` allows.
+    pub fn world(&self, guard: net::Guard) -> Internet {
+        Internet {
+            resolver: Arc::clone(&self.resolver),
+            clock: Arc::clone(&self.clock),
+            tls: self.tls.clone(),
+            guard,
+        }
+    }
+}
+
 /// The engine in force.
 pub struct EngineSeat {
     supplies: Supplies,
     composer: Arc<Composer>,
     io: Handle,
     current: RwLock<Engine>,
+    /// Held while an engine is replaced or ended: the one after the other.
+    replacing: Mutex<()>,
 }
 
 impl EngineSeat {
@@ -50,29 +69,48 @@ impl EngineSeat {
         config: mta::Config,
         guard: net::Guard,
     ) -> std::io::Result<Self> {
-        let composer = Arc::new(Composer::new(
-            supplies.queue.clone(),
-            supplies.routes.clone(),
-            Arc::clone(&supplies.tokens),
-        ));
+        let composer =
+            Composer::new(supplies.queue.clone(), supplies.routes.clone(), Arc::clone(&supplies.tokens));
+        let composer = Arc::new(composer.warming(supplies.tracking.clone()));
         let engine = seat(&supplies, &composer, &io, config, guard).await?;
-        Ok(Self { supplies, composer, io, current: RwLock::new(engine) })
+        Ok(Self { supplies, composer, io, current: RwLock::new(engine), replacing: Mutex::new(()) })
     }
 
-    /// Puts an engine with another configuration in its place.
+    /// The network and the clock, for whoever works beside the engine.
+    pub fn world(&self, guard: net::Guard) -> Arc<Internet> {
+        Arc::new(self.supplies.world(guard))
+    }
+
+    /// Puts an engine with another configuration in its place. While the old one drains it is the one that stops and
+    /// pauses: only it can cut its connections, and nobody waits for the drain.
     pub async fn replace(&self, config: mta::Config, guard: net::Guard) {
-        let mut current = self.current.write().await;
-        if let Err(error) = current.shutdown().await {
+        let _one = self.replacing.lock().await;
+        let old = self.current.read().await.clone();
+        if let Err(error) = old.shutdown().await {
             tracing::warn!(%error, "claims were not released; the next engine does it");
         }
+        let mut current = self.between_stops().await;
         match seat(&self.supplies, &self.composer, &self.io, config, guard).await {
             Ok(engine) => *current = engine,
             Err(error) => tracing::error!(%error, "the engine could not be started again; nothing is sent"),
         }
     }
 
+    /// The right to change the engine. A stop that is under way goes to its end before, because the new engine could
+    /// begin what the old one has just promised to be stopped; and none that comes has to wait behind us, as it would
+    /// in the lock's own line.
+    async fn between_stops(&self) -> RwLockWriteGuard<'_, Engine> {
+        loop {
+            if let Ok(current) = self.current.try_write() {
+                return current;
+            }
+            tokio::time::sleep(SWAP_WAIT).await;
+        }
+    }
+
     /// Ends in order: begun messages get their answers.
     pub async fn shutdown(&self) {
+        let _one = self.replacing.lock().await;
         if let Err(error) = self.current.read().await.shutdown().await {
             tracing::warn!(%error, "claims were not released; the next start does it");
         }
@@ -86,12 +124,7 @@ async fn seat(
     config: mta::Config,
     guard: net::Guard,
 ) -> std::io::Result<Engine> {
-    let world = Internet {
-        resolver: Arc::clone(&supplies.resolver),
-        clock: Arc::clone(&supplies.clock),
-        tls: supplies.tls.clone(),
-        guard,
-    };
+    let world = supplies.world(guard);
     let parts = Parts {
         queue: supplies.queue.clone(),
         quarantine: Arc::new(AudienceQuarantine),
@@ -105,7 +138,8 @@ async fn seat(
 impl EngineControl for EngineSeat {
     fn stop<'a>(&'a self, delivery: i64) -> Pending<'a, Result<StopReport, Problem>> {
         Box::pin(async move {
-            let engine = self.current.read().await.clone();
+            // Held to the end: see `between_stops`.
+            let engine = self.current.read().await;
             let report = engine.stop(delivery).await?;
             let state =
                 if report.in_flight > 0 { delivery::State::Stopping } else { delivery::State::Stopped };
@@ -120,7 +154,7 @@ impl EngineControl for EngineSeat {
 
     fn pause<'a>(&'a self, delivery: i64) -> Pending<'a, Result<(), Problem>> {
         Box::pin(async move {
-            let engine = self.current.read().await.clone();
+            let engine = self.current.read().await;
             engine.pause(delivery).await?;
             Ok(())
         })

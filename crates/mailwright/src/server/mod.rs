@@ -2,6 +2,7 @@
 
 pub mod composer;
 pub mod configure;
+mod copies;
 mod engine;
 pub mod prepare;
 mod quarantine;
@@ -19,5 +20,7 @@ pub const ROOMS: &[store::RoomMigrations] = &[
     content::MIGRATIONS,
     routes::MIGRATIONS,
     queue::MIGRATIONS,
+    archive::MIGRATIONS,
+    tracking::MIGRATIONS,
     delivery::MIGRATIONS,
 ];

@@ -81,6 +81,7 @@ pub fn serve(
         let ended = doors.open(&house, out).await;
         house.tasks.iter().for_each(tokio::task::AbortHandle::abort);
         ended?;
+        house.state.tracking.close().await;
         house.store.close().await;
         Ok(())
     });
@@ -126,7 +127,7 @@ impl Doors {
         }
         tracing::info!("ending: messages under way get their answers");
         closing.send_replace(true);
-        let ended = async { tokio::join!(shut(tasks), house.engine.shutdown()) };
+        let ended = async { tokio::join!(shut(tasks), house.engine.shutdown(), house.state.archive.shutdown()) };
         tokio::select! {
             _ = ended => Ok(()),
             _ = terminate.recv() => Err(at_once()),

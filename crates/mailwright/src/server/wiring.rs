@@ -13,7 +13,7 @@ use store::{Options, Store};
 use tokio::{runtime::Handle, sync::watch, task::AbortHandle};
 
 use super::{
-    Prepared, ROOMS, configure,
+    Prepared, ROOMS, configure, copies,
     engine::{EngineSeat, Supplies},
     swap::SwapResolver,
 };
@@ -21,6 +21,8 @@ use crate::output::Failure;
 
 /// This node's number; one node is all there is in this version.
 const NODE: i64 = 1;
+/// Folder of the event segments inside the data directory.
+const EVENTS_DIR: &str = "events";
 /// How often runs are looked at: expiry and end.
 const TICK: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -64,19 +66,32 @@ pub async fn build(
     let queue = queue::Queue::new(store.clone(), NODE);
     queue.recover(now_us).await.map_err(refused)?;
     let providers = configure::providers(&settings)?;
+    let code_key = content::CodeKey::new(vault.derive_key("content.codes"));
+    let tracking = open_tracking(prepared, &store)?;
     let routes = routes::Routes::new(store.clone(), Arc::new(vault), providers.clone());
+    let content = content::Content::new(store.clone());
+    let resolver = Arc::new(SwapResolver::new(open_resolver(&settings, &clock)?));
+    let fetcher = Arc::new(net::Fetcher::new(
+        Arc::clone(&resolver) as Arc<dyn net::Resolver>,
+        net::Tls::new(&[]).map_err(refused)?,
+        configure::guard(&settings),
+    ));
     let rooms = delivery::Rooms {
         audience: audience.clone(),
+        content: content.clone(),
         routes: routes.clone(),
         queue: queue.clone(),
         clock: Arc::clone(&clock),
         tokens: Arc::clone(&tokens),
+        fetcher: Arc::clone(&fetcher),
+        code_key: code_key.clone(),
     };
     let deliveries = delivery::Deliveries::new(store.clone(), rooms, configure::delivery(&settings, listen));
     deliveries.recover().await.map_err(refused)?;
+    deliveries.load_starters().await.map_err(refused)?;
 
-    let resolver = Arc::new(SwapResolver::new(open_resolver(&settings, &clock)?));
     let supplies = Supplies {
+        tracking: tracking.clone(),
         queue: queue.clone(),
         routes: routes.clone(),
         tokens: Arc::clone(&tokens),
@@ -85,6 +100,8 @@ pub async fn build(
         tls: net::Tls::new(&[]).map_err(refused)?,
         settings: access.watch(),
     };
+    let keeping = copies::config(&settings, listen);
+    let archive = copies::start(&supplies, &io, keeping, configure::guard(&settings)).await.map_err(refused)?;
     let config = configure::engine(&settings, listen, providers);
     let engine = EngineSeat::start(supplies, io.clone(), config, configure::guard(&settings)).await;
     let engine = Arc::new(engine.map_err(refused)?);
@@ -93,17 +110,24 @@ pub async fn build(
     let follower = Follower {
         deliveries: deliveries.clone(),
         engine: Arc::clone(&engine),
+        archive: archive.clone(),
+        fetcher,
         resolver: Arc::clone(&resolver),
         clock: Arc::clone(&clock),
         listen,
     };
     let following = io.spawn(follower.run(access.watch())).abort_handle();
+    let folding = io.spawn(fold(tracking.clone(), Arc::clone(&clock), access.watch())).abort_handle();
 
     let unsubscriptions =
         feedback::Unsubscriptions::new(audience.clone(), queue.clone(), TokenKeys::clone(&tokens));
     let state = AppState::new(Services {
         unsubscriptions,
+        archive,
+        tracking,
+        door: http::public::Door::new(code_key),
         deliveries,
+        content,
         audience,
         queue,
         routes,
@@ -119,7 +143,7 @@ pub async fn build(
         backup_files: backup_files(prepared),
         demo,
     });
-    Ok(House { state, engine, store, first, tasks: vec![ticking, following] })
+    Ok(House { state, engine, store, first, tasks: vec![ticking, following, folding] })
 }
 
 /// Opens the database and brings it up to this program, after a backup when it held data.
@@ -131,6 +155,20 @@ async fn open_store(prepared: &Prepared) -> Result<Store, Failure> {
         tracing::info!(backup = %backup.display(), steps = report.applied.len(), "database migrated");
     }
     Ok(store)
+}
+
+/// Opens and clicks wait for the database in a folder of their own.
+fn open_tracking(prepared: &Prepared, store: &Store) -> Result<tracking::Tracking, Failure> {
+    let key = prepared.vault.derive_key("tracking clients");
+    tracking::Tracking::open(store.clone(), &prepared.data.join(EVENTS_DIR), key, NODE).map_err(refused)
+}
+
+async fn fold(
+    tracking: tracking::Tracking,
+    clock: Arc<dyn Clock>,
+    settings: watch::Receiver<Arc<Settings>>,
+) {
+    tracking.follow(|| clock.now_us(), || settings.borrow().events_kept().us()).await;
 }
 
 fn backup_files(prepared: &Prepared) -> Vec<(String, PathBuf)> {
@@ -162,6 +200,8 @@ async fn tick(deliveries: delivery::Deliveries) {
 struct Follower {
     deliveries: delivery::Deliveries,
     engine: Arc<EngineSeat>,
+    archive: archive::Archive,
+    fetcher: Arc<net::Fetcher>,
     resolver: Arc<SwapResolver>,
     clock: Arc<dyn Clock>,
     listen: SocketAddr,
@@ -181,6 +221,11 @@ impl Follower {
                     Ok(resolver) => self.resolver.replace(resolver),
                     Err(failure) => tracing::error!(?failure, "the new name servers cannot be used"),
                 }
+            }
+            self.fetcher.replace_guard(configure::guard(&now));
+            let keeping = copies::config(&now, self.listen);
+            if keeping != copies::config(&before, self.listen) || now.net_allow() != before.net_allow() {
+                self.archive.configure(keeping, self.engine.world(configure::guard(&now)));
             }
             if sends_differently(&before, &now) {
                 match configure::providers(&now) {
