@@ -6,6 +6,7 @@
 //!   [`Mailbox::smtp`] is what goes into `RCPT TO` and headers.
 //! - [`Domain`]: a host name usable for mail, with its IDNA form.
 //! - [`NamedMailbox`]: `Name <address>`, as people write it in settings.
+//! - [`matches_mask`]: masks of addresses and domains.
 //! - [`carrier`]: the Japanese carriers' domains, whose old local parts break RFC 5321 and are real.
 //!
 //! Invariants
@@ -22,6 +23,7 @@ mod domain;
 mod error;
 mod limits;
 mod mailbox;
+mod mask;
 mod named;
 
 pub use carriers::{Carrier, carrier};
@@ -29,4 +31,5 @@ pub use domain::Domain;
 pub use error::AddressError;
 pub use limits::{ADDRESS_LEN_MAX, DOMAIN_LEN_MAX, LABEL_LEN_MAX, LOCAL_LEN_MAX, NAME_LEN_MAX};
 pub use mailbox::{Mailbox, parse};
+pub use mask::matches_mask;
 pub use named::{NamedMailbox, parse_named};

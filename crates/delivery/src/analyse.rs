@@ -236,6 +236,7 @@ impl Work<'_> {
         self.report(&evaluated);
         let files = self.this.bytes_of(&compiled.snapshot).await?;
         self.facts.size = evaluated.size(&compiled, &files, &self.this.rooms.tokens)?;
+        self.facts.mobiles = evaluated.mobiles.facts(&compiled, &files, &self.this.rooms.tokens)?;
         let (plans, predicted_end) = self.predict(&shares, source)?;
         self.handle.enter(Step::Rules, 0);
         self.rules(Phase::EndOfAnalysis);
@@ -315,6 +316,7 @@ impl Work<'_> {
             }
             Ok(compiled) => {
                 facts::with_content(&mut self.facts, &compiled.facts);
+                self.facts.attachments = compiled.snapshot.attachments.len();
                 self.rules(Phase::StartOfPersonalisation);
                 if self.has_errors() {
                     let warnings = compiled.warnings.iter();

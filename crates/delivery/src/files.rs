@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use content::{NamedAsset, Owner};
 use message::Snapshot;
@@ -93,6 +94,25 @@ pub(crate) fn is_fetched(file: &NamedAsset) -> bool {
 pub(crate) fn copy(tx: &mut Tx<'_>, from: DeliveryId, to: DeliveryId) -> Result<()> {
     content::copy_assets(tx, Owner::Delivery(from), Owner::Delivery(to))?;
     records::rehash(tx, to)
+}
+
+/// How often files that nobody uses any more are looked for.
+const PURGE_PERIOD_US: i64 = 3_600 * crate::parameters::SECOND_US;
+
+impl Deliveries {
+    /// Removes files that nobody uses any more and whose time is over; does nothing within an hour of the last time.
+    pub(crate) async fn purge_files(&self, now_us: i64) -> Result<()> {
+        let last_us = self.purged_at.load(Ordering::Relaxed);
+        if now_us - last_us < PURGE_PERIOD_US {
+            return Ok(());
+        }
+        self.purged_at.store(now_us, Ordering::Relaxed);
+        let removed = self.rooms.content.purge_assets(now_us).await?;
+        if removed > 0 {
+            tracing::info!(removed, "files that nobody uses any more are removed");
+        }
+        Ok(())
+    }
 }
 
 /// What a proof shows of the files: names, bytes, and which travel with the message.

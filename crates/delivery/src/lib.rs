@@ -1,7 +1,7 @@
 //! Delivery: from what an author wrote to a run that the engine may send.
 //!
-//! Owns deliveries and their proofs, the analysis and its journal, the confirm, and the life cycle
-//! ([`State`]). Its tables: `delivery`, `journal`, and the work table `target`.
+//! Owns deliveries, their templates and proofs, the analysis and its journal, the confirm, and the life cycle
+//! ([`State`]). Its tables: `delivery`, `journal`, `presence`, `starter`, and the work table `target`.
 //!
 //! Invariants
 //! - Nothing is sent that was not analysed: Confirm starts exactly the snapshot of the last analysis, and is
@@ -13,9 +13,9 @@
 //!   links act on nobody.
 //! - An analysis that is stopped or killed leaves a delivery that can be edited and analysed again.
 //!
-//! Neighbours: asks `audience` for relations and recipients, `content` to compile and evaluate, `typology` for
-//! findings, `routes` for lanes, signing domains and predictions; hands messages, parts and the run to `queue`,
-//! which alone moves a message's state. `http` calls [`Deliveries`]; nothing here knows HTTP.
+//! Neighbours: asks `audience` for relations and recipients, `content` to compile and evaluate and for files,
+//! `typology` for findings, `routes` for lanes, signing domains and predictions; hands messages, parts and the run to
+//! `queue`, which alone moves a message's state. `http` calls [`Deliveries`]; nothing here knows HTTP.
 
 mod analyse;
 mod analysis;
@@ -32,6 +32,7 @@ pub mod folder;
 mod journal;
 mod life;
 mod links;
+mod mobiles;
 mod numbering;
 pub mod parameters;
 mod personalise;
@@ -52,6 +53,7 @@ mod walk;
 mod words;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, RwLock};
 
 pub use analysis::AnalysisHandle;
@@ -126,6 +128,8 @@ pub struct Deliveries {
     rooms: Rooms,
     config: Arc<RwLock<Arc<Config>>>,
     running: Arc<Mutex<HashMap<DeliveryId, AnalysisHandle>>>,
+    /// When unused files were looked for last (µs).
+    purged_at: Arc<AtomicI64>,
 }
 
 impl Deliveries {
@@ -136,6 +140,7 @@ impl Deliveries {
             rooms,
             config: Arc::new(RwLock::new(Arc::new(config))),
             running: Arc::new(Mutex::new(HashMap::new())),
+            purged_at: Arc::default(),
         }
     }
 

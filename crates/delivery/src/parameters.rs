@@ -36,20 +36,7 @@ pub fn priority(name: &str) -> Option<Priority> {
 
 /// Reads a duration: a number and `s`, `m`, `h`, `d` (the default) or `y`. In µs.
 pub fn duration_us(text: &str) -> Option<i64> {
-    let text = text.trim();
-    let (digits, unit) = match text.find(|c: char| !c.is_ascii_digit()) {
-        Some(at) => text.split_at(at),
-        None => (text, "d"),
-    };
-    let seconds = match unit.trim() {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        "y" => 365 * 86_400,
-        _ => return None,
-    };
-    digits.parse::<i64>().ok()?.checked_mul(seconds)?.checked_mul(SECOND_US)
+    text.parse::<store::Span>().ok().map(store::Span::us)
 }
 
 /// What a run needs of the parameters.

@@ -16,6 +16,7 @@ use crate::Deliveries;
 use crate::analysis::AnalysisHandle;
 use crate::contacts::Contacts;
 use crate::files::Bytes;
+use crate::mobiles::Mobiles;
 use crate::numbering::{Cutter, DomainShare, Parts, read_page};
 use crate::types::{Delivery, DeliveryId, Error, Result};
 
@@ -47,6 +48,8 @@ pub(crate) struct Evaluated {
     pub failures: Vec<Failure>,
     /// The largest slots: encoded length, value, and the message's flags.
     largest: Option<(usize, Slots, i64)>,
+    /// Messages for Japanese handsets.
+    pub mobiles: Mobiles,
 }
 
 /// The recipients' fields that a content uses, in a fixed order.
@@ -243,6 +246,7 @@ impl Batch {
                 for warning in &own.warnings {
                     self.evaluated.fail(warning, Level::Warning, to.0);
                 }
+                self.evaluated.mobiles.add(&job.compiled.snapshot, variant, &own.slots);
                 self.evaluated.measure(own.slots, own.flags, slots.len(), to.0);
                 self.places.push(place);
                 self.messages.push(NewMessage {
@@ -291,6 +295,7 @@ impl Evaluated {
 
     fn merge(&mut self, other: Evaluated) {
         other.failures.into_iter().for_each(|failure| self.add(failure));
+        self.mobiles.merge(other.mobiles);
         if let Some((bytes, slots, flags)) = other.largest {
             self.keep_largest(slots, flags, bytes);
         }

@@ -90,6 +90,7 @@ impl Deliveries {
     pub async fn tick(&self) -> Result<()> {
         let now_us = self.now_us();
         self.rooms.queue.expire(now_us).await?;
+        self.purge_files(now_us).await?;
         let active: Vec<(DeliveryId, String)> = self
             .store
             .read(|tx| {

@@ -1,7 +1,7 @@
 //! The kinds of settings: how a text becomes a value, and what is refused.
 
 use super::relay::Relay;
-use super::span::Span;
+use store::Span;
 use std::net::{IpAddr, SocketAddr};
 use url::Url;
 
@@ -177,48 +177,10 @@ fn range(text: &str) -> Option<(IpAddr, u8)> {
     (bits <= widest).then_some((ip, bits))
 }
 
-/// Whether an address passes one of the masks; `*` stands for any run of characters, also in the domain.
-/// No masks: every address passes. Both sides are compared in lower case.
-pub fn mask_allows(masks: &[String], address: &str) -> bool {
-    let address = address.to_lowercase();
-    masks.is_empty() || masks.iter().any(|mask| wildcard(mask.as_bytes(), address.as_bytes()))
-}
-
-/// Greedy with one point to come back to: linear enough for masks of any shape.
-fn wildcard(mask: &[u8], text: &[u8]) -> bool {
-    let (mut m, mut t, mut back) = (0, 0, None);
-    while t < text.len() {
-        if m < mask.len() && mask[m] == b'*' {
-            back = Some((m + 1, t));
-            m += 1;
-        } else if m < mask.len() && mask[m] == text[t] {
-            m += 1;
-            t += 1;
-        } else if let Some((after, from)) = back {
-            back = Some((after, from + 1));
-            m = after;
-            t = from + 1;
-        } else {
-            return false;
-        }
-    }
-    mask[m..].iter().all(|b| *b == b'*')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn masks() {
-        let masks = vec!["*@shop.example".to_string(), "*@*.shop.example".to_string()];
-        assert!(mask_allows(&masks, "News@Shop.Example"));
-        assert!(mask_allows(&masks, "a@eu.shop.example"));
-        assert!(!mask_allows(&masks, "a@shop.example.evil"));
-        assert!(!mask_allows(&masks, "a@evilshop.example"));
-        assert!(mask_allows(&[], "any@where"));
-    }
 
     #[test]
     fn values_are_checked() {

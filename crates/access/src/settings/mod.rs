@@ -4,13 +4,12 @@ mod kind;
 mod registry;
 mod relay;
 mod sources;
-mod span;
 
-pub use kind::{Kind, LIST_LEN_MAX, VALUE_LEN_MAX, mask_allows};
+pub use kind::{Kind, LIST_LEN_MAX, VALUE_LEN_MAX};
 pub use registry::{Place, REGISTRY, Setting, find, variable};
 pub use relay::{Relay, RelayTls};
 pub use sources::{FILE_LEN_MAX, Fixed, Origin};
-pub use span::{Span, SpanError};
+pub use store::{Span, SpanError};
 
 pub(crate) use sources::check;
 
@@ -226,7 +225,7 @@ impl Settings {
         self.text("content.error_address")
     }
 
-    /// Masks that sender addresses must pass (see [`mask_allows`]); empty: all pass.
+    /// Masks that sender addresses must pass (`address::matches_mask`); empty: all pass.
     pub fn from_masks(&self) -> &[String] {
         self.list("content.from_masks")
     }
@@ -332,7 +331,7 @@ mod tests {
         assert_eq!((settings.smtp_port(), settings.retries_first_day()), (25, 5));
         assert_eq!(settings.connections_per_site(), None);
         assert_eq!(settings.listen().unwrap().port(), 8025);
-        assert!(mask_allows(settings.from_masks(), "a@shop.example"));
+        assert_eq!(settings.from_masks(), ["*@shop.example"]);
         let relay = settings.entries().into_iter().find(|e| e.setting.key == "mta.relay").unwrap();
         assert_eq!(relay.value, "smtp://***@relay.example:2525?tls=none");
         assert!(!relay.editable && relay.origin == Origin::Environment);

@@ -258,3 +258,49 @@ async fn editors_of_one_draft_know_of_each_other() {
     })
     .await;
 }
+
+/// A web server that gives every path the same image.
+async fn image_host() -> std::net::SocketAddr {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut line, _)) = socket.accept().await {
+            let _ = line.read(&mut [0; 2_048]).await;
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: image/gif\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                GIF.len()
+            );
+            let _ = line.write_all(&[head.as_bytes(), GIF].concat()).await;
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn images_of_others_travel_with_the_message_or_stay_with_a_warning() {
+    each(|world| async move {
+        world.recipients(2).await;
+        let host = image_host().await;
+        let mut inline = definition();
+        inline.content.images = "inline".into();
+        let images = format!("<img src=\"http://{host}/a.gif\" alt=\"\">\n<img src=\"http://10.0.0.1/b.gif\" alt=\"\">");
+        let body = format!("{images}{}", html());
+        let id = world.deliveries.create(inline, Some(body), None).await.unwrap().id;
+        let before = world.deliveries.get(id).await.unwrap();
+        let analysis = world.analyse(id).await;
+        assert_eq!(errors(&analysis), [""; 0]);
+        let told: Vec<_> = analysis.findings.iter().filter(|f| f.rule == "remote_image").collect();
+        assert_eq!(told.len(), 1, "{:?}", analysis.findings);
+        assert!(told[0].text.contains("10.0.0.1") && told[0].line == Some(2), "{:?}", told[0]);
+        let hash = analysis.snapshot.unwrap();
+        let snapshot = world.queue.snapshot(&hash).await.unwrap().unwrap();
+        let snapshot = message::Snapshot::from_bytes(&snapshot).unwrap();
+        assert_eq!(snapshot.images.len(), 1);
+        assert!(snapshot.images[0].inline);
+        // The author did not edit anything, and has no file more.
+        let after = world.deliveries.get(id).await.unwrap();
+        assert_eq!((after.revision, world.deliveries.assets(id).await.unwrap().len()), (before.revision, 0));
+    })
+    .await;
+}

@@ -3,9 +3,11 @@
 use crate::{Facts, Finding, Level};
 
 mod archive;
+mod attachments;
 mod error_address;
 mod message_size;
 mod mirror_link;
+mod mobile;
 mod proof_outdated;
 mod proof_size;
 mod sender;
@@ -62,6 +64,8 @@ pub fn all() -> Vec<&'static Rule> {
         &url_labels::RULE,
         &unsubscription_link::RULE,
         &mirror_link::RULE,
+        &attachments::RULE,
+        &mobile::RULE,
         &proof_outdated::RULE,
         &message_size::RULE,
         &validity_period::RULE,
@@ -77,26 +81,7 @@ pub fn run(phase: Phase, facts: &Facts) -> Vec<Finding> {
 
 /// Does `address` match one of the masks? `*` stands for any run of characters; no mask allows all.
 pub(crate) fn matches_mask(masks: &[String], address: &str) -> bool {
-    masks.is_empty() || masks.iter().any(|mask| wildcard(&mask.to_lowercase(), &address.to_lowercase()))
-}
-
-fn wildcard(mask: &str, text: &str) -> bool {
-    let mut pieces = mask.split('*');
-    let first = pieces.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let mut last = None;
-    for piece in pieces {
-        if let Some(previous) = last.replace(piece) {
-            match rest.find(previous) {
-                Some(at) => rest = &rest[at + previous.len()..],
-                None => return false,
-            }
-        }
-    }
-    match last {
-        None => rest.is_empty(),
-        Some(tail) => rest.ends_with(tail),
-    }
+    masks.is_empty() || masks.iter().any(|mask| address::matches_mask(&mask.to_lowercase(), &address.to_lowercase()))
 }
 
 /// Is the text (partly) a template, so that its value is known only per recipient?

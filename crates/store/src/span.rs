@@ -1,4 +1,5 @@
-//! Lengths of time as people write them in settings and in `delivery.toml`.
+//! Lengths of time as people write them in settings and in `delivery.toml`; times in tables are microseconds as well.
+//! It stands here because both rooms that read them may import this one, and not each other.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,0 +1,107 @@
+//! The Japanese handsets among the recipients: per format, the message that is hardest on them, for the rule `mobile`.
+
+use std::collections::BTreeMap;
+
+use content::{Compiled, mobile};
+use message::{PartName, Piece, Prepared, Slots, Snapshot, TokenKeys};
+use queue::message_id;
+use typology::{MobileFact, MobileProblem};
+
+use crate::files::Bytes;
+use crate::types::{Error, Result};
+
+/// What evaluation saw of each carrier's variant.
+#[derive(Debug, Default)]
+pub(crate) struct Mobiles(BTreeMap<u8, Hardest>);
+
+#[derive(Debug)]
+struct Hardest {
+    recipients: u64,
+    /// Octets of both bodies, without links.
+    size: usize,
+    slots: Slots,
+}
+
+impl Mobiles {
+    /// Takes a message into account; does nothing for a variant that is no carrier's.
+    pub fn add(&mut self, snapshot: &Snapshot, variant: u8, slots: &Slots) {
+        if snapshot.variants.get(usize::from(variant)).is_some_and(|of| of.carrier.is_some()) {
+            let size = size(snapshot, slots);
+            self.keep(variant, 1, size, || slots.clone());
+        }
+    }
+
+    /// Takes another batch's messages into account.
+    pub fn merge(&mut self, other: Mobiles) {
+        for (variant, hardest) in other.0 {
+            self.keep(variant, hardest.recipients, hardest.size, || hardest.slots);
+        }
+    }
+
+    fn keep(&mut self, variant: u8, recipients: u64, size: usize, slots: impl FnOnce() -> Slots) {
+        match self.0.get_mut(&variant) {
+            None => {
+                self.0.insert(variant, Hardest { recipients, size, slots: slots() });
+            }
+            Some(known) => {
+                known.recipients += recipients;
+                if size > known.size {
+                    known.size = size;
+                    known.slots = slots();
+                }
+            }
+        }
+    }
+
+    /// What the handsets would not show.
+    pub fn facts(&self, compiled: &Compiled, files: &Bytes, keys: &TokenKeys) -> Result<Vec<MobileFact>> {
+        if self.0.is_empty() {
+            return Ok(Vec::new());
+        }
+        let broken = |error: &dyn std::fmt::Display| Error::Internal(format!("composing: {error}"));
+        let prepared = Prepared::new(compiled.snapshot.clone(), |hash| files.get(hash).cloned())
+            .map_err(|error| broken(&error))?;
+        let id = message_id(compiled.snapshot.delivery, 0);
+        let mut facts = Vec::new();
+        for (variant, hardest) in &self.0 {
+            let body = |name| {
+                let part = compiled.snapshot.part(name);
+                part.map(|_| prepared.part_text(name, &hardest.slots, id, keys)).transpose()
+            };
+            let html = body(PartName::Html).map_err(|error| broken(&error))?;
+            let text = body(PartName::Text).map_err(|error| broken(&error))?;
+            let snapshot = &compiled.snapshot;
+            let found = mobile::diagnose_message(
+                &compiled.facts,
+                snapshot,
+                *variant,
+                html.as_deref(),
+                text.as_deref(),
+            );
+            let carrier = snapshot.variants.get(usize::from(*variant)).and_then(|of| of.carrier);
+            facts.push(MobileFact {
+                format: carrier.map_or("", mobile::format_title).to_owned(),
+                recipients: hardest.recipients,
+                problems: found.into_iter().map(placed).collect(),
+            });
+        }
+        Ok(facts)
+    }
+}
+
+fn placed(problem: content::Problem) -> MobileProblem {
+    MobileProblem { part: problem.part, line: problem.line, column: problem.column, text: problem.message }
+}
+
+/// Conditions choose among static text, so that counts too.
+fn size(snapshot: &Snapshot, slots: &Slots) -> usize {
+    let bodies = snapshot.parts.iter().filter(|part| matches!(part.name, PartName::Html | PartName::Text));
+    let pieces = bodies.flat_map(|part| {
+        slots.part(part.name).unwrap_or(&part.usual).iter().map(|piece| match piece {
+            Piece::Static(number) => part.segments.get(*number as usize).map_or(0, String::len),
+            Piece::Literal(text) => text.len(),
+            Piece::Link(_) => 0,
+        })
+    });
+    pieces.sum()
+}
