@@ -2,7 +2,7 @@
 //! the manual are all read from this table.
 
 use super::kind::Kind;
-use super::span::Span;
+use store::Span;
 
 /// Where a setting may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
