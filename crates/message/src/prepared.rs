@@ -155,20 +155,7 @@ impl Prepared {
         token: Token,
         keys: &TokenKeys,
     ) -> Result<String, ComposeError> {
-        let Some(part) = self.snapshot.part(name) else { return Ok(String::new()) };
-        let links = Links::new(&self.snapshot, token, Some(keys));
-        let mut text = String::new();
-        for piece in slots.part(name).unwrap_or(&part.usual) {
-            match piece {
-                Piece::Static(number) => {
-                    let segment = part.segments.get(*number as usize);
-                    text.push_str(segment.ok_or(ComposeError::Segment { part: name, number: *number })?);
-                }
-                Piece::Literal(literal) => text.push_str(literal),
-                Piece::Link(kind) => text.push_str(&links.url(*kind, &self.image_urls)),
-            }
-        }
-        Ok(text)
+        self.snapshot.part_text(name, slots, token, keys)
     }
 
     /// The variant of a message row's flags, and its number. A number that the snapshot does not have is the first.

@@ -6,12 +6,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::charset::Charset;
+use crate::compose::ComposeError;
 use crate::header::{HeaderError, check_header_text, is_header_name};
 use crate::limits::{
     ATTACHMENTS_MAX, HEADERS_MAX, IMAGES_MAX, LINK_URL_LEN_MAX, LINKS_MAX, PART_SIZE_MAX, SEGMENTS_MAX,
     VARIANTS_MAX,
 };
-use crate::slots::{PartName, Piece};
+use crate::links::Links;
+use crate::slots::{PartName, Piece, Slots};
+use crate::token::{Token, TokenKeys};
 use crate::variant::{Asset, Link, MirrorMode, Variant};
 
 /// The format this version writes. Every earlier one of the last 12 months can be read.
@@ -177,6 +180,35 @@ impl Snapshot {
     /// The part of this name.
     pub fn part(&self, name: PartName) -> Option<&Part> {
         self.parts.iter().find(|part| part.name == name)
+    }
+
+    /// A part's text for one message, links in place, line ends LF: what a mirror page or a preview shows. Images are
+    /// URLs. An inert token's links act on nobody. Empty when there is no such part.
+    ///
+    /// # Errors
+    /// When the slots do not belong to this snapshot.
+    pub fn part_text(
+        &self,
+        name: PartName,
+        slots: &Slots,
+        token: Token,
+        keys: &TokenKeys,
+    ) -> Result<String, ComposeError> {
+        let Some(part) = self.part(name) else { return Ok(String::new()) };
+        let image_urls: Vec<String> = self.images.iter().map(|image| image.url(&self.public_url)).collect();
+        let links = Links::new(self, token, Some(keys));
+        let mut text = String::new();
+        for piece in slots.part(name).unwrap_or(&part.usual) {
+            match piece {
+                Piece::Static(number) => {
+                    let segment = part.segments.get(*number as usize);
+                    text.push_str(segment.ok_or(ComposeError::Segment { part: name, number: *number })?);
+                }
+                Piece::Literal(literal) => text.push_str(literal),
+                Piece::Link(kind) => text.push_str(&links.url(*kind, &image_urls)),
+            }
+        }
+        Ok(text)
     }
 
     /// The immutable blob.

@@ -41,7 +41,8 @@ pub struct Variant {
 }
 
 impl Variant {
-    /// A plain variant: images as the author chose them, everything in `charset`, transfer encodings by content.
+    /// A plain variant: images as the author chose them, everything in `charset`, transfer encodings by content, no AMP
+    /// (few receivers take it, each after a registration: a domain's rule asks for it).
     pub fn new(structure: Structure, charset: Charset) -> Variant {
         let body = BodyEncoding { charset, transfer: TransferChoice::Auto };
         Variant {
@@ -49,7 +50,7 @@ impl Variant {
             related: false,
             images: ImageMode::AsChosen,
             carrier: None,
-            amp: structure == Structure::Alternative,
+            amp: false,
             subject: charset,
             html: body,
             text: body,

@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 
 /// Checks every signature of a message against `txt`, which gives the record of a selector. Returns how many.
 pub fn signatures(message: &[u8], txt: impl Fn(&str) -> String) -> Result<usize, String> {
-    let text = String::from_utf8(message.to_vec()).map_err(|_| "not UTF-8")?;
+    // A letter for each octet, so that bodies in 8bit can be looked at too.
+    let text: String = message.iter().map(|octet| char::from(*octet)).collect();
     let (head, body) = text.split_once("\r\n\r\n").ok_or("no body")?;
     let fields = unfolded(head);
     let mut checked = 0;
@@ -44,7 +45,7 @@ fn one(field: &str, fields: &[String], body: &str, txt: &impl Fn(&str) -> String
     if tag("c") != "relaxed/relaxed" || tag("v") != "1" {
         return Err("unexpected c= or v=".into());
     }
-    if tag("bh") != STANDARD.encode(digest(&SHA256, relaxed_body(body).as_bytes())) {
+    if tag("bh") != STANDARD.encode(digest(&SHA256, &octets(&relaxed_body(body)))) {
         return Err("body hash differs".into());
     }
     let is_signature = |field: &String| field.to_ascii_lowercase().starts_with("dkim-signature:");
@@ -68,10 +69,10 @@ fn one(field: &str, fields: &[String], body: &str, txt: &impl Fn(&str) -> String
     let public = STANDARD.decode(public).map_err(|_| "p= is not base64")?;
     let good = match tag("a").as_str() {
         "rsa-sha256" => {
-            UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &public).verify(input.as_bytes(), &signature)
+            UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &public).verify(&octets(&input), &signature)
         }
         "ed25519-sha256" => {
-            let hash = digest(&SHA256, input.as_bytes());
+            let hash = digest(&SHA256, &octets(&input));
             UnparsedPublicKey::new(&ED25519, &public).verify(hash.as_ref(), &signature)
         }
         other => return Err(format!("unexpected a={other}")),
@@ -79,9 +80,13 @@ fn one(field: &str, fields: &[String], body: &str, txt: &impl Fn(&str) -> String
     good.map_err(|_| format!("{} signature is wrong", tag("a")))
 }
 
+fn octets(text: &str) -> Vec<u8> {
+    text.chars().map(|c| c as u8).collect()
+}
+
 fn relaxed_body(body: &str) -> String {
     let lines: Vec<String> =
-        body.split("\r\n").map(one_blank).map(|line| line.trim_end().to_owned()).collect();
+        body.split("\r\n").map(one_blank).map(|line| line.trim_end_matches(' ').to_owned()).collect();
     let mut text = lines.join("\r\n");
     while text.ends_with("\r\n") {
         text.truncate(text.len() - 2);
