@@ -104,7 +104,11 @@ pub async fn show(State(state): State<AppState>, Path(file): Path<String>, heade
             }
             Ok(None) => {
                 state.door.pictures.forget(&file);
-                return page::plain(StatusCode::NOT_FOUND, "No picture", "There is no picture at this address.");
+                return page::plain(
+                    StatusCode::NOT_FOUND,
+                    "No picture",
+                    "There is no picture at this address.",
+                );
             }
             Err(error) => match kept {
                 Some(picture) => picture,
@@ -134,7 +138,9 @@ pub async fn code(State(state): State<AppState>, Path(file): Path<String>, heade
         tokio::task::spawn_blocking(move || content::codes::code_png(&file, &state.door.code_key)).await
     };
     match drawn {
-        Ok(Some(_)) if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) => {
+        Ok(Some(_))
+            if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) =>
+        {
             image(StatusCode::NOT_MODIFIED, "image/png", &tag, FOREVER_S, Bytes::new())
         }
         Ok(Some(png)) => image(StatusCode::OK, "image/png", &tag, FOREVER_S, Bytes::from(png)),

@@ -12,7 +12,8 @@ use super::visitor::Visitor;
 use crate::state::AppState;
 
 /// One transparent pixel: the shortest GIF89a that all mail programs draw.
-const PIXEL: [u8; 43] = *b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\
+const PIXEL: [u8; 43] =
+    *b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\
                            \x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
 
 /// GET and HEAD. A bad token gets the pixel too, with another status: nothing is to be seen either way.
@@ -28,7 +29,10 @@ fn pixel(status: StatusCode) -> Response {
         (header::CONTENT_TYPE, HeaderValue::from_static("image/gif")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         // Pages of webmail programs that isolate themselves load it only with this.
-        (header::HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("cross-origin")),
+        (
+            header::HeaderName::from_static("cross-origin-resource-policy"),
+            HeaderValue::from_static("cross-origin"),
+        ),
     ];
     (status, headers, PIXEL).into_response()
 }

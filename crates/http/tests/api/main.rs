@@ -3,9 +3,12 @@
 // Outside of functions marked as tests clippy does not see that a panic is how a test fails.
 #![allow(clippy::unwrap_used)]
 
+mod archive;
 mod audience;
 mod content;
 mod deliveries;
 mod doors;
 mod house;
 mod pages;
+mod pages_content;
+mod tracking;
