@@ -25,6 +25,34 @@ pub struct Facts {
     pub mirror_page: Option<bool>,
     /// Copies are wanted of what is sent, but can go nowhere: what to do about it.
     pub archive_problem: Option<String>,
+    /// Files that are attached, to whomever.
+    pub attachments: usize,
+    /// The formats of Japanese handsets that recipients get, once the target is evaluated.
+    pub mobiles: Vec<MobileFact>,
+}
+
+/// A format of Japanese handsets in the target.
+#[derive(Debug, Clone, Default)]
+pub struct MobileFact {
+    /// Its name.
+    pub format: String,
+    /// Messages in it.
+    pub recipients: u64,
+    /// What the handsets would not show of the largest of them.
+    pub problems: Vec<MobileProblem>,
+}
+
+/// What a handset would not show.
+#[derive(Debug, Clone, Default)]
+pub struct MobileProblem {
+    /// `html`, `mjml`, `text` or `message`.
+    pub part: String,
+    /// Line in the part; 0: the part as a whole.
+    pub line: u32,
+    /// Column.
+    pub column: u32,
+    /// What it is.
+    pub text: String,
 }
 
 /// Who sends.
