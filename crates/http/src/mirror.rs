@@ -10,13 +10,13 @@ use axum::{
     http::{HeaderValue, header},
     response::{Html, IntoResponse, Response},
 };
-use message::{Charset, PartName, Prepared, Slots, Snapshot, Token, TokenKeys, Variant};
+use message::{PartName, Slots, Snapshot, Token, TokenKeys};
 use queue::MessageRow;
 
 use crate::state::Services;
 
-/// Snapshots that are kept ready for pages.
-const PREPARED_MAX: usize = 16;
+/// Snapshots that are kept for pages.
+const SNAPSHOTS_MAX: usize = 16;
 
 /// Somebody else's HTML at the top of a window: it runs nothing and sends nothing, has an origin of its own, and its
 /// links may open windows as they would from a mail program.
@@ -24,10 +24,10 @@ const POLICY: &str = "sandbox allow-popups allow-popups-to-escape-sandbox; defau
                       style-src 'unsafe-inline' http: https:; img-src data: http: https:; font-src http: https: data:; \
                       form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
-/// Snapshots made ready for pages, newest last.
+/// Snapshots kept for pages, last used last.
 #[derive(Default)]
 pub struct Pages {
-    kept: Mutex<VecDeque<(String, Arc<Prepared>)>>,
+    kept: Mutex<VecDeque<(String, Arc<Snapshot>)>>,
 }
 
 /// What of a message can be shown.
@@ -48,25 +48,25 @@ pub enum Failure {
 }
 
 impl Pages {
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<(String, Arc<Prepared>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<(String, Arc<Snapshot>)>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn get(&self, hash: &str) -> Option<Arc<Prepared>> {
+    fn get(&self, hash: &str) -> Option<Arc<Snapshot>> {
         let mut kept = self.lock();
         let at = kept.iter().position(|(name, _)| name == hash)?;
         let found = kept.remove(at)?;
-        let prepared = Arc::clone(&found.1);
+        let snapshot = Arc::clone(&found.1);
         kept.push_back(found);
-        Some(prepared)
+        Some(snapshot)
     }
 
-    fn put(&self, hash: String, prepared: Arc<Prepared>) {
+    fn put(&self, hash: String, snapshot: Arc<Snapshot>) {
         let mut kept = self.lock();
-        if kept.len() >= PREPARED_MAX {
+        if kept.len() >= SNAPSHOTS_MAX {
             kept.pop_front();
         }
-        kept.push_back((hash, prepared));
+        kept.push_back((hash, snapshot));
     }
 }
 
@@ -78,19 +78,19 @@ impl Pages {
 pub async fn shown(state: &Services, token: Token) -> Result<Option<Shown>, Failure> {
     let away = |error: queue::Error| Failure::Away(error.to_string());
     let Some(row) = state.queue.message(token.message).await.map_err(away)? else { return Ok(None) };
-    let prepared = match state.door.pages.get(&row.snapshot) {
-        Some(prepared) => prepared,
+    let snapshot = match state.door.pages.get(&row.snapshot) {
+        Some(snapshot) => snapshot,
         None => {
             let bytes = state.queue.snapshot(&row.snapshot).await.map_err(away)?;
             let Some(bytes) = bytes else { return Ok(None) };
-            let prepared = tokio::task::spawn_blocking(move || prepare(&bytes)).await.map_err(broken)??;
-            let prepared = Arc::new(prepared);
-            state.door.pages.put(row.snapshot.clone(), Arc::clone(&prepared));
-            prepared
+            let read = tokio::task::spawn_blocking(move || Snapshot::from_bytes(&bytes));
+            let snapshot = Arc::new(read.await.map_err(broken)?.map_err(broken)?);
+            state.door.pages.put(row.snapshot.clone(), Arc::clone(&snapshot));
+            snapshot
         }
     };
     let tokens = Arc::clone(&state.tokens);
-    let page = tokio::task::spawn_blocking(move || page(&prepared, &row, token, &tokens));
+    let page = tokio::task::spawn_blocking(move || page(&snapshot, &row, token, &tokens));
     page.await.map_err(broken)?.map(Some)
 }
 
@@ -98,21 +98,10 @@ fn broken(error: impl std::fmt::Display) -> Failure {
     Failure::Broken(error.to_string())
 }
 
-/// Only what a page needs: no file is read, and no variant is built that carries some.
-fn prepare(bytes: &[u8]) -> Result<Prepared, Failure> {
-    let mut snapshot = Snapshot::from_bytes(bytes).map_err(broken)?;
-    snapshot.parts.retain(|part| !matches!(part.name, PartName::Header(_) | PartName::Attachment(_)));
-    snapshot.header_names.clear();
-    snapshot.attachments.clear();
-    snapshot.variants = Variant::standard(Charset::UTF_8);
-    snapshot.images.iter_mut().for_each(|image| image.inline = false);
-    Prepared::new(snapshot, |_| None).map_err(broken)
-}
-
-fn page(prepared: &Prepared, row: &MessageRow, token: Token, tokens: &TokenKeys) -> Result<Shown, Failure> {
+fn page(snapshot: &Snapshot, row: &MessageRow, token: Token, tokens: &TokenKeys) -> Result<Shown, Failure> {
     let slots = Slots::from_bytes(&row.slots).map_err(broken)?;
-    let text = |name| prepared.part_text_for(name, &slots, token, tokens).map_err(broken);
-    if prepared.snapshot().part(PartName::Html).is_some() {
+    let text = |name| snapshot.part_text(name, &slots, token, tokens).map_err(broken);
+    if snapshot.part(PartName::Html).is_some() {
         return Ok(Shown::Html(text(PartName::Html)?));
     }
     Ok(Shown::Text(text(PartName::Text)?))
@@ -152,25 +141,10 @@ mod tests {
     #[test]
     fn the_oldest_page_is_forgotten() {
         let pages = Pages::default();
-        let snapshot = Snapshot {
-            parts: [PartName::FromAddress, PartName::Subject, PartName::Text]
-                .map(|name| message::Part {
-                    name,
-                    segments: vec!["a@b.example".to_owned()],
-                    usual: vec![message::Piece::Static(0)],
-                    transfer: message::Transfer::QuotedPrintable,
-                })
-                .into(),
-            public_url: "https://t.example".to_owned(),
-            bounce_domain: "b.example".to_owned(),
-            message_id_domain: "b.example".to_owned(),
-            ..Snapshot::default()
-        };
-        let prepared = Arc::new(prepare(&snapshot.to_bytes()).unwrap());
-        (0..PREPARED_MAX).for_each(|n| pages.put(n.to_string(), Arc::clone(&prepared)));
+        let snapshot = Arc::new(Snapshot::default());
+        (0..SNAPSHOTS_MAX).for_each(|n| pages.put(n.to_string(), Arc::clone(&snapshot)));
         assert!(pages.get("0").is_some(), "used again");
-        pages.put("new".to_owned(), prepared);
+        pages.put("new".to_owned(), snapshot);
         assert!(pages.get("1").is_none() && pages.get("0").is_some() && pages.get("new").is_some());
-        assert!(prepare(b"no snapshot").is_err());
     }
 }

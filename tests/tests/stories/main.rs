@@ -14,3 +14,4 @@ mod parameters;
 mod receivers;
 mod relay;
 mod stop;
+mod tracking;
