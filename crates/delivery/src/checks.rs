@@ -116,7 +116,11 @@ impl Definition {
     /// Values that are one of a few words.
     fn check_words(&self) -> Result<(), Refusal> {
         let parameters = &self.parameters;
-        one_of("parameters.priority", &parameters.priority, &["very_low", "low", "normal", "high", "very_high"])?;
+        one_of(
+            "parameters.priority",
+            &parameters.priority,
+            &["very_low", "low", "normal", "high", "very_high"],
+        )?;
         one_of("parameters.format", &parameters.format, &["recipient", "alternative", "text"])?;
         one_of(
             "parameters.mirror_page",
@@ -176,7 +180,9 @@ impl Definition {
             if !message::is_header_name(name) {
                 return Err(Refusal::new(
                     FIELD,
-                    format!("names {name:?}, which is no header that can be added: Mailwright writes it, or it is no name"),
+                    format!(
+                        "names {name:?}, which is no header that can be added: Mailwright writes it, or it is no name"
+                    ),
                 ));
             }
             length(FIELD, value, SHORT_TEMPLATE_LEN_MAX)?;
@@ -202,7 +208,8 @@ impl Definition {
             return Err(Refusal::new("tracking.utm", format!("has more than {UTM_MAX} parameters")));
         }
         for (name, value) in &tracking.utm {
-            let fits = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+            let fits = !name.is_empty()
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
             if !fits {
                 return Err(Refusal::new(
                     "tracking.utm",
@@ -335,12 +342,25 @@ mod tests {
         assert_eq!(refused(|d| d.content.images = "cid".into()).field, "content.images");
         assert_eq!(refused(|d| d.parameters.precedence = "junk".into()).field, "parameters.precedence");
         assert_eq!(refused(|d| d.parameters.encoding = "klingon".into()).field, "parameters.encoding");
-        assert_eq!(refused(|d| d.sender.unqualified_bounces_to = "a b".into()).field, "sender.unqualified_bounces_to");
+        assert_eq!(
+            refused(|d| d.sender.unqualified_bounces_to = "a b".into()).field,
+            "sender.unqualified_bounces_to"
+        );
     }
 
     #[test]
     fn known_encodings_pass() {
-        for name in ["utf-8", "UTF-8", "iso-2022-jp", "shift_jis", "euc-kr", "gb2312", "big5", "windows-1256", "iso-8859-2"] {
+        for name in [
+            "utf-8",
+            "UTF-8",
+            "iso-2022-jp",
+            "shift_jis",
+            "euc-kr",
+            "gb2312",
+            "big5",
+            "windows-1256",
+            "iso-8859-2",
+        ] {
             let mut definition = Definition::new("October");
             definition.parameters.encoding = name.into();
             assert!(definition.check().is_ok(), "{name}");
@@ -362,7 +382,11 @@ mod tests {
     fn files_stay_in_their_folder() {
         for name in ["../secret", "/etc/passwd", "a//b", "a\\b", "a\u{0}b"] {
             let attachment = Attachment { file: name.into(), ..Attachment::default() };
-            assert_eq!(refused(|d| d.content.attachments = vec![attachment]).field, "content.attachments", "{name:?}");
+            assert_eq!(
+                refused(|d| d.content.attachments = vec![attachment]).field,
+                "content.attachments",
+                "{name:?}"
+            );
         }
         assert_eq!(refused(|d| d.content.mjml = "../x.mjml".into()).field, "content.mjml");
     }

@@ -46,8 +46,14 @@ fn config() -> Config {
 }
 
 async fn world(store: Store) -> World {
-    let rooms =
-        [audience::MIGRATIONS, content::MIGRATIONS, routes::MIGRATIONS, queue::MIGRATIONS, tracking::MIGRATIONS, crate::MIGRATIONS];
+    let rooms = [
+        audience::MIGRATIONS,
+        content::MIGRATIONS,
+        routes::MIGRATIONS,
+        queue::MIGRATIONS,
+        tracking::MIGRATIONS,
+        crate::MIGRATIONS,
+    ];
     store.migrate(&rooms).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let vault = Arc::new(Vault::open(dir.path()).unwrap());
@@ -71,7 +77,15 @@ async fn world(store: Store) -> World {
         )),
         code_key: content::CodeKey::new([7; 32]),
     };
-    World { deliveries: Deliveries::new(store, rooms, config()), audience, content, queue, routes, clock, _dir: dir }
+    World {
+        deliveries: Deliveries::new(store, rooms, config()),
+        audience,
+        content,
+        queue,
+        routes,
+        clock,
+        _dir: dir,
+    }
 }
 
 async fn each<F, R>(test: F)

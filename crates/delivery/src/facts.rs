@@ -1,7 +1,8 @@
 //! Facts for the rules: what the content says, who sends, and what is known of the target.
 
 use content::{
-    AttachmentDraft, CompileOptions, ContentFacts, Draft, FormatChoice, ImageChoice, NamedAsset, Owner, Problem,
+    AttachmentDraft, CompileOptions, ContentFacts, Draft, FormatChoice, ImageChoice, NamedAsset, Owner,
+    Problem,
 };
 use message::{Charset, LinkMode, MirrorMode};
 use typology::{Facts, LinkFact, PartFact, SenderFact};
@@ -50,7 +51,12 @@ impl Deliveries {
             },
             image_inline: inline_images(definition, files),
             link_choices: definition.tracking.links.iter().map(link_choice).collect(),
-            utm: definition.tracking.utm.iter().map(|(name, value)| (utm_name(name), value.clone())).collect(),
+            utm: definition
+                .tracking
+                .utm
+                .iter()
+                .map(|(name, value)| (utm_name(name), value.clone()))
+                .collect(),
             track_clicks: definition.tracking.clicks,
             track_opens: definition.tracking.opens,
             mirror: mirror_mode(&parameters.mirror_page),
@@ -262,9 +268,18 @@ mod tests {
 
     #[test]
     fn an_attachment_has_the_files_name_unless_it_is_named() {
-        let file = NamedAsset { name: "docs/terms.pdf".into(), hash: "00".repeat(32), size: 7, ..NamedAsset::default() };
+        let file = NamedAsset {
+            name: "docs/terms.pdf".into(),
+            hash: "00".repeat(32),
+            size: 7,
+            ..NamedAsset::default()
+        };
         let mut definition = Definition::new("x");
-        let attach = |file: &str, name: &str| Attachment { file: file.into(), name: name.into(), when: " a == 1 ".into() };
+        let attach = |file: &str, name: &str| Attachment {
+            file: file.into(),
+            name: name.into(),
+            when: " a == 1 ".into(),
+        };
         definition.content.attachments =
             vec![attach("assets/docs/terms.pdf", ""), attach("docs/terms.pdf", "Terms {{ country }}.pdf")];
         let found = attachments(&definition, &[file]).unwrap();

@@ -22,7 +22,13 @@ impl Deliveries {
     }
 
     /// Keeps a file under a name, in the place of one that had it. Images are checked by their bytes.
-    pub async fn put_asset(&self, id: DeliveryId, name: &str, bytes: Vec<u8>, by: &str) -> Result<NamedAsset> {
+    pub async fn put_asset(
+        &self,
+        id: DeliveryId,
+        name: &str,
+        bytes: Vec<u8>,
+        by: &str,
+    ) -> Result<NamedAsset> {
         editable(&self.get(id).await?)?;
         let kept = self.rooms.content.upload(Owner::Delivery(id), name, bytes, self.now_us()).await?;
         self.touch(id, by).await?;

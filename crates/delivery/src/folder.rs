@@ -206,10 +206,13 @@ mod tests {
 
     #[test]
     fn a_value_that_is_wrong_is_refused_with_its_line() {
-        let refusal = parse(&format!("{SMALL}\n[tracking]\nlinks = [{{ url = \"https://a.example/\", mode = \"x\" }}]\n"))
-            .unwrap_err();
+        let refusal = parse(&format!(
+            "{SMALL}\n[tracking]\nlinks = [{{ url = \"https://a.example/\", mode = \"x\" }}]\n"
+        ))
+        .unwrap_err();
         assert_eq!((refusal.field.as_str(), refusal.line), ("tracking.links", Some(11)));
-        let refusal = parse(&format!("{SMALL}\n[content]\nattachments = [{{ name = \"x.pdf\" }}]\n")).unwrap_err();
+        let refusal =
+            parse(&format!("{SMALL}\n[content]\nattachments = [{{ name = \"x.pdf\" }}]\n")).unwrap_err();
         assert_eq!((refusal.line, refusal.file.as_str()), (Some(11), TOML_NAME), "{refusal}");
         assert!(refusal.text.contains("file"), "{}", refusal.text);
     }
@@ -224,7 +227,10 @@ mod tests {
         let own = "label = \"October\"\ntemplate = \"Newsletter\"\n[parameters]\nretry_period = \"2h\"\n\
                    headers = { X-B = \"2\" }\n[target]\ninclude = [{ list = \"a\" }]\n";
         let definition = parse_over(own, Some(&template)).unwrap();
-        assert_eq!((definition.label.as_str(), definition.subject.as_str()), ("October", "From the template"));
+        assert_eq!(
+            (definition.label.as_str(), definition.subject.as_str()),
+            ("October", "From the template")
+        );
         assert_eq!((definition.parameters.retries, definition.parameters.retry_period.as_str()), (9, "2h"));
         assert_eq!(definition.parameters.headers.len(), 2);
         assert!(!definition.tracking.opens);

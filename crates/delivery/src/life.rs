@@ -276,12 +276,8 @@ pub(crate) fn sendable(delivery: &Delivery) -> Result<()> {
 }
 
 fn check_sources(sources: &Sources) -> Result<()> {
-    let named = [
-        ("html", &sources.html),
-        ("text", &sources.text),
-        ("mjml", &sources.mjml),
-        ("amp", &sources.amp),
-    ];
+    let named =
+        [("html", &sources.html), ("text", &sources.text), ("mjml", &sources.mjml), ("amp", &sources.amp)];
     for (field, source) in named {
         if source.as_ref().is_some_and(|source| source.len() > SOURCE_LEN_MAX) {
             let limit = SOURCE_LEN_MAX >> 20;

@@ -14,7 +14,12 @@ impl Deliveries {
     }
 
     /// The same for an edit that is not saved; `id` names the delivery whose files it uses, 0: none.
-    pub async fn links_of(&self, definition: &Definition, sources: &Sources, id: DeliveryId) -> Result<Vec<FoundLink>> {
+    pub async fn links_of(
+        &self,
+        definition: &Definition,
+        sources: &Sources,
+        id: DeliveryId,
+    ) -> Result<Vec<FoundLink>> {
         let files = if id == 0 { Vec::new() } else { self.assets(id).await? };
         let draft = self.draft_of(definition, sources, &files).map_err(Error::Content)?;
         let options = CompileOptions { delivery: 0, ..self.compile_options(id, definition, 0, true).await? };

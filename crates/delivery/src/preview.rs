@@ -45,8 +45,7 @@ impl Deliveries {
     ) -> Result<PreviewParts> {
         let files = if id == 0 { Vec::new() } else { self.assets(id).await? };
         let draft = self.draft_of(definition, sources, &files).map_err(Error::Content)?;
-        let options =
-            CompileOptions { delivery: 0, ..self.compile_options(id, definition, 0, true).await? };
+        let options = CompileOptions { delivery: 0, ..self.compile_options(id, definition, 0, true).await? };
         let found = self.preview_recipient(definition, recipient).await?;
         let (time_us, keys) = (self.now_us(), self.rooms.tokens.clone());
         let limit = Duration::from_millis(options.personalization_time_ms) + COMPILE_TIME;
@@ -64,7 +63,8 @@ impl Deliveries {
             let email_format = if format.is_empty() { own } else { &format };
             let whom = PreviewFor { address: &address, email_format, time_us };
             // What goes along is known once the content is compiled; this thread may wait for it.
-            let bytes = |hash: &str| runtime.block_on(content.asset(hash)).ok().flatten().map(|found| found.bytes);
+            let bytes =
+                |hash: &str| runtime.block_on(content.asset(hash)).ok().flatten().map(|found| found.bytes);
             content::preview(&draft, &options, &fields, whom, &keys, &bytes)
         };
         // The thread ends by its fuel; the author hears of it before.
@@ -73,7 +73,10 @@ impl Deliveries {
                 .map_err(|panic| Error::Internal(format!("the preview panicked: {panic}")))?
                 .map_err(Error::Content),
             Err(_) => {
-                let text = format!("personalisation takes longer than {}", definition.parameters.personalization_time);
+                let text = format!(
+                    "personalisation takes longer than {}",
+                    definition.parameters.personalization_time
+                );
                 let hint = "simplify its loops, or raise parameters.personalization_time";
                 Err(Error::Content(vec![content::Problem::new("message", text).hint(hint)]))
             }

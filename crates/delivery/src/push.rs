@@ -88,7 +88,8 @@ impl Folder {
     }
 
     fn needed(&mut self, field: &str, name: &str) -> Result<String, Refusal> {
-        self.text(name)?.ok_or_else(|| Refusal::new(field, format!("names {name}, which the folder does not have")))
+        self.text(name)?
+            .ok_or_else(|| Refusal::new(field, format!("names {name}, which the folder does not have")))
     }
 
     /// What is left.
@@ -119,9 +120,7 @@ impl Deliveries {
         let toml = folder.toml()?;
         let template = match folder::template_name(&toml)? {
             name if name.is_empty() => None,
-            name => Some(
-                self.needed_template(&name).await.map_err(|error| located(&toml, error))?,
-            ),
+            name => Some(self.needed_template(&name).await.map_err(|error| located(&toml, error))?),
         };
         let under = template.as_ref().map(templates::started_from);
         let mut definition = folder::parse_over(&toml, under.as_ref())?;
@@ -192,7 +191,9 @@ impl Deliveries {
             self.assets(id).await?.into_iter().map(|file| (file.name, file.hash)).collect();
         let mut keep: BTreeMap<String, String> = match template {
             None => BTreeMap::new(),
-            Some(template) => self.assets(template).await?.into_iter().map(|file| (file.name, file.hash)).collect(),
+            Some(template) => {
+                self.assets(template).await?.into_iter().map(|file| (file.name, file.hash)).collect()
+            }
         };
         for (name, file) in &files {
             keep.insert(plain(name).to_owned(), file.hash());
@@ -238,10 +239,7 @@ fn own_sources(
         return folder.sources(definition).map_err(|refusal| folder::located(toml, refusal));
     };
     let names = definition.content.clone();
-    for (name, inherited) in [
-        (&names.mjml, template.mjml.is_some()),
-        (&names.amp, template.amp.is_some()),
-    ] {
+    for (name, inherited) in [(&names.mjml, template.mjml.is_some()), (&names.amp, template.amp.is_some())] {
         if inherited && !folder.files.contains_key(name) {
             if *name == names.mjml {
                 definition.content.mjml = String::new();

@@ -42,7 +42,9 @@ impl Work<'_> {
             .map_err(|panic| Error::Internal(format!("compiling panicked: {panic}")))?;
         let mut compiled = compiled.map_err(Error::Content)?;
         // Said already, with the reason.
-        compiled.warnings.retain(|warning| !failed.iter().any(|url| warning.message.starts_with(url.as_str())));
+        compiled
+            .warnings
+            .retain(|warning| !failed.iter().any(|url| warning.message.starts_with(url.as_str())));
         Ok(compiled)
     }
 
@@ -55,14 +57,17 @@ impl Work<'_> {
             let left = BUDGET.saturating_sub(started.elapsed());
             let mut fetches = JoinSet::new();
             for image in group.iter().cloned() {
-                let (content, fetcher) = (self.this.rooms.content.clone(), Arc::clone(&self.this.rooms.fetcher));
+                let (content, fetcher) =
+                    (self.this.rooms.content.clone(), Arc::clone(&self.this.rooms.fetcher));
                 let (owner, now_us) = (Owner::Delivery(self.delivery.id), self.this.now_us());
                 fetches.spawn(async move {
                     let fetched = content.fetch_image(&fetcher, owner, &image.src, now_us);
                     let outcome = match tokio::time::timeout(left, fetched).await {
                         Ok(Ok(_)) => None,
                         Ok(Err(error)) => Some(reason(error)),
-                        Err(_) => Some(format!("the images take longer than {} s together", BUDGET.as_secs())),
+                        Err(_) => {
+                            Some(format!("the images take longer than {} s together", BUDGET.as_secs()))
+                        }
                     };
                     (image, outcome)
                 });
@@ -135,7 +140,12 @@ mod tests {
     fn only_fixed_addresses_of_others_are_fetched() {
         let ours = "https://mail.shop.example";
         assert!(is_remote("HTTPS://cdn.example/a.png", ours));
-        for src in ["assets/a.png", "cid:x", "https://cdn.example/{{ city }}.png", "https://mail.shop.example/a/x.png"] {
+        for src in [
+            "assets/a.png",
+            "cid:x",
+            "https://cdn.example/{{ city }}.png",
+            "https://mail.shop.example/a/x.png",
+        ] {
             assert!(!is_remote(src, ours), "{src}");
         }
     }

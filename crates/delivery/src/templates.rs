@@ -92,7 +92,9 @@ impl Deliveries {
 
     pub(crate) async fn needed_template(&self, name: &str) -> Result<Delivery> {
         let found = self.template(name).await?;
-        Ok(found.ok_or_else(|| Refusal::new("template", format!("there is no delivery template named {name:?}")))?)
+        Ok(found.ok_or_else(|| {
+            Refusal::new("template", format!("there is no delivery template named {name:?}"))
+        })?)
     }
 }
 
@@ -109,12 +111,7 @@ pub(crate) fn sources_over(template: &Delivery, given: Sources) -> Sources {
         return given;
     }
     let base = template.sources();
-    Sources {
-        html: base.html,
-        mjml: base.mjml,
-        text: given.text.or(base.text),
-        amp: given.amp.or(base.amp),
-    }
+    Sources { html: base.html, mjml: base.mjml, text: given.text.or(base.text), amp: given.amp.or(base.amp) }
 }
 
 fn id_of(tx: &mut Tx<'_>, name: &str) -> Result<Option<DeliveryId>> {

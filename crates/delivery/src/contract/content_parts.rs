@@ -5,18 +5,28 @@ use std::time::Duration;
 
 use super::{START_US, World, definition, each, errors, html};
 use crate::definition::Attachment;
-use crate::{Closed, Edit, Editor, Error, ListFilter, New, ProofFreshness, ProofTarget, Push, Sources, State};
+use crate::{
+    Closed, Edit, Editor, Error, ListFilter, New, ProofFreshness, ProofTarget, Push, Sources, State,
+};
 
 /// The smallest GIF: one pixel.
 const GIF: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
 const PDF: &[u8] = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n";
 
 impl World {
-    async fn push(&self, toml: &str, files: &[(&str, &[u8])], known: &[(&str, &str)]) -> crate::Result<crate::Pushed> {
+    async fn push(
+        &self,
+        toml: &str,
+        files: &[(&str, &[u8])],
+        known: &[(&str, &str)],
+    ) -> crate::Result<crate::Pushed> {
         let mut all: BTreeMap<String, Vec<u8>> =
             files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect();
         all.insert("delivery.toml".into(), toml.into());
-        all.insert("content.html".into(), html().replace("<p>Dear", "<img src=\"assets/dot.gif\" alt=\"\"><p>Dear").into());
+        all.insert(
+            "content.html".into(),
+            html().replace("<p>Dear", "<img src=\"assets/dot.gif\" alt=\"\"><p>Dear").into(),
+        );
         let known = known.iter().map(|(name, hash)| ((*name).to_owned(), (*hash).to_owned())).collect();
         let push = Push { origin: "/folder".into(), files: all, known, by: "ann".into() };
         self.deliveries.push(push).await
@@ -43,7 +53,10 @@ async fn a_folder_brings_its_files_and_only_what_changed_is_sent() {
         // The same again, with hashes instead of bytes, changes nothing.
         let hash = |bytes: &[u8]| blake3::hash(bytes).to_hex().to_string();
         let (gif, pdf) = (hash(GIF), hash(PDF));
-        assert_eq!(world.deliveries.known_hashes(vec![gif.clone(), "00".repeat(32)]).await.unwrap(), [gif.clone()]);
+        assert_eq!(
+            world.deliveries.known_hashes(vec![gif.clone(), "00".repeat(32)]).await.unwrap(),
+            [gif.clone()]
+        );
         let before = world.deliveries.get(id).await.unwrap();
         let again = world.push(TOML, &[], &[("assets/dot.gif", &gif), ("terms.pdf", &pdf)]).await.unwrap();
         assert_eq!((again.delivery.id, again.delivery.revision), (id, before.revision));
@@ -81,7 +94,8 @@ async fn a_change_of_the_files_is_an_edit_and_a_copy_has_them_too() {
         assert!(lie.is_err());
 
         let copy = world.deliveries.duplicate(id).await.unwrap().id;
-        let names: Vec<_> = world.deliveries.assets(copy).await.unwrap().into_iter().map(|f| f.name).collect();
+        let names: Vec<_> =
+            world.deliveries.assets(copy).await.unwrap().into_iter().map(|f| f.name).collect();
         assert_eq!(names, ["dot.gif", "terms.pdf"]);
         world.deliveries.remove_asset(copy, "terms.pdf", "ann").await.unwrap();
         assert_eq!(world.deliveries.assets(id).await.unwrap().len(), 2);
@@ -147,7 +161,8 @@ async fn a_template_carries_everything_and_is_never_sent() {
         let over = world.deliveries.create_over(own, given, "bob").await.unwrap();
         assert_eq!((over.definition.parameters.retries, over.definition.tracking.opens), (2, false));
         assert!(over.html.is_some() && over.text.is_some());
-        let Err(Error::Refused(refusal)) = world.deliveries.create_from_template("None", "x", "").await else {
+        let Err(Error::Refused(refusal)) = world.deliveries.create_from_template("None", "x", "").await
+        else {
             panic!()
         };
         assert_eq!(refusal.field, "template");
@@ -187,9 +202,11 @@ async fn a_pushed_folder_stands_over_its_template() {
         assert_eq!((pushed.label.as_str(), pushed.definition.subject.as_str()), ("Own", "From the template"));
         // The folder's HTML replaces the template's MJML.
         assert_eq!((pushed.html.is_some(), pushed.mjml), (true, None));
-        let names: Vec<_> = world.deliveries.assets(pushed.id).await.unwrap().into_iter().map(|f| f.name).collect();
+        let names: Vec<_> =
+            world.deliveries.assets(pushed.id).await.unwrap().into_iter().map(|f| f.name).collect();
         assert_eq!(names, ["dot.gif", "logo.gif"]);
-        let Err(Error::Refused(refusal)) = world.push("label = \"x\"\ntemplate = \"No\"\n", &[], &[]).await else {
+        let Err(Error::Refused(refusal)) = world.push("label = \"x\"\ntemplate = \"No\"\n", &[], &[]).await
+        else {
             panic!()
         };
         assert_eq!((refusal.field.as_str(), refusal.line), ("template", Some(2)));
@@ -226,7 +243,8 @@ async fn a_late_edit_is_told_whose_came_first() {
         };
         let saved = world.deliveries.edit(id, edit("<p>one</p>", "ann")).await.unwrap();
         assert_eq!((saved.revision, saved.edited_by.as_str()), (seen + 1, "ann"));
-        let Err(Error::Conflict { current, by, at, .. }) = world.deliveries.edit(id, edit("<p>two</p>", "bob")).await
+        let Err(Error::Conflict { current, by, at, .. }) =
+            world.deliveries.edit(id, edit("<p>two</p>", "bob")).await
         else {
             panic!()
         };
@@ -254,7 +272,10 @@ async fn editors_of_one_draft_know_of_each_other() {
         assert_eq!(world.deliveries.present(id, editor("ann", "t1")).await.unwrap(), []);
         world.deliveries.gone(id, "t1").await.unwrap();
         assert_eq!(world.deliveries.present(id, editor("bob", "t2")).await.unwrap(), []);
-        assert!(matches!(world.deliveries.present(99_999, editor("bob", "t2")).await, Err(Error::NotFound(_))));
+        assert!(matches!(
+            world.deliveries.present(99_999, editor("bob", "t2")).await,
+            Err(Error::NotFound(_))
+        ));
     })
     .await;
 }
@@ -284,7 +305,9 @@ async fn images_of_others_travel_with_the_message_or_stay_with_a_warning() {
         let host = image_host().await;
         let mut inline = definition();
         inline.content.images = "inline".into();
-        let images = format!("<img src=\"http://{host}/a.gif\" alt=\"\">\n<img src=\"http://10.0.0.1/b.gif\" alt=\"\">");
+        let images = format!(
+            "<img src=\"http://{host}/a.gif\" alt=\"\">\n<img src=\"http://10.0.0.1/b.gif\" alt=\"\">"
+        );
         let body = format!("{images}{}", html());
         let id = world.deliveries.create(inline, Some(body), None).await.unwrap().id;
         let before = world.deliveries.get(id).await.unwrap();

@@ -22,9 +22,7 @@ use crate::{
 };
 
 pub(super) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/blocks", get(all))
-        .route("/blocks/{name}", get(view).put(save).delete(remove))
+    Router::new().route("/blocks", get(all)).route("/blocks/{name}", get(view).put(save).delete(remove))
 }
 
 fn block_json(block: &StoredBlock) -> Value {
@@ -45,7 +43,8 @@ async fn all(State(state): State<AppState>, Params(params): Params<PageParams>) 
     let mut chosen = blocks
         .iter()
         .filter(|block| {
-            search.is_empty() || [&block.name, &block.label].iter().any(|text| text.to_lowercase().contains(&search))
+            search.is_empty()
+                || [&block.name, &block.label].iter().any(|text| text.to_lowercase().contains(&search))
         })
         .skip_while(|block| after.as_ref().is_some_and(|after| block.name <= *after));
     let items: Vec<&StoredBlock> = chosen.by_ref().take(rows).collect();

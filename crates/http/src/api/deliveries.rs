@@ -36,9 +36,7 @@ pub(super) fn routes() -> Router<AppState> {
 
 /// Routes that make something: each may carry an `Idempotency-Key`.
 pub(super) fn making_routes() -> Router<AppState> {
-    Router::new()
-        .route("/deliveries", post(create))
-        .route("/deliveries/{id}/duplicate", post(duplicate))
+    Router::new().route("/deliveries", post(create)).route("/deliveries/{id}/duplicate", post(duplicate))
 }
 
 /// Reads `{id}`.

@@ -99,10 +99,8 @@ impl From<delivery::Refusal> for Problem {
     fn from(refusal: delivery::Refusal) -> Self {
         let mut problem = Problem::invalid(refusal.field.clone(), refusal.text.clone());
         if refusal.line.is_some() {
-            problem = problem
-                .with("file", refusal.file)
-                .with("line", refusal.line)
-                .with("column", refusal.column);
+            problem =
+                problem.with("file", refusal.file).with("line", refusal.line).with("column", refusal.column);
         }
         problem
     }

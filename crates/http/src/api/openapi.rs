@@ -90,7 +90,10 @@ pub const OPERATIONS: &[Operation] = &[
         "Make a draft; definition has the keys of delivery.toml, and template names what gives the rest.",
     ),
     post("/deliveries/push", "Make or update a draft from a folder (multipart or JSON)."),
-    post("/deliveries/push/known", "Which files of a folder need not be sent: hashes of bytes that are here."),
+    post(
+        "/deliveries/push/known",
+        "Which files of a folder need not be sent: hashes of bytes that are here.",
+    ),
     get_("/deliveries/{id}", "One delivery with its content.", NONE),
     other(
         "patch",
@@ -146,7 +149,11 @@ pub const OPERATIONS: &[Operation] = &[
     get_("/assets", "Files that all contents find.", SEARCH),
     other("put", "/assets/{name}", "Upload a file for all contents (the body)."),
     other("delete", "/assets/{name}", "Take such a file away."),
-    get_("/format-rules", "How messages for some domains are built, in the order in which they are asked.", NONE),
+    get_(
+        "/format-rules",
+        "How messages for some domains are built, in the order in which they are asked.",
+        NONE,
+    ),
     post("/format-rules", "Add a rule."),
     other("put", "/format-rules/{id}", "Change a rule."),
     other("delete", "/format-rules/{id}", "Delete a rule."),

@@ -118,14 +118,17 @@ async fn from_multipart(request: Request) -> Answer<Folder> {
             // `HASH NAME`, one a part.
             Some("known") => {
                 let text = field.text().await.map_err(broken)?;
-                let (hash, name) = text
-                    .split_once(' ')
-                    .ok_or_else(|| Problem::invalid("known", "A known file is its hash, a blank and its name."))?;
+                let (hash, name) = text.split_once(' ').ok_or_else(|| {
+                    Problem::invalid("known", "A known file is its hash, a blank and its name.")
+                })?;
                 folder.known.insert(name.to_owned(), hash.to_owned());
             }
             other => {
                 let name = other.unwrap_or("").to_owned();
-                return Err(Problem::invalid(name, "A pushed folder has the parts origin, file and known only."));
+                return Err(Problem::invalid(
+                    name,
+                    "A pushed folder has the parts origin, file and known only.",
+                ));
             }
         }
     }

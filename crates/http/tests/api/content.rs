@@ -30,9 +30,17 @@ async fn blocks_are_kept_found_and_refused_with_their_place() {
         let house = House::build(store).await;
         let block = json!({"html": "<p>Shop Ltd, {{ city }}</p>", "text": "Shop Ltd"});
         let (status, saved) = house.send(Method::PUT, "/blocks/footer", block).await;
-        assert_eq!((status, &saved["label"], &saved["visible"]), (StatusCode::OK, &json!("footer"), &json!(true)));
-        let (status, problem) = house.send(Method::PUT, "/blocks/bad", json!({"html": "one\n{% if %}"})).await;
-        assert_eq!((status.as_u16(), &problem["line"], &problem["field"]), (422, &json!(2), &json!("html")), "{problem}");
+        assert_eq!(
+            (status, &saved["label"], &saved["visible"]),
+            (StatusCode::OK, &json!("footer"), &json!(true))
+        );
+        let (status, problem) =
+            house.send(Method::PUT, "/blocks/bad", json!({"html": "one\n{% if %}"})).await;
+        assert_eq!(
+            (status.as_u16(), &problem["line"], &problem["field"]),
+            (422, &json!(2), &json!("html")),
+            "{problem}"
+        );
         let (status, problem) = house.send(Method::PUT, "/blocks/a%22b", json!({"html": "x"})).await;
         assert_eq!(status.as_u16(), 422, "{problem}");
         let found = house.get("/blocks?search=FOOT").await.1;
@@ -51,7 +59,11 @@ async fn files_of_a_delivery_and_of_everybody() {
         let id = draft(&house, "With files").await;
         let path = format!("/deliveries/{id}/assets");
         let (status, file) = answer(put(&house, &format!("{path}/img/dot.gif"), GIF)).await;
-        assert_eq!((status, &file["name"], &file["width"]), (StatusCode::OK, &json!("img/dot.gif"), &json!(1)), "{file}");
+        assert_eq!(
+            (status, &file["name"], &file["width"]),
+            (StatusCode::OK, &json!("img/dot.gif"), &json!(1)),
+            "{file}"
+        );
         let url = file["url"].as_str().unwrap();
         assert!(url.ends_with(&format!("/a/{}.gif", file["hash"].as_str().unwrap())), "{url}");
         let (status, problem) = answer(put(&house, &format!("{path}/logo.png"), b"<script>")).await;
@@ -76,7 +88,10 @@ async fn files_of_a_delivery_and_of_everybody() {
 
         assert_eq!(answer(put(&house, "/assets/logo.gif", GIF)).await.0, StatusCode::OK);
         assert_eq!(names(&house.get("/assets").await.1), ["logo.gif"]);
-        assert_eq!(house.send(Method::DELETE, "/assets/logo.gif", Value::Null).await.0, StatusCode::NO_CONTENT);
+        assert_eq!(
+            house.send(Method::DELETE, "/assets/logo.gif", Value::Null).await.0,
+            StatusCode::NO_CONTENT
+        );
     })
     .await;
 }
@@ -130,7 +145,11 @@ async fn a_template_gives_what_a_new_draft_leaves_out() {
         assert_eq!((status.as_u16(), &problem["field"]), (422, &json!("template")));
         let wrong = json!({"label": "x", "parameters": {"retries": "many"}});
         let (status, problem) = house.post("/deliveries", json!({"definition": wrong})).await;
-        assert_eq!((status.as_u16(), &problem["field"]), (422, &json!("definition.parameters.retries")), "{problem}");
+        assert_eq!(
+            (status.as_u16(), &problem["field"]),
+            (422, &json!("definition.parameters.retries")),
+            "{problem}"
+        );
         let path = format!("/deliveries/{}/analysis", template["id"].as_str().unwrap());
         assert_eq!(house.post(&path, json!({})).await.0, StatusCode::CONFLICT);
     })
@@ -145,20 +164,33 @@ async fn an_editor_sees_links_and_other_editors_and_a_late_edit_says_whose_came_
         let links = house.get(&format!("/deliveries/{id}/links")).await.1;
         assert_eq!(links["items"].as_array().unwrap().len(), 1, "{links}");
         let link = &links["items"][0];
-        assert_eq!((&link["url"], &link["count"], &link["mode"]), (&json!("https://shop.example/"), &json!(2), &json!("tracked")));
+        assert_eq!(
+            (&link["url"], &link["count"], &link["mode"]),
+            // Twice in the HTML, and twice in the text that is made from it.
+            (&json!("https://shop.example/"), &json!(4), &json!("tracked"))
+        );
 
         let path = format!("/deliveries/{id}/presence");
         assert_eq!(house.post(&path, json!({"tab": "one", "part": "html"})).await.1["items"], json!([]));
         let others = house.post(&path, json!({"tab": "two"})).await.1;
-        assert_eq!((&others["items"][0]["part"], others["items"].as_array().unwrap().len()), (&json!("html"), 1));
-        assert_eq!(house.send(Method::DELETE, &format!("{path}?tab=one"), Value::Null).await.0, StatusCode::NO_CONTENT);
+        assert_eq!(
+            (&others["items"][0]["part"], others["items"].as_array().unwrap().len()),
+            (&json!("html"), 1)
+        );
+        assert_eq!(
+            house.send(Method::DELETE, &format!("{path}?tab=one"), Value::Null).await.0,
+            StatusCode::NO_CONTENT
+        );
         assert_eq!(house.post(&path, json!({"tab": "two"})).await.1["items"], json!([]));
 
         let draft = format!("/deliveries/{id}");
         let seen = house.get(&draft).await.1["revision"].clone();
-        let first = house.send(Method::PATCH, &draft, json!({"text": "a {{ unsubscribe_url }}", "revision": seen})).await;
+        let first = house
+            .send(Method::PATCH, &draft, json!({"text": "a {{ unsubscribe_url }}", "revision": seen}))
+            .await;
         assert_eq!(first.0, StatusCode::OK);
-        let (status, problem) = house.send(Method::PATCH, &draft, json!({"text": "b", "revision": seen})).await;
+        let (status, problem) =
+            house.send(Method::PATCH, &draft, json!({"text": "b", "revision": seen})).await;
         assert_eq!((status, &problem["by"]), (StatusCode::CONFLICT, &first.1["edited_by"]), "{problem}");
         assert!(!problem["by"].as_str().unwrap().is_empty());
     })

@@ -164,6 +164,7 @@ async fn health_needs_no_sign_in_and_a_backup_restores() {
             content::MIGRATIONS,
             routes::MIGRATIONS,
             queue::MIGRATIONS,
+            archive::MIGRATIONS,
             tracking::MIGRATIONS,
             delivery::MIGRATIONS,
         ];

@@ -92,5 +92,7 @@ async fn list(client: &Client, path: &str, field: &str, out: &mut Output) -> Don
 pub async fn save_template(client: &Client, id: &str, name: &str, out: &mut Output) -> Done {
     let document = client.post("/templates", &json!({"delivery": id, "name": name}), None).await?;
     out.document(&json!({"id": document["id"], "name": document["label"]}))?;
-    out.line(format_args!("Template {name:?} is kept. To start from it: template = {name:?} in delivery.toml"))
+    out.line(format_args!(
+        "Template {name:?} is kept. To start from it: template = {name:?} in delivery.toml"
+    ))
 }

@@ -79,14 +79,17 @@ async fn known(client: &Client, files: &[(String, Vec<u8>)]) -> Result<BTreeMap<
     if hashes.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let document = client.post("/deliveries/push/known", &serde_json::json!({ "hashes": hashes }), None).await?;
+    let document =
+        client.post("/deliveries/push/known", &serde_json::json!({ "hashes": hashes }), None).await?;
     let names = document["known"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str);
     Ok(names.filter_map(|name| Some((name.to_owned(), hashes.get(name)?.clone()))).collect())
 }
 
 /// Texts are always sent: the server reads them, and keeps no file of them.
 fn is_text(name: &str) -> bool {
-    [".toml", ".html", ".htm", ".txt", ".mjml"].iter().any(|ending| name.to_ascii_lowercase().ends_with(ending))
+    [".toml", ".html", ".htm", ".txt", ".mjml"]
+        .iter()
+        .any(|ending| name.to_ascii_lowercase().ends_with(ending))
 }
 
 /// Regular files below `dir`, named relative to `root`. Hidden ones and links are left out: a link could lead outside
