@@ -1,6 +1,7 @@
 //! `bench`: the measurements of this machine, by name. Each prints a ratio against the bare work it stands for.
 
 mod analysis;
+mod compose;
 mod import;
 mod instance;
 mod measure;
@@ -24,6 +25,7 @@ pub const BENCHES: &[Bench] = &[
     import::POSTGRES,
     analysis::SQLITE,
     analysis::POSTGRES,
+    compose::BENCH,
     sending::SQLITE,
     sending::POSTGRES,
 ];

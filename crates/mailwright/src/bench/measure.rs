@@ -47,16 +47,16 @@ impl Sides {
         if ours <= 0.0 || bare <= 0.0 {
             return Err(Failure::refused("nothing was measured"));
         }
+        let peak = if self.peak > 0 { format!("; peak {} MB", self.peak >> 20) } else { String::new() };
         out.line(format_args!(
-            "  ours {:.2} s ({:.0}/s), bare {:.2} s ({:.0}/s): {:.2} times its time, {:.0} % of its rate; medians of {}; peak {} MB",
+            "  ours {:.2} s ({:.0}/s), bare {:.2} s ({:.0}/s): {:.2} times its time, {:.0} % of its rate; medians of {}{peak}",
             ours,
             rows as f64 / ours,
             bare,
             rows as f64 / bare,
             ours / bare,
             100.0 * bare / ours,
-            self.ours.len(),
-            self.peak >> 20
+            self.ours.len()
         ))?;
         out.line(format_args!("  goal: {goal}"))?;
         Ok(())
