@@ -9,7 +9,7 @@
 //! - **Every error has a place.** A [`Problem`] names part, line and column (from 1) and says what to do.
 //! - **Strict.** A name that is no field is an error, not an empty string; `| default(…)` also takes the place of a
 //!   field that is empty.
-//! - **Bounded.** Fuel stops loops and self-includes; slots above 64 KB are an error; nothing is loaded from disk
+//! - **Bounded.** Fuel stops loops and self-includes; slots above 64 KB are an error; compile loads nothing from disk
 //!   or network, and `now()` is the time of the analysis.
 //! - **Escaped by part.** HTML in the HTML part, nothing in text, and CR, LF and NUL refused in headers.
 //! - **Other systems' merge tags** (`*|FNAME|*`) are text, and give one warning.
@@ -17,6 +17,13 @@
 //! Pieces: `tags.rs` finds template tags without evaluating, so that HTML tools can be used on a template;
 //! `template.rs` is the minijinja environment; `cut.rs` cuts static text into segments; `text_part.rs` writes the
 //! text part when the author wrote none; `facts.rs` gathers what the control rules ask about.
+//!
+//! Steps of a compile, in this order: `includes.rs` (blocks), `mjml.rs`, `inline_css.rs`, `images.rs`, `links.rs`. Each
+//! edits a `source.rs` source, where every byte knows the author's line. `codes.rs` draws QR and bar codes; `mobile.rs`
+//! knows what Japanese handsets show.
+//!
+//! Tables: [`Content`] is the door to what is kept beside deliveries: blocks, files by the hash of their bytes
+//! (`assets.rs`; `sniff.rs` says what they are), and format rules by domain. Compile itself reads none of them.
 //!
 //! Neighbours: `message` owns Snapshot, Slots and compose; `typology` reads [`ContentFacts`]; `delivery` calls
 //! [`compile`], [`Compiled::evaluate`] and [`preview`]; `http` shows problems beside the source.

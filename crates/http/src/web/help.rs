@@ -17,10 +17,12 @@ use super::{
 struct Manual;
 
 /// The manual's chapters in reading order; a test compares it with the folder.
-const CHAPTERS: [&str; 12] = [
+const CHAPTERS: [&str; 14] = [
     "getting-started",
     "key-steps",
     "content",
+    "images-and-attachments",
+    "japanese-mobiles",
     "audience",
     "personalisation",
     "sending-and-retries",
