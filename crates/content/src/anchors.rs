@@ -44,7 +44,12 @@ pub(crate) fn anchors(html: &str) -> Vec<Anchor> {
     found
 }
 
-fn pass(html: &str, base: usize, selector: &str, comments: Option<&RefCell<Vec<Range<usize>>>>) -> Vec<Anchor> {
+fn pass(
+    html: &str,
+    base: usize,
+    selector: &str,
+    comments: Option<&RefCell<Vec<Range<usize>>>>,
+) -> Vec<Anchor> {
     let found: RefCell<Vec<Anchor>> = RefCell::default();
     let mut settings = RewriteStrSettings::new()
         // A stray `<select>` must not end the search.
@@ -124,7 +129,8 @@ fn removal(html: &str, base: usize, attribute: &Attribute<'_>) -> Option<Range<u
         }
         None => name.end,
     };
-    let blank = html[..name.start].chars().next_back().filter(|c| c.is_whitespace()).map_or(0, char::len_utf8);
+    let blank =
+        html[..name.start].chars().next_back().filter(|c| c.is_whitespace()).map_or(0, char::len_utf8);
     Some(base + name.start - blank..base + end.min(html.len()))
 }
 
@@ -154,9 +160,13 @@ mod tests {
 
     #[test]
     fn our_attributes_are_removed() {
-        let html = "<a data-mailwright-track=off data-label=\"x y\" href='https://a.example' data-category>z</a>";
+        let html =
+            "<a data-mailwright-track=off data-label=\"x y\" href='https://a.example' data-category>z</a>";
         let found = &anchors(html)[0];
-        assert_eq!((found.track.as_deref(), found.label.as_deref(), found.category.as_deref()), (Some("off"), Some("x y"), Some("")));
+        assert_eq!(
+            (found.track.as_deref(), found.label.as_deref(), found.category.as_deref()),
+            (Some("off"), Some("x y"), Some(""))
+        );
         let mut left = html.to_owned();
         for range in found.removals.iter().rev() {
             left.replace_range(range.clone(), "");

@@ -4,9 +4,9 @@ use crate::tags::{Hidden, TagKind, word};
 
 /// Elements that HTML lets stand open, or that are empty: nothing can be told of them.
 const FREE: [&str; 34] = [
-    "area", "base", "body", "br", "col", "colgroup", "dd", "dt", "embed", "head", "hr", "html", "img", "input", "li",
-    "link", "meta", "optgroup", "option", "p", "param", "rp", "rt", "source", "tbody", "td", "tfoot", "th", "thead",
-    "tr", "track", "wbr", "svg", "path",
+    "area", "base", "body", "br", "col", "colgroup", "dd", "dt", "embed", "head", "hr", "html", "img",
+    "input", "li", "link", "meta", "optgroup", "option", "p", "param", "rp", "rt", "source", "tbody", "td",
+    "tfoot", "th", "thead", "tr", "track", "wbr", "svg", "path",
 ];
 /// Elements whose content is no HTML.
 const RAW_TEXT: [&str; 4] = ["style", "script", "title", "textarea"];
@@ -19,7 +19,8 @@ pub(crate) fn first_fault(source: &str) -> Option<(usize, String)> {
     let hidden = Hidden::new(source)?;
     let chooses = |c: char| {
         hidden.tag(c).is_some_and(|tag| {
-            tag.kind == TagKind::Statement && matches!(word(&source[tag.range.clone()]), "if" | "else" | "elif" | "for")
+            tag.kind == TagKind::Statement
+                && matches!(word(&source[tag.range.clone()]), "if" | "else" | "elif" | "for")
         })
     };
     if hidden.text.chars().any(chooses) {
@@ -40,7 +41,8 @@ pub(crate) fn first_fault(source: &str) -> Option<(usize, String)> {
         let closes = rest.starts_with("</");
         let name_start = start + 1 + usize::from(closes);
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | ':');
-        let name_end = html[name_start..].find(|c: char| !is_name(c)).map_or(html.len(), |length| name_start + length);
+        let name_end =
+            html[name_start..].find(|c: char| !is_name(c)).map_or(html.len(), |length| name_start + length);
         let name = &html[name_start..name_end];
         if !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
             at = start + 1;
@@ -66,7 +68,10 @@ pub(crate) fn first_fault(source: &str) -> Option<(usize, String)> {
             }
         } else if let Some(known) = open.iter().rposition(|(_, other)| other.eq_ignore_ascii_case(name)) {
             if let Some((inner, other)) = open.get(known + 1) {
-                return Some((hidden.source_offset(*inner), format!("<{other}> is not closed before </{name}>")));
+                return Some((
+                    hidden.source_offset(*inner),
+                    format!("<{other}> is not closed before </{name}>"),
+                ));
             }
             open.truncate(known);
         } else if open.len() < DEPTH_MAX {

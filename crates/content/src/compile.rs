@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use message::{
-    ATTACHMENTS_MAX, Asset, HEADERS_MAX, MirrorMode, PART_SIZE_MAX, Part, PartName, Piece, Snapshot, check_header_text,
-    is_header_name,
+    ATTACHMENTS_MAX, Asset, HEADERS_MAX, MirrorMode, PART_SIZE_MAX, Part, PartName, Piece, Snapshot,
+    check_header_text, is_header_name,
 };
 use minijinja::Value;
 
@@ -24,9 +24,6 @@ use crate::source::{Bit, Edit, Source};
 use crate::tags::{foreign, scan};
 use crate::template::{Escape, PartTemplate, Setting};
 use crate::{images, inline_css, mjml, mobile, preheader, text_part};
-
-/// Attachments above which the author is warned.
-const ATTACHMENTS_RECOMMENDED: usize = 1;
 
 /// Compiles the author's content.
 ///
@@ -115,14 +112,17 @@ impl<'a> Work<'a> {
     }
 
     fn what_there_is(&mut self, html: bool, text: bool) {
-        if self.draft.mjml.is_some() && self.draft.html.as_deref().is_some_and(|html| !html.trim().is_empty()) {
+        if self.draft.mjml.is_some() && self.draft.html.as_deref().is_some_and(|html| !html.trim().is_empty())
+        {
             let hint = "keep one of them";
             self.problems.push(Problem::new("message", "there is HTML and MJML").hint(hint));
         }
         let amp = self.draft.amp.as_deref().is_some_and(|amp| !amp.trim().is_empty());
         let problem = match (html || text, amp) {
             (true, _) => return,
-            (false, true) => Problem::new("amp", "an AMP part cannot stand alone").hint("write an HTML or a text body"),
+            (false, true) => {
+                Problem::new("amp", "an AMP part cannot stand alone").hint("write an HTML or a text body")
+            }
             (false, false) => {
                 Problem::new("message", "there is no content").hint("write an HTML or a text body")
             }
@@ -246,7 +246,8 @@ impl<'a> Work<'a> {
             self.warnings.push(source.problem(*first, message).hint(hint));
         }
         if !is_mjml && let Some((at, message)) = balance::first_fault(&source.text) {
-            self.warnings.push(source.problem(at, message).hint("mail programs mend it, each in its own way"));
+            self.warnings
+                .push(source.problem(at, message).hint("mail programs mend it, each in its own way"));
         }
     }
 
@@ -269,7 +270,8 @@ impl<'a> Work<'a> {
         let lower = source.text.to_ascii_lowercase();
         if !lower.contains("amp4email") && !lower.contains("⚡4email") {
             let message = "the AMP part is not marked as AMP4EMAIL, so receivers will ignore it";
-            self.warnings.push(Problem::new("amp", message).hint("begin it with <!doctype html><html ⚡4email>"));
+            self.warnings
+                .push(Problem::new("amp", message).hint("begin it with <!doctype html><html ⚡4email>"));
         }
         let source = images::place(&source, self.draft, self.options, &mut self.images, &mut self.warnings);
         let source = self.links.html(&source);
@@ -277,7 +279,12 @@ impl<'a> Work<'a> {
     }
 
     /// The text part, the author's or made from the HTML; returns its source.
-    fn text(&mut self, text: Option<&str>, html: Option<&Source>, rendered: Option<&Source>) -> Option<String> {
+    fn text(
+        &mut self,
+        text: Option<&str>,
+        html: Option<&Source>,
+        rendered: Option<&Source>,
+    ) -> Option<String> {
         let source = match text {
             Some(text) => {
                 let author = self.source("text", text);
@@ -314,7 +321,7 @@ impl<'a> Work<'a> {
 
     /// A text made from HTML. Blocks are still names in it, so that they come in their text form.
     fn generated(&self, html: &Source) -> Option<Source> {
-        let made = Source::new("text", text_part::generate(&html.text)?);
+        let made = Source::new("text", text_part::generate(&self.blocks.set_apart(html).text)?);
         let made = if self.draft.personalise { self.blocks.expand(&made, Form::Text).ok()? } else { made };
         PartTemplate::new(made.clone(), Escape::Text, &self.setting).is_ok().then_some(made)
     }
@@ -412,11 +419,6 @@ impl<'a> Work<'a> {
             self.problems.push(Problem::new("attachments", message));
             return;
         }
-        if attachments.len() > ATTACHMENTS_RECOMMENDED {
-            let message = format!("{} attachments go along", attachments.len());
-            let hint = "receivers like mail without attachments: put links to them";
-            self.warnings.push(Problem::new("attachments", message).hint(hint));
-        }
         for (number, attachment) in attachments.iter().enumerate() {
             self.attachment(number as u8, attachment);
         }
@@ -460,6 +462,12 @@ impl<'a> Work<'a> {
         let formats = Formats::new(self.draft, &self.options.format_rules, &mut self.warnings);
         if !self.problems.is_empty() {
             return Err(self.problems);
+        }
+        if self.parts.iter().any(|part| part.name == PartName::Amp)
+            && !formats.variants.iter().any(|one| one.amp)
+        {
+            let hint = "add a rule under Settings, Formats for the receivers that you are registered with";
+            self.warnings.push(Problem::new("amp", "no format rule sends the AMP part").hint(hint));
         }
         let message_id_domain = self.message_id_domain();
         self.parts.sort_by_key(|part| part.name);

@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use message::{
-    Part, PartName, Piece, SLOTS_SIZE_MAX, Slots, Snapshot, Transfer, check_header_text,
-};
+use message::{Part, PartName, Piece, SLOTS_SIZE_MAX, Slots, Snapshot, Transfer, check_header_text};
 use minijinja::Value;
 
 use crate::cut::Cut;

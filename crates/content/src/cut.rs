@@ -120,7 +120,9 @@ mod tests {
     use message::LinkKind;
 
     fn pieces(source: &str) -> (Cut, Vec<Piece>) {
-        let template = PartTemplate::new(Source::new("html", source.to_owned()), Escape::Html, &Setting::default()).unwrap();
+        let template =
+            PartTemplate::new(Source::new("html", source.to_owned()), Escape::Html, &Setting::default())
+                .unwrap();
         let fields = Fields::from_pairs([("name", "A & B"), ("empty", "")]);
         let (output, spans) = template.render(&fields.as_value()).unwrap();
         let cut = Cut::new(source);
@@ -160,7 +162,8 @@ mod tests {
 
     #[test]
     fn a_link_cuts_static_text() {
-        let source = format!("<a href=\"{}\">{{{{ name }}}} {}", crate::marks::tracked(7), crate::marks::OPEN);
+        let source =
+            format!("<a href=\"{}\">{{{{ name }}}} {}", crate::marks::tracked(7), crate::marks::OPEN);
         let (cut, found) = pieces(&source);
         assert_eq!(cut.segments, ["<a href=\"", "\">", " "]);
         assert_eq!(found[1], Piece::Link(LinkKind::Tracked(7)));

@@ -191,7 +191,9 @@ pub(crate) fn of_html(source: &Source, is_mjml: bool) -> HtmlFacts {
         }),
         element!("*", |tag| {
             let is_handler = |name: String| name.starts_with("on") && name.len() > 4;
-            if tag.tag_name() == "script" || tag.attributes().iter().any(|attribute| is_handler(attribute.name())) {
+            if tag.tag_name() == "script"
+                || tag.attributes().iter().any(|attribute| is_handler(attribute.name()))
+            {
                 let at = hidden.source_offset(tag.source_location().bytes().start);
                 facts.borrow_mut().scripts.push(at);
             }
@@ -257,7 +259,10 @@ mod tests {
 
     #[test]
     fn urls_in_text() {
-        let links = of_text(&Source::new("text", "See https://x.example/a. And\n<http://y.example/{{ id }}>, httpx".to_owned()));
+        let links = of_text(&Source::new(
+            "text",
+            "See https://x.example/a. And\n<http://y.example/{{ id }}>, httpx".to_owned(),
+        ));
         let seen: Vec<_> = links.iter().map(|l| (l.url.as_str(), l.line, l.column)).collect();
         assert_eq!(seen, [("https://x.example/a", 1, 5), ("http://y.example/{{ id }}", 2, 2)]);
     }

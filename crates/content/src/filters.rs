@@ -214,7 +214,10 @@ fn plain_number(value: &Value, decimals: Option<usize>) -> Result<String, Error>
 fn half_up(text: &str, number: f64, decimals: usize) -> String {
     let shown = if text.contains(['e', 'E']) { format!("{number}") } else { text.to_owned() };
     let fraction = shown.split_once('.').map_or("", |(_, fraction)| fraction);
-    if fraction.len() > decimals && fraction.as_bytes()[decimals] == b'5' && fraction[decimals + 1..].trim_matches('0').is_empty() {
+    if fraction.len() > decimals
+        && fraction.as_bytes()[decimals] == b'5'
+        && fraction[decimals + 1..].trim_matches('0').is_empty()
+    {
         // Exactly half: a nudge far below the last digit decides upwards.
         return format!("{:.decimals$}", number + number.signum() * 10f64.powi(-(decimals as i32) - 4));
     }
@@ -286,7 +289,8 @@ fn phrase(state: &State, name: &str, kwargs: Kwargs) -> Result<String, Error> {
 fn greeting(state: &State, kwargs: Kwargs) -> Result<String, Error> {
     let language = language_of(state, &kwargs)?;
     kwargs.assert_all_used()?;
-    let field = |name: &str| state.lookup(name).and_then(|value| value.as_str().map(|text| proper(text.trim())));
+    let field =
+        |name: &str| state.lookup(name).and_then(|value| value.as_str().map(|text| proper(text.trim())));
     let (first, last) = (field("first_name").unwrap_or_default(), field("last_name").unwrap_or_default());
     // Family names come first in Japanese, Chinese and Korean, and stand alone before 様.
     let name = match language.code {
@@ -294,7 +298,11 @@ fn greeting(state: &State, kwargs: Kwargs) -> Result<String, Error> {
         "zh" | "ko" => format!("{last}{first}"),
         _ => format!("{first} {last}").trim().to_owned(),
     };
-    Ok(if name.is_empty() { language.greeting[1].to_owned() } else { language.greeting[0].replace('#', &name) })
+    Ok(if name.is_empty() {
+        language.greeting[1].to_owned()
+    } else {
+        language.greeting[0].replace('#', &name)
+    })
 }
 
 #[cfg(test)]
@@ -321,25 +329,41 @@ mod tests {
             ("en", "1,234,567.50 1,234 €1,234,567.50 ¥1,234"),
             ("de", "1.234.567,50 1.234 1.234.567,50\u{a0}€ 1.234\u{a0}¥"),
             ("de-CH", "1’234’567.50 1’234 €\u{a0}1’234’567.50 ¥\u{a0}1’234"),
-            ("fr", "1\u{202f}234\u{202f}567,50 1\u{202f}234 1\u{202f}234\u{202f}567,50\u{a0}€ 1\u{202f}234\u{a0}¥"),
+            (
+                "fr",
+                "1\u{202f}234\u{202f}567,50 1\u{202f}234 1\u{202f}234\u{202f}567,50\u{a0}€ 1\u{202f}234\u{a0}¥",
+            ),
             ("es", "1.234.567,50 1234 1.234.567,50\u{a0}€ 1234\u{a0}¥"),
             ("ja", "1,234,567.50 1,234 €1,234,567.50 ¥1,234"),
         ];
-        let template =
-            "{{ total | number(2) }} {{ points | number }} {{ total | money('EUR') }} {{ points | currency('JPY') }}";
+        let template = "{{ total | number(2) }} {{ points | number }} {{ total | money('EUR') }} {{ points | currency('JPY') }}";
         for (language, expected) in cases {
             assert_eq!(in_(language, template), expected, "{language}");
         }
-        assert_eq!(in_("en", "{{ 12 | money('chf') }} {{ -0.5 | money('usd') }} {{ 3 | money('XYZ') }}"), "CHF\u{a0}12.00 -$0.50 XYZ\u{a0}3.00");
+        assert_eq!(
+            in_("en", "{{ 12 | money('chf') }} {{ -0.5 | money('usd') }} {{ 3 | money('XYZ') }}"),
+            "CHF\u{a0}12.00 -$0.50 XYZ\u{a0}3.00"
+        );
         assert_eq!(in_("de", "{{ 5 | money('USD', lang='en', decimals=0) }}"), "$5");
     }
 
     #[test]
     fn numbers_are_rounded_and_refused_as_people_expect() {
-        assert_eq!(in_("en", "{{ '2.675' | number(2) }} {{ 0.125 | number(2) }} {{ 2.5 | number(0) }}"), "2.68 0.13 3");
-        assert_eq!(in_("en", "{{ '-0.001' | number(2) }} {{ '-2.5' | number(0) }} {{ '007' | number }}"), "0.00 -3 7");
-        assert_eq!(in_("en", "{{ 9007199254740993 | number }} {{ 1.5 | number }}"), "9,007,199,254,740,993 1.5");
-        for wrong in ["{{ 'many' | number }}", "{{ '' | number }}", "{{ [1] | number }}", "{{ '1e300' | number }}"] {
+        assert_eq!(
+            in_("en", "{{ '2.675' | number(2) }} {{ 0.125 | number(2) }} {{ 2.5 | number(0) }}"),
+            "2.68 0.13 3"
+        );
+        assert_eq!(
+            in_("en", "{{ '-0.001' | number(2) }} {{ '-2.5' | number(0) }} {{ '007' | number }}"),
+            "0.00 -3 7"
+        );
+        assert_eq!(
+            in_("en", "{{ 9007199254740993 | number }} {{ 1.5 | number }}"),
+            "9,007,199,254,740,993 1.5"
+        );
+        for wrong in
+            ["{{ 'many' | number }}", "{{ '' | number }}", "{{ [1] | number }}", "{{ '1e300' | number }}"]
+        {
             assert!(in_("en", wrong).contains("is not a number"), "{wrong}");
         }
         assert!(in_("en", "{{ 1 | money('euros') }}").contains("not a currency"));
@@ -360,13 +384,19 @@ mod tests {
             assert_eq!(in_(language, template), expected, "{language}");
         }
         assert_eq!(in_("ja", "{{ day | date('%-m/%-d(%a)') }}"), "3/5(木)");
-        assert_eq!(in_("de", "{{ day | date('%a %b %%') }} {{ day | date('%B', lang='it') }}"), "Don März % marzo");
+        assert_eq!(
+            in_("de", "{{ day | date('%a %b %%') }} {{ day | date('%B', lang='it') }}"),
+            "Don März % marzo"
+        );
         assert!(in_("de", "{{ 'soon' | date }}").contains("is not a date"));
     }
 
     #[test]
     fn names_urls_and_greetings() {
-        assert_eq!(in_("en", "{{ first_name | proper }} {{ last_name | proper }} {{ 'McDonald' | proper }}"), "Marie-Claire O'Neil McDonald");
+        assert_eq!(
+            in_("en", "{{ first_name | proper }} {{ last_name | proper }} {{ 'McDonald' | proper }}"),
+            "Marie-Claire O'Neil McDonald"
+        );
         assert_eq!(in_("en", "{{ 'a b&c/é' | escape_url }} {{ 7 | urlencode }}"), "a%20b%26c/%C3%A9 7");
         assert_eq!(in_("de", "{{ greeting() }}"), "Guten Tag Marie-Claire O'Neil,");
         assert_eq!(in_("ja", "{{ greeting() }} {{ phrase('mirror') }}"), "O'Neil様 ブラウザーで表示");

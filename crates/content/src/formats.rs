@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use message::{
-    BodyEncoding, Carrier, Charset, FLAGS_LONG_LINES, ImageMode, LINE_LEN_PLAIN_MAX, Part, PartName, Piece, Slots,
-    Snapshot, Structure, TransferChoice, VARIANT_ALTERNATIVE, VARIANT_HTML, VARIANT_TEXT, VARIANTS_MAX, Variant,
+    BodyEncoding, Carrier, Charset, FLAGS_LONG_LINES, ImageMode, LINE_LEN_PLAIN_MAX, Part, PartName, Piece,
+    Slots, Snapshot, Structure, TransferChoice, VARIANT_ALTERNATIVE, VARIANT_HTML, VARIANT_TEXT,
+    VARIANTS_MAX, Variant,
 };
 
 use crate::draft::{Draft, FormatChoice};
@@ -60,7 +61,8 @@ impl Formats {
             };
         }
         if formats.variants.len() >= VARIANTS_MAX {
-            let text = format!("the format rules make more than {VARIANTS_MAX} formats; later ones are not used");
+            let text =
+                format!("the format rules make more than {VARIANTS_MAX} formats; later ones are not used");
             warnings.push(Problem::new("format_rules", text));
         }
         formats.checks = formats.variants.iter().map(|_| OnceLock::new()).collect();
@@ -89,7 +91,9 @@ impl Formats {
             // The domain's own rule is nearer, where it is for this carrier.
             let own = rule.filter(|(rule, _)| carrier_of(rule) == Some(CARRIERS[at].1));
             return match self.choice {
-                FormatChoice::Text => self.text_of(own.map_or(self.carriers[at], |(_, variants)| variants[0])),
+                FormatChoice::Text => {
+                    self.text_of(own.map_or(self.carriers[at], |(_, variants)| variants[0]))
+                }
                 _ => own.map_or(self.carriers[at], |(_, variants)| variants[0]),
             };
         }
@@ -144,12 +148,14 @@ impl Formats {
                 Piece::Literal(text) => Some(text.as_str()),
                 _ => None,
             });
-            literals.for_each(|text| missing.extend(lacking(charset, text).into_iter().map(|c| (charset, c))));
+            literals
+                .for_each(|text| missing.extend(lacking(charset, text).into_iter().map(|c| (charset, c))));
             if is_line_bound && has_long_line(pieces, charset, &statics.shapes, snapshot.public_url.len()) {
                 flags |= FLAGS_LONG_LINES;
             }
         }
-        let problems = missing.into_iter().take(NAMED_MAX).map(|(charset, c)| unwritten(charset, c, of.carrier));
+        let problems =
+            missing.into_iter().take(NAMED_MAX).map(|(charset, c)| unwritten(charset, c, of.carrier));
         (flags, problems.collect())
     }
 }
@@ -157,7 +163,8 @@ impl Formats {
 /// UTF-8 in encodings that break lines: nothing to examine.
 fn is_plain(variant: &Variant) -> bool {
     let plain = |body: BodyEncoding| {
-        body.charset == Charset::UTF_8 && !matches!(body.transfer, TransferChoice::SevenBit | TransferChoice::EightBit)
+        body.charset == Charset::UTF_8
+            && !matches!(body.transfer, TransferChoice::SevenBit | TransferChoice::EightBit)
     };
     variant.subject == Charset::UTF_8 && plain(variant.html) && plain(variant.text)
 }
@@ -344,7 +351,12 @@ mod tests {
     use super::*;
 
     fn rule(mask: &str, carrier: &str, structure: &str) -> FormatRule {
-        FormatRule { mask: mask.into(), carrier: carrier.into(), structure: structure.into(), ..FormatRule::default() }
+        FormatRule {
+            mask: mask.into(),
+            carrier: carrier.into(),
+            structure: structure.into(),
+            ..FormatRule::default()
+        }
     }
 
     fn formats(format: FormatChoice, rules: &[FormatRule]) -> Formats {
@@ -354,8 +366,13 @@ mod tests {
 
     #[test]
     fn preference_delivery_and_domain_decide() {
-        let docomo = FormatRule { html_charset: "shift_jis".into(), ..rule("docomo.ne.jp", "docomo", "alternative") };
-        let rules = [docomo, rule("*.text.example", "", "text"), FormatRule { related: true, ..rule("related.example", "", "") }];
+        let docomo =
+            FormatRule { html_charset: "shift_jis".into(), ..rule("docomo.ne.jp", "docomo", "alternative") };
+        let rules = [
+            docomo,
+            rule("*.text.example", "", "text"),
+            FormatRule { related: true, ..rule("related.example", "", "") },
+        ];
         let by_recipient = formats(FormatChoice::Recipient, &rules);
         let name = |formats: &Formats, email_format: &str, domain: &str| {
             let variant = formats.variant_for(email_format, domain);
@@ -369,15 +386,23 @@ mod tests {
         assert_eq!(name(&by_recipient, "html", "a.text.example").0, "text");
         let (word, variant) = name(&by_recipient, "html", "related.example");
         assert!(word == "html" && variant.related);
-        assert_eq!(name(&by_recipient, "docomo", "elsewhere.example").1, name(&by_recipient, "", "docomo.ne.jp").1);
+        assert_eq!(
+            name(&by_recipient, "docomo", "elsewhere.example").1,
+            name(&by_recipient, "", "docomo.ne.jp").1
+        );
         let (word, au) = name(&by_recipient, "au", "docomo.ne.jp");
         assert!(word == "au" && au.images == ImageMode::Inline && au.text.charset == Charset::ISO_2022_JP);
         let alternative = formats(FormatChoice::Alternative, &rules);
         assert_eq!(alternative.variant_for("text", "a.example"), VARIANT_ALTERNATIVE);
         let text = formats(FormatChoice::Text, &rules);
-        for (email_format, domain) in [("html", "a.example"), ("", "docomo.ne.jp"), ("softbank", "x.example")] {
+        for (email_format, domain) in [("html", "a.example"), ("", "docomo.ne.jp"), ("softbank", "x.example")]
+        {
             let variant = text.variant_for(email_format, domain);
-            assert_eq!(text.variants[usize::from(variant)].structure, Structure::Text, "{email_format} {domain}");
+            assert_eq!(
+                text.variants[usize::from(variant)].structure,
+                Structure::Text,
+                "{email_format} {domain}"
+            );
         }
     }
 
@@ -399,6 +424,8 @@ mod tests {
         assert_eq!(found.into_iter().collect::<Vec<_>>(), ['Ω', '😀']);
         let problem = unwritten(Charset::ISO_8859_1, '😀', None);
         assert_eq!(problem.message, "“😀” (U+1F600) is not in ISO-8859-1: these messages go out in UTF-8");
-        assert!(unwritten(Charset::SHIFT_JIS, '😀', Some(Carrier::Docomo)).message.ends_with("it is sent as 〓"));
+        assert!(
+            unwritten(Charset::SHIFT_JIS, '😀', Some(Carrier::Docomo)).message.ends_with("it is sent as 〓")
+        );
     }
 }

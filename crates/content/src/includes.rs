@@ -30,6 +30,12 @@ pub(crate) enum Form {
 /// Names of the native blocks, for menus. A block of the same name of one's own comes before.
 pub const NATIVE_BLOCKS: [&str; 5] = ["greeting", "mirror_link", "unsubscribe_link", "social_share", "logo"];
 
+/// Elements that begin on a line of their own.
+const APART: [&str; 16] = [
+    "p", "div", "table", "tr", "td", "center", "ul", "ol", "li", "h1", "h2", "h3", "h4", "hr", "section",
+    "footer",
+];
+
 /// The blocks of one compile.
 pub(crate) struct Blocks<'a> {
     own: &'a BTreeMap<String, Block>,
@@ -71,9 +77,37 @@ impl<'a> Blocks<'a> {
             if expanded.text.len() <= PART_SIZE_MAX {
                 return Ok(expanded);
             }
-            problems.push(Problem::new(source.part, format!("with its blocks larger than {} MB", PART_SIZE_MAX >> 20)));
+            problems.push(Problem::new(
+                source.part,
+                format!("with its blocks larger than {} MB", PART_SIZE_MAX >> 20),
+            ));
         }
         Err(problems)
+    }
+
+    /// An HTML whose blocks that begin with an element of their own stand in one: in a text made from it, they begin
+    /// on a line of their own.
+    pub fn set_apart(&self, html: &Source) -> Source {
+        let is_apart = |name: &str| {
+            let block = self.written(name, Form::Html).unwrap_or_default();
+            let element = block.trim_start().strip_prefix('<').unwrap_or_default().to_ascii_lowercase();
+            APART.iter().any(|apart| {
+                element
+                    .strip_prefix(apart)
+                    .is_some_and(|rest| rest.starts_with(|c: char| !c.is_ascii_alphanumeric()))
+            })
+        };
+        let mut edits = Vec::new();
+        for tag in scan(&html.text) {
+            let named = named(&html.text[tag.range.clone()], tag.kind);
+            if let Some(Ok(name)) = named
+                && is_apart(name)
+            {
+                edits.push(Edit::text(tag.range.start..tag.range.start, "<div>"));
+                edits.push(Edit::text(tag.range.end..tag.range.end, "</div>"));
+            }
+        }
+        html.edited(edits)
     }
 
     /// A block's source with the blocks in it; `above` are the blocks around it.
@@ -122,9 +156,10 @@ impl<'a> Blocks<'a> {
         };
         match PartTemplate::new(Source::new(part, out.clone()), escape, &self.setting) {
             Ok(_) => Ok(Arc::from(out)),
-            Err(problem) => {
-                Err(format!("in the block `{name}`, line {}, column {}: {}", problem.line, problem.column, problem.message))
-            }
+            Err(problem) => Err(format!(
+                "in the block `{name}`, line {}, column {}: {}",
+                problem.line, problem.column, problem.message
+            )),
         }
     }
 
@@ -132,7 +167,9 @@ impl<'a> Blocks<'a> {
     fn written(&self, name: &str, form: Form) -> Result<String, String> {
         let source = match self.own.get(name) {
             Some(block) if form == Form::Html => block.html.clone(),
-            Some(block) if !block.text.trim().is_empty() || block.html.trim().is_empty() => block.text.clone(),
+            Some(block) if !block.text.trim().is_empty() || block.html.trim().is_empty() => {
+                block.text.clone()
+            }
             Some(block) => text_part::generate(&block.html).unwrap_or_default(),
             None => self.native(name, form).ok_or_else(|| self.unknown(name))?,
         };
@@ -164,7 +201,8 @@ impl<'a> Blocks<'a> {
 
     fn unknown(&self, name: &str) -> String {
         if name == "logo" {
-            return "the block `logo` needs an uploaded image of that name, such as assets/logo.png".to_owned();
+            return "the block `logo` needs an uploaded image of that name, such as assets/logo.png"
+                .to_owned();
         }
         let own = self.own.keys().map(String::as_str);
         let names: Vec<&str> = own.chain(NATIVE_BLOCKS).take(20).collect();
@@ -182,11 +220,15 @@ const SHARES: [(&str, &str); 3] = [
 fn share_html() -> String {
     let link = |(name, url): &(&str, &str)| format!("<a href=\"{url}{{{{ mirror_url }}}}\">{name}</a>");
     let links: Vec<String> = SHARES.iter().map(link).collect();
-    format!("{} · <a href=\"mailto:?body={{{{ mirror_url }}}}\">{{{{ phrase('email') }}}}</a>", links.join(" · "))
+    format!(
+        "{} · <a href=\"mailto:?body={{{{ mirror_url }}}}\">{{{{ phrase('email') }}}}</a>",
+        links.join(" · ")
+    )
 }
 
 fn share_text() -> String {
-    let lines: Vec<String> = SHARES.iter().map(|(name, url)| format!("{name}: {url}{{{{ mirror_url }}}}")).collect();
+    let lines: Vec<String> =
+        SHARES.iter().map(|(name, url)| format!("{name}: {url}{{{{ mirror_url }}}}")).collect();
     lines.join("\n")
 }
 
@@ -215,7 +257,11 @@ fn named(tag_source: &str, kind: TagKind) -> Option<Result<&str, String>> {
 /// Keeps what `{%-` and `-%}` of the tag say about blanks around it.
 fn trimming(tag_source: &str, block: &str) -> String {
     let before = if tag_source.as_bytes().get(2) == Some(&b'-') { "{#- #}" } else { "" };
-    let after = if tag_source.len() > 4 && tag_source.as_bytes()[tag_source.len() - 3] == b'-' { "{# -#}" } else { "" };
+    let after = if tag_source.len() > 4 && tag_source.as_bytes()[tag_source.len() - 3] == b'-' {
+        "{# -#}"
+    } else {
+        ""
+    };
     format!("{before}{block}{after}")
 }
 
@@ -273,7 +319,9 @@ mod tests {
             let html = format!("{{% include 'deep{}' %}}", depth + 1);
             own.insert(format!("deep{depth}"), Block { html, text: String::new() });
         }
-        assert!(expand(&own, "{% include 'deep0' %}", Form::Html).unwrap_err().contains("more than 10 blocks"));
+        assert!(
+            expand(&own, "{% include 'deep0' %}", Form::Html).unwrap_err().contains("more than 10 blocks")
+        );
     }
 
     #[test]
@@ -292,8 +340,11 @@ mod tests {
     #[test]
     fn native_blocks_are_there() {
         let own = BTreeMap::new();
-        let html = expand(&own, "{% include 'unsubscribe_link' %} {% include 'social_share' %}", Form::Html).unwrap();
-        assert!(html.contains("href=\"{{ unsubscribe_url }}\"") && html.contains("sharer.php?u={{ mirror_url }}"));
+        let html = expand(&own, "{% include 'unsubscribe_link' %} {% include 'social_share' %}", Form::Html)
+            .unwrap();
+        assert!(
+            html.contains("href=\"{{ unsubscribe_url }}\"") && html.contains("sharer.php?u={{ mirror_url }}")
+        );
         let text = expand(&own, "{% include 'greeting' %}\n{% include 'mirror_link' %}", Form::Text).unwrap();
         assert_eq!(text, "{{ greeting() }}\n{{ phrase('mirror') }}: {{ mirror_url }}");
         let logo = NamedAsset { name: "assets/logo.png".into(), width: 120, ..NamedAsset::default() };

@@ -113,7 +113,9 @@ impl<'a> LinkTable<'a> {
                 items.push(Item::Text(crate::filters::percent_encoded(&value[at..tag.range.start])));
                 match tag.kind {
                     TagKind::Expression => items.push(Item::Own(inner(&value[tag.range.clone()]).to_owned())),
-                    _ => self.problems.push(Problem::new("utm", format!("{name}: only {{{{ … }}}} can stand here"))),
+                    _ => self
+                        .problems
+                        .push(Problem::new("utm", format!("{name}: only {{{{ … }}}} can stand here"))),
                 }
                 at = tag.range.end;
             }
@@ -125,7 +127,8 @@ impl<'a> LinkTable<'a> {
     /// The links of an HTML or AMP source.
     pub fn html(&mut self, source: &Source) -> Source {
         let Some(hidden) = Hidden::new(&source.text) else {
-            self.warnings.push(Problem::new(source.part, "there are too many template tags to find the links"));
+            self.warnings
+                .push(Problem::new(source.part, "there are too many template tags to find the links"));
             return source.clone();
         };
         let mut edits = Vec::new();
@@ -167,7 +170,8 @@ impl<'a> LinkTable<'a> {
     pub fn finish(&mut self) -> Vec<Problem> {
         let several = |found: Option<(Problem, u32)>, one: &str, many: &str| {
             found.map(|(mut problem, count)| {
-                problem.message = if count == 1 { one.to_owned() } else { many.replace('#', &count.to_string()) };
+                problem.message =
+                    if count == 1 { one.to_owned() } else { many.replace('#', &count.to_string()) };
                 problem
             })
         };
@@ -183,7 +187,10 @@ impl<'a> LinkTable<'a> {
             "a link shows its address and is not tracked: a redirect behind an address looks like phishing",
             "# links show their addresses and are not tracked: a redirect behind an address looks like phishing",
         );
-        shown.map(|problem| problem.hint("give the link words, or data-mailwright-track=\"on\"")).into_iter().collect()
+        shown
+            .map(|problem| problem.hint("give the link words, or data-mailwright-track=\"on\""))
+            .into_iter()
+            .collect()
     }
 
     fn attribute_wish(&mut self, source: &Source, hidden: &Hidden, anchor: &Anchor, place: usize) -> Wish {
@@ -293,14 +300,25 @@ impl<'a> LinkTable<'a> {
     }
 
     /// The number in the table: a link that stands in several places has one.
-    fn number(&mut self, at: &Place<'_>, url: String, label: String, wish: &Wish, mode: LinkMode) -> Option<u16> {
+    fn number(
+        &mut self,
+        at: &Place<'_>,
+        url: String,
+        label: String,
+        wish: &Wish,
+        mode: LinkMode,
+    ) -> Option<u16> {
         let key = (url.clone(), wish.label.clone(), wish.category.clone(), mode);
         if let Some(number) = self.numbers.get(&key) {
             return Some(*number);
         }
         if self.links.len() >= TRACKED_LINKS_MAX {
-            if self.links.len() == TRACKED_LINKS_MAX && !self.problems.iter().any(|problem| problem.message.contains("different links")) {
-                let message = format!("there are more than {TRACKED_LINKS_MAX} different links; this is the first too many");
+            if self.links.len() == TRACKED_LINKS_MAX
+                && !self.problems.iter().any(|problem| problem.message.contains("different links"))
+            {
+                let message = format!(
+                    "there are more than {TRACKED_LINKS_MAX} different links; this is the first too many"
+                );
                 self.problems.push(at.source.problem(at.place, message));
             }
             return None;
@@ -476,7 +494,9 @@ fn runs(hidden: &Hidden, range: &Range<usize>) -> Vec<Range<usize>> {
     let raw = &hidden.text[range.clone()];
     let mut runs = Vec::new();
     let mut start = 0;
-    let is_statement = |c: char| hidden.tag(c).is_some_and(|tag| !matches!(tag.kind, TagKind::Expression | TagKind::Comment));
+    let is_statement = |c: char| {
+        hidden.tag(c).is_some_and(|tag| !matches!(tag.kind, TagKind::Expression | TagKind::Comment))
+    };
     let ends = raw.char_indices().filter(|(_, c)| is_statement(*c)).map(|(at, c)| (at, at + c.len_utf8()));
     for (end, next) in ends.chain([(raw.len(), raw.len())]) {
         let run = &raw[start..end];

@@ -35,7 +35,8 @@ pub(crate) fn image(number: u16) -> String {
 }
 
 fn numbered(mark: char, number: u16) -> String {
-    let number = char::from_u32(NUMBER_FIRST + u32::from(number)).expect("a plane has characters for 16 bits");
+    let number =
+        char::from_u32(NUMBER_FIRST + u32::from(number)).expect("a plane has characters for 16 bits");
     [mark, number].iter().collect()
 }
 

@@ -115,7 +115,36 @@ pub(crate) fn render(
         .element
         .render(&RenderOptions::default())
         .map_err(|error| whole(format!("this MJML cannot be rendered: {error}")))?;
-    Ok(wrapped.carried(&hidden, &html))
+    Ok(wrapped.carried(&hidden, &without_escapes(&html)))
+}
+
+/// mrml writes attributes as Rust writes strings for a programmer: a quote as `\"`, and what it takes for unprintable,
+/// our hidden tags among it, as `\u{f0000}`. In HTML these are no characters.
+fn without_escapes(html: &str) -> String {
+    let mut out = String::with_capacity(html.len());
+    let mut rest = html;
+    while let Some(at) = rest.find('\\') {
+        let (before, after) = rest.split_at(at);
+        out.push_str(before);
+        let coded = after.strip_prefix("\\u{").and_then(|coded| coded.split_once('}'));
+        let found = coded.and_then(|(hex, _)| char::from_u32(u32::from_str_radix(hex, 16).ok()?));
+        rest = match (found, coded) {
+            (Some(c), Some((_, left))) => {
+                out.push(c);
+                left
+            }
+            _ if after.starts_with("\\\"") => {
+                out.push_str("&quot;");
+                &after[2..]
+            }
+            _ => {
+                out.push('\\');
+                &after[1..]
+            }
+        };
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Where elements begin whose names start as MJML's do and are none of them.
@@ -241,6 +270,17 @@ mod tests {
 
     const ONE: &str = "<mjml><mj-body>\n<mj-section>{% if a %}<mj-column width=\"{{ w }}px\">\n{% for b in c %}\n\
                        <mj-text>Hi {{ name }}{% if d %}!{% endif %}</mj-text>{% endfor %}\n</mj-column>{% endif %}</mj-section></mj-body></mjml>";
+
+    #[test]
+    fn attributes_come_out_as_they_went_in() {
+        let button = "<mjml><mj-body><mj-section><mj-column><mj-button font-family='\"Arial\"' href=\"https://a.example/{{ x }}?a=1&amp;b=\u{200b}é\">Go</mj-button></mj-column></mj-section></mj-body></mjml>";
+        let (html, _) = rendered(button).unwrap();
+        assert!(
+            html.contains("href=\"https://a.example/{{ x }}?a=1&") && html.contains("\u{200b}é\""),
+            "{html}"
+        );
+        assert!(!html.contains('\\'), "{html}");
+    }
 
     #[test]
     fn tags_come_back_in_their_order() {

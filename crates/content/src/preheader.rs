@@ -28,7 +28,10 @@ pub(crate) fn pixel(html: &str) -> Edit {
         Some(hidden.source_offset(at))
     });
     let at = end.unwrap_or(html.len());
-    Edit::text(at..at, format!("<img src=\"{}\" width=\"1\" height=\"1\" border=\"0\" alt=\"\">", marks::OPEN))
+    Edit::text(
+        at..at,
+        format!("<img src=\"{}\" width=\"1\" height=\"1\" border=\"0\" alt=\"\">", marks::OPEN),
+    )
 }
 
 /// The offset behind the body's start tag.
@@ -97,6 +100,9 @@ mod tests {
         let with = |html: &str| Source::new("html", html.to_owned()).edited(vec![pixel(html)]).text;
         assert!(with("{{ a }}<body>x</BODY></html>").contains("alt=\"\"></BODY></html>"));
         assert!(with("x{{ a }}</html>").contains("alt=\"\"></html>"));
-        assert!(with("x{{ '</body>' }}").ends_with("' }}<img src=\"\u{FDD2}\" width=\"1\" height=\"1\" border=\"0\" alt=\"\">"));
+        assert!(
+            with("x{{ '</body>' }}")
+                .ends_with("' }}<img src=\"\u{FDD2}\" width=\"1\" height=\"1\" border=\"0\" alt=\"\">")
+        );
     }
 }

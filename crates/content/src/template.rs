@@ -68,7 +68,8 @@ impl PartTemplate {
 
     /// Evaluates; the spans tell static text from values.
     pub fn render(&self, fields: &Value) -> Result<(String, Vec<minijinja::OutputSpan>), Problem> {
-        let template = self.environment.get_template(self.source.part).map_err(|error| self.problem(&error))?;
+        let template =
+            self.environment.get_template(self.source.part).map_err(|error| self.problem(&error))?;
         template
             .render_with_spans(fields)
             .map_err(|error| self.undefined(&error, fields).unwrap_or_else(|| self.problem(&error)))
@@ -122,8 +123,13 @@ impl PartTemplate {
     /// The byte that an error is about.
     fn offset(&self, error: &Error, tags: &[Tag]) -> usize {
         let line_start = |line: usize| {
-            let ends =
-                self.source.text.bytes().enumerate().filter(|(_, octet)| *octet == b'\n').map(|(at, _)| at + 1);
+            let ends = self
+                .source
+                .text
+                .bytes()
+                .enumerate()
+                .filter(|(_, octet)| *octet == b'\n')
+                .map(|(at, _)| at + 1);
             std::iter::once(0).chain(ends).nth(line.saturating_sub(1)).unwrap_or(0)
         };
         let offset = match error.range() {

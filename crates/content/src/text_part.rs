@@ -156,7 +156,8 @@ impl TextDecorator for Plain {
         if url.is_empty() || url.starts_with('#') || scheme == "javascript" || scheme == "data" {
             String::new()
         } else {
-            format!(" <{url}>")
+            // In text a blank would end the address.
+            format!(" <{}>", url.split_whitespace().collect::<Vec<_>>().join("%20"))
         }
     }
 

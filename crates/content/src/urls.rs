@@ -103,7 +103,8 @@ pub(crate) fn host(items: &[Item]) -> String {
 
 /// Query parameters that a URL does not have yet, with what separates them.
 pub(crate) fn additions(items: &[Item], query: &[(String, Vec<Item>)]) -> Vec<Item> {
-    let text: String = items.iter().map(|item| if let Item::Text(text) = item { text.as_str() } else { "" }).collect();
+    let text: String =
+        items.iter().map(|item| if let Item::Text(text) = item { text.as_str() } else { "" }).collect();
     let asked = text.split('#').next().unwrap_or_default();
     let has = |name: &str| {
         let mut pairs = asked.split_once('?').map_or("", |(_, query)| query).split('&');
@@ -329,10 +330,26 @@ mod tests {
         ] {
             assert_eq!(read(refused), Target::PersonalHost, "{refused}");
         }
-        for web in ["https://shop.example/{{ x }}", "http://shop.example?{{ x }}", "https://shop.example\\{{ x }}", "HtTp://a.example#{{ x }}"] {
+        for web in [
+            "https://shop.example/{{ x }}",
+            "http://shop.example?{{ x }}",
+            "https://shop.example\\{{ x }}",
+            "HtTp://a.example#{{ x }}",
+        ] {
             assert!(matches!(read(web), Target::Web(_)), "{web}");
         }
-        for other in ["mailto:a@b.example", "#top", "", "javascript:alert(1)", "https:///x", "{{ unsubscribe_url }}", "https://x.example/?u={{ mirror_url }}", "/x", "tel:{{ phone }}", "https://"] {
+        for other in [
+            "mailto:a@b.example",
+            "#top",
+            "",
+            "javascript:alert(1)",
+            "https:///x",
+            "{{ unsubscribe_url }}",
+            "https://x.example/?u={{ mirror_url }}",
+            "/x",
+            "tel:{{ phone }}",
+            "https://",
+        ] {
             assert_eq!(read(other), Target::Other, "{other}");
         }
         assert_eq!(read("{% if x %}https://a.example{% endif %}"), Target::Conditions);
@@ -367,7 +384,10 @@ mod tests {
         let with = |url: &str| {
             let items = [Item::Text(url.to_owned())];
             let items = with_query(&items, additions(&items, &query));
-            items.iter().map(|item| if let Item::Text(text) = item { text.clone() } else { "*".into() }).collect::<String>()
+            items
+                .iter()
+                .map(|item| if let Item::Text(text) = item { text.clone() } else { "*".into() })
+                .collect::<String>()
         };
         assert_eq!(with("https://a.example"), "https://a.example?utm_source=mail");
         assert_eq!(with("https://a.example/?x=1#top"), "https://a.example/?x=1&utm_source=mail#top");
@@ -377,12 +397,18 @@ mod tests {
 
     #[test]
     fn urls_end_where_people_see_their_end() {
-        let urls = |text: &str| find(text).into_iter().map(|range| text[range].to_owned()).collect::<Vec<_>>();
+        let urls =
+            |text: &str| find(text).into_iter().map(|range| text[range].to_owned()).collect::<Vec<_>>();
         assert_eq!(
-            urls("See (https://a.example/b_(c)), https://d.example. <http://e.example/?x=1> [https://f.example]"),
+            urls(
+                "See (https://a.example/b_(c)), https://d.example. <http://e.example/?x=1> [https://f.example]"
+            ),
             ["https://a.example/b_(c)", "https://d.example", "http://e.example/?x=1", "https://f.example"]
         );
-        assert_eq!(urls("詳細はhttps://a.example/x。「https://b.example」"), ["https://a.example/x", "https://b.example"]);
+        assert_eq!(
+            urls("詳細はhttps://a.example/x。「https://b.example」"),
+            ["https://a.example/x", "https://b.example"]
+        );
         assert_eq!(urls("httpx http:// https://"), Vec::<String>::new());
     }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use content::{Compiled, CompileOptions, Draft, Fields, LinkChoice, TRACKED_LINKS_MAX, compile};
+use content::{CompileOptions, Compiled, Draft, Fields, LinkChoice, TRACKED_LINKS_MAX, compile};
 use message::{Link, LinkMode, PartName, Prepared, TokenKeys};
 use proptest::prelude::*;
 
@@ -96,8 +96,11 @@ fn every_web_link_is_tracked_once_with_its_label() {
         <a href='https://shop.example/a?x=1&#38;y=2'><img src=x alt='Offers'></a> <a href=https://shop.example/b title=Bee></a>\
         <a href=\"mailto:a@b.example\">m</a><a href=\"#top\">t</a><a href=\"tel:+1\">c</a><a href='{{ unsubscribe_url }}'>u</a></p>";
     let compiled = compiled(&tracked(html));
-    let found: Vec<_> =
-        compiled.links.iter().map(|link| (link.url.as_str(), link.label.as_str(), link.count, link.mode)).collect();
+    let found: Vec<_> = compiled
+        .links
+        .iter()
+        .map(|link| (link.url.as_str(), link.label.as_str(), link.count, link.mode))
+        .collect();
     assert_eq!(
         found,
         [
@@ -109,7 +112,10 @@ fn every_web_link_is_tracked_once_with_its_label() {
     assert_eq!(links.len(), 2);
     assert_eq!(links[0].url, "https://shop.example/a?x=1&y=2");
     assert_eq!(html_shown.matches(&format!("{PUBLIC}/l/")).count(), 3);
-    assert!(html_shown.contains("mailto:a@b.example") && html_shown.contains("href=\"#top\""), "{html_shown}");
+    assert!(
+        html_shown.contains("mailto:a@b.example") && html_shown.contains("href=\"#top\""),
+        "{html_shown}"
+    );
     assert!(html_shown.contains(&format!("href='{PUBLIC}/u/")), "{html_shown}");
 }
 
@@ -137,7 +143,12 @@ fn personal_values_keep_tracking_and_lead_to_the_same_place() {
 
 #[test]
 fn a_personal_host_is_refused_at_its_place() {
-    for url in ["{{ url }}", "https://{{ name }}.example/x", "https://shop.example{{ name }}", "https://shop.example:{{ id }}/"] {
+    for url in [
+        "{{ url }}",
+        "https://{{ name }}.example/x",
+        "https://shop.example{{ name }}",
+        "https://shop.example:{{ id }}/",
+    ] {
         let problem = refused(&tracked(&format!("<p>\n <a href=\"{url}\">x</a>")));
         assert!(problem.starts_with("html, line 2, column 2: the host of the link"), "{problem}");
     }
@@ -154,9 +165,17 @@ fn a_personal_host_is_refused_at_its_place() {
 fn the_author_chooses_by_attribute_and_by_list() {
     let html = "<a href=\"https://a.example/\" data-mailwright-track=\"off\">A</a><a data-label='Bee {{ name }}' data-category=menu href=\"https://b.example/\">b</a>\
         <a href=\"https://c.example/\">C</a><a href=\"https://d.example/?a=1&amp;b=2\">D</a><a href=\"https://e.example/\" data-mailwright-track=\"maybe\">E</a>";
-    let choice = |url: &str, mode| LinkChoice { url: url.into(), label: "Chosen".into(), category: "legal".into(), mode };
+    let choice = |url: &str, mode| LinkChoice {
+        url: url.into(),
+        label: "Chosen".into(),
+        category: "legal".into(),
+        mode,
+    };
     let draft = Draft {
-        link_choices: vec![choice("https://c.example/", LinkMode::OptOut), choice("https://d.example/?a=1&b=2", LinkMode::Untracked)],
+        link_choices: vec![
+            choice("https://c.example/", LinkMode::OptOut),
+            choice("https://d.example/?a=1&b=2", LinkMode::Untracked),
+        ],
         text: Some("See https://a.example/ and https://b.example/ and https://c.example/".into()),
         ..tracked(html)
     };
@@ -201,13 +220,19 @@ fn a_made_text_part_keeps_its_links_tracked() {
     let draft = Draft { text: None, ..tracked(html) };
     let (text, links) = shown(compiled(&draft), PartName::Text);
     assert_eq!(links.len(), 1);
-    assert_eq!(followed(&text, &links, "&"), "See our shop <https://shop.example/Ann?a=1&b=2> or the terms <https://terms.example>.\n");
+    assert_eq!(
+        followed(&text, &links, "&"),
+        "See our shop <https://shop.example/Ann?a=1&b=2> or the terms <https://terms.example>.\n"
+    );
     assert!(text.contains("/l/") && text.contains("?p1=Ann>"), "{text}");
 }
 
 #[test]
 fn utm_parameters_are_added_to_every_link() {
-    let utm = BTreeMap::from([("utm_source".to_owned(), "mail".to_owned()), ("utm_term".to_owned(), "x y {{ country }}".to_owned())]);
+    let utm = BTreeMap::from([
+        ("utm_source".to_owned(), "mail".to_owned()),
+        ("utm_term".to_owned(), "x y {{ country }}".to_owned()),
+    ]);
     let html = "<a href=\"https://a.example/?q=1#top\">A</a><a data-mailwright-track=off href=\"https://b.example\">B</a><a href='mailto:x@y.example'>m</a>";
     let draft = Draft { utm, ..tracked(html) };
     let (html, links) = shown(compiled(&draft), PartName::Html);
@@ -223,7 +248,10 @@ fn too_many_links_are_named_at_the_first_too_many() {
     let line = |n: usize| format!("<a href=\"https://shop.example/{n}\">L{n}</a>\n");
     let html: String = (0..10_000).map(line).collect();
     let problem = refused(&tracked(&html));
-    assert!(problem.starts_with(&format!("html, line {}, column 1: there are more than", TRACKED_LINKS_MAX + 1)), "{problem}");
+    assert!(
+        problem.starts_with(&format!("html, line {}, column 1: there are more than", TRACKED_LINKS_MAX + 1)),
+        "{problem}"
+    );
     // The same link ten thousand times is one.
     let html: String = (0..10_000).map(|_| line(7)).collect();
     let compiled = compiled(&tracked(&html));
@@ -232,10 +260,17 @@ fn too_many_links_are_named_at_the_first_too_many() {
 
 #[test]
 fn the_pixel_stands_at_the_end_and_only_in_html() {
-    let draft = Draft { track_opens: true, text: None, ..tracked("<html><body><p>Hello {{ name }}</p></body></html>") };
+    let draft = Draft {
+        track_opens: true,
+        text: None,
+        ..tracked("<html><body><p>Hello {{ name }}</p></body></html>")
+    };
     let (html, _) = shown(compiled(&draft), PartName::Html);
     let at = html.find(&format!("<img src=\"{PUBLIC}/o/")).unwrap();
-    assert!(html[at..].ends_with(".gif\" width=\"1\" height=\"1\" border=\"0\" alt=\"\"></body></html>"), "{html}");
+    assert!(
+        html[at..].ends_with(".gif\" width=\"1\" height=\"1\" border=\"0\" alt=\"\"></body></html>"),
+        "{html}"
+    );
     let (text, _) = shown(compiled(&draft), PartName::Text);
     assert!(!text.contains("/o/"), "{text}");
 }
