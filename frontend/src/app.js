@@ -108,7 +108,9 @@
 
   // A form that must not be lost by accident says so before the page goes.
   let unsaved = false;
-  document.addEventListener("input", (event) => { if (event.target.closest("form[data-save]")) unsaved = true; });
+  document.addEventListener("input", (event) => {
+    if (event.target.closest("form[data-save]") && !event.target.closest("[data-view-only]")) unsaved = true;
+  });
   let leaving = false;
   document.addEventListener("submit", (event) => {
     leaving = !event.defaultPrevented;

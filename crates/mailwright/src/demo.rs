@@ -111,12 +111,15 @@ async fn seed(state: &AppState, internet: &Internet) -> Done {
         return Ok(());
     }
     import(state, now_us).await?;
-    let files = delivery::Files {
-        toml: newsletter::definition(LIST),
-        html: Some(newsletter::HTML.to_owned()),
-        text: Some(newsletter::TEXT.to_owned()),
+    let toml = newsletter::definition(LIST);
+    let files = [("delivery.toml", toml.as_str()), ("content.html", newsletter::HTML), ("content.txt", newsletter::TEXT)];
+    let push = delivery::Push {
+        origin: ORIGIN.to_owned(),
+        files: files.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec())).into(),
+        known: std::collections::BTreeMap::new(),
+        by: String::new(),
     };
-    state.deliveries.push(ORIGIN, files).await.map_err(refused)?;
+    state.deliveries.push(push).await.map_err(refused)?;
     Ok(())
 }
 

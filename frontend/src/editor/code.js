@@ -123,6 +123,9 @@ export function code(box, { known, extensions = [], changed = () => {} }) {
   box.classList.add("coded");
   area.hidden = true;
   area.after(host);
+  // Heights of lines are measured; they change when the page's fonts arrive, and when a folded part is opened.
+  document.fonts?.ready.then(() => view.requestMeasure());
+  box.closest("details")?.addEventListener("toggle", () => view.requestMeasure());
 
   return {
     view,

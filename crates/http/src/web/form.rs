@@ -8,8 +8,8 @@ use axum::{
 use super::{fault::Fault, texts};
 use crate::state::AppState;
 
-/// Largest form, in bytes: two sources of 2 MB, percent-encoded.
-pub const FORM_BYTES_MAX: usize = 13 << 20;
+/// Largest form, in bytes: four sources of 2 MB, percent-encoded.
+pub const FORM_BYTES_MAX: usize = 26 << 20;
 
 /// The fields of a form. Line breaks are LF, as authors and templates expect.
 #[derive(Debug, Default)]

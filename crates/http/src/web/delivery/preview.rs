@@ -30,6 +30,8 @@ use crate::state::AppState;
 
 /// Recipients that the page proposes to preview as.
 const PEOPLE_MAX: usize = 20;
+/// Sender and subject of a preview while the author named none; they are not shown.
+const STAND_IN: &str = "nobody@example.com";
 /// Headers that the page shows; the source has all.
 const HEADERS_MAX: usize = 200;
 
@@ -149,13 +151,30 @@ pub async fn made(
         preview.problem = texts::text("preview-empty");
         return Ok(Made { preview, problems, warnings });
     }
-    let done =
-        state.deliveries.preview_content(&sheet.definition, &sheet.sources, id, whom.as_deref(), format).await;
+    // A draft is previewed before its sender and subject are known: the key steps, and a warning here, say what is missing.
+    let mut definition = sheet.definition.clone();
+    let lacks_sender = definition.sender.address.trim().is_empty() && !state.has_default_sender();
+    if lacks_sender {
+        STAND_IN.clone_into(&mut definition.sender.address);
+    }
+    let lacks_subject = definition.subject.trim().is_empty();
+    if lacks_subject {
+        STAND_IN.clone_into(&mut definition.subject);
+    }
+    let done = state.deliveries.preview_content(&definition, &sheet.sources, id, whom.as_deref(), format).await;
     match done {
         Ok(parts) => {
             fill(&mut preview, &parts);
             warnings = parts.warnings;
             warnings.extend(parts.notes);
+            if lacks_sender {
+                preview.from.clear();
+                warnings.push(Problem::new("from_address", texts::text("preview-no-sender")));
+            }
+            if lacks_subject {
+                preview.subject.clear();
+                warnings.push(Problem::new("subject", texts::text("preview-no-subject")));
+            }
         }
         Err(delivery::Error::Content(found)) => {
             if let Some(first) = found.first() {
