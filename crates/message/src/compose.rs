@@ -37,7 +37,7 @@ pub struct Stamp {
 pub struct Composed {
     /// Address for MAIL FROM, without brackets.
     pub return_path: String,
-    /// The message, lines ended with CRLF, the last one too. No line begins with a dot: needs no dot-stuffing.
+    /// The message, lines ended with CRLF, the last one too. A line of a 7bit or 8bit body can begin with a dot.
     pub bytes: Vec<u8>,
     /// First 16 octets of BLAKE3 of `bytes`.
     pub digest: [u8; 16],

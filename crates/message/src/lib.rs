@@ -7,14 +7,19 @@
 //! - **Pure.** No clock, no random source, no file, no database and no template engine can be reached from
 //!   [`compose`]. The same snapshot, slots, envelope, stamp, signers and token keys give the same bytes, today and
 //!   for as long as a binary reads that snapshot format ([`SNAPSHOT_FORMAT`]; golden files in `tests/golden`).
-//! - **Seven bits.** Everything is US-ASCII with CRLF line ends and lines of at most 998 octets; the one exception
-//!   is a recipient whose local part is not ASCII ([`Composed::smtputf8`]). No line begins with a dot.
+//! - **Seven bits.** Everything is US-ASCII with CRLF line ends and lines of at most 998 octets. Two exceptions: a body
+//!   whose variant asks for 8bit, and a recipient whose local part is not ASCII ([`Composed::smtputf8`]).
+//! - **Any text.** What a field holds comes back equal, or is refused. A character that an encoding lacks is replaced by
+//!   its equal ([`Charset::replace`]), else that body or header goes out in UTF-8, or, in a carrier's format, with U+3013
+//!   in its place; never as `&#12316;`. No byte depends on what the receiver offers.
 //! - **One line, one header.** CR, LF and NUL cannot enter a header through any field: they are an error.
 //! - **Tokens** (return path, unsubscribe, mirror, Message-ID) carry a MAC with a key per purpose. A proof's and a
 //!   preview's tokens are *inert*: they verify, and act on nobody.
 //!
-//! A static segment is transfer-encoded once per delivery ([`Prepared`]) and copied per message; how pieces are
-//! joined is told in `quoted_printable.rs`. DKIM hashes canonical copies while splicing (`splice.rs`).
+//! A [`Variant`] is one way to build messages: structure, encodings, images; a message row's flags name it. How parts
+//! nest is told in `plan.rs`. A static segment is transfer-encoded once per delivery and variant ([`Prepared`]) and
+//! copied per message; how pieces are joined is told in `quoted_printable.rs` and, for other forms, in `body.rs`. DKIM
+//! hashes canonical copies while splicing (`splice.rs`).
 //!
 //! Neighbours: `content` makes snapshots and slots; `delivery` stores them and calls [`compose`] for previews,
 //! proofs and "show exactly what was sent"; `mta` composes when a connection is ready; `routes` keeps the

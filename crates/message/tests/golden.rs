@@ -9,12 +9,14 @@
 mod verify;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use message::{
-    DkimKey, Envelope, KeyKind, LinkKind, Part, PartName, Piece, Prepared, Signer, Slots, Snapshot, Stamp,
-    TokenKeys, Transfer, VARIANT_ALTERNATIVE, VARIANT_HTML, compose,
+    Asset, BodyEncoding, Carrier, Charset, DkimKey, Envelope, ImageMode, KeyKind, Link, LinkKind, LinkMode,
+    Part, PartName, Piece, Prepared, Signer, Slots, Snapshot, Stamp, Structure, TokenKeys, Transfer,
+    TransferChoice, VARIANT_ALTERNATIVE, VARIANT_HTML, Variant, compose,
 };
 
 struct Case {
@@ -23,9 +25,11 @@ struct Case {
     make: fn() -> (Snapshot, Slots),
 }
 
-const CASES: [Case; 2] = [
+const CASES: [Case; 4] = [
     Case { name: "1-alternative", variant: VARIANT_ALTERNATIVE, make: alternative },
     Case { name: "1-base64-proof", variant: VARIANT_HTML, make: base64_proof },
+    Case { name: "2-mixed", variant: VARIANT_ALTERNATIVE, make: mixed },
+    Case { name: "2-docomo", variant: 3, make: docomo },
 ];
 
 fn part(name: PartName, segments: &[&str], usual: Vec<Piece>) -> Part {
@@ -114,6 +118,84 @@ fn base64_proof() -> (Snapshot, Slots) {
     (proof, slots)
 }
 
+const PICTURE: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
+const TERMS: &[u8] = b"Terms that are the same for all.\n";
+
+fn asset(bytes: &[u8], content_type: &str, name: &str, inline: bool) -> Asset {
+    let hash = blake3::hash(bytes).to_hex().to_string();
+    Asset { hash, content_type: content_type.into(), name: name.into(), size: bytes.len() as u64, inline }
+}
+
+/// An image that goes along, an attachment with a personal name, tracked links, an open pixel, headers of one's own.
+fn mixed() -> (Snapshot, Slots) {
+    let (mut snapshot, mut slots) = alternative();
+    let html = part(
+        PartName::Html,
+        &["<p>Zoë, <a href=\"", "?p1=", "\">shop</a> <img src=\"", "\"></p><img src=\"", "\">\n"],
+        vec![],
+    );
+    snapshot.parts.retain(|part| part.name != PartName::Html);
+    snapshot.parts.push(html);
+    snapshot.parts.push(part(PartName::Attachment(0), &["Bücher & Preise ", ".txt"], vec![]));
+    snapshot.parts.push(part(PartName::Header(0), &["season "], vec![]));
+    snapshot.parts.push(part(PartName::Header(1), &[], vec![]));
+    snapshot.header_names = vec!["X-Campaign".into(), "X-Empty".into()];
+    snapshot.precedence = "bulk".into();
+    let link = |url: &str| Link {
+        url: url.into(),
+        label: "Shop".into(),
+        category: "shop".into(),
+        kind: LinkMode::Tracked,
+    };
+    snapshot.links = vec![link("https://shop.example/"), link("https://shop.example/?who={p1}")];
+    snapshot.images = vec![asset(PICTURE, "image/gif", "ロゴ.gif", true)];
+    snapshot.attachments = vec![asset(TERMS, "text/plain", "terms.txt", false)];
+    slots.parts[0].1 = vec![
+        Piece::Static(0),
+        Piece::Link(LinkKind::Tracked(1)),
+        Piece::Static(1),
+        Piece::Literal("Zo%C3%AB".into()),
+        Piece::Static(2),
+        Piece::Link(LinkKind::Image(0)),
+        Piece::Static(3),
+        Piece::Link(LinkKind::Open),
+        Piece::Static(4),
+    ];
+    let named = vec![Piece::Static(0), Piece::Literal("für Zoë".into()), Piece::Static(1)];
+    slots.parts.push((PartName::Attachment(0), named));
+    slots.parts.push((PartName::Header(0), vec![Piece::Static(0), Piece::Literal("été".into())]));
+    slots.parts.push((PartName::Header(1), vec![]));
+    (snapshot, slots)
+}
+
+/// A carrier's format: Shift_JIS in 8bit, ISO-2022-JP in 7bit, images along, U+3013 for what is lacking.
+fn docomo() -> (Snapshot, Slots) {
+    let text = ["ｱｷのお知らせ〜 ", "様 "];
+    let html = ["<p>秋のお知らせ〜 ", "様</p>\n<img src=\"", "\">\n.\n"];
+    let pieces = |rest: &[Piece]| {
+        [&[Piece::Static(0), Piece::Literal("山田é".into()), Piece::Static(1)], rest].concat()
+    };
+    let subject = part(
+        PartName::Subject,
+        &["秋のお知らせ〜、この件名は折り返されるほど長いものです"],
+        vec![Piece::Static(0)],
+    );
+    let mut snapshot =
+        snapshot(vec![subject, part(PartName::Html, &html, vec![]), part(PartName::Text, &text, vec![])]);
+    snapshot.images = vec![asset(PICTURE, "image/gif", "logo.gif", false)];
+    let body = |charset, transfer| BodyEncoding { charset, transfer };
+    snapshot.variants.push(Variant {
+        related: true,
+        images: ImageMode::Inline,
+        carrier: Some(Carrier::Docomo),
+        html: body(Charset::SHIFT_JIS, TransferChoice::EightBit),
+        text: body(Charset::ISO_2022_JP, TransferChoice::SevenBit),
+        ..Variant::new(Structure::Alternative, Charset::SHIFT_JIS)
+    });
+    let html = pieces(&[Piece::Link(LinkKind::Image(0)), Piece::Static(2)]);
+    (snapshot, Slots { parts: vec![(PartName::Html, html), (PartName::Text, pieces(&[]))] })
+}
+
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
@@ -135,6 +217,10 @@ fn signer(kind: KeyKind) -> Signer {
     Signer::new("shop.example", kind.as_str(), key).unwrap()
 }
 
+fn stored_asset(hash: &str) -> Option<Arc<[u8]>> {
+    [PICTURE, TERMS].into_iter().find(|bytes| blake3::hash(bytes).to_hex().as_str() == hash).map(Arc::from)
+}
+
 #[test]
 fn stored_snapshots_give_the_messages_they_gave() {
     let signers = [signer(KeyKind::Rsa), signer(KeyKind::Ed25519)];
@@ -143,17 +229,17 @@ fn stored_snapshots_give_the_messages_they_gave() {
         let (snapshot, slots) = (case.make)();
         let stored_snapshot = file(&format!("{}/snapshot", case.name), || snapshot.to_bytes());
         let stored_slots = file(&format!("{}/slots", case.name), || slots.to_bytes());
-        let prepared = Prepared::new(Snapshot::from_bytes(&stored_snapshot).unwrap(), |_| None).unwrap();
+        let prepared = Prepared::new(Snapshot::from_bytes(&stored_snapshot).unwrap(), stored_asset).unwrap();
         let slots = Slots::from_bytes(&stored_slots).unwrap();
         let envelope =
             Envelope { id: 42 << 28 | 123_456, address: "ann@example.org", flags: i64::from(case.variant) };
         let stamp = Stamp { time_us: 1_795_687_980_123_456 };
         let composed = compose(&prepared, &slots, &envelope, &stamp, &signers, &keys).unwrap();
         let expected = file(&format!("{}/message.eml", case.name), || composed.bytes.clone());
-        let (got, expected) =
-            (String::from_utf8(composed.bytes).unwrap(), String::from_utf8(expected).unwrap());
-        assert_eq!(got, expected, "{}", case.name);
+        let readable = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert_eq!(readable(&composed.bytes), readable(&expected), "{}", case.name);
+        assert_eq!(composed.bytes, expected, "{}", case.name);
         let txt = |selector: &str| signers[usize::from(selector == "ed25519")].txt_value().unwrap();
-        assert_eq!(verify::signatures(got.as_bytes(), txt), Ok(2), "{}", case.name);
+        assert_eq!(verify::signatures(&expected, txt), Ok(2), "{}", case.name);
     }
 }
