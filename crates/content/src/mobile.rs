@@ -137,7 +137,8 @@ pub fn diagnose(carrier: Carrier, elements: &[ElementFact], message: &MobileMess
 }
 
 /// The same for one recipient's message: nothing when its variant is no carrier's. `html` and `text` are the bodies
-/// as [`message::Prepared::part_text`] gives them.
+/// as [`message::Prepared::part_text`] gives them; only tags that stand in this message's HTML are named, at the first
+/// of them in the author's source.
 #[must_use]
 pub fn diagnose_message(
     facts: &ContentFacts,
@@ -153,6 +154,12 @@ pub fn diagnose_message(
         let lower = src.to_ascii_lowercase();
         lower.starts_with("http") && !snapshot.images.iter().any(|image| image.name == *src)
     };
+    let sent = html.filter(|_| has_html).map(names).unwrap_or_default();
+    let elements: Vec<ElementFact> = facts
+        .elements
+        .iter()
+        .filter_map(|fact| Some(ElementFact { count: *sent.get(&fact.name)?, ..fact.clone() }))
+        .collect();
     let remote: Vec<String> = facts.images.iter().map(|image| image.src.clone()).filter(is_remote).collect();
     let message = MobileMessage {
         html: html.filter(|_| has_html),
@@ -162,7 +169,18 @@ pub fn diagnose_message(
         images: if has_html { &snapshot.images } else { &[] },
         remote_images: if has_html { &remote } else { &[] },
     };
-    diagnose(carrier, if has_html { &facts.elements } else { &[] }, &message)
+    diagnose(carrier, &elements, &message)
+}
+
+/// How often each element stands in an HTML that has no template tags: a condition may have left some out.
+fn names(html: &str) -> HashMap<String, usize> {
+    let found: RefCell<HashMap<String, usize>> = RefCell::default();
+    let settings = RewriteStrSettings::new().append_element_content_handler(element!("*", |tag| {
+        *found.borrow_mut().entry(tag.tag_name()).or_default() += 1;
+        Ok(())
+    }));
+    let _ = rewrite_str(html, settings);
+    found.into_inner()
 }
 
 /// One problem for each kind of tag that the carrier does not know, at the first one.
@@ -284,6 +302,20 @@ mod tests {
             problems[3].message,
             "Deco-mail (docomo) does not know the tag <tr> (2 times; the first is here)"
         );
+    }
+
+    #[test]
+    fn only_what_a_message_has_is_named() {
+        let source = Source::new("html", "{% if a %}<table>\n</table>{% else %}<b>x</b>{% endif %}<i>".into());
+        let facts = ContentFacts { elements: elements(&source), ..ContentFacts::default() };
+        let mut of = message::Variant::new(Structure::Alternative, Charset::SHIFT_JIS);
+        let snapshot = |of: &message::Variant| Snapshot { variants: vec![of.clone()], ..Snapshot::default() };
+        assert!(diagnose_message(&facts, &snapshot(&of), 0, Some("<table>"), None).is_empty(), "no carrier's");
+        of.carrier = Some(Carrier::Docomo);
+        let found = texts(&diagnose_message(&facts, &snapshot(&of), 0, Some("<b>x</b><i>"), None));
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].ends_with("the tag <b>") && found[1].ends_with("the tag <i>"));
+        assert!(diagnose_message(&facts, &snapshot(&of), 9, Some("<b>"), None).is_empty());
     }
 
     #[test]
