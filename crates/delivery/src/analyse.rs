@@ -189,17 +189,7 @@ impl Work<'_> {
         self.handle.enter(Step::Content, 0);
         let Some(written) = self.content(source).await? else { return Ok(Verdict::Errors) };
         self.handle.enter(Step::Target, 0);
-        let shares = match source {
-            Source::Readers(readers) => {
-                self.facts.messages = Some(readers.len() as i64);
-                self.facts.proof = Some(ProofFact { recipients: readers.len() });
-                Arc::new(Vec::new())
-            }
-            Source::Target => match self.target().await? {
-                Some(shares) => Arc::new(shares),
-                None => return Ok(Verdict::Stopped),
-            },
-        };
+        let Some(shares) = self.shares(source).await? else { return Ok(Verdict::Stopped) };
         self.rules(Phase::AfterTargeting);
         let Some(compiled) = self.frozen(written, source, &shares).await? else { return Ok(Verdict::Errors) };
         let (snapshot, bytes) = compiled_snapshot(&compiled);
@@ -255,6 +245,18 @@ impl Work<'_> {
             plans,
             predicted_end,
         })))
+    }
+
+    /// How many messages each domain gets; nothing is known of a proof's. `None`: stopped.
+    async fn shares(&mut self, source: &Source) -> Result<Option<Arc<Vec<DomainShare>>>> {
+        match source {
+            Source::Readers(readers) => {
+                self.facts.messages = Some(readers.len() as i64);
+                self.facts.proof = Some(ProofFact { recipients: readers.len() });
+                Ok(Some(Arc::default()))
+            }
+            Source::Target => Ok(self.target().await?.map(Arc::new)),
+        }
     }
 
     fn rules(&mut self, phase: Phase) {

@@ -128,6 +128,8 @@ pub struct Deliveries {
     rooms: Rooms,
     config: Arc<RwLock<Arc<Config>>>,
     running: Arc<Mutex<HashMap<DeliveryId, AnalysisHandle>>>,
+    /// The starting templates are there.
+    starters: Arc<tokio::sync::OnceCell<()>>,
     /// When unused files were looked for last (µs).
     purged_at: Arc<AtomicI64>,
 }
@@ -140,6 +142,7 @@ impl Deliveries {
             rooms,
             config: Arc::new(RwLock::new(Arc::new(config))),
             running: Arc::new(Mutex::new(HashMap::new())),
+            starters: Arc::default(),
             purged_at: Arc::default(),
         }
     }

@@ -85,7 +85,7 @@ impl Limits {
             ));
         }
         let resources_us = needed_duration("parameters.resource_validity", &parameters.resource_validity)?;
-        if resources_us < DAY_US || resources_us > RESOURCE_DAYS_MAX * DAY_US {
+        if !(DAY_US..=RESOURCE_DAYS_MAX * DAY_US).contains(&resources_us) {
             return Err(Refusal::new(
                 "parameters.resource_validity",
                 format!("is not between 1d and {RESOURCE_DAYS_MAX}d"),

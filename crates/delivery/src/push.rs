@@ -134,43 +134,31 @@ impl Deliveries {
             return Err(Refusal::new("content", text).into());
         }
         let (files, unused) = used_files(folder.rest(), push.known, &definition, &toml)?;
-        let from = template.map(|template| template.id);
-        let delivery = self.apply_push(push.origin, push.by, definition, sources, files, from).await?;
-        Ok(Pushed { delivery, unused })
+        let new = New {
+            definition,
+            sources,
+            origin: Some(push.origin),
+            by: push.by,
+            files_of: template.map(|template| template.id),
+            is_template: false,
+        };
+        Ok(Pushed { delivery: self.apply_push(new, files).await?, unused })
     }
 
-    async fn apply_push(
-        &self,
-        origin: String,
-        by: String,
-        definition: Definition,
-        sources: Sources,
-        files: BTreeMap<String, File>,
-        template: Option<DeliveryId>,
-    ) -> Result<Delivery> {
-        let key = origin.clone();
+    async fn apply_push(&self, new: New, files: BTreeMap<String, File>) -> Result<Delivery> {
+        let (key, template) = (new.origin.clone().unwrap_or_default(), new.files_of);
         let existing = self.store.read(move |tx| records::by_origin(tx, &key)).await?;
         let id = match existing {
-            None => {
-                let new = New {
-                    definition,
-                    sources,
-                    origin: Some(origin),
-                    by,
-                    files_of: template,
-                    ..New::default()
-                };
-                self.create_new(new).await?.id
-            }
+            None => self.create_new(new).await?.id,
             Some(delivery) => {
                 let edit = Edit {
-                    definition: Some(definition),
-                    html: Some(sources.html),
-                    text: Some(sources.text),
-                    mjml: Some(sources.mjml),
-                    amp: Some(sources.amp),
-                    by,
-                    ..Edit::default()
+                    definition: Some(new.definition),
+                    html: Some(new.sources.html),
+                    text: Some(new.sources.text),
+                    mjml: Some(new.sources.mjml),
+                    amp: Some(new.sources.amp),
+                    by: new.by,
+                    based_on: None,
                 };
                 // Without a change in the texts nothing is saved, and the analysis stays good.
                 self.edit(delivery.id, edit).await?.id

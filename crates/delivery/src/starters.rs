@@ -12,8 +12,14 @@ mod list;
 use list::{STARTERS, Starter};
 
 impl Deliveries {
-    /// Puts in the starting templates that were never put in here. Call once at start.
-    pub async fn load_starters(&self) -> Result<()> {
+    /// Puts in the starting templates, when somebody asks for templates for the first time. Not at the start: an instance
+    /// that is used without templates has its own deliveries only, numbered from 1.
+    pub(crate) async fn have_starters(&self) -> Result<()> {
+        self.starters.get_or_try_init(|| self.load_starters()).await.map(drop)
+    }
+
+    /// Puts in the starting templates that were never put in here.
+    pub(crate) async fn load_starters(&self) -> Result<()> {
         let loaded: Vec<String> = self
             .store
             .read(|tx| tx.query("SELECT name FROM starter", &[], |row| row.text(0).map_err(Error::from)))
@@ -30,7 +36,7 @@ impl Deliveries {
         let toml = folder.toml()?;
         let mut definition = folder::parse_template(&toml)?;
         // A template of that name is somebody's own by now.
-        if self.template(&definition.label).await?.is_none() {
+        if self.stored_template(&definition.label).await?.is_none() {
             let sources = folder.sources(&mut definition)?;
             let new = New { definition, sources, is_template: true, ..New::default() };
             let template = self.create_new(new).await?;

@@ -16,11 +16,17 @@ pub const NAME_CHARS_MAX: usize = 120;
 impl Deliveries {
     /// The templates, newest first.
     pub async fn templates(&self, filter: ListFilter) -> Result<Vec<Summary>> {
+        self.have_starters().await?;
         self.list(ListFilter { templates: true, ..filter }).await
     }
 
     /// The template of that name.
     pub async fn template(&self, name: &str) -> Result<Option<Delivery>> {
+        self.have_starters().await?;
+        self.stored_template(name).await
+    }
+
+    pub(crate) async fn stored_template(&self, name: &str) -> Result<Option<Delivery>> {
         let name = name.trim().to_owned();
         self.store
             .read(move |tx| {
@@ -56,6 +62,7 @@ impl Deliveries {
 
     /// Keeps a delivery as a template of that name: content, files, parameters and target.
     pub async fn save_as_template(&self, id: DeliveryId, name: &str, by: &str) -> Result<Delivery> {
+        self.have_starters().await?;
         let source = self.get(id).await?;
         let mut definition = source.definition.clone();
         definition.label = name.trim().to_owned();

@@ -88,7 +88,6 @@ pub async fn build(
     };
     let deliveries = delivery::Deliveries::new(store.clone(), rooms, configure::delivery(&settings, listen));
     deliveries.recover().await.map_err(refused)?;
-    deliveries.load_starters().await.map_err(refused)?;
 
     let supplies = Supplies {
         tracking: tracking.clone(),
