@@ -82,6 +82,7 @@ impl Archive {
             waiting: owed.waiting,
             held: owed.held,
             oldest: owed.oldest,
+            put_off: owed.put_off,
             archived: totals.copies,
             octets: totals.octets,
             last_at: totals.last_at,

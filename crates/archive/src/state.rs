@@ -55,6 +55,8 @@ pub struct State {
     pub held: i64,
     /// When the oldest message was sent whose copy is owed (UTC microseconds).
     pub oldest: Option<i64>,
+    /// Why one of the waiting was put off; none: all wait for their turn.
+    pub put_off: Option<String>,
     /// Copies taken since the beginning.
     pub archived: i64,
     /// Octets of those.

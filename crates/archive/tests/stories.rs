@@ -292,6 +292,7 @@ async fn copies_wait_while_nothing_is_configured_and_while_a_key_is_away() {
         tokio::time::sleep(Duration::from_millis(600)).await;
         let state = archive.state().await.unwrap();
         assert_eq!((state.waiting, state.held, state.archived), (3, 0, 0));
+        assert_eq!(state.put_off.as_deref(), Some("the key is away"));
         story.maker.not_now.store(false, Ordering::SeqCst);
         archive.try_again().await.unwrap();
         until(&archive, "empty", empty).await;

@@ -48,7 +48,7 @@ pub struct Untaken {
 }
 
 /// How many copies are owed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Owed {
     /// Waiting for their turn or their next try.
     pub waiting: i64,
@@ -56,6 +56,8 @@ pub struct Owed {
     pub held: i64,
     /// When the oldest of both was sent (UTC microseconds).
     pub oldest: Option<i64>,
+    /// Why one of the waiting was put off; none: all wait for their first try.
+    pub put_off: Option<String>,
 }
 
 /// One held copy.
@@ -170,9 +172,9 @@ pub fn taken(tx: &mut Tx<'_>, ids: &[i64]) -> Result<u64> {
 pub fn untaken(tx: &mut Tx<'_>, copies: &[Untaken]) -> Result<()> {
     tx.execute_many(
         "UPDATE bcc SET tries = tries + $5, due = coalesce($2, due), held = $3, error = $4 WHERE id = $1",
-        copies.iter().map(|copy| {
-            binds![copy.id, copy.due, copy.due.is_none(), cut(&copy.error), copy.counts]
-        }),
+        copies
+            .iter()
+            .map(|copy| binds![copy.id, copy.due, copy.due.is_none(), cut(&copy.error), copy.counts]),
     )?;
     Ok(())
 }
@@ -184,11 +186,12 @@ pub fn untaken(tx: &mut Tx<'_>, copies: &[Untaken]) -> Result<()> {
 pub fn owed(tx: &mut Tx<'_>, delivery: Option<i64>) -> Result<Owed> {
     let (first, last) = delivery.map_or((i64::MIN, i64::MAX), id_range);
     tx.query_one(
-        "SELECT count(*), coalesce(CAST(sum(held) AS BIGINT), 0), min(sent_at) FROM bcc WHERE id BETWEEN $1 AND $2",
+        "SELECT count(*), coalesce(CAST(sum(held) AS BIGINT), 0), min(sent_at), \
+                max(CASE WHEN held = 0 THEN error END) FROM bcc WHERE id BETWEEN $1 AND $2",
         &binds![first, last],
         |row| {
             let (all, held) = (row.int(0)?, row.int(1)?);
-            Ok(Owed { waiting: all - held, held, oldest: row.int_opt(2)? })
+            Ok(Owed { waiting: all - held, held, oldest: row.int_opt(2)?, put_off: row.text_opt(3)? })
         },
     )
 }

@@ -583,6 +583,9 @@ async fn a_copy_is_owed_for_each_sent_message_of_a_run_that_wants_copies() {
     .await;
 }
 
+/// A transaction's work.
+type Work = Box<dyn FnOnce(&mut store::Tx<'_>) -> queue::Result<u64> + Send>;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn copies_are_taken_put_off_held_and_given_up() {
     each(|store| async move {
@@ -594,7 +597,7 @@ async fn copies_are_taken_put_off_held_and_given_up() {
         let ids: Vec<i64> = messages.iter().map(|message| message.id).collect();
 
         let first = ids[0];
-        let write = |f: Box<dyn FnOnce(&mut store::Tx<'_>) -> queue::Result<u64> + Send>| {
+        let write = |f: Work| {
             let store = store.clone();
             async move { store.write(Lane::Bulk, f).await.unwrap() }
         };
@@ -608,6 +611,8 @@ async fn copies_are_taken_put_off_held_and_given_up() {
         write(Box::new(move |tx| copies::untaken(tx, &untaken).map(|()| 0))).await;
         let due = store.read(|tx| copies::due(tx, T0 + 499, None, 100)).await.unwrap();
         assert_eq!(due.iter().map(|copy| copy.message.id).collect::<Vec<_>>(), [ids[3]]);
+        let owed = store.read(|tx| copies::owed(tx, None)).await.unwrap();
+        assert_eq!((owed.waiting, owed.held, owed.put_off.as_deref()), (2, 1, Some("busy")));
         let held = store.read(|tx| copies::held(tx, 0, 10)).await.unwrap();
         assert_eq!((held.len(), held[0].id, held[0].delivery, held[0].error.len()), (1, ids[2], 5, 512));
         // Only what is held can be given up.

@@ -213,11 +213,13 @@ pub async fn until(archive: &Archive, what: &str, enough: impl Fn(&State) -> boo
 /// What the server says at a step (`mail`, `rcpt`, `dot`); `None`: it takes it. `cut` closes the connection.
 type Script = Arc<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
 
+/// Message → how often it came, and its bytes.
+pub type Taken = HashMap<i64, (usize, Vec<u8>)>;
+
 /// The archive's server.
 #[derive(Clone)]
 pub struct Server {
-    /// Message → how often it came, and its bytes.
-    pub taken: Arc<Mutex<HashMap<i64, (usize, Vec<u8>)>>>,
+    pub taken: Arc<Mutex<Taken>>,
     pub envelopes: Arc<Mutex<Vec<String>>>,
     pub connections: Arc<AtomicUsize>,
     script: Script,

@@ -49,6 +49,7 @@ fn standing_json(standing: &Standing) -> Value {
     json!({
         "to": to,
         "waiting": standing.waiting,
+        "put_off_because": standing.put_off,
         "held": standing.held,
         "oldest_sent_at": time_opt(standing.oldest),
         "archived": standing.archived,
