@@ -14,7 +14,11 @@ function start() {
     const state = document.getElementById("save-state");
     if (state) { state.dataset.kind = bad ? "bad" : "busy"; state.textContent = text; }
   };
-  const upload = (file) => send(form.dataset.upload, file, texts);
+  let live = null;
+  const upload = (file) => {
+    const edit = () => send(form.dataset.upload, file, texts);
+    return live ? live.between(edit) : edit();
+  };
 
   const editors = [];
   for (const box of form.querySelectorAll(".editor")) {
@@ -37,7 +41,7 @@ function start() {
     }
   }
 
-  const live = form.dataset.live ? new Live(form, editors, texts) : null;
+  if (form.dataset.live) live = new Live(form, editors, texts);
   if (live) live.preview = previews[0];
   else form.addEventListener("submit", () => editors.forEach((editor) => editor.settle()));
 

@@ -34,12 +34,17 @@ async function draft(label) {
   if (await list.count()) await page.selectOption("select[name=list]", await list.getAttribute("value"));
   await page.click("form[action='/deliveries/new'] button.primary");
   await page.waitForURL(/\/content/);
+  await page.fill("input[name=from_address]", "news@fernkettle.example");
+  await saved(page);
   return page.url().match(/deliveries\/(\d+)/)[1];
 }
 
+// What our pages did wrong. That the frame of a preview refuses something of the author's is what it is for.
+const ours = (faults) => faults.filter((fault) => !/style-src 'unsafe-inline'|Blocked script execution|fonts\.googleapis/.test(fault));
+
 const source = (page, language) => page.locator(`.editor[data-language=${language}] .cm-content`).first();
 const state = (page) => page.locator("#save-state");
-const saved = (page) => page.waitForFunction(() => document.getElementById("save-state").dataset.kind === "ok");
+const saved = (page) => page.waitForFunction(() => document.getElementById("save-state")?.dataset.kind === "ok");
 
 // Replaces a source by key strokes, as an author pastes it.
 async function write(page, language, text) {
@@ -77,7 +82,7 @@ test("MJML with a mistake shows it at its line, and is previewed without it", { 
   await shot("content-mjml");
   await open(`/deliveries/${id}/content`);
   assert.match(await page.inputValue("#mjml"), /mj-column/, "it was saved without a button");
-  assert.deepEqual(faults, []);
+  assert.deepEqual(ours(faults), []);
 });
 
 test("an image that is dropped is uploaded and inserted, and undo takes it back", { timeout: 120_000 }, async () => {
@@ -110,7 +115,7 @@ test("an image that is dropped is uploaded and inserted, and undo takes it back"
   await page.waitForFunction(() => document.querySelector(".editor[data-language=mjml] .code-host").shadowRoot.textContent.includes("red square.png"));
   await saved(page);
   assert.notEqual(await page.inputValue("#mjml"), before);
-  assert.deepEqual(faults, []);
+  assert.deepEqual(ours(faults), []);
 });
 
 test("the text stays when the server is away, and is saved when it is back", { timeout: 120_000 }, async () => {
@@ -142,7 +147,7 @@ test("two people in one draft are told of each other, and asked which version co
     await second.page.locator("#conflict:not([hidden])").waitFor({ timeout: 30_000 });
     await second.shot("content-conflict");
     assert.match(await second.page.locator("#conflict").textContent(), /newer version/);
-    assert.match(await second.page.inputValue("#html"), /second/, "what was typed is still there");
+    assert.match(await source(second.page, "html").textContent(), /second/, "what was typed is still there");
     await second.page.click("[data-conflict=mine]");
     await saved(second.page);
     // The other page hears of it by itself.
@@ -150,7 +155,7 @@ test("two people in one draft are told of each other, and asked which version co
     await page.click("[data-conflict=theirs]");
     await page.waitForLoadState("load");
     await page.waitForFunction(() => document.getElementById("html")?.value.includes("second"));
-    assert.deepEqual([...faults, ...second.faults], []);
+    assert.deepEqual(ours([...faults, ...second.faults]), []);
   } finally {
     await second.browser.close();
   }
@@ -208,7 +213,7 @@ test("blocks: written, included, found again, deleted", { timeout: 120_000 }, as
   await page.waitForURL(/blocks\?done=deleted/);
   await page.goto(`${demo.url}/deliveries/${here}/content`, { waitUntil: "load" });
   assert.match(await page.textContent("#findings"), /footer/, "a block that is gone is named");
-  assert.deepEqual(faults, []);
+  assert.deepEqual(ours(faults), []);
 });
 
 test("templates: kept from a delivery, and a delivery begun from it", { timeout: 120_000 }, async () => {
@@ -232,7 +237,7 @@ test("templates: kept from a delivery, and a delivery begun from it", { timeout:
   assert.match(await page.inputValue("#mjml"), /mj-column/);
   await open(`/deliveries/${page.url().match(/deliveries\/(\d+)/)[1]}/files`);
   await page.waitForSelector("text=red square.png");
-  assert.deepEqual(faults, []);
+  assert.deepEqual(ours(faults), []);
 });
 
 test("links, parameters and format rules hold what is typed", { timeout: 120_000 }, async () => {
@@ -273,7 +278,7 @@ test("links, parameters and format rules hold what is typed", { timeout: 120_000
   await page.waitForURL(/done=saved/);
   await page.waitForSelector("text=*.example.jp");
   faults.splice(0, faults.length, ...faults.filter((fault) => !/422/.test(fault))); // the refused form
-  assert.deepEqual(faults, []);
+  assert.deepEqual(ours(faults), []);
 });
 
 test("the new pages in the dark, and on a phone", { timeout: 180_000 }, async () => {
@@ -290,7 +295,7 @@ test("the new pages in the dark, and on a phone", { timeout: 180_000 }, async ()
         await other.shot(`${name}-${title}`);
         assert.ok(wide <= 1, `${path} is ${wide} px wider than the ${name} window`);
       }
-      assert.deepEqual(other.faults, []);
+      assert.deepEqual(ours(other.faults), []);
     } finally {
       await other.browser.close();
     }

@@ -83,6 +83,22 @@ export class Live {
     }
   }
 
+  // An upload is an edit too. It goes between two saves, and the form follows to the revision that it made, unless
+  // somebody else saved in between: then the next save finds that out.
+  async between(edit) {
+    while (this.busy) await new Promise((resolve) => { setTimeout(resolve, 40); });
+    this.busy = true;
+    try {
+      const answer = await edit();
+      const { revision } = this.form.elements;
+      if (answer.revision && String(answer.based_on) === revision.value) revision.value = answer.revision;
+      return answer;
+    } finally {
+      this.busy = false;
+      if (this.again) { this.again = false; this.soon(PAUSE_MS); }
+    }
+  }
+
   async ask(body) {
     let response;
     try {

@@ -22,6 +22,7 @@ export class Preview {
     }
     this.part = box.querySelector("button[data-part][aria-pressed=true]")?.dataset.part ?? "html";
     new ResizeObserver(() => this.fit()).observe(this.stage);
+    this.frame?.addEventListener("load", () => { if (this.late) { this.shown = undefined; this.show(this.late); } });
     this.choose();
     this.fit();
   }
@@ -54,7 +55,9 @@ export class Preview {
     const html = answer.html;
     if (html === undefined || html === null || html === this.shown) return;
     const inside = this.frame?.contentDocument;
-    if (!inside?.documentElement) return;
+    // Until the frame's own document is there, what stands in it is under this page's policy.
+    if (!inside?.documentElement || inside.URL === "about:blank" || inside.readyState === "loading") { this.late = answer; return; }
+    this.late = undefined;
     this.shown = html;
     // Parsed by the frame's own window: a document parsed here would be under this page's policy, which allows no styles.
     const fresh = new inside.defaultView.DOMParser().parseFromString(html, "text/html");

@@ -26,9 +26,11 @@ struct TemplatesPage {
     problem: String,
 }
 
-/// All templates, newest first.
+/// All templates by name: they are few, and sought by what they are called.
 pub async fn all(state: &AppState) -> Result<Vec<Summary>, Fault> {
-    Ok(state.deliveries.templates(ListFilter { limit: SHOWN_MAX, ..ListFilter::default() }).await?)
+    let mut found = state.deliveries.templates(ListFilter { limit: SHOWN_MAX, ..ListFilter::default() }).await?;
+    found.sort_by_cached_key(|template| template.label.to_lowercase());
+    Ok(found)
 }
 
 /// `GET /templates`.

@@ -254,13 +254,16 @@ pub async fn upload(
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.contains("application/json"));
+    let before = state.deliveries.get(id).await?.revision;
     let outcome = take_images(&desk, &state, id, parts).await;
     if wants_json {
-        return Ok(match outcome {
-            Ok(Some(kept)) => (StatusCode::CREATED, Json(describe(&kept))).into_response(),
-            Ok(None) => StatusCode::NO_CONTENT.into_response(),
-            Err(fault) => fault.0.into_response(),
-        });
+        let kept = match outcome {
+            Ok(Some(kept)) => kept,
+            Ok(None) => return Ok(StatusCode::NO_CONTENT.into_response()),
+            Err(fault) => return Ok(fault.0.into_response()),
+        };
+        let after = state.deliveries.get(id).await?.revision;
+        return Ok((StatusCode::CREATED, Json(describe(&kept, before, after))).into_response());
     }
     match outcome {
         Ok(_) => Ok(done(&format!("/deliveries/{id}/files"), "uploaded")),
@@ -268,9 +271,12 @@ pub async fn upload(
     }
 }
 
-/// What the editor needs to put an image into the source.
-fn describe(kept: &NamedAsset) -> serde_json::Value {
-    json!({ "name": kept.name, "reference": format!("assets/{}", kept.name), "width": kept.width, "height": kept.height })
+/// What the editor needs to put an image into the source, and to follow to the revision that the upload made.
+fn describe(kept: &NamedAsset, before: i64, after: i64) -> serde_json::Value {
+    json!({
+        "name": kept.name, "reference": format!("assets/{}", kept.name),
+        "width": kept.width, "height": kept.height, "based_on": before, "revision": after,
+    })
 }
 
 async fn take_images(desk: &Desk, state: &AppState, id: i64, parts: Multipart) -> Result<Option<NamedAsset>, Fault> {
