@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use lol_html::html_content::Element;
 use lol_html::{RewriteStrSettings, element, rewrite_str, text};
 use serde::{Deserialize, Serialize};
 
@@ -129,90 +130,106 @@ pub(crate) struct HtmlFacts {
     pub scripts: Vec<usize>,
 }
 
-/// Links, images and scripts of an HTML source, or an MJML one.
-pub(crate) fn of_html(source: &Source, is_mjml: bool) -> HtmlFacts {
-    let Some(hidden) = Hidden::new(&source.text) else { return HtmlFacts::default() };
-    let facts: RefCell<HtmlFacts> = RefCell::default();
-    let places = source.places();
-    let place = |at: usize| places.of(hidden.source_offset(at));
-    let restore = |text: &str| readable(&hidden.restore(&decode(text), &source.text));
-    let links = LINKS[usize::from(is_mjml)];
-    let text_of = if is_mjml { "[href]" } else { "a[href]" };
-    let link = |tag: &lol_html::html_content::Element<'_, '_>| {
+/// Gathers them.
+struct Collector<'a> {
+    source: &'a Source,
+    hidden: &'a Hidden,
+    places: crate::source::Places<'a>,
+    facts: RefCell<HtmlFacts>,
+}
+
+impl Collector<'_> {
+    fn place(&self, tag: &Element<'_, '_>) -> Place {
+        self.places.of(self.offset(tag))
+    }
+
+    fn offset(&self, tag: &Element<'_, '_>) -> usize {
+        self.hidden.source_offset(tag.source_location().bytes().start)
+    }
+
+    fn written(&self, value: &str) -> String {
+        readable(&self.hidden.restore(&decode(value.trim()), &self.source.text))
+    }
+
+    fn link(&self, tag: &Element<'_, '_>) {
         let name = tag.tag_name();
-        if facts.borrow().links.len() >= FACTS_MAX || matches!(name.as_str(), "link" | "base" | "mj-font") {
+        let links = &mut self.facts.borrow_mut().links;
+        if links.len() >= FACTS_MAX || matches!(name.as_str(), "link" | "base" | "mj-font") {
             return;
         }
         let href = tag.get_attribute("href").unwrap_or_default();
-        let Place { line, column } = place(tag.source_location().bytes().start);
-        facts.borrow_mut().links.push(LinkFact {
+        let Place { line, column } = self.place(tag);
+        links.push(LinkFact {
             part: "html".to_owned(),
-            personalised: href.chars().any(|c| hidden.tag(c).is_some()),
-            url: restore(href.trim()),
+            personalised: href.chars().any(|c| self.hidden.tag(c).is_some()),
+            url: self.written(&href),
             line,
             column,
             has_text: name == "area" || has_words(tag, "alt"),
         });
-    };
-    let seen = || {
-        if let Some(link) = facts.borrow_mut().links.last_mut() {
+    }
+
+    /// The link that is open shows something.
+    fn seen(&self) {
+        if let Some(link) = self.facts.borrow_mut().links.last_mut() {
             link.has_text = true;
         }
-    };
-    let handlers = (
-        element!(links, |tag| {
-            link(tag);
-            Ok(())
-        }),
-        text!(text_of, |chunk| {
-            if !chunk.as_str().trim().is_empty() {
-                seen();
-            }
-            Ok(())
-        }),
-        element!("[href] img[alt]", |tag| {
-            if has_words(tag, "alt") {
-                seen();
-            }
-            Ok(())
-        }),
-        element!("img, mj-image", |tag| {
-            if facts.borrow().images.len() >= FACTS_MAX {
-                return Ok(());
-            }
-            let Place { line, column } = place(tag.source_location().bytes().start);
-            facts.borrow_mut().images.push(ImageFact {
-                src: restore(tag.get_attribute("src").unwrap_or_default().trim()),
-                line,
-                column,
-                has_alt: tag.has_attribute("alt"),
-            });
-            Ok(())
-        }),
-        element!("*", |tag| {
-            let is_handler = |name: String| name.starts_with("on") && name.len() > 4;
-            if tag.tag_name() == "script"
-                || tag.attributes().iter().any(|attribute| is_handler(attribute.name()))
-            {
-                let at = hidden.source_offset(tag.source_location().bytes().start);
-                facts.borrow_mut().scripts.push(at);
-            }
-            Ok(())
-        }),
-    );
-    let settings = RewriteStrSettings::new()
-        .with_strict(false)
-        .append_element_content_handler(handlers.0)
-        .append_element_content_handler(handlers.1)
-        .append_element_content_handler(handlers.2)
-        .append_element_content_handler(handlers.3)
-        .append_element_content_handler(handlers.4);
-    // HTML that the parser gives up on has the facts found so far.
-    let _ = rewrite_str(&hidden.text, settings);
-    facts.take()
+    }
+
+    fn image(&self, tag: &Element<'_, '_>) {
+        let images = &mut self.facts.borrow_mut().images;
+        if images.len() < FACTS_MAX {
+            let Place { line, column } = self.place(tag);
+            let src = self.written(&tag.get_attribute("src").unwrap_or_default());
+            images.push(ImageFact { src, line, column, has_alt: tag.has_attribute("alt") });
+        }
+    }
+
+    fn script(&self, tag: &Element<'_, '_>) {
+        let is_handler = |name: String| name.starts_with("on") && name.len() > 4;
+        let runs = tag.attributes().iter().any(|attribute| is_handler(attribute.name()));
+        if runs || tag.tag_name() == "script" {
+            self.facts.borrow_mut().scripts.push(self.offset(tag));
+        }
+    }
 }
 
-fn has_words(tag: &lol_html::html_content::Element<'_, '_>, attribute: &str) -> bool {
+/// Links, images and scripts of an HTML source, or an MJML one.
+pub(crate) fn of_html(source: &Source, is_mjml: bool) -> HtmlFacts {
+    let Some(hidden) = Hidden::new(&source.text) else { return HtmlFacts::default() };
+    let collector = Collector { source, hidden: &hidden, places: source.places(), facts: RefCell::default() };
+    let settings = RewriteStrSettings::new()
+        .with_strict(false)
+        .append_element_content_handler(element!(LINKS[usize::from(is_mjml)], |tag| {
+            collector.link(tag);
+            Ok(())
+        }))
+        .append_element_content_handler(text!(if is_mjml { "[href]" } else { "a[href]" }, |chunk| {
+            if !chunk.as_str().trim().is_empty() {
+                collector.seen();
+            }
+            Ok(())
+        }))
+        .append_element_content_handler(element!("[href] img[alt]", |tag| {
+            if has_words(tag, "alt") {
+                collector.seen();
+            }
+            Ok(())
+        }))
+        .append_element_content_handler(element!("img, mj-image", |tag| {
+            collector.image(tag);
+            Ok(())
+        }))
+        .append_element_content_handler(element!("*", |tag| {
+            collector.script(tag);
+            Ok(())
+        }));
+    // HTML that the parser gives up on has the facts found so far.
+    let _ = rewrite_str(&hidden.text, settings);
+    collector.facts.take()
+}
+
+fn has_words(tag: &Element<'_, '_>, attribute: &str) -> bool {
     tag.get_attribute(attribute).is_some_and(|words| !words.trim().is_empty())
 }
 

@@ -42,8 +42,11 @@ pub(crate) struct Blocks<'a> {
     logo: Option<&'a NamedAsset>,
     setting: Setting,
     /// Expanded and checked sources.
-    known: RefCell<HashMap<(String, Form), Result<Arc<str>, String>>>,
+    known: RefCell<HashMap<(String, Form), Expanded>>,
 }
+
+/// A block's source with its blocks in it, or what is wrong with it.
+type Expanded = Result<Arc<str>, String>;
 
 impl<'a> Blocks<'a> {
     pub fn new(own: &'a BTreeMap<String, Block>, assets: &'a [NamedAsset], setting: Setting) -> Blocks<'a> {
@@ -111,7 +114,7 @@ impl<'a> Blocks<'a> {
     }
 
     /// A block's source with the blocks in it; `above` are the blocks around it.
-    fn source(&self, name: &str, form: Form, above: &mut Vec<String>) -> Result<Arc<str>, String> {
+    fn source(&self, name: &str, form: Form, above: &mut Vec<String>) -> Expanded {
         if above.iter().any(|outer| outer == name) {
             let path: Vec<&str> = above.iter().map(String::as_str).chain([name]).collect();
             return Err(format!("the blocks include each other: {}", path.join(" → ")));
@@ -133,7 +136,7 @@ impl<'a> Blocks<'a> {
         result
     }
 
-    fn expanded(&self, name: &str, form: Form, above: &mut Vec<String>) -> Result<Arc<str>, String> {
+    fn expanded(&self, name: &str, form: Form, above: &mut Vec<String>) -> Expanded {
         let written = self.written(name, form)?;
         let mut out = String::with_capacity(written.len());
         let mut at = 0;

@@ -223,7 +223,7 @@ impl<'a> LinkTable<'a> {
         let decoded = at.decoded(raw);
         match target(&decoded, at.hidden, &at.source.text) {
             Target::Other => {}
-            Target::Web(items) => self.web(at, range, &decoded, &items, wish, edits),
+            Target::Web(items) => edits.extend(self.web(at, range, &items, wish)),
             Target::PersonalHost => {
                 let written = at.written(&decoded);
                 let wish = self.wish(&written, wish);
@@ -235,18 +235,17 @@ impl<'a> LinkTable<'a> {
             }
             Target::Conditions => {
                 let runs = runs(at.hidden, range);
-                let each: Vec<_> = runs
-                    .iter()
-                    .map(|run| {
-                        let decoded = at.decoded(&at.hidden.text[run.clone()]);
-                        (target(&decoded, at.hidden, &at.source.text), decoded)
-                    })
-                    .collect();
-                let whole = each.iter().all(|(target, _)| matches!(target, Target::Web(_)));
-                if whole {
-                    for (run, (target, decoded)) in runs.iter().zip(&each) {
-                        let Target::Web(items) = target else { continue };
-                        self.web(at, run, decoded, items, wish, edits);
+                let read = |run: &Range<usize>| {
+                    let decoded = at.decoded(&at.hidden.text[run.clone()]);
+                    target(&decoded, at.hidden, &at.source.text)
+                };
+                let targets: Vec<Target> = runs.iter().map(read).collect();
+                // Several whole addresses, one for each case.
+                if targets.iter().all(|target| matches!(target, Target::Web(_))) {
+                    for (run, target) in runs.iter().zip(&targets) {
+                        if let Target::Web(items) = target {
+                            edits.extend(self.web(at, run, items, wish));
+                        }
                     }
                 } else {
                     self.cannot_track(at, &decoded, wish);
@@ -255,46 +254,39 @@ impl<'a> LinkTable<'a> {
         }
     }
 
-    fn web(
-        &mut self,
-        at: &Place<'_>,
-        range: &Range<usize>,
-        decoded: &str,
-        items: &[Item],
-        wish: &Wish,
-        edits: &mut Vec<Edit>,
-    ) {
-        let written = at.written(decoded);
+    fn web(&mut self, at: &Place<'_>, range: &Range<usize>, items: &[Item], wish: &Wish) -> Option<Edit> {
+        let decoded = at.decoded(&at.hidden.text[range.clone()]);
+        let written = at.written(&decoded);
         let wish = self.wish(&written, wish);
-        let personalised = items.iter().any(|item| matches!(item, Item::Tag(_)));
         let shows_address = urls::shows_address(&at.shown, &urls::host(items));
         let mode = match wish.mode {
             _ if !self.tracks => LinkMode::Untracked,
             Some(mode) => mode,
-            None if shows_address => LinkMode::Untracked,
+            None if shows_address => {
+                let (_, count) = self.shown.get_or_insert_with(|| (at.source.problem(at.place, ""), 0));
+                *count += 1;
+                LinkMode::Untracked
+            }
             None => LinkMode::Tracked,
         };
-        if self.tracks && wish.mode.is_none() && shows_address {
-            let (_, count) = self.shown.get_or_insert_with(|| (at.source.problem(at.place, ""), 0));
-            *count += 1;
-        }
         let added = if mode == LinkMode::OptOut { Vec::new() } else { urls::additions(items, &self.utm) };
-        let label = if wish.label.is_empty() { &at.label } else { &wish.label };
-        let label = if label.is_empty() { &written } else { label };
-        let label: String = label.chars().take(LINK_LABEL_LEN_MAX).collect();
-        self.list(&written, &label, &wish, mode, personalised);
+        let label = [&wish.label, &at.label, &written].into_iter().find(|label| !label.is_empty());
+        let label = clipped(label.map_or("", String::as_str));
+        let personalised = items.iter().any(|item| matches!(item, Item::Tag(_)));
         if mode == LinkMode::Untracked {
-            if !added.is_empty() {
-                edits.push(at.with_query(range, &added));
-            }
-            return;
+            self.list(&written, &label, &wish, mode, personalised);
+            return (!added.is_empty()).then(|| at.with_query(range, &added));
         }
-        match redirect(&urls::with_query(items, added)).filter(|(url, _)| url.len() <= LINK_URL_LEN_MAX) {
-            None => self.cannot_track(at, decoded, &wish),
+        let items = urls::with_query(items, added);
+        match redirect(&items).filter(|(url, _)| url.len() <= LINK_URL_LEN_MAX) {
+            None => {
+                self.cannot_track(at, &decoded, &wish);
+                None
+            }
             Some((url, values)) => {
-                if let Some(number) = self.number(at, url, label, &wish, mode) {
-                    edits.push(at.rewritten(range, number, &values));
-                }
+                self.list(&written, &label, &wish, mode, personalised);
+                let number = self.number(at, url, label, &wish, mode)?;
+                Some(at.rewritten(range, number, &values))
             }
         }
     }
