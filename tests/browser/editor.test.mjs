@@ -46,10 +46,12 @@ const source = (page, language) => page.locator(`.editor[data-language=${languag
 const state = (page) => page.locator("#save-state");
 const saved = (page) => page.waitForFunction(() => document.getElementById("save-state")?.dataset.kind === "ok");
 
-// Replaces a source by key strokes, as an author pastes it.
+// Replaces a source. It is emptied first: text put over styled text lets Chromium write style attributes for a moment,
+// which the policy refuses aloud.
 async function write(page, language, text) {
   await source(page, language).click();
   await page.keyboard.press("Control+a");
+  await page.keyboard.press("Delete");
   await page.keyboard.insertText(text);
 }
 

@@ -387,6 +387,7 @@ editor-say-unsaved = Not saved yet
 editor-say-saving = Saving …
 editor-say-saved = Saved { $s }
 editor-say-failed = Could not be saved: { $s }
+editor-say-held = Not saved: there are two versions
 editor-say-unreached = The server was not reached. Your text stays here and is sent again.
 editor-say-signed-out = You are signed out. Sign in again in another window; your text stays here.
 editor-say-image-uploading = Uploading { $s } …

@@ -119,7 +119,7 @@ export class Live {
       this.changed = true;
       this.held = true;
       this.theirs = answer.revision;
-      this.say("bad", answer.conflict);
+      this.say("bad", this.texts["held"]);
       this.conflict(answer.conflict);
     } else if (saves && answer.refused) {
       this.changed = true;
@@ -194,7 +194,7 @@ export class Live {
     if (!newer) return;
     this.held = true;
     this.theirs = answer.revision;
-    this.say("bad", answer.newer);
+    this.say("bad", this.texts["held"]);
     this.conflict(answer.newer);
   }
 }
