@@ -164,11 +164,15 @@ impl Deliveries {
             return Err(Error::State { id, state: delivery.state, reason: reason.into() });
         }
         let now_us = self.now_us();
-        let was_sent = delivery.confirmed_at.is_some();
         self.store
             .write(Lane::Urgent, move |tx| {
                 // The files of what was sent are looked at until their time is over.
-                if !was_sent {
+                let unsent: Vec<DeliveryId> = tx.query(
+                    "SELECT id FROM delivery WHERE (id = $1 OR parent = $1) AND confirmed_at IS NULL",
+                    &binds![id],
+                    |row| row.int(0).map_err(Error::from),
+                )?;
+                for id in unsent {
                     content::release_assets(tx, content::Owner::Delivery(id))?;
                 }
                 tx.execute(

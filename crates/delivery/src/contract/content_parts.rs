@@ -121,6 +121,13 @@ async fn files_of_a_confirmed_delivery_live_as_long_as_its_resources() {
         let refused = world.deliveries.put_asset(id, "dot.gif", GIF.to_vec(), "ann").await;
         assert!(matches!(refused, Err(Error::State { .. })));
         assert_eq!(world.content.purge_assets(START_US + 39 * day).await.unwrap(), 0);
+        let copy = world.deliveries.duplicate(id).await.unwrap().id;
+        assert_eq!(
+            world.content.purge_assets(START_US + 41 * day).await.unwrap(),
+            0,
+            "the copy has it still"
+        );
+        world.deliveries.delete(copy).await.unwrap();
         assert_eq!(world.content.purge_assets(START_US + 41 * day).await.unwrap(), 1);
     })
     .await;
