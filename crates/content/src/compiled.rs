@@ -173,8 +173,9 @@ impl PersonalPart {
     fn pieces(&self, fields: &Value) -> Result<Vec<Piece>, Problem> {
         let (output, spans) = self.template.render(fields)?;
         let (pieces, is_broken) = self.cut.pieces(&output, &spans);
-        // A filter such as `urlencode` on a built-in link would send the mark itself.
-        if is_broken || output.contains("%EF%B7%9") {
+        // A filter such as `urlencode` on a built-in link would send the mark itself; what it gives is a literal.
+        let encoded = |piece: &Piece| matches!(piece, Piece::Literal(text) if text.contains("%EF%B7%9"));
+        if is_broken || pieces.iter().any(encoded) {
             return Err(Problem::new(self.name.as_str(), "a filter changes a built-in link")
                 .hint("write {{ unsubscribe_url }} or {{ mirror_url }} without a filter"));
         }
