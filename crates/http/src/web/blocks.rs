@@ -66,7 +66,8 @@ pub async fn index(desk: Desk, State(state): State<AppState>) -> Result<Response
         updated_at: block.updated_at,
     };
     let rows = state.content.blocks().await?.into_iter().map(row).collect();
-    let natives = content::NATIVE_BLOCKS.iter().map(|name| (*name, texts::pick("native-block", name))).collect();
+    let natives =
+        content::NATIVE_BLOCKS.iter().map(|name| (*name, texts::pick("native-block", name))).collect();
     show(&BlocksPage { page: desk.page(Place::Blocks), rows, natives })
 }
 
@@ -136,8 +137,7 @@ async fn made(state: &AppState, block: &StoredBlock) -> Result<Made, Fault> {
     definition.tracking.opens = false;
     definition.tracking.clicks = false;
     let filled = |text: &str| Some(text.to_owned()).filter(|text| !text.trim().is_empty());
-    let sources =
-        Sources { html: filled(&block.html), text: filled(&block.text), ..Sources::default() };
+    let sources = Sources { html: filled(&block.html), text: filled(&block.text), ..Sources::default() };
     shown::made(state, 0, &Sheet { definition, sources }, "", "").await
 }
 

@@ -256,7 +256,8 @@ async fn begin(desk: &Desk, state: &AppState, form: &Form) -> Result<Delivery, d
             state.deliveries.create_from_template(&name, form.get("label"), by).await?
         }
         _ => {
-            let new = New { definition: Definition::new(form.get("label")), by: by.clone(), ..New::default() };
+            let new =
+                New { definition: Definition::new(form.get("label")), by: by.clone(), ..New::default() };
             state.deliveries.create_new(new).await?
         }
     };

@@ -56,7 +56,8 @@ impl Row {
     fn of(rule: FormatRule) -> Row {
         let named = |key: &str, name: &str| (!name.is_empty()).then(|| texts::text_s(key, name));
         let coded = |key: &str, charset: &str, transfer: &str| {
-            let words: Vec<&str> = [charset, transfer].into_iter().filter(|word| !matches!(*word, "" | "auto")).collect();
+            let words: Vec<&str> =
+                [charset, transfer].into_iter().filter(|word| !matches!(*word, "" | "auto")).collect();
             (!words.is_empty()).then(|| texts::text_s(key, &words.join(", ")))
         };
         let encodings = [
@@ -120,13 +121,21 @@ struct FormatPage {
 impl FormatPage {
     fn of(desk: &Desk, rule: FormatRule, problem: String) -> FormatPage {
         let charset = |field, present: &str| {
-            let any = Choice { name: String::new(), label: texts::text("format-rule-charset-any"), chosen: present.is_empty() };
+            let any = Choice {
+                name: String::new(),
+                label: texts::text("format-rule-charset-any"),
+                chosen: present.is_empty(),
+            };
             Select { field, choices: std::iter::once(any).chain(encodings(present)).collect() }
         };
         let transfer = |field, present: &str| {
             let choice = |name: &str| Choice {
                 name: name.to_owned(),
-                label: if name == "auto" { texts::text("format-rule-transfer-auto") } else { name.to_owned() },
+                label: if name == "auto" {
+                    texts::text("format-rule-transfer-auto")
+                } else {
+                    name.to_owned()
+                },
                 chosen: present == name,
             };
             Select { field, choices: content::TRANSFERS.into_iter().map(choice).collect() }
@@ -141,7 +150,10 @@ impl FormatPage {
                 charset("html_charset", &rule.html_charset),
                 charset("text_charset", &rule.text_charset),
             ],
-            transfers: vec![transfer("html_transfer", &rule.html_transfer), transfer("text_transfer", &rule.text_transfer)],
+            transfers: vec![
+                transfer("html_transfer", &rule.html_transfer),
+                transfer("text_transfer", &rule.text_transfer),
+            ],
             rule,
             problem,
         }
@@ -245,8 +257,17 @@ mod tests {
             text_transfer: "auto".into(),
             ..FormatRule::default()
         });
-        assert!(row.encodings.contains("shift_jis, 8bit") && row.encodings.matches('·').count() == 1, "{}", row.encodings);
-        assert!(row.rest.contains("docomo") && row.structure != "alternative", "{} {}", row.rest, row.structure);
+        assert!(
+            row.encodings.contains("shift_jis, 8bit") && row.encodings.matches('·').count() == 1,
+            "{}",
+            row.encodings
+        );
+        assert!(
+            row.rest.contains("docomo") && row.structure != "alternative",
+            "{} {}",
+            row.rest,
+            row.structure
+        );
     }
 
     #[test]

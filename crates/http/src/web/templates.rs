@@ -28,14 +28,19 @@ struct TemplatesPage {
 
 /// All templates by name: they are few, and sought by what they are called.
 pub async fn all(state: &AppState) -> Result<Vec<Summary>, Fault> {
-    let mut found = state.deliveries.templates(ListFilter { limit: SHOWN_MAX, ..ListFilter::default() }).await?;
+    let mut found =
+        state.deliveries.templates(ListFilter { limit: SHOWN_MAX, ..ListFilter::default() }).await?;
     found.sort_by_cached_key(|template| template.label.to_lowercase());
     Ok(found)
 }
 
 /// `GET /templates`.
 pub async fn index(desk: Desk, State(state): State<AppState>) -> Result<Response, Fault> {
-    show(&TemplatesPage { page: desk.page(Place::Templates), rows: all(&state).await?, problem: String::new() })
+    show(&TemplatesPage {
+        page: desk.page(Place::Templates),
+        rows: all(&state).await?,
+        problem: String::new(),
+    })
 }
 
 /// `POST /templates`: an empty one.

@@ -99,26 +99,30 @@ fn images(files: &[NamedAsset], named: &[String], definition: &Definition) -> Ve
     let plain = |name: &str| name.strip_prefix("assets/").unwrap_or(name).to_owned();
     let used: BTreeSet<String> = named.iter().map(|name| plain(name)).collect();
     let chosen = |name: &str| content.inline_images.iter().any(|one| plain(one) == name);
-    let uploaded = files.iter().filter(|file| file.width > 0 && !attached.contains(file.name.as_str())).map(|file| Image {
-        name: file.name.clone(),
-        hash: file.hash.clone(),
-        size: file.size,
-        pixels: format!("{} × {}", file.width, file.height),
-        inline: file.inline || chosen(&file.name),
-        used: used.contains(&file.name),
-        missing: false,
-        remote: is_remote(&file.name),
-    });
-    let only_named = used.iter().filter(|name| !files.iter().any(|file| file.name == **name)).map(|name| Image {
-        name: name.clone(),
-        hash: String::new(),
-        size: 0,
-        pixels: String::new(),
-        inline: chosen(name),
-        used: true,
-        missing: !is_remote(name),
-        remote: is_remote(name),
-    });
+    let uploaded =
+        files.iter().filter(|file| file.width > 0 && !attached.contains(file.name.as_str())).map(|file| {
+            Image {
+                name: file.name.clone(),
+                hash: file.hash.clone(),
+                size: file.size,
+                pixels: format!("{} × {}", file.width, file.height),
+                inline: file.inline || chosen(&file.name),
+                used: used.contains(&file.name),
+                missing: false,
+                remote: is_remote(&file.name),
+            }
+        });
+    let only_named =
+        used.iter().filter(|name| !files.iter().any(|file| file.name == **name)).map(|name| Image {
+            name: name.clone(),
+            hash: String::new(),
+            size: 0,
+            pixels: String::new(),
+            inline: chosen(name),
+            used: true,
+            missing: !is_remote(name),
+            remote: is_remote(name),
+        });
     uploaded.chain(only_named).collect()
 }
 
@@ -159,12 +163,8 @@ async fn keep(
     definition: Definition,
     based_on: Option<i64>,
 ) -> Result<Response, Fault> {
-    let edit = Edit {
-        definition: Some(definition),
-        based_on,
-        by: desk.viewer.name.clone(),
-        ..Edit::default()
-    };
+    let edit =
+        Edit { definition: Some(definition), based_on, by: desk.viewer.name.clone(), ..Edit::default() };
     match state.deliveries.edit(found.id, edit).await {
         Ok(_) => Ok(done(&format!("/deliveries/{}/files", found.id), "saved")),
         Err(error) => refused(desk, state, found, Fault::from(error)).await,
@@ -238,7 +238,8 @@ fn free_name(name: &str, taken: &[NamedAsset]) -> String {
     if !is_taken(name) {
         return name.to_owned();
     }
-    let (stem, end) = name.rsplit_once('.').map_or((name, String::new()), |(stem, end)| (stem, format!(".{end}")));
+    let (stem, end) =
+        name.rsplit_once('.').map_or((name, String::new()), |(stem, end)| (stem, format!(".{end}")));
     (2..).map(|number| format!("{stem}-{number}{end}")).find(|name| !is_taken(name)).unwrap_or_default()
 }
 
@@ -279,7 +280,12 @@ fn describe(kept: &NamedAsset, before: i64, after: i64) -> serde_json::Value {
     })
 }
 
-async fn take_images(desk: &Desk, state: &AppState, id: i64, parts: Multipart) -> Result<Option<NamedAsset>, Fault> {
+async fn take_images(
+    desk: &Desk,
+    state: &AppState,
+    id: i64,
+    parts: Multipart,
+) -> Result<Option<NamedAsset>, Fault> {
     let (files, _) = read(parts).await?;
     let mut last = None;
     for (name, bytes) in files {
@@ -346,7 +352,8 @@ pub async fn picture(
     State(state): State<AppState>,
     Path((id, hash)): Path<(i64, String)>,
 ) -> Result<Response, Fault> {
-    let there = state.deliveries.assets(id).await?.into_iter().any(|file| file.hash == hash && file.width > 0);
+    let there =
+        state.deliveries.assets(id).await?.into_iter().any(|file| file.hash == hash && file.width > 0);
     let found = if there { state.content.asset(&hash).await? } else { None };
     let Some(asset) = found else { return Err(Fault::not_found("file")) };
     let kind = HeaderValue::from_str(&asset.content_type).map_err(|error| Fault::internal(&error))?;
@@ -355,7 +362,10 @@ pub async fn picture(
     headers.insert(header::CONTENT_TYPE, kind);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=86400, immutable"));
     // An SVG opened by itself would be a document.
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'; style-src 'unsafe-inline'"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("sandbox; default-src 'none'; style-src 'unsafe-inline'"),
+    );
     Ok(response)
 }
 
@@ -364,7 +374,13 @@ mod tests {
     use super::*;
 
     fn file(name: &str) -> NamedAsset {
-        NamedAsset { name: name.to_owned(), hash: name.to_owned(), width: 10, height: 10, ..NamedAsset::default() }
+        NamedAsset {
+            name: name.to_owned(),
+            hash: name.to_owned(),
+            width: 10,
+            height: 10,
+            ..NamedAsset::default()
+        }
     }
 
     #[test]
@@ -385,7 +401,8 @@ mod tests {
         definition.content.inline_images = vec!["https://cdn.example/a.png".into()];
         let named = ["assets/used.png", "assets/lost.png", "https://cdn.example/a.png"].map(str::to_owned);
         let list = images(&[file("used.png"), file("idle.png")], &named, &definition);
-        let short: Vec<_> = list.iter().map(|i| (i.name.as_str(), i.used, i.missing, i.remote, i.inline)).collect();
+        let short: Vec<_> =
+            list.iter().map(|i| (i.name.as_str(), i.used, i.missing, i.remote, i.inline)).collect();
         assert_eq!(
             short,
             [

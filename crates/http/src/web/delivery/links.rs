@@ -69,9 +69,12 @@ async fn build(
     let sheet = Sheet { definition: definition.clone(), ..Sheet::of(found) };
     let made = preview::made(state, found.id, &sheet, "", "").await?;
     let links = rows(&made.preview.links, &tracking.links);
-    let categories: BTreeSet<String> = links.iter().map(|row| row.category.clone()).filter(|c| !c.is_empty()).collect();
-    let mut utm: Vec<(String, String)> =
-        UTM.iter().map(|name| ((*name).to_owned(), tracking.utm.get(*name).cloned().unwrap_or_default())).collect();
+    let categories: BTreeSet<String> =
+        links.iter().map(|row| row.category.clone()).filter(|c| !c.is_empty()).collect();
+    let mut utm: Vec<(String, String)> = UTM
+        .iter()
+        .map(|name| ((*name).to_owned(), tracking.utm.get(*name).cloned().unwrap_or_default()))
+        .collect();
     let others = tracking.utm.iter().filter(|(name, _)| !UTM.contains(&name.as_str()));
     utm.extend(others.map(|(name, value)| (name.clone(), value.clone())));
     Ok(LinksPage {
@@ -101,15 +104,16 @@ fn rows(found: &[preview::Link], choices: &[LinkChoice]) -> Vec<Row> {
             gone: false,
         }
     });
-    let gone = choices.iter().filter(|choice| !found.iter().any(|link| link.url == choice.url)).map(|choice| Row {
-        url: choice.url.clone(),
-        label: choice.label.clone(),
-        words: String::new(),
-        category: choice.category.clone(),
-        mode: choice.mode.clone(),
-        count: 0,
-        gone: true,
-    });
+    let gone =
+        choices.iter().filter(|choice| !found.iter().any(|link| link.url == choice.url)).map(|choice| Row {
+            url: choice.url.clone(),
+            label: choice.label.clone(),
+            words: String::new(),
+            category: choice.category.clone(),
+            mode: choice.mode.clone(),
+            count: 0,
+            gone: true,
+        });
     there.chain(gone).collect()
 }
 
@@ -119,7 +123,8 @@ fn apply(definition: &mut Definition, form: &Form) {
     let tracking = &mut definition.tracking;
     tracking.opens = form.has("opens");
     tracking.clicks = form.has("clicks");
-    let rows = form.all("url").into_iter().zip(form.all("label")).zip(form.all("category")).zip(form.all("mode"));
+    let rows =
+        form.all("url").into_iter().zip(form.all("label")).zip(form.all("category")).zip(form.all("mode"));
     let sent: Vec<LinkChoice> = rows
         .map(|(((url, label), category), mode)| LinkChoice {
             url: url.to_owned(),
@@ -182,7 +187,8 @@ mod tests {
 
     #[test]
     fn choices_for_links_that_are_gone_stay_visible() {
-        let found = [preview::Link { url: "https://a.example/".into(), label: "Shop".into(), ..Default::default() }];
+        let found =
+            [preview::Link { url: "https://a.example/".into(), label: "Shop".into(), ..Default::default() }];
         let list = rows(&found, &[choice("https://old.example/", "untracked")]);
         assert_eq!(list.len(), 2);
         assert!(!list[0].gone && list[0].words == "Shop");
@@ -192,7 +198,8 @@ mod tests {
     #[test]
     fn only_choices_that_say_something_are_kept() {
         let mut definition = Definition::new("x");
-        definition.tracking.links = vec![choice("https://kept.example/", "opt_out"), choice("https://b.example/", "mirror")];
+        definition.tracking.links =
+            vec![choice("https://kept.example/", "opt_out"), choice("https://b.example/", "mirror")];
         definition.tracking.utm.insert("source".into(), "old".into());
         let form = Form::of(&[
             ("clicks", "1"),
@@ -210,7 +217,8 @@ mod tests {
         apply(&mut definition, &form);
         let tracking = &definition.tracking;
         assert!(tracking.clicks && !tracking.opens);
-        let urls: Vec<_> = tracking.links.iter().map(|link| (link.url.as_str(), link.label.as_str())).collect();
+        let urls: Vec<_> =
+            tracking.links.iter().map(|link| (link.url.as_str(), link.label.as_str())).collect();
         assert_eq!(urls, [("https://kept.example/", ""), ("https://b.example/", "Terms")]);
         assert_eq!(tracking.utm.iter().collect::<Vec<_>>(), [(&"medium".to_owned(), &"email".to_owned())]);
     }

@@ -146,7 +146,8 @@ pub async fn presence(
 }
 
 fn sentence(others: &[Presence], own: &str) -> String {
-    let mut names: Vec<&str> = others.iter().map(|other| other.name.as_str()).filter(|name| *name != own).collect();
+    let mut names: Vec<&str> =
+        others.iter().map(|other| other.name.as_str()).filter(|name| *name != own).collect();
     names.sort_unstable();
     names.dedup();
     if !names.is_empty() {

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderValue, header},
     response::{Html, IntoResponse, Response},
 };
-use content::{Problem, PreviewParts};
+use content::{PreviewParts, Problem};
 use delivery::Delivery;
 use message::LinkMode;
 use serde::Deserialize;
@@ -139,7 +139,8 @@ pub async fn made(
     let whom = match wanted(recipient) {
         Some(address) => Some(address.to_owned()),
         None => {
-            let sample = state.deliveries.sample_target(&sheet.definition.target, 1).await.unwrap_or_default();
+            let sample =
+                state.deliveries.sample_target(&sheet.definition.target, 1).await.unwrap_or_default();
             sample.into_iter().next().map(|recipient| recipient.email)
         }
     };
@@ -161,7 +162,8 @@ pub async fn made(
     if lacks_subject {
         STAND_IN.clone_into(&mut definition.subject);
     }
-    let done = state.deliveries.preview_content(&definition, &sheet.sources, id, whom.as_deref(), format).await;
+    let done =
+        state.deliveries.preview_content(&definition, &sheet.sources, id, whom.as_deref(), format).await;
     match done {
         Ok(parts) => {
             fill(&mut preview, &parts);
@@ -201,7 +203,8 @@ fn fill(preview: &mut Preview, parts: &PreviewParts) {
     preview.from.clone_from(&parts.from);
     preview.reply_to.clone_from(&parts.reply_to);
     preview.subject.clone_from(&parts.subject);
-    preview.has_html = parts.html.is_some();
+    // The HTML of a message in text feeds the mirror page alone.
+    preview.has_html = parts.html.is_some() && parts.format != "text";
     preview.html = parts.html.clone().unwrap_or_default();
     preview.text = parts.text.clone().unwrap_or_default();
     preview.source = String::from_utf8_lossy(&parts.source).into_owned();

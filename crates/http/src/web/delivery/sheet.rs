@@ -22,7 +22,9 @@ impl Sheet {
     /// Whether there is anything to show.
     pub fn is_empty(&self) -> bool {
         let Sources { html, text, mjml, amp } = &self.sources;
-        [html, text, mjml, amp].into_iter().all(|source| source.as_ref().is_none_or(|text| text.trim().is_empty()))
+        [html, text, mjml, amp]
+            .into_iter()
+            .all(|source| source.as_ref().is_none_or(|text| text.trim().is_empty()))
     }
 
     /// Puts what the content form sent in place. Of HTML and MJML, only the chosen one is kept: a message is made of one.
