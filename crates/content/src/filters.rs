@@ -24,8 +24,9 @@ pub(crate) fn add_to(environment: &mut Environment<'_>, now_us: i64) {
     environment.add_filter("escape_url", escape_url);
     environment.add_filter("urlencode", escape_url);
     environment.add_function("now", move || timestamp(now_us).to_string());
-    environment.add_function("phrase", phrase);
-    environment.add_function("greeting", greeting);
+    // For the native blocks; the underscore leaves the plain names to recipients' attributes.
+    environment.add_function("_phrase", phrase);
+    environment.add_function("_greeting", greeting);
     // `debug()` would print all fields and writes no mail anybody wants; `lipsum`-like fillers do not exist.
     environment.remove_global("debug");
 }
@@ -398,9 +399,9 @@ mod tests {
             "Marie-Claire O'Neil McDonald"
         );
         assert_eq!(in_("en", "{{ 'a b&c/é' | escape_url }} {{ 7 | urlencode }}"), "a%20b%26c/%C3%A9 7");
-        assert_eq!(in_("de", "{{ greeting() }}"), "Guten Tag Marie-Claire O'Neil,");
-        assert_eq!(in_("ja", "{{ greeting() }} {{ phrase('mirror') }}"), "O'Neil様 ブラウザーで表示");
+        assert_eq!(in_("de", "{{ _greeting() }}"), "Guten Tag Marie-Claire O'Neil,");
+        assert_eq!(in_("ja", "{{ _greeting() }} {{ _phrase('mirror') }}"), "O'Neil様 ブラウザーで表示");
         let nobody = Fields::from_pairs([("language", "fr")]);
-        assert_eq!(render_text("label", "{{ greeting() }}", &nobody, 0).unwrap(), "Bonjour,");
+        assert_eq!(render_text("label", "{{ _greeting() }}", &nobody, 0).unwrap(), "Bonjour,");
     }
 }

@@ -183,14 +183,14 @@ impl<'a> Blocks<'a> {
     fn native(&self, name: &str, form: Form) -> Option<String> {
         let pick = |html: &str, text: &str| Some(if form == Form::Html { html } else { text }.to_owned());
         match name {
-            "greeting" => pick("{{ greeting() }}", "{{ greeting() }}"),
+            "greeting" => pick("{{ _greeting() }}", "{{ _greeting() }}"),
             "mirror_link" => pick(
-                "<a href=\"{{ mirror_url }}\">{{ phrase('mirror') }}</a>",
-                "{{ phrase('mirror') }}: {{ mirror_url }}",
+                "<a href=\"{{ mirror_url }}\">{{ _phrase('mirror') }}</a>",
+                "{{ _phrase('mirror') }}: {{ mirror_url }}",
             ),
             "unsubscribe_link" => pick(
-                "<a href=\"{{ unsubscribe_url }}\">{{ phrase('unsubscribe') }}</a>",
-                "{{ phrase('unsubscribe') }}: {{ unsubscribe_url }}",
+                "<a href=\"{{ unsubscribe_url }}\">{{ _phrase('unsubscribe') }}</a>",
+                "{{ _phrase('unsubscribe') }}: {{ unsubscribe_url }}",
             ),
             "social_share" => Some(if form == Form::Html { share_html() } else { share_text() }),
             "logo" => {
@@ -224,7 +224,7 @@ fn share_html() -> String {
     let link = |(name, url): &(&str, &str)| format!("<a href=\"{url}{{{{ mirror_url }}}}\">{name}</a>");
     let links: Vec<String> = SHARES.iter().map(link).collect();
     format!(
-        "{} · <a href=\"mailto:?body={{{{ mirror_url }}}}\">{{{{ phrase('email') }}}}</a>",
+        "{} · <a href=\"mailto:?body={{{{ mirror_url }}}}\">{{{{ _phrase('email') }}}}</a>",
         links.join(" · ")
     )
 }
@@ -349,7 +349,7 @@ mod tests {
             html.contains("href=\"{{ unsubscribe_url }}\"") && html.contains("sharer.php?u={{ mirror_url }}")
         );
         let text = expand(&own, "{% include 'greeting' %}\n{% include 'mirror_link' %}", Form::Text).unwrap();
-        assert_eq!(text, "{{ greeting() }}\n{{ phrase('mirror') }}: {{ mirror_url }}");
+        assert_eq!(text, "{{ _greeting() }}\n{{ _phrase('mirror') }}: {{ mirror_url }}");
         let logo = NamedAsset { name: "assets/logo.png".into(), width: 120, ..NamedAsset::default() };
         let assets = [logo];
         let blocks = Blocks::new(&own, &assets, Setting::default());

@@ -12,6 +12,7 @@
 //! - **Bounded.** Fuel stops loops and self-includes; slots above 64 KB are an error; compile loads nothing from disk
 //!   or network, and `now()` is the time of the analysis.
 //! - **Escaped by part.** HTML in the HTML part, nothing in text, and CR, LF and NUL refused in headers.
+//! - **The author's bytes stay.** Steps edit a source; none writes it anew. Links lead where they led.
 //! - **Other systems' merge tags** (`*|FNAME|*`) are text, and give one warning.
 //!
 //! Pieces: `tags.rs` finds template tags without evaluating, so that HTML tools can be used on a template;
@@ -19,7 +20,8 @@
 //! text part when the author wrote none; `facts.rs` gathers what the control rules ask about.
 //!
 //! Steps of a compile, in this order: `includes.rs` (blocks), `mjml.rs`, `inline_css.rs`, `images.rs`, `links.rs`. Each
-//! edits a `source.rs` source, where every byte knows the author's line. `codes.rs` draws QR and bar codes; `mobile.rs`
+//! edits a `source.rs` source, where every byte knows the author's line; what is no text stands in it as a mark
+//! (`marks.rs`). `formats.rs` chooses a recipient's variant and names what its encoding lacks. `codes.rs` draws QR and bar codes; `mobile.rs`
 //! knows what Japanese handsets show.
 //!
 //! Tables: [`Content`] is the door to what is kept beside deliveries: blocks, files by the hash of their bytes

@@ -21,7 +21,7 @@ pub const FUEL: u64 = 200_000;
 const RECURSION_MAX: usize = 40;
 
 /// Names that a recipient's column cannot hide.
-pub(crate) const BUILT_IN_NAMES: [&str; 5] = ["unsubscribe_url", "mirror_url", "now", "phrase", "greeting"];
+pub(crate) const BUILT_IN_NAMES: [&str; 5] = ["unsubscribe_url", "mirror_url", "now", "_phrase", "_greeting"];
 
 /// How a part's values are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
