@@ -44,6 +44,10 @@ pub const LINK_TABLES_SIZE_MAX: usize = 64 << 20;
 /// A link table is looked up again after this long, because a resource validity can be changed; while the database is
 /// away the old one serves on.
 pub const LINK_TABLE_AGE_MAX_US: i64 = 300 * 1_000_000;
+/// How long a click waits for that look-up when an old table would do.
+pub const LINK_TABLE_WAIT_MAX: Duration = Duration::from_millis(500);
+/// When a look-up that failed is tried again, so that not every click waits for a database that is away.
+pub const LINK_TABLE_RETRY_US: i64 = 10 * 1_000_000;
 /// Octets of one value that is filled into a link.
 pub const PARAMETER_LEN_MAX: usize = 2_000;
 /// Octets of a filled link: more than browsers take.

@@ -206,7 +206,10 @@ mod tests {
     fn a_number_beyond_the_table_leads_nowhere() {
         let table = table(2, "https://shop.example/{p1}");
         let there = table.destination(1, "p1=a").unwrap();
-        assert_eq!((there.location.as_deref(), there.kind), (Some("https://shop.example/a"), EventKind::Click));
+        assert_eq!(
+            (there.location.as_deref(), there.kind),
+            (Some("https://shop.example/a"), EventKind::Click)
+        );
         assert_eq!(table.destination(2, ""), None);
     }
 }

@@ -12,7 +12,10 @@ use store::{Lane, Store};
 
 use crate::event::Event;
 use crate::fold::Folder;
-use crate::limits::{FOLD_IDLE, FOLD_RETRY, FOLD_SPACING, PURGE_PERIOD_US, RECORD_WAIT_MAX};
+use crate::limits::{
+    FOLD_IDLE, FOLD_RETRY, FOLD_SPACING, LINK_TABLE_AGE_MAX_US, LINK_TABLE_RETRY_US, LINK_TABLE_WAIT_MAX,
+    PURGE_PERIOD_US, RECORD_WAIT_MAX,
+};
 use crate::links::{Cache, Destination, Found, LinkTable, Resource};
 use crate::relations::{EventRow, LinkClicks, clicks_by_link, events_of, purge_some};
 use crate::resources;
@@ -128,26 +131,28 @@ impl Tracking {
     /// As [`Tracking::link`].
     pub async fn table(&self, message: i64, now: i64) -> Result<Resource<Arc<LinkTable>>> {
         let delivery = delivery_of(message);
-        let (old, known) = match self.inner.tables.get(delivery, now) {
+        let tables = &self.inner.tables;
+        let read = match tables.get(delivery, now) {
             Found::Fresh(table) => return Ok(within(table, now)),
-            Found::Old(table) => (Some(table), true),
-            Found::Nothing => (None, false),
-        };
-        match (self.read_table(message).await, old) {
-            (Ok(Some(table)), _) => {
-                let table = Arc::new(table);
-                self.inner.tables.put(delivery, Arc::clone(&table), now);
-                Ok(within(table, now))
-            }
-            (Ok(None), _) => {
-                if known {
-                    self.inner.tables.forget(delivery);
+            Found::Nothing => self.read_table(message).await?,
+            Found::Old(old) => {
+                match tokio::time::timeout(LINK_TABLE_WAIT_MAX, self.read_table(message)).await {
+                    Ok(Ok(read)) => read,
+                    Ok(Err(Error::Store(_) | Error::Queue(_))) | Err(_) => {
+                        let again = now - LINK_TABLE_AGE_MAX_US + LINK_TABLE_RETRY_US;
+                        tables.put(delivery, Arc::clone(&old), again);
+                        return Ok(within(old, now));
+                    }
+                    Ok(Err(error)) => return Err(error),
                 }
-                Ok(Resource::Unknown)
             }
-            (Err(Error::Store(_) | Error::Queue(_)), Some(old)) => Ok(within(old, now)),
-            (Err(error), _) => Err(error),
-        }
+        };
+        let Some(table) = read.map(Arc::new) else {
+            tables.forget(delivery);
+            return Ok(Resource::Unknown);
+        };
+        tables.put(delivery, Arc::clone(&table), now);
+        Ok(within(table, now))
     }
 
     async fn read_table(&self, message: i64) -> Result<Option<LinkTable>> {

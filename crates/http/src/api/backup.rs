@@ -24,6 +24,8 @@ pub(super) fn routes() -> Router<AppState> {
 }
 
 async fn backup(State(state): State<AppState>) -> Answer<Response> {
+    // Opens and clicks that still wait in their files belong to the backup, too.
+    state.tracking.fold(state.clock.now_us()).await?;
     let path = state.work_dir.join(format!("backup-{:032x}", rand::random::<u128>()));
     let files: Vec<(&str, &std::path::Path)> =
         state.backup_files.iter().map(|(name, path)| (name.as_str(), path.as_path())).collect();

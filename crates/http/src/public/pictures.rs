@@ -111,7 +111,11 @@ pub async fn show(State(state): State<AppState>, Path(file): Path<String>, heade
                 );
             }
             Err(error) => match kept {
-                Some(picture) => picture,
+                // Not every request waits for a database that is away.
+                Some(picture) => {
+                    state.door.pictures.put(&file, Picture { read_at: now, ..picture.clone() });
+                    picture
+                }
                 None => {
                     tracing::warn!(%error, "a picture could not be looked up");
                     return page::try_again("The picture cannot be shown just now.");

@@ -189,6 +189,12 @@ async fn without_the_database_known_links_lead_on_and_events_wait() {
     let later = T0 + 2 * limits::LINK_TABLE_AGE_MAX_US;
     assert!(location(&tracking, message, 0, "", T0).await.is_some());
     assert!(location(&tracking, message, 0, "", later).await.is_some(), "an old table is better than none");
+    let asked = std::time::Instant::now();
+    for second in 0..9 {
+        let soon = later + second * 1_000_000;
+        assert!(location(&tracking, message, 0, "", soon).await.is_some());
+    }
+    assert!(asked.elapsed() < limits::LINK_TABLE_WAIT_MAX, "not every click waits: {:?}", asked.elapsed());
     assert!(tracking.link(message_id(8, 0), 0, "", T0).await.is_err(), "never looked up");
     assert_eq!(tracking.record(event(message, EventKind::Click, Some(0), T0)).await, Kept::OnDisk);
     assert!(tracking.fold(T0).await.is_err());
