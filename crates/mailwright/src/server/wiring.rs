@@ -44,18 +44,22 @@ fn refused(error: impl std::fmt::Display) -> Failure {
     Failure::refused(error.to_string())
 }
 
-/// Opens the store, migrates it, and builds all rooms. `listen` is the address that was bound.
-pub async fn build(
-    prepared: &Prepared,
-    listen: SocketAddr,
-    demo: Option<Arc<dyn DemoMailbox>>,
-    io: Handle,
-) -> Result<House, Failure> {
+/// The rooms below the engine.
+struct Ground {
+    store: Store,
+    access: Access,
+    first: Option<OneTime>,
+    rooms: delivery::Rooms,
+    providers: routes::Providers,
+    resolver: Arc<SwapResolver>,
+}
+
+/// Opens the store, migrates it, and builds the rooms that need no engine.
+async fn ground(prepared: &Prepared) -> Result<Ground, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let now_us = clock.now_us();
     let store = open_store(prepared).await?;
     let vault = prepared.vault.clone();
-    let tokens = Arc::new(TokenKeys::derive(&vault.derive_key("tokens")));
     let fixed = prepared.fixed.clone();
     let (access, first) = Access::open(store.clone(), vault.clone(), fixed, now_us).await.map_err(refused)?;
     access.write_local_token(&prepared.data).map_err(refused)?;
@@ -66,28 +70,39 @@ pub async fn build(
     let queue = queue::Queue::new(store.clone(), NODE);
     queue.recover(now_us).await.map_err(refused)?;
     let providers = configure::providers(&settings)?;
-    let code_key = content::CodeKey::new(vault.derive_key("content.codes"));
-    let tracking = open_tracking(prepared, &store)?;
-    let routes = routes::Routes::new(store.clone(), Arc::new(vault), providers.clone());
-    let content = content::Content::new(store.clone());
     let resolver = Arc::new(SwapResolver::new(open_resolver(&settings, &clock)?));
-    let fetcher = Arc::new(net::Fetcher::new(
+    let fetcher = net::Fetcher::new(
         Arc::clone(&resolver) as Arc<dyn net::Resolver>,
         net::Tls::new(&[]).map_err(refused)?,
         configure::guard(&settings),
-    ));
+    );
     let rooms = delivery::Rooms {
-        audience: audience.clone(),
-        content: content.clone(),
-        routes: routes.clone(),
-        queue: queue.clone(),
-        clock: Arc::clone(&clock),
-        tokens: Arc::clone(&tokens),
-        fetcher: Arc::clone(&fetcher),
-        code_key: code_key.clone(),
+        audience,
+        content: content::Content::new(store.clone()),
+        tokens: Arc::new(TokenKeys::derive(&vault.derive_key("tokens"))),
+        code_key: content::CodeKey::new(vault.derive_key("content.codes")),
+        routes: routes::Routes::new(store.clone(), Arc::new(vault), providers.clone()),
+        queue,
+        clock,
+        fetcher: Arc::new(fetcher),
     };
-    let deliveries = delivery::Deliveries::new(store.clone(), rooms, configure::delivery(&settings, listen));
+    Ok(Ground { store, access, first, rooms, providers, resolver })
+}
+
+/// Opens the store, migrates it, and builds all rooms. `listen` is the address that was bound.
+pub async fn build(
+    prepared: &Prepared,
+    listen: SocketAddr,
+    demo: Option<Arc<dyn DemoMailbox>>,
+    io: Handle,
+) -> Result<House, Failure> {
+    let Ground { store, access, first, rooms, providers, resolver } = ground(prepared).await?;
+    let settings = access.settings();
+    let tracking = open_tracking(prepared, &store)?;
+    let config = configure::delivery(&settings, listen);
+    let deliveries = delivery::Deliveries::new(store.clone(), rooms.clone(), config);
     deliveries.recover().await.map_err(refused)?;
+    let delivery::Rooms { audience, content, routes, queue, clock, tokens, fetcher, code_key } = rooms;
 
     let supplies = Supplies {
         tracking: tracking.clone(),
@@ -100,7 +115,8 @@ pub async fn build(
         settings: access.watch(),
     };
     let keeping = copies::config(&settings, listen);
-    let archive = copies::start(&supplies, &io, keeping, configure::guard(&settings)).await.map_err(refused)?;
+    let archive =
+        copies::start(&supplies, &io, keeping, configure::guard(&settings)).await.map_err(refused)?;
     let config = configure::engine(&settings, listen, providers);
     let engine = EngineSeat::start(supplies, io.clone(), config, configure::guard(&settings)).await;
     let engine = Arc::new(engine.map_err(refused)?);
@@ -162,11 +178,7 @@ fn open_tracking(prepared: &Prepared, store: &Store) -> Result<tracking::Trackin
     tracking::Tracking::open(store.clone(), &prepared.data.join(EVENTS_DIR), key, NODE).map_err(refused)
 }
 
-async fn fold(
-    tracking: tracking::Tracking,
-    clock: Arc<dyn Clock>,
-    settings: watch::Receiver<Arc<Settings>>,
-) {
+async fn fold(tracking: tracking::Tracking, clock: Arc<dyn Clock>, settings: watch::Receiver<Arc<Settings>>) {
     tracking.follow(|| clock.now_us(), || settings.borrow().events_kept().us()).await;
 }
 
