@@ -6,6 +6,7 @@ import { Preview } from "./editor/preview.js";
 
 function start() {
   const form = document.querySelector("form[data-known]");
+  jumps([]);
   const previews = [...document.querySelectorAll("[data-preview]")].map((box) => new Preview(box));
   if (!form) return;
   const known = JSON.parse(form.dataset.known);
@@ -47,6 +48,10 @@ function start() {
 
   pickers(form, editors);
   jumps(editors);
+  // A finding on another page led here: #at=html:37:1.
+  const at = location.hash.match(/^#at=(\w+):(\d+):(\d+)$/);
+  const named = at && editors.find((editor) => editor.name === at[1]);
+  if (named) requestAnimationFrame(() => lead(named, Number(at[2]), Number(at[3])));
   document.querySelectorAll("input[type=file][data-insert-image]").forEach((input) => {
     input.addEventListener("change", async () => {
       const editor = visible(editors);
@@ -103,16 +108,29 @@ function pickers(form, editors) {
   });
 }
 
-// A finding in the list leads to its line.
+function lead(editor, line, column) {
+  editor.box.closest("details")?.setAttribute("open", "");
+  editor.jump(line, column);
+}
+
+// A finding in the list leads to its line; from a page without the source, to the page that has it.
+let writing = [];
 function jumps(editors) {
+  const first = !jumps.listens;
+  writing = editors;
+  jumps.listens = true;
+  if (!first) return;
   document.addEventListener("click", (event) => {
     const link = event.target.closest("[data-jump]");
-    const editor = link && editors.find((one) => one.name === link.dataset.jump);
-    if (!editor) return;
+    if (!link) return;
+    const [part, line, column] = [link.dataset.jump, Number(link.dataset.line), Number(link.dataset.column || 1)];
+    const editor = writing.find((one) => one.name === part);
+    const content = document.querySelector(".tabs a[href$='/content']");
+    if (!editor && (writing.length || !content)) return;
     event.preventDefault();
     event.stopPropagation();
-    editor.box.closest("details")?.setAttribute("open", "");
-    editor.jump(Number(link.dataset.line), Number(link.dataset.column || 1));
+    if (editor) lead(editor, line, column);
+    else location.assign(`${content.href}#at=${part}:${line}:${column}`);
   }, true);
 }
 

@@ -184,6 +184,10 @@ test("the preview has widths, and never runs a script", { timeout: 120_000 }, as
     assert.equal(await page.locator(`.inner-tabs a[aria-current=page]`).count(), 1, part);
     await shot(`preview-${part}`);
   }
+  await open(`/deliveries/${here}/preview?format=docomo&part=diagnostics`);
+  await page.click(".problems a.at");
+  await page.waitForURL(/content#at=html:1:\d+/);
+  await page.waitForFunction(() => document.activeElement?.matches(".editor[data-language=html] .code-host"));
   assert.notEqual(await page.title(), "hacked");
   // What the policy of the frame refuses is refused aloud; that is what is wanted here.
   const others = faults.filter((fault) => !/Blocked script execution|sandbox|Content Security Policy|404/.test(fault));
