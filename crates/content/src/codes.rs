@@ -263,8 +263,9 @@ fn code128(value: &str, start: &str) -> Result<String, String> {
     if !value.bytes().all(|octet| (0x20..0x7F).contains(&octet)) {
         return Err("the value has characters that this code does not have".to_owned());
     }
-    let is_pairs =
-        value.len() >= 2 && value.len() % 2 == 0 && value.bytes().all(|octet| octet.is_ascii_digit());
+    let is_pairs = value.len() >= 2
+        && value.len().is_multiple_of(2)
+        && value.bytes().all(|octet| octet.is_ascii_digit());
     let set = if is_pairs { SET_C } else { SET_B };
     Ok(format!("{set}{start}{value}"))
 }

@@ -89,9 +89,9 @@ pub(crate) fn elements(source: &Source) -> Vec<ElementFact> {
     /// Kinds kept: HTML has fewer.
     const KINDS_MAX: usize = 300;
     let Some(hidden) = Hidden::new(&source.text) else { return Vec::new() };
-    let found: RefCell<(Vec<(String, usize, usize)>, HashMap<String, usize>)> = RefCell::default();
+    let found: RefCell<Kinds> = RefCell::default();
     let settings = RewriteStrSettings::new().append_element_content_handler(element!("*", |tag| {
-        let (kinds, numbers) = &mut *found.borrow_mut();
+        let Kinds { kinds, numbers } = &mut *found.borrow_mut();
         let name = tag.tag_name();
         if let Some(number) = numbers.get(&name) {
             kinds[*number].2 += 1;
@@ -107,7 +107,15 @@ pub(crate) fn elements(source: &Source) -> Vec<ElementFact> {
         let (part, place, _) = source.place(hidden.source_offset(at));
         ElementFact { name, part: part.to_owned(), line: place.line, column: place.column, count }
     };
-    found.into_inner().0.into_iter().map(fact).collect()
+    found.into_inner().kinds.into_iter().map(fact).collect()
+}
+
+/// Kinds of elements while they are counted: name, offset of the first one, and how many.
+#[derive(Default)]
+struct Kinds {
+    kinds: Vec<(String, usize, usize)>,
+    /// Index in `kinds` by name.
+    numbers: HashMap<String, usize>,
 }
 
 /// One message as a carrier's handset would get it.
@@ -306,11 +314,15 @@ mod tests {
 
     #[test]
     fn only_what_a_message_has_is_named() {
-        let source = Source::new("html", "{% if a %}<table>\n</table>{% else %}<b>x</b>{% endif %}<i>".into());
+        let source =
+            Source::new("html", "{% if a %}<table>\n</table>{% else %}<b>x</b>{% endif %}<i>".into());
         let facts = ContentFacts { elements: elements(&source), ..ContentFacts::default() };
         let mut of = message::Variant::new(Structure::Alternative, Charset::SHIFT_JIS);
         let snapshot = |of: &message::Variant| Snapshot { variants: vec![of.clone()], ..Snapshot::default() };
-        assert!(diagnose_message(&facts, &snapshot(&of), 0, Some("<table>"), None).is_empty(), "no carrier's");
+        assert!(
+            diagnose_message(&facts, &snapshot(&of), 0, Some("<table>"), None).is_empty(),
+            "no carrier's"
+        );
         of.carrier = Some(Carrier::Docomo);
         let found = texts(&diagnose_message(&facts, &snapshot(&of), 0, Some("<b>x</b><i>"), None));
         assert_eq!(found.len(), 2, "{found:?}");

@@ -43,6 +43,26 @@ async fn bytes_are_kept_once_and_found_by_hash() {
 }
 
 #[tokio::test]
+async fn known_bytes_get_a_name_without_being_sent_again() {
+    store::testing::each(|store| async move {
+        let content = room(store.clone()).await;
+        let asset = content.upload(ONE, "a.png", png(1, "a"), NOW).await.unwrap();
+        let hashes = vec![asset.hash.clone(), "0".repeat(64)];
+        assert_eq!(content.known_hashes(hashes).await.unwrap(), [asset.hash.clone()]);
+        let used = content.use_asset(TWO, "assets/b.png", &asset.hash).await.unwrap();
+        assert_eq!((used.name.as_str(), used.width), ("b.png", 1));
+        assert!(matches!(content.use_asset(TWO, "c.png", &"0".repeat(64)).await, Err(Error::NotFound(_))));
+        // Some use has no end; then all have, and the last one counts.
+        assert_eq!(content.asset(&asset.hash).await.unwrap().unwrap().until_us, None);
+        content.expire_assets(ONE, NOW + 5).await.unwrap();
+        assert_eq!(content.asset(&asset.hash).await.unwrap().unwrap().until_us, None);
+        content.expire_assets(TWO, NOW + 9).await.unwrap();
+        assert_eq!(content.asset(&asset.hash).await.unwrap().unwrap().until_us, Some(NOW + 9));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn only_images_are_public() {
     store::testing::sqlite(|store| async move {
         let content = room(store).await;
