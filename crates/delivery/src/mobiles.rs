@@ -105,3 +105,54 @@ fn size(snapshot: &Snapshot, slots: &Slots) -> usize {
     });
     pieces.sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use content::{CompileOptions, Draft, Fields, FormatRule, compile};
+
+    fn compiled() -> Compiled {
+        let draft = Draft {
+            from_address: "news@shop.example".into(),
+            subject: "x".into(),
+            html: Some(
+                "<body>{% if name == 'b' %}\n<table><tr><td>x</table>{% else %}x{% endif %}</body>".into(),
+            ),
+            ..Draft::default()
+        };
+        let rule = FormatRule {
+            mask: "docomo.ne.jp".into(),
+            carrier: "docomo".into(),
+            structure: "alternative".into(),
+            ..FormatRule::default()
+        };
+        compile(&draft, &CompileOptions { format_rules: vec![rule], ..CompileOptions::default() }).unwrap()
+    }
+
+    fn seen(compiled: &Compiled, messages: &[(&str, &str)]) -> Vec<MobileFact> {
+        let keys = TokenKeys::derive(&[7; 32]);
+        let mut all = Mobiles::default();
+        for (name, domain) in messages {
+            let variant = compiled.flags_for("", domain);
+            let own = compiled.evaluate(&Fields::from_pairs([("name", *name)]), variant).unwrap();
+            // Batches meet as they do in an analysis.
+            let mut batch = Mobiles::default();
+            batch.add(&compiled.snapshot, variant, &own.slots);
+            all.merge(batch);
+        }
+        all.facts(compiled, &Bytes::default(), &keys).unwrap()
+    }
+
+    #[test]
+    fn only_mobiles_are_looked_at_and_the_hardest_message_counts() {
+        let compiled = compiled();
+        assert!(seen(&compiled, &[("b", "shop.example")]).is_empty());
+        let fine = seen(&compiled, &[("a", "docomo.ne.jp"), ("b", "shop.example")]);
+        assert_eq!((fine[0].recipients, fine[0].problems.len()), (1, 0));
+        let found = seen(&compiled, &[("a", "docomo.ne.jp"), ("b", "docomo.ne.jp"), ("a", "docomo.ne.jp")]);
+        assert_eq!((found.len(), found[0].recipients), (1, 3));
+        assert_eq!(found[0].format, "Deco-mail (docomo)");
+        let lines: Vec<u32> = found[0].problems.iter().map(|problem| problem.line).collect();
+        assert_eq!(lines, [2, 2, 2], "{:?}", found[0].problems);
+    }
+}

@@ -55,9 +55,12 @@ impl Folder {
         let text = String::from_utf8(bytes).map_err(|error| {
             let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
             let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let last = good.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+            let column = String::from_utf8_lossy(last).chars().count() + 1;
             Refusal {
                 file: name.to_owned(),
                 line: u32::try_from(line).ok(),
+                column: u32::try_from(column).ok(),
                 ..Refusal::new(name, "is not UTF-8; save it as UTF-8")
             }
         })?;
@@ -307,9 +310,10 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_utf8_is_named_with_its_line() {
-        let mut pushed = folder(&[("content.html", b"one\n\xff")]);
+        let mut pushed = folder(&[("content.html", b"one\n\xc3\xa4b\xff")]);
         let refusal = pushed.sources(&mut Definition::new("x")).unwrap_err();
-        assert_eq!((refusal.file.as_str(), refusal.line), ("content.html", Some(2)));
+        let place = (refusal.file.as_str(), refusal.line, refusal.column);
+        assert_eq!(place, ("content.html", Some(2), Some(3)));
     }
 
     #[test]

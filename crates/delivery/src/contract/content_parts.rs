@@ -65,6 +65,9 @@ async fn a_folder_brings_its_files_and_only_what_changed_is_sent() {
         let fewer = world.push(TOML, &[], &[("terms.pdf", &pdf)]).await.unwrap();
         assert!(fewer.delivery.revision > before.revision);
         assert_eq!(names().await, ["terms.pdf"]);
+        let files: &[(&str, &[u8])] = &[("content.txt", b"ok\n\xff"), ("terms.pdf", PDF)];
+        let Err(Error::Refused(broken)) = world.push(TOML, files, &[]).await else { panic!() };
+        assert_eq!((broken.file.as_str(), broken.line), ("content.txt", Some(2)));
         let Err(Error::Refused(missing)) = world.push(TOML, &[], &[]).await else { panic!() };
         assert_eq!((missing.field.as_str(), missing.line), ("content.attachments", Some(8)));
     })
