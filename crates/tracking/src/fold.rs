@@ -17,13 +17,19 @@ use crate::writer::Shared;
 use crate::{Error, Result};
 
 /// What is known of the folder between folds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Folder {
+    node: i64,
     /// Segments that are folded to their end and written no more.
     done: HashSet<String>,
 }
 
 impl Folder {
+    /// Nothing is known yet.
+    pub(crate) fn new(node: i64) -> Folder {
+        Folder { node, done: HashSet::new() }
+    }
+
     /// Folds all that can be read now; gives the number of events. An error leaves the rest for the next call.
     pub(crate) async fn fold(&mut self, store: &Store, dir: &Path, shared: &Shared, now: i64) -> Result<u64> {
         let mut events = 0;
@@ -84,13 +90,15 @@ impl Folder {
             }
         }
         shared.size.store(size, Ordering::Relaxed);
-        // A row outlives its file by as long again, in case the file comes back with a restored folder.
+        // A row outlives its file by as long again, in case the file comes back with a restored folder. Another node's
+        // rows are its own: it may still have the files.
         let before = now - 2 * SEGMENT_KEPT_US;
+        let ours = format!("%-{}", self.node);
         store
             .write(Lane::Bulk, move |tx| {
                 let oldest = oldest.unwrap_or_else(|| "~".to_owned());
-                let sql = "DELETE FROM event_segment WHERE at < $1 AND segment < $2";
-                tx.execute(sql, &binds![before, oldest]).map(|_| ())
+                let sql = "DELETE FROM event_segment WHERE at < $1 AND segment < $2 AND segment LIKE $3";
+                tx.execute(sql, &binds![before, oldest, ours]).map(|_| ())
             })
             .await?;
         Ok(())

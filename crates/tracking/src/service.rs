@@ -71,7 +71,7 @@ impl Tracking {
                 key,
                 writer: Mutex::new(Some(writer)),
                 shared,
-                folder: tokio::sync::Mutex::default(),
+                folder: tokio::sync::Mutex::new(Folder::new(node)),
                 tables: Cache::default(),
             }),
         })

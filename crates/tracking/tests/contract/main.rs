@@ -17,6 +17,11 @@ async fn rows(store: &Store) -> i64 {
         .unwrap()
 }
 
+async fn segments(store: &Store) -> i64 {
+    let count = "SELECT count(*) FROM event_segment";
+    store.read(move |tx: &mut Tx<'_>| tx.query_one(count, &[], |row| row.int(0))).await.unwrap()
+}
+
 async fn recipients(store: &Store, relation: Relation) -> Vec<i64> {
     let mut binds = Vec::new();
     let sql = format!("SELECT r.recipient FROM ({}) r ORDER BY 1", relation.splice(&mut binds));
@@ -276,8 +281,15 @@ async fn old_events_and_old_files_go() {
         let files = std::fs::read_dir(dir.path()).unwrap().count();
         assert!((6..=7).contains(&files), "{files} files: those of the last seven days");
         assert_eq!(tracking.fold(T0 + 11 * DAY).await.unwrap(), 0);
+        // Rows go when their files are long gone; those of another node are left to it.
+        let foreign =
+            "INSERT INTO event_segment (segment, folded, at) VALUES ('00000000000000000001-2', 9, 1)";
+        store.write(Lane::Bulk, move |tx: &mut Tx<'_>| tx.execute(foreign, &[])).await.unwrap();
+        assert_eq!(segments(&store).await, 11);
+        tracking.purge(0, T0 + 30 * DAY).await.unwrap();
+        assert_eq!(segments(&store).await, 2, "the one that is written, and the other node's");
         tracking.close().await;
-        assert_eq!(open(&store, dir.path()).fold(T0 + 11 * DAY).await.unwrap(), 0, "also after a start");
+        assert_eq!(open(&store, dir.path()).fold(T0 + 31 * DAY).await.unwrap(), 0, "also after a start");
         let more = move |tx: &mut Tx<'_>| tracking::purge_delivery_some(tx, 1);
         assert!(store.write(Lane::Bulk, more).await.unwrap());
         assert!(!store.write(Lane::Bulk, more).await.unwrap());
