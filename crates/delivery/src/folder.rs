@@ -143,7 +143,8 @@ fn position(text: &str, offset: usize) -> (u32, u32) {
     (line as u32, column as u32)
 }
 
-/// Finds the line where a refused key stands, unless it is known already: `[section]` then `key =`, or the section itself.
+/// Finds the line where a refused key stands, unless it is known already: `[section]` then `key =`, or the section
+/// itself.
 pub(crate) fn located(toml: &str, mut refusal: Refusal) -> Refusal {
     if refusal.line.is_some() {
         return refusal;
