@@ -139,7 +139,11 @@ fn checked(mut block: StoredBlock, now_us: i64) -> Result<StoredBlock> {
         if source.len() > BLOCK_SIZE_MAX {
             return Err(Error::refused(part, format!("larger than {} KB", BLOCK_SIZE_MAX >> 10)));
         }
-        PartTemplate::new(Source::new(part, source.clone()), escape, &Setting { now_us, ..Setting::default() })?;
+        PartTemplate::new(
+            Source::new(part, source.clone()),
+            escape,
+            &Setting { now_us, ..Setting::default() },
+        )?;
     }
     block.updated_at = now_us;
     Ok(block)

@@ -66,7 +66,9 @@ mod template;
 mod text_part;
 mod urls;
 
-pub use assets::{AssetBytes, NamedAsset, Owner, assets_of, copy_assets, expire_assets, hold_assets, release_assets};
+pub use assets::{
+    AssetBytes, NamedAsset, Owner, assets_of, copy_assets, expire_assets, hold_assets, release_assets,
+};
 pub use blocks::{Block, StoredBlock};
 pub use codes::CodeKey;
 pub use compile::compile;

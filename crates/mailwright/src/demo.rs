@@ -112,7 +112,11 @@ async fn seed(state: &AppState, internet: &Internet) -> Done {
     }
     import(state, now_us).await?;
     let toml = newsletter::definition(LIST);
-    let files = [("delivery.toml", toml.as_str()), ("content.html", newsletter::HTML), ("content.txt", newsletter::TEXT)];
+    let files = [
+        ("delivery.toml", toml.as_str()),
+        ("content.html", newsletter::HTML),
+        ("content.txt", newsletter::TEXT),
+    ];
     let push = delivery::Push {
         origin: ORIGIN.to_owned(),
         files: files.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec())).into(),

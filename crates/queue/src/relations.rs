@@ -45,5 +45,8 @@ pub fn delivered(delivery: i64, who: Who) -> Relation {
 #[must_use]
 pub fn contacts(delivery: i64) -> Relation {
     let (first, last) = id_range(delivery);
-    Relation::new("SELECT k.recipient, k.message FROM contact k WHERE k.message BETWEEN $1 AND $2", binds![first, last])
+    Relation::new(
+        "SELECT k.recipient, k.message FROM contact k WHERE k.message BETWEEN $1 AND $2",
+        binds![first, last],
+    )
 }

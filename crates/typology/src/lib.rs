@@ -16,6 +16,8 @@ mod facts;
 mod finding;
 mod rules;
 
-pub use facts::{Facts, LinkFact, MobileFact, MobileProblem, PartFact, PredictionFact, ProofFact, SenderFact, SizeFact};
+pub use facts::{
+    Facts, LinkFact, MobileFact, MobileProblem, PartFact, PredictionFact, ProofFact, SenderFact, SizeFact,
+};
 pub use finding::{Finding, Level};
 pub use rules::{Phase, Rule, all, run};

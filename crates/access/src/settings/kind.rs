@@ -1,8 +1,8 @@
 //! The kinds of settings: how a text becomes a value, and what is refused.
 
 use super::relay::Relay;
-use store::Span;
 use std::net::{IpAddr, SocketAddr};
+use store::Span;
 use url::Url;
 
 /// Longest value of a setting, in octets.

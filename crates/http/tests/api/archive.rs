@@ -12,7 +12,10 @@ async fn it_says_where_copies_go_and_what_is_owed() {
         let (status, state) = house.get("/archive").await;
         assert_eq!(status, StatusCode::OK);
         assert_eq!(state["to"], json!({"kind": "nowhere", "problem": ""}));
-        assert_eq!((&state["waiting"], &state["held"], &state["error"]), (&json!(0), &json!(0), &json!(null)));
+        assert_eq!(
+            (&state["waiting"], &state["held"], &state["error"]),
+            (&json!(0), &json!(0), &json!(null))
+        );
         assert_eq!(house.get("/archive/held").await.1, json!({"items": [], "next": null}));
         assert_eq!(house.post("/archive/try-again", json!({})).await.1, json!({"released": 0}));
         let (status, problem) = house.post("/archive/give-up", json!({"messages": []})).await;

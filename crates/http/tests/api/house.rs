@@ -199,10 +199,7 @@ impl House {
 fn idle_archive(queue: &queue::Queue) -> archive::Archive {
     struct Nothing;
     impl mta::Compose for Nothing {
-        fn prepare<'a>(
-            &'a self,
-            _: &'a Arc<queue::Part>,
-        ) -> mta::Boxed<'a, Result<(), mta::ComposeError>> {
+        fn prepare<'a>(&'a self, _: &'a Arc<queue::Part>) -> mta::Boxed<'a, Result<(), mta::ComposeError>> {
             Box::pin(async { Ok(()) })
         }
 
@@ -216,8 +213,7 @@ fn idle_archive(queue: &queue::Queue) -> archive::Archive {
         tls: net::Tls::new(&[]).unwrap(),
         guard: net::Guard::new(Vec::new()),
     };
-    let parts =
-        archive::Parts { queue: queue.clone(), compose: Arc::new(Nothing), world: Arc::new(world) };
+    let parts = archive::Parts { queue: queue.clone(), compose: Arc::new(Nothing), world: Arc::new(world) };
     archive::Archive::start(archive::Config::nowhere(), parts).unwrap()
 }
 

@@ -127,7 +127,8 @@ impl Doors {
         }
         tracing::info!("ending: messages under way get their answers");
         closing.send_replace(true);
-        let ended = async { tokio::join!(shut(tasks), house.engine.shutdown(), house.state.archive.shutdown()) };
+        let ended =
+            async { tokio::join!(shut(tasks), house.engine.shutdown(), house.state.archive.shutdown()) };
         tokio::select! {
             _ = ended => Ok(()),
             _ = terminate.recv() => Err(at_once()),

@@ -23,7 +23,8 @@ fn check(facts: &Facts) -> Vec<Finding> {
     let linked = facts.parts.iter().filter(|part| part.mirror);
     linked
         .map(|part| {
-            let text = format!("the {} part links the mirror page, which this delivery does not open", part.part);
+            let text =
+                format!("the {} part links the mirror page, which this delivery does not open", part.part);
             Finding::new(NAME, Level::Error, text).in_part(&part.part)
         })
         .collect()

@@ -81,7 +81,8 @@ pub fn run(phase: Phase, facts: &Facts) -> Vec<Finding> {
 
 /// Does `address` match one of the masks? `*` stands for any run of characters; no mask allows all.
 pub(crate) fn matches_mask(masks: &[String], address: &str) -> bool {
-    masks.is_empty() || masks.iter().any(|mask| address::matches_mask(&mask.to_lowercase(), &address.to_lowercase()))
+    masks.is_empty()
+        || masks.iter().any(|mask| address::matches_mask(&mask.to_lowercase(), &address.to_lowercase()))
 }
 
 /// Is the text (partly) a template, so that its value is known only per recipient?
