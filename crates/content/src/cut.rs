@@ -82,10 +82,16 @@ impl Cut {
         self.stretches.push(Stretch { range: start..start + kept.len(), pieces: first..self.pieces.len() });
     }
 
-    /// The pieces of a static span.
-    fn find(&self, span: &OutputSpan) -> Option<&[Piece]> {
+    /// The pieces of a static span. `next` is the stretch after the one found before: usually this one.
+    fn find(&self, span: &OutputSpan, next: &mut usize) -> Option<&[Piece]> {
         let range = span.source_range();
-        let at = self.stretches.binary_search_by_key(&range.start, |stretch| stretch.range.start).ok()?;
+        let expected = self.stretches.get(*next).is_some_and(|stretch| stretch.range.start == range.start);
+        let at = if expected {
+            *next
+        } else {
+            self.stretches.binary_search_by_key(&range.start, |stretch| stretch.range.start).ok()?
+        };
+        *next = at + 1;
         let stretch = &self.stretches[at];
         (stretch.range == range && span.output_range().len() == range.len())
             .then(|| &self.pieces[stretch.pieces.clone()])
@@ -94,13 +100,15 @@ impl Cut {
     /// The pieces of an evaluation: static segments by number, everything else literal, link marks as links; and
     /// whether some mark was taken apart.
     pub fn pieces(&self, output: &str, spans: &[OutputSpan]) -> (Vec<Piece>, bool) {
-        let mut pieces = Vec::with_capacity(spans.len());
+        // Most messages have each segment and link once, and a value between two of them.
+        let mut pieces = Vec::with_capacity(self.pieces.len() + spans.len());
         let mut is_broken = false;
         let mut at = 0;
+        let mut next = 0;
         for span in spans {
             let range = span.output_range();
             is_broken |= literal(&mut pieces, &output[at..range.start]);
-            match if span.kind() == OutputSpanKind::Raw { self.find(span) } else { None } {
+            match if span.kind() == OutputSpanKind::Raw { self.find(span, &mut next) } else { None } {
                 Some(found) => pieces.extend_from_slice(found),
                 None => is_broken |= literal(&mut pieces, &output[range.clone()]),
             }

@@ -17,8 +17,11 @@ pub struct Columns {
 impl Columns {
     /// `names` in the order of the values given to [`Fields::new`]; an attribute out of `attributes` that a recipient
     /// lacks is empty rather than unknown.
+    ///
+    /// A column of a built-in name does not hide what is built in: it loses its name here.
     pub fn new(names: Vec<String>, attributes: Vec<String>) -> Arc<Columns> {
-        Arc::new(Columns { names, attributes })
+        let own = |name: String| if BUILT_IN_NAMES.contains(&name.as_str()) { String::new() } else { name };
+        Arc::new(Columns { names: names.into_iter().map(own).collect(), attributes })
     }
 
     /// True for a column, an attribute or a built-in name.
@@ -149,11 +152,8 @@ impl Object for Row {
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        if BUILT_IN_NAMES.contains(&key) {
-            return None; // a column of this name does not hide what is built in
-        }
         let Some(at) = self.columns.names.iter().position(|name| name == key) else {
-            return self.attribute(key);
+            return if BUILT_IN_NAMES.contains(&key) { None } else { self.attribute(key) };
         };
         Some(match self.values.get(at) {
             Some(FieldValue::Text(text)) => Value::from(&*without_marks(text)),

@@ -121,7 +121,17 @@ fn number(text: &str) -> Option<(u16, usize)> {
 /// Adds a text with marks to pieces: literal text is joined to a literal before it. True when some mark has lost its
 /// number.
 pub(crate) fn literal(pieces: &mut Vec<Piece>, text: &str) -> bool {
+    if text.is_empty() {
+        return false;
+    }
     let mut is_broken = false;
+    if text.is_ascii() {
+        match pieces.last_mut() {
+            Some(Piece::Literal(last)) => last.push_str(text),
+            _ => pieces.push(Piece::Literal(text.to_owned())),
+        }
+        return false;
+    }
     for bit in bits(text) {
         let text = match bit {
             Bit::Link(kind) => {
