@@ -48,7 +48,7 @@ async fn known_bytes_get_a_name_without_being_sent_again() {
         let content = room(store.clone()).await;
         let asset = content.upload(ONE, "a.png", png(1, "a"), NOW).await.unwrap();
         let hashes = vec![asset.hash.clone(), "0".repeat(64)];
-        assert_eq!(content.known_hashes(hashes).await.unwrap(), [asset.hash.clone()]);
+        assert_eq!(content.known_hashes(hashes).await.unwrap(), std::slice::from_ref(&asset.hash));
         let used = content.use_asset(TWO, "assets/b.png", &asset.hash).await.unwrap();
         assert_eq!((used.name.as_str(), used.width), ("b.png", 1));
         assert!(matches!(content.use_asset(TWO, "c.png", &"0".repeat(64)).await, Err(Error::NotFound(_))));
