@@ -13,8 +13,12 @@ use queue::{Part, Queue};
 use routes::{Routes, Signing};
 use tracking::Tracking;
 
-/// Snapshots kept ready. One is about as large as the newsletter; those not used for longest go first.
+/// Snapshots kept ready; those not used for longest go first.
 const SNAPSHOTS_KEPT: usize = 64;
+/// Memory of all of them together. One with attachments may need tens of megabytes; the one in use is kept at any size.
+const SNAPSHOTS_BYTES_MAX: usize = 128 << 20;
+/// A snapshot is held as it was written, and encoded for each variant that is in use: about three times a message.
+const COPIES_OF_A_MESSAGE: usize = 3;
 /// Sets of signing keys kept ready.
 const SIGNINGS_KEPT: usize = 1_024;
 
@@ -31,34 +35,45 @@ pub struct Composer {
 
 /// A small map that forgets what was not used for longest.
 struct Kept<T> {
-    entries: HashMap<Arc<str>, (u64, Arc<T>)>,
+    entries: HashMap<Arc<str>, Entry<T>>,
     uses: u64,
     entries_max: usize,
+    bytes_max: usize,
+}
+
+struct Entry<T> {
+    used: u64,
+    bytes: usize,
+    value: Arc<T>,
 }
 
 impl<T> Kept<T> {
-    fn new(entries_max: usize) -> Mutex<Self> {
-        Mutex::new(Self { entries: HashMap::new(), uses: 0, entries_max })
+    fn new(entries_max: usize, bytes_max: usize) -> Mutex<Self> {
+        Mutex::new(Self { entries: HashMap::new(), uses: 0, entries_max, bytes_max })
     }
 
     fn get(&mut self, name: &str) -> Option<Arc<T>> {
         self.uses += 1;
         let uses = self.uses;
-        self.entries.get_mut(name).map(|(used, value)| {
-            *used = uses;
-            Arc::clone(value)
+        self.entries.get_mut(name).map(|entry| {
+            entry.used = uses;
+            Arc::clone(&entry.value)
         })
     }
 
-    fn put(&mut self, name: Arc<str>, value: Arc<T>) {
+    fn put(&mut self, name: Arc<str>, value: Arc<T>, bytes: usize) {
         self.uses += 1;
-        if self.entries.len() >= self.entries_max
-            && let Some(oldest) =
-                self.entries.iter().min_by_key(|(_, (used, _))| *used).map(|(name, _)| Arc::clone(name))
-        {
+        while !self.has_room(bytes) {
+            let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used);
+            let Some(oldest) = oldest.map(|(name, _)| Arc::clone(name)) else { break };
             self.entries.remove(&oldest);
         }
-        self.entries.insert(name, (self.uses, value));
+        self.entries.insert(name, Entry { used: self.uses, bytes, value });
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        let kept: usize = self.entries.values().map(|entry| entry.bytes).sum();
+        self.entries.len() < self.entries_max && kept + bytes <= self.bytes_max
     }
 }
 
@@ -84,8 +99,8 @@ impl Composer {
             tokens,
             content,
             tracking: None,
-            snapshots: Kept::new(SNAPSHOTS_KEPT),
-            signings: Kept::new(SIGNINGS_KEPT),
+            snapshots: Kept::new(SNAPSHOTS_KEPT, SNAPSHOTS_BYTES_MAX),
+            signings: Kept::new(SIGNINGS_KEPT, usize::MAX),
         }
     }
 
@@ -102,7 +117,8 @@ impl Composer {
             let bytes = self.queue.snapshot(&part.snapshot).await.map_err(not_now)?;
             let bytes = bytes.ok_or_else(|| not_now("the delivery's snapshot is missing"))?;
             let prepared = http::source::prepared(&self.content, bytes).await.map_err(not_now)?;
-            open(&self.snapshots).put(Arc::clone(&part.snapshot), Arc::new(prepared));
+            let bytes = prepared.size_hint() * COPIES_OF_A_MESSAGE;
+            open(&self.snapshots).put(Arc::clone(&part.snapshot), Arc::new(prepared), bytes);
             if let Some(tracking) = &self.tracking {
                 // Whether it succeeds or not, the message goes out.
                 let _ = tracking.table(part.first_id, part.stamp).await;
@@ -113,7 +129,7 @@ impl Composer {
             let keys = http::source::key_numbers(&part.signing);
             let keys = keys.ok_or_else(|| not_now("the part's list of signing keys is damaged"))?;
             let signing = self.routes.signing_with(&keys).await.map_err(not_now)?;
-            open(&self.signings).put(Arc::clone(&part.signing), signing);
+            open(&self.signings).put(Arc::clone(&part.signing), signing, 0);
         }
         Ok(())
     }
@@ -143,13 +159,24 @@ mod tests {
 
     #[test]
     fn the_least_used_is_forgotten() {
-        let kept = Kept::new(2);
-        let mut kept = kept.into_inner().unwrap();
-        kept.put("a".into(), Arc::new(1));
-        kept.put("b".into(), Arc::new(2));
+        let mut kept = Kept::new(2, 100).into_inner().unwrap();
+        kept.put("a".into(), Arc::new(1), 10);
+        kept.put("b".into(), Arc::new(2), 10);
         assert_eq!(kept.get("a").as_deref(), Some(&1));
-        kept.put("c".into(), Arc::new(3));
+        kept.put("c".into(), Arc::new(3), 10);
         assert!(kept.get("b").is_none());
         assert!(kept.get("a").is_some() && kept.get("c").is_some());
+    }
+
+    #[test]
+    fn what_is_kept_stays_within_its_memory() {
+        let mut kept = Kept::new(10, 100).into_inner().unwrap();
+        for name in ["a", "b", "c"] {
+            kept.put(name.into(), Arc::new(0), 40);
+        }
+        assert!(kept.get("a").is_none() && kept.get("b").is_some() && kept.get("c").is_some());
+        kept.put("large".into(), Arc::new(0), 1_000);
+        assert_eq!(kept.entries.len(), 1);
+        assert!(kept.get("large").is_some());
     }
 }
