@@ -113,8 +113,11 @@ pub(crate) fn applied(tx: &mut Tx<'_>) -> Result<Vec<Applied>> {
 /// Runs `steps`, each in its own transaction with its row.
 pub(crate) async fn run(store: &Store, steps: &[(&'static str, &'static Step)]) -> Result<Vec<String>> {
     match store.write(Lane::Urgent, |tx| tx.batch(TABLE)).await {
-        // PostgreSQL's IF NOT EXISTS loses a race against another node with this error; the table is there then.
-        Err(error) if error.is_unique() => store.write(Lane::Urgent, |tx| tx.batch(TABLE)).await?,
+        // PostgreSQL's IF NOT EXISTS loses a race against another node with one of two errors (a unique violation in the
+        // catalogue, or "already exists"); the table is there then, and what else is wrong is wrong the second time too.
+        Err(_) if store.dialect() == Dialect::Postgres => {
+            store.write(Lane::Urgent, |tx| tx.batch(TABLE)).await?;
+        }
         other => other?,
     }
     let mut done = Vec::new();
