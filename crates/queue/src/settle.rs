@@ -97,6 +97,18 @@ pub(crate) fn among(tx: &Tx<'_>, column: &str, n: usize) -> String {
     }
 }
 
+/// Runs the statements of a settlement for no message: a connection that meets them first in a real batch prepares each
+/// while answers wait, and a crash in that time sends twice what was accepted. Changes nothing.
+pub(crate) fn rehearse(tx: &mut Tx<'_>) -> Result<()> {
+    look(tx, &[])?;
+    if tx.dialect() == Dialect::Postgres {
+        insert_outcomes_unnest(tx, &[])?;
+    }
+    // No message and no part has a negative number.
+    tx.execute_many("DELETE FROM retry WHERE id = $1", [binds![-1]])?;
+    finish_parts(tx, &[-1])
+}
+
 /// Where these messages stand: their retry rows, and those that are over already. One question, because on PostgreSQL
 /// each costs a round trip of the commit that a crash may undo.
 fn look(tx: &mut Tx<'_>, ids: &[i64]) -> Result<(HashMap<i64, Standing>, HashSet<i64>)> {

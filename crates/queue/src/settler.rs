@@ -125,6 +125,7 @@ async fn run(
     mut receiver: mpsc::UnboundedReceiver<Item>,
     idle: Arc<Idle>,
 ) {
+    queue.rehearse().await;
     let mut held: Option<Item> = None;
     let mut ended: Option<Instant> = None;
     loop {
