@@ -172,9 +172,10 @@ pub fn taken(tx: &mut Tx<'_>, ids: &[i64]) -> Result<u64> {
 pub fn untaken(tx: &mut Tx<'_>, copies: &[Untaken]) -> Result<()> {
     tx.execute_many(
         "UPDATE bcc SET tries = tries + $5, due = coalesce($2, due), held = $3, error = $4 WHERE id = $1",
-        copies
-            .iter()
-            .map(|copy| binds![copy.id, copy.due, copy.due.is_none(), cut(&copy.error), copy.counts]),
+        copies.iter().map(|copy| {
+            let error = &copy.error[..copy.error.floor_char_boundary(REPLY_LEN_MAX)];
+            binds![copy.id, copy.due, copy.due.is_none(), error, copy.counts]
+        }),
     )?;
     Ok(())
 }
@@ -237,12 +238,4 @@ pub fn try_again(tx: &mut Tx<'_>, now: i64) -> Result<u64> {
 pub fn give_up(tx: &mut Tx<'_>, ids: &[i64]) -> Result<u64> {
     let sql = format!("DELETE FROM bcc WHERE held = 1 AND {}", among(tx, "id", 1));
     Ok(tx.execute(&sql, &binds![ids.to_vec()])?)
-}
-
-fn cut(text: &str) -> &str {
-    let mut end = text.len().min(REPLY_LEN_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use store::{Lane, Store};
+use store::{Dialect, Lane, Store};
 use tokio::sync::{Notify, broadcast};
 
 use crate::claim::{self, PartWish};
@@ -341,10 +341,13 @@ impl Queue {
         Ok(())
     }
 
-    /// Makes the connections that settle ready for it, all of PostgreSQL's four at once. Best effort: without it the first
-    /// batches are only slower.
+    /// Makes PostgreSQL's four connections that settle ready for it, all at once; SQLite's writer prepares in no time. Best
+    /// effort: without it the first batches are only slower.
     pub(crate) async fn rehearse(&self) {
         let store = &self.inner.store;
+        if store.dialect() == Dialect::Sqlite {
+            return;
+        }
         let once = || store.write(Lane::Urgent, settle::rehearse);
         let done = tokio::join!(once(), once(), once(), once());
         if let Err(error) = done.0.and(done.1).and(done.2).and(done.3) {

@@ -11,6 +11,9 @@ use crate::suppress::{Recorded, suppress_in};
 use crate::types::{FinalState, Nonexistent, Quarantine, Settlement, Verdict, lane_site};
 use crate::{Result, Suppression, copies, delivery_of};
 
+/// Settled and rehearsed by the same text, which is what a connection knows a prepared statement by.
+const FORGET_RETRY: &str = "DELETE FROM retry WHERE id = $1";
+
 /// What a batch did, for the in-memory side after the commit.
 #[derive(Debug, Default)]
 pub(crate) struct Settled {
@@ -81,7 +84,7 @@ pub(crate) fn settle(
         .filter(|s| matches!(s.verdict, Verdict::Final { .. }) && standing.contains_key(&s.id))
         .map(|s| s.id)
         .collect();
-    tx.execute_many("DELETE FROM retry WHERE id = $1", leaving.iter().map(|id| binds![*id]))?;
+    tx.execute_many(FORGET_RETRY, leaving.iter().map(|id| binds![*id]))?;
     finish_parts(tx, done_parts)?;
     settled.suppressed = quarantine_found(tx, &fresh, quarantine)?;
     // Last, and sorted: two nodes never wait for each other's rows, and own rows are locked shortest.
@@ -97,15 +100,13 @@ pub(crate) fn among(tx: &Tx<'_>, column: &str, n: usize) -> String {
     }
 }
 
-/// Runs the statements of a settlement for no message: a connection that meets them first in a real batch prepares each
+/// PostgreSQL: runs the statements of a settlement for no message. A connection that meets them first in a real batch prepares each
 /// while answers wait, and a crash in that time sends twice what was accepted. Changes nothing.
 pub(crate) fn rehearse(tx: &mut Tx<'_>) -> Result<()> {
     look(tx, &[])?;
-    if tx.dialect() == Dialect::Postgres {
-        insert_outcomes_unnest(tx, &[])?;
-    }
+    insert_outcomes_unnest(tx, &[])?;
     // No message and no part has a negative number.
-    tx.execute_many("DELETE FROM retry WHERE id = $1", [binds![-1]])?;
+    tx.execute_many(FORGET_RETRY, [binds![-1]])?;
     finish_parts(tx, &[-1])
 }
 

@@ -81,7 +81,7 @@ impl Settler {
             settlement.site = self.queue.tally_site(settlement.part.delivery, &settlement.site);
         }
         if let Some(reply) = &mut settlement.reply {
-            cut(reply, REPLY_LEN_MAX);
+            reply.truncate(reply.floor_char_boundary(REPLY_LEN_MAX));
         }
         self.idle.waiting.fetch_add(1, Ordering::AcqRel);
         if self.sender.send((settlement, permit, settled)).is_err() {
@@ -105,17 +105,6 @@ impl Settler {
             }
             changed.await;
         }
-    }
-}
-
-/// Shortens to at most `max` octets at a character boundary.
-fn cut(text: &mut String, max: usize) {
-    if text.len() > max {
-        let mut end = max;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
     }
 }
 
