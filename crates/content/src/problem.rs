@@ -14,11 +14,7 @@ pub struct Place {
 impl Place {
     /// The place of a byte offset in a source; an offset behind the end is the end.
     pub fn of(source: &str, offset: usize) -> Place {
-        let mut end = offset.min(source.len());
-        while !source.is_char_boundary(end) {
-            end -= 1;
-        }
-        let before = &source[..end];
+        let before = &source[..source.floor_char_boundary(offset)];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         Place {
             line: before.bytes().filter(|octet| *octet == b'\n').count() as u32 + 1,

@@ -124,9 +124,5 @@ const SQL_SHOWN_MAX: usize = 300;
 
 /// The start of a statement for an error message; statements carry no values, so this is safe to log.
 pub(crate) fn shown(sql: &str) -> String {
-    let mut end = sql.len().min(SQL_SHOWN_MAX);
-    while !sql.is_char_boundary(end) {
-        end -= 1;
-    }
-    sql[..end].to_string()
+    sql[..sql.floor_char_boundary(SQL_SHOWN_MAX)].to_string()
 }

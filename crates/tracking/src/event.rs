@@ -129,10 +129,7 @@ fn check_of(payload: &[u8]) -> [u8; 4] {
 }
 
 fn put_text(out: &mut Vec<u8>, text: &str, max: usize) {
-    let mut end = text.len().min(max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
+    let end = text.floor_char_boundary(max);
     out.extend_from_slice(&u16::try_from(end).unwrap_or(0).to_le_bytes());
     out.extend_from_slice(&text.as_bytes()[..end]);
 }

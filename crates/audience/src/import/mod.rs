@@ -158,9 +158,5 @@ impl ImportControl {
 
 /// The text, cut at a character to at most `length_max` bytes.
 pub(crate) fn shortened(text: &str, length_max: usize) -> &str {
-    let mut end = text.len().min(length_max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    &text[..text.floor_char_boundary(length_max)]
 }
