@@ -42,12 +42,15 @@ pub struct Definition {
     /// Opens, clicks, and what becomes of each link.
     #[serde(default)]
     pub tracking: Tracking,
-    /// Contact date (later).
+    /// When it is sent.
     #[serde(default)]
     pub schedule: Schedule,
-    /// Waves (later).
+    /// Waves; absent: all at once.
     #[serde(default)]
     pub waves: Option<Waves>,
+    /// A/B test; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ab: Option<AbTest>,
     /// Approval and typology (later).
     #[serde(default)]
     pub validation: Validation,
@@ -79,17 +82,23 @@ pub struct Target {
     pub exclude: Vec<TargetItem>,
     /// At most so many messages, chosen at random; 0: no limit.
     pub limit: u64,
+    /// Chooses those whom the limit and a random control group take; absent: another choice for each delivery. The same
+    /// number over the same recipients chooses the same ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// Send once per address.
     pub exclude_duplicates: bool,
+    /// With `exclude_duplicates = false`: a recipient whom several elements of the target name gets a message for each.
+    pub keep_same_recipient: bool,
     /// Leave out who does not want to be contacted.
     pub exclude_denylisted: bool,
     /// Leave out addresses that bounced.
     pub exclude_quarantined: bool,
-    /// Send the real delivery to the proof's target too (later).
+    /// Send the real delivery to the proof's target too.
     pub include_proof_target: bool,
-    /// Seed lists (later).
+    /// Names of seed groups.
     pub seeds: Vec<String>,
-    /// Part of the target that is not contacted (later).
+    /// Part of the target that is not contacted.
     pub control_group: ControlGroup,
 }
 
@@ -99,7 +108,9 @@ impl Default for Target {
             include: Vec::new(),
             exclude: Vec::new(),
             limit: 0,
+            seed: None,
             exclude_duplicates: true,
+            keep_same_recipient: false,
             exclude_denylisted: true,
             exclude_quarantined: true,
             include_proof_target: false,
@@ -125,22 +136,22 @@ pub struct TargetItem {
     /// One recipient's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<String>,
-    /// Subscribers of a service (later).
+    /// Subscribers of a service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
-    /// Recipients of another delivery (later).
+    /// Recipients of another delivery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipients_of: Option<String>,
-    /// With `recipients_of` (later).
+    /// With `recipients_of`: `all`, `sent`, `failed`, `opened`, `clicked`, `not_opened` or `not_clicked`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
-    /// An external file (later).
+    /// An external file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// With `file` (later).
+    /// With `file`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub import: Option<bool>,
-    /// Take everybody outside (later).
+    /// Take everybody outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not: Option<bool>,
 }
@@ -153,11 +164,15 @@ pub struct ControlGroup {
     pub size: String,
     /// `random`, or `first` after a sort.
     pub method: String,
+    /// With `first`: the field that is sorted by.
+    pub sort: String,
+    /// A list whose members are the control group instead.
+    pub list: String,
 }
 
 impl Default for ControlGroup {
     fn default() -> Self {
-        ControlGroup { size: "0%".into(), method: "random".into() }
+        ControlGroup { size: "0%".into(), method: "random".into(), sort: String::new(), list: String::new() }
     }
 }
 
@@ -165,15 +180,17 @@ impl Default for ControlGroup {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Proof {
-    /// `substitution` or `recipients`; `seeds` and `recipients_and_seeds` come later.
+    /// `substitution`, `recipients`, `seeds` or `recipients_and_seeds`.
     pub mode: String,
     /// With `substitution`: who reads, and as whom.
     pub addresses: Vec<Substitution>,
     /// With `recipients`: addresses of recipients.
     pub recipients: Vec<String>,
+    /// With `seeds`: names of seed groups; empty: those of the target.
+    pub seeds: Vec<String>,
     /// First word of the label and the subject.
     pub prefix: String,
-    /// Formats to send to each reader; only 1 yet.
+    /// Messages to each reader: 1; 2: text and alternative; 3: text, HTML and alternative.
     pub variants: u32,
     /// Send to an address as often as it is named.
     pub keep_duplicates: bool,
@@ -181,7 +198,7 @@ pub struct Proof {
     pub keep_denylisted: bool,
     /// Send to addresses in quarantine.
     pub keep_quarantined: bool,
-    /// Keep the delivery code (later).
+    /// Keep the delivery code.
     pub keep_code: bool,
 }
 
@@ -191,6 +208,7 @@ impl Default for Proof {
             mode: "substitution".into(),
             addresses: Vec::new(),
             recipients: Vec::new(),
+            seeds: Vec::new(),
             prefix: "Proof".into(),
             variants: 1,
             keep_duplicates: true,
@@ -372,7 +390,7 @@ impl Default for Tracking {
     }
 }
 
-/// `[schedule]` (later).
+/// `[schedule]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Schedule {
@@ -384,8 +402,10 @@ pub struct Schedule {
     pub recipient_time_zone: bool,
     /// `21:00-08:00`.
     pub quiet_hours: String,
-    /// `false`: provisional.
+    /// `false`: provisional; analysed on the date, not sent.
     pub automatic: bool,
+    /// How late sending may begin by itself when the server was down at the contact date; later it asks first.
+    pub grace: String,
 }
 
 impl Default for Schedule {
@@ -396,34 +416,127 @@ impl Default for Schedule {
             recipient_time_zone: false,
             quiet_hours: String::new(),
             automatic: true,
+            grace: "1h".into(),
         }
     }
 }
 
-/// `[waves]` (later; absent is the only default).
+/// `[waves]`; absent: all at once. Either equal waves (`size`, `period`) or a `calendar`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields, default)]
 pub struct Waves {
-    #[serde(flatten)]
-    keys: BTreeMap<String, serde_json::Value>,
+    /// Messages of each wave, a number or a percentage; the last takes the rest.
+    pub size: String,
+    /// From the start of one wave to the start of the next.
+    pub period: String,
+    /// Waves one by one instead.
+    pub calendar: Vec<WaveLine>,
+    /// When to hold.
+    pub brake: Brake,
+}
+
+/// One wave of a calendar.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaveLine {
+    /// Delay after the start of the previous wave; of the first: after the contact date.
+    pub start: String,
+    /// Messages, a number or a percentage of the whole delivery.
+    pub size: String,
+}
+
+/// Shares of the answered messages past which a delivery pauses. Empty: no brake of that kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Brake {
+    /// Hard bounces, `5%`.
+    pub hard_bounces: String,
+    /// Complaints, `0.3%`.
+    pub complaints: String,
+    /// Deferrals, `50%`.
+    pub deferrals: String,
 }
 
 /// `[validation]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Validation {
-    /// Only `manual` yet.
+    /// `manual`, `semi_automatic` (starts when the analysis warned of nothing) or `automatic`.
     pub approval: String,
-    /// Only `default` yet.
+    /// Name of the typology.
     pub typology: String,
-    /// Later.
+    /// Accounts that approve content and target.
     pub approvers: Vec<String>,
+    /// Accounts that approve the content only.
+    pub content_approvers: Vec<String>,
+    /// Accounts that approve the target only.
+    pub target_approvers: Vec<String>,
+    /// Approvals needed of each group; more than it has members: all of them.
+    pub approvals_needed: u32,
+    /// Time given to approvers; they are reminded when half of it is over.
+    pub approval_deadline: String,
+    /// Accounts that may confirm beside the owner and administrators.
+    pub reviewers: Vec<String>,
+    /// Weight in pressure rules; absent: that of the typology.
+    pub weight: Option<u32>,
+    /// Analyse in the hours of low activity.
+    pub low_activity: bool,
+    /// Rank among analyses that wait: `low`, `normal` or `high`.
+    pub analysis_priority: String,
 }
 
 impl Default for Validation {
     fn default() -> Self {
-        Validation { approval: "manual".into(), typology: "default".into(), approvers: Vec::new() }
+        Validation {
+            approval: "manual".into(),
+            typology: "default".into(),
+            approvers: Vec::new(),
+            content_approvers: Vec::new(),
+            target_approvers: Vec::new(),
+            approvals_needed: 1,
+            approval_deadline: "3d".into(),
+            reviewers: Vec::new(),
+            weight: None,
+            low_activity: false,
+            analysis_priority: "normal".into(),
+        }
     }
+}
+
+/// `[ab]`: variants of subject, sender or content on a sample; the rest gets the winner.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AbTest {
+    /// Messages of the sample, all variants together: a number or a percentage.
+    pub sample: String,
+    /// `opens`, `clicks` or `manual`.
+    pub winner: String,
+    /// From the start of sending to the choice.
+    pub after: String,
+    /// Variants beside the delivery's own content, which is the first: one to three.
+    pub variants: Vec<AbVariant>,
+}
+
+impl Default for AbTest {
+    fn default() -> Self {
+        AbTest { sample: "20%".into(), winner: "opens".into(), after: "4h".into(), variants: Vec::new() }
+    }
+}
+
+/// What a variant says instead; empty: as the delivery says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AbVariant {
+    /// Subject.
+    pub subject: String,
+    /// Sender's name.
+    pub sender_name: String,
+    /// Sender's address.
+    pub sender_address: String,
+    /// HTML source itself (pushed from the file that the folder names).
+    pub html: String,
+    /// Text source itself.
+    pub text: String,
 }
 
 impl Definition {
@@ -443,6 +556,7 @@ impl Definition {
             tracking: Tracking::default(),
             schedule: Schedule::default(),
             waves: None,
+            ab: None,
             validation: Validation::default(),
         }
     }
