@@ -38,6 +38,7 @@ mod row;
 mod span;
 mod sql;
 mod sqlite;
+mod trace;
 mod tx;
 mod value;
 mod vault;
@@ -53,6 +54,7 @@ pub use migrate::{MigrationReport, RoomMigrations, Step};
 pub use relation::Relation;
 pub use row::Row;
 pub use span::{Span, SpanError};
+pub use trace::{STATEMENTS_MAX, Statement, Trace};
 pub use tx::Tx;
 pub use value::Value;
 pub use vault::{MASTER_KEY_FILE, Vault};
@@ -81,6 +83,7 @@ pub struct Options {
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    trace: Option<Trace>,
 }
 
 struct Inner {
@@ -114,7 +117,7 @@ impl Store {
             })
             .map_err(Error::io("store-open"))?;
         let engine = receiver.await.map_err(|_| Error::Closed)??;
-        Ok(Store { inner: Arc::new(Inner { engine, options }) })
+        Ok(Store { inner: Arc::new(Inner { engine, options }), trace: None })
     }
 
     /// Which database this is.
@@ -138,6 +141,7 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
+        let f = tx::tracing(self.trace.clone(), f);
         match &self.inner.engine {
             Engine::Sqlite(engine) => {
                 let (sender, receiver) = oneshot::channel();
@@ -166,6 +170,7 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
+        let f = tx::tracing(self.trace.clone(), f);
         match &self.inner.engine {
             Engine::Sqlite(engine) => {
                 call(&engine.readers, Lane::Urgent, move |c| sqlite::transact(c, f)).await
@@ -174,6 +179,12 @@ impl Store {
                 call(&engine.readers, Lane::Urgent, move |s| s.transact(postgres::Kind::Read, f)).await
             }
         }
+    }
+
+    /// The same store, whose transactions note their statements in `trace`.
+    #[must_use]
+    pub fn traced(&self, trace: Trace) -> Store {
+        Store { inner: self.inner.clone(), trace: Some(trace) }
     }
 
     /// Finishes what is queued, refuses more, and closes the connections.

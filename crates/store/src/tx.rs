@@ -1,8 +1,11 @@
 //! One transaction, as rooms see it: the same calls on both dialects.
 
+use std::time::Instant;
+
 use crate::error::{Error, Result, shown};
 use crate::postgres::Session;
 use crate::row::{Cells, Row};
+use crate::trace::Trace;
 use crate::value::Value;
 use crate::{Dialect, sql, sqlite};
 
@@ -13,6 +16,18 @@ use crate::{Dialect, sql, sqlite};
 pub struct Tx<'c> {
     pub(crate) connection: Connection<'c>,
     pub(crate) failed: Option<String>,
+    trace: Option<Trace>,
+}
+
+/// The same work, noted in `trace`.
+pub(crate) fn tracing<T, E>(
+    trace: Option<Trace>,
+    f: impl FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+) -> impl FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static {
+    move |tx: &mut Tx<'_>| {
+        tx.trace = trace;
+        f(tx)
+    }
 }
 
 pub(crate) enum Connection<'c> {
@@ -22,7 +37,7 @@ pub(crate) enum Connection<'c> {
 
 impl<'c> Tx<'c> {
     pub(crate) fn new(connection: Connection<'c>) -> Tx<'c> {
-        Tx { connection, failed: None }
+        Tx { connection, failed: None, trace: None }
     }
 
     /// Which database this is, for the few statements that must differ.
@@ -35,10 +50,12 @@ impl<'c> Tx<'c> {
 
     /// Runs one statement and returns how many rows it changed. Prepared statements are kept by their text.
     pub fn execute(&mut self, sql: &str, binds: &[Value]) -> Result<u64> {
+        let started = self.started();
         let done = match &mut self.connection {
             Connection::Sqlite(c) => sqlite::statement::execute(c, sql, binds),
             Connection::Postgres(s) => s.execute(sql, binds),
         };
+        self.account(started, sql, done.as_ref().copied().unwrap_or_default());
         self.noted(done)
     }
 
@@ -65,18 +82,22 @@ impl<'c> Tx<'c> {
         mut each: impl FnMut(&Row<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         // The visitor's own error is kept apart from a failure of the statement, which dooms the transaction.
-        let mut refused = None;
-        let mut visit = |row: &Row<'_>| match each(row) {
-            Ok(()) => true,
-            Err(error) => {
-                refused = Some(error);
-                false
+        let (mut refused, mut rows, started) = (None, 0, self.started());
+        let mut visit = |row: &Row<'_>| {
+            rows += 1;
+            match each(row) {
+                Ok(()) => true,
+                Err(error) => {
+                    refused = Some(error);
+                    false
+                }
             }
         };
         let done = match &mut self.connection {
             Connection::Sqlite(c) => sqlite::statement::query(c, sql, binds, &mut visit),
             Connection::Postgres(s) => s.query(sql, binds, &mut |row| visit(&Row(Cells::Postgres(row)))),
         };
+        self.account(started, sql, rows);
         self.noted(done)?;
         refused.map_or(Ok(()), Err)
     }
@@ -120,10 +141,12 @@ impl<'c> Tx<'c> {
         I: IntoIterator,
         I::Item: AsRef<[Value]>,
     {
+        let started = self.started();
         let done = match &mut self.connection {
             Connection::Sqlite(c) => sqlite::statement::execute_many(c, sql, rows),
             Connection::Postgres(s) => s.execute_many(sql, rows),
         };
+        self.account(started, sql, done.as_ref().copied().unwrap_or_default());
         self.noted(done)
     }
 
@@ -134,6 +157,7 @@ impl<'c> Tx<'c> {
         columns: &[&str],
         rows: impl Iterator<Item = Vec<Value>>,
     ) -> Result<u64> {
+        let started = self.started();
         let done = match &mut self.connection {
             Connection::Sqlite(c) => {
                 let marks: Vec<String> = (1..=columns.len()).map(|n| format!("${n}")).collect();
@@ -143,6 +167,10 @@ impl<'c> Tx<'c> {
             }
             Connection::Postgres(s) => s.copy_in(table, columns, rows),
         };
+        if started.is_some() {
+            let sql = format!("COPY {table} ({})", columns.join(", "));
+            self.account(started, &sql, done.as_ref().copied().unwrap_or_default());
+        }
         self.noted(done)
     }
 
@@ -155,6 +183,16 @@ impl<'c> Tx<'c> {
             Connection::Postgres(s) => s.batch(&text),
         };
         self.noted(done)
+    }
+
+    fn started(&self) -> Option<Instant> {
+        self.trace.as_ref().map(|_| Instant::now())
+    }
+
+    fn account(&self, started: Option<Instant>, sql: &str, rows: u64) {
+        if let (Some(trace), Some(started)) = (&self.trace, started) {
+            trace.add(sql, rows, started.elapsed());
+        }
     }
 
     fn noted<T>(&mut self, done: Result<T>) -> Result<T> {
