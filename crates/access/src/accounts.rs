@@ -1,8 +1,8 @@
 //! Accounts: added, reset and deleted by someone who is signed in, or by the command line on the machine.
 
 use crate::error::{Error, Result};
-use crate::{Access, Caller, FIRST_ACCOUNT, OneTime, audit, limits, passwords, secret};
-use store::{Lane, Row, Tx, binds};
+use crate::{Access, Caller, FIRST_ACCOUNT, OneTime, Rights, audit, limits, passwords, secret};
+use store::{Dialect, Lane, Row, Tx, binds};
 
 /// One person who may sign in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,20 @@ pub struct Account {
     pub created: i64,
     /// The last sign-in, if any, in microseconds UTC.
     pub signed_in: Option<i64>,
+    /// What it may do.
+    pub rights: Rights,
+    /// Where notices and links go; empty: nowhere.
+    pub email: String,
+    /// Whether signing in takes a second factor.
+    pub totp: bool,
+    /// Until when an invitation or a reset link can be used, in microseconds UTC; none: there is no link.
+    pub link_until: Option<i64>,
 }
+
+/// What [`account`] reads.
+const ACCOUNT: &str = "SELECT id, name, one_time, created, signed_in, rights, email, \
+    CASE WHEN totp IS NULL THEN 0 ELSE 1 END, \
+    (SELECT expires FROM password_link WHERE password_link.account = account.id) FROM account";
 
 impl Access {
     pub(crate) async fn first_account(&self, now_us: i64) -> Result<Option<OneTime>> {
@@ -29,7 +42,7 @@ impl Access {
         if count > 0 {
             return Ok(None);
         }
-        match self.add_user("first start", FIRST_ACCOUNT, now_us).await {
+        match self.add_user("first start", FIRST_ACCOUNT, Rights::ALL, now_us).await {
             Ok(one_time) => Ok(Some(one_time)),
             // Two nodes started together: the other one shows the password.
             Err(Error::Name(_)) => Ok(None),
@@ -39,12 +52,19 @@ impl Access {
 
     /// All accounts by name.
     pub async fn users(&self) -> Result<Vec<Account>> {
-        let sql = "SELECT id, name, one_time, created, signed_in FROM account ORDER BY name";
-        Ok(self.inner.store.read(move |tx| tx.query(sql, &[], account)).await?)
+        let sql = format!("{ACCOUNT} ORDER BY name");
+        Ok(self.inner.store.read(move |tx| tx.query(&sql, &[], account)).await?)
+    }
+
+    /// The account of that name.
+    pub async fn user(&self, name: &str) -> Result<Account> {
+        let (sql, wanted) = (format!("{ACCOUNT} WHERE name = $1"), name.to_string());
+        let found = self.inner.store.read(move |tx| tx.query_opt(&sql, &binds![wanted], account)).await?;
+        found.ok_or_else(|| Error::NotFound(format!("account named {name}")))
     }
 
     /// Adds an account and gives its one-time password. `actor` is named in the audit log.
-    pub async fn add_user(&self, actor: &str, name: &str, now_us: i64) -> Result<OneTime> {
+    pub async fn add_user(&self, actor: &str, name: &str, rights: Rights, now_us: i64) -> Result<OneTime> {
         let (name, actor) = (valid_name(name)?, actor.to_string());
         let password = secret::one_time_password()?;
         let hash = self.hash_password(&password).await?;
@@ -57,11 +77,11 @@ impl Access {
                     return Err(Error::Name(format!("there are {count} accounts already, the most allowed")));
                 }
                 tx.execute(
-                    "INSERT INTO account (name, password, one_time, created) VALUES ($1, $2, 1, $3)",
-                    &binds![&added, hash, now_us],
+                    "INSERT INTO account (name, password, one_time, created, rights) VALUES ($1, $2, 1, $3, $4)",
+                    &binds![&added, hash, now_us, rights.bits()],
                 )
                 .map_err(|error| taken(error, &added))?;
-                audit::record(tx, now_us, &actor, "user.add", &added, "")?;
+                audit::record(tx, now_us, &actor, "user.add", &added, &rights.names().join(", "))?;
                 Ok(())
             })
             .await?;
@@ -93,18 +113,38 @@ impl Access {
         Ok(OneTime { name, password })
     }
 
-    /// Deletes an account with its sessions and tokens; never the last one.
+    /// Gives an account these rights instead of those it has. Its sessions and tokens have them at once.
+    ///
+    /// # Errors
+    /// [`Error::LastAdministrator`] when nobody would be left who can administer.
+    pub async fn set_rights(&self, actor: &str, name: &str, rights: Rights, now_us: i64) -> Result<()> {
+        let (name, actor) = (name.to_string(), actor.to_string());
+        self.inner
+            .store
+            .write(Lane::Urgent, move |tx| {
+                lock_administrators(tx)?;
+                let sql = "UPDATE account SET rights = $2 WHERE name = $1";
+                if tx.execute(sql, &binds![&name, rights.bits()])? == 0 {
+                    return Err(Error::NotFound(format!("account named {name}")));
+                }
+                someone_administers(tx)?;
+                audit::record(tx, now_us, &actor, "user.rights", &name, &rights.names().join(", "))?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Deletes an account with its sessions and tokens; never the last administrator.
     pub async fn delete_user(&self, actor: &str, name: &str, now_us: i64) -> Result<()> {
         let (name, actor) = (name.to_string(), actor.to_string());
         self.inner
             .store
             .write(Lane::Urgent, move |tx| {
+                lock_administrators(tx)?;
                 if tx.execute("DELETE FROM account WHERE name = $1", &binds![&name])? == 0 {
                     return Err(Error::NotFound(format!("account named {name}")));
                 }
-                if tx.query_one("SELECT count(*) FROM account", &[], |row| row.int(0))? == 0 {
-                    return Err(Error::LastAccount);
-                }
+                someone_administers(tx)?;
                 audit::record(tx, now_us, &actor, "user.delete", &name, "")?;
                 Ok(())
             })
@@ -161,6 +201,10 @@ fn account(row: &Row<'_>) -> store::Result<Account> {
         one_time: row.bool(2)?,
         created: row.int(3)?,
         signed_in: row.int_opt(4)?,
+        rights: Rights::from_bits(row.int(5)?),
+        email: row.text(6)?,
+        totp: row.bool(7)?,
+        link_until: row.int_opt(8)?,
     })
 }
 
@@ -184,9 +228,36 @@ fn taken(error: store::Error, name: &str) -> Error {
     }
 }
 
+/// Locks the rows of all administrators, before one of them changes: of two who take the right from each other at once
+/// the second then sees what the first did.
+fn lock_administrators(tx: &mut Tx<'_>) -> store::Result<()> {
+    if tx.dialect() == Dialect::Postgres {
+        let sql = "SELECT id FROM account WHERE rights >= 16 ORDER BY id FOR UPDATE";
+        tx.query(sql, &[], |row| row.int(0))?;
+    }
+    Ok(())
+}
+
+/// An instance that nobody can administer could only be saved from its command line.
+fn someone_administers(tx: &mut Tx<'_>) -> Result<()> {
+    let sql = "SELECT count(*) FROM account WHERE rights >= 16";
+    match tx.query_one(sql, &[], |row| row.int(0))? {
+        0 => Err(Error::LastAdministrator),
+        _ => Ok(()),
+    }
+}
+
 /// The caller behind an account id.
 pub(crate) fn caller(tx: &mut Tx<'_>, id: i64) -> store::Result<Option<Caller>> {
-    tx.query_opt("SELECT name, one_time FROM account WHERE id = $1", &binds![id], |row| {
-        Ok::<_, store::Error>(Caller { user: id, name: row.text(0)?, must_change_password: row.bool(1)? })
+    let sql = "SELECT name, one_time, rights, language, time_zone FROM account WHERE id = $1";
+    tx.query_opt(sql, &binds![id], |row| {
+        Ok::<_, store::Error>(Caller {
+            user: id,
+            name: row.text(0)?,
+            must_change_password: row.bool(1)?,
+            rights: Rights::from_bits(row.int(2)?),
+            language: row.text(3)?,
+            time_zone: row.text(4)?,
+        })
     })
 }

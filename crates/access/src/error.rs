@@ -21,12 +21,15 @@ pub enum Error {
     /// A name cannot be used.
     #[error("{0}")]
     Name(String),
+    /// A word that names no right.
+    #[error("there is no right named {0}; there are import, prepare, approve, start and administer")]
+    Rights(String),
     /// No such account, token or setting.
     #[error("there is no {0}")]
     NotFound(String),
-    /// The last account cannot be deleted.
-    #[error("the last account cannot be deleted")]
-    LastAccount,
+    /// Somebody must stay who can administer.
+    #[error("this is the last administrator: give that right to somebody else first")]
+    LastAdministrator,
     /// A setting is refused; the text names it.
     #[error("{0}")]
     Setting(String),

@@ -22,6 +22,7 @@ mod error;
 pub mod limits;
 mod local;
 mod passwords;
+mod rights;
 mod secret;
 mod sessions;
 pub mod settings;
@@ -32,6 +33,7 @@ pub use accounts::Account;
 pub use audit::{AuditLine, record};
 pub use error::{Error, Result};
 pub use local::LOCAL_TOKEN_FILE;
+pub use rights::{Right, Rights};
 pub use sessions::{SESSION_COOKIE, SignedIn};
 pub use settings::{ClientAddresses, Entry, Fixed, Origin, Relay, RelayTls, Setting, Settings, Span};
 pub use tokens::{ApiToken, TOKEN_PREFIX};
@@ -45,7 +47,10 @@ use tokio::sync::{Semaphore, watch};
 /// This room's tables.
 pub const MIGRATIONS: RoomMigrations = RoomMigrations {
     room: "access",
-    steps: &[Step { number: 1, name: "start", sql: include_str!("../migrations/001_start.sql") }],
+    steps: &[
+        Step { number: 1, name: "start", sql: include_str!("../migrations/001_start.sql") },
+        Step { number: 2, name: "rights", sql: include_str!("../migrations/002_rights.sql") },
+    ],
 };
 
 /// Name of the account that the first start makes.
@@ -60,12 +65,30 @@ pub struct Caller {
     pub name: String,
     /// The password was given by the program: only changing it is allowed.
     pub must_change_password: bool,
+    /// What it may do.
+    pub rights: Rights,
+    /// Language of its pages as a tag (`en`, `ja`); empty: the browser's.
+    pub language: String,
+    /// Time zone of its pages, an IANA name; empty: the browser's.
+    pub time_zone: String,
 }
 
 impl Caller {
     /// The command line on this machine.
     pub fn local() -> Caller {
-        Caller { user: 0, name: "local".into(), must_change_password: false }
+        Caller {
+            user: 0,
+            name: "local".into(),
+            must_change_password: false,
+            rights: Rights::ALL,
+            language: String::new(),
+            time_zone: String::new(),
+        }
+    }
+
+    /// Whether the caller may do that.
+    pub fn may(&self, right: Right) -> bool {
+        self.rights.may(right)
     }
 }
 

@@ -2,7 +2,7 @@
 // Set-up functions outside #[test] may fail the test too.
 #![allow(clippy::unwrap_used)]
 
-use access::{Access, Caller, Error, Fixed, MIGRATIONS, OneTime, Origin, limits};
+use access::{Access, Caller, Error, Fixed, MIGRATIONS, OneTime, Origin, Right, Rights, limits};
 use std::net::{IpAddr, Ipv4Addr};
 use store::testing::each;
 use store::{Store, Vault};
@@ -115,14 +115,16 @@ async fn accounts_and_tokens() {
         let dir = tempfile::tempdir().unwrap();
         let (access, _) = open(&store, &dir, Fixed::default()).await;
         let last = access.delete_user("local", "admin", NOW).await;
-        assert!(matches!(last, Err(Error::LastAccount)));
-        access.add_user("local", "anna", NOW).await.unwrap();
-        assert!(matches!(access.add_user("local", "anna", NOW).await, Err(Error::Name(_))));
-        assert!(matches!(access.add_user("local", "a b", NOW).await, Err(Error::Name(_))));
+        assert!(matches!(last, Err(Error::LastAdministrator)));
+        access.add_user("local", "anna", Rights::DAILY, NOW).await.unwrap();
+        assert!(matches!(access.add_user("local", "anna", Rights::DAILY, NOW).await, Err(Error::Name(_))));
+        assert!(matches!(access.add_user("local", "a b", Rights::DAILY, NOW).await, Err(Error::Name(_))));
         assert!(matches!(access.reset_user("local", "bob", NOW).await, Err(Error::NotFound(_))));
         let users = access.users().await.unwrap();
         assert_eq!(users.iter().map(|u| u.name.as_str()).collect::<Vec<_>>(), ["admin", "anna"]);
-        let anna = Caller { user: users[1].id, name: "anna".into(), must_change_password: false };
+        assert_eq!((users[0].rights, users[1].rights), (Rights::ALL, Rights::DAILY));
+        let anna =
+            Caller { user: users[1].id, name: "anna".into(), rights: Rights::DAILY, ..Caller::local() };
         let (id, token) = access.create_token(&anna, "nightly", NOW).await.unwrap();
         assert!(token.starts_with("mw_"));
         assert_eq!(access.verify_token(&token, NOW).await.unwrap().unwrap(), anna);
@@ -141,6 +143,34 @@ async fn accounts_and_tokens() {
         assert_eq!(
             actions,
             ["user.delete", "token.create", "token.revoke", "token.create", "user.add", "user.add"]
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rights_are_given_and_one_administrator_stays() {
+    each(|store| async move {
+        let dir = tempfile::tempdir().unwrap();
+        let (access, first) = open(&store, &dir, Fixed::default()).await;
+        let (cookie, caller) = signed_in(&access, &first.unwrap()).await;
+        assert!(Right::ALL.into_iter().all(|right| caller.may(right)), "the first account may everything");
+        let none = access.set_rights("local", "admin", Rights::DAILY, NOW).await;
+        assert!(matches!(none, Err(Error::LastAdministrator)));
+        access.add_user("local", "anna", Rights::of([Right::Prepare]), NOW).await.unwrap();
+        access.set_rights("admin", "anna", Rights::of([Right::Administer]), NOW).await.unwrap();
+        access.set_rights("anna", "admin", Rights::of([Right::Prepare]), NOW).await.unwrap();
+        let caller = access.session(&cookie, NOW).await.unwrap().unwrap();
+        assert!(
+            caller.may(Right::Prepare) && !caller.may(Right::Administer),
+            "an open session has them at once"
+        );
+        let last = access.delete_user("local", "anna", NOW).await;
+        assert!(matches!(last, Err(Error::LastAdministrator)));
+        let line = access.audit(None, 1).await.unwrap().remove(0);
+        assert_eq!(
+            (line.action.as_str(), line.subject.as_str(), line.detail.as_str()),
+            ("user.rights", "admin", "prepare")
         );
     })
     .await;

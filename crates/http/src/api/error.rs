@@ -169,8 +169,9 @@ impl From<access::Error> for Problem {
             }
             Error::WeakPassword(_) => Self::invalid("password", text),
             Error::Name(_) => Self::invalid("name", text),
+            Error::Rights(_) => Self::invalid("rights", text),
             Error::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", text),
-            Error::LastAccount => Self::conflict(text),
+            Error::LastAdministrator => Self::conflict(text),
             Error::Setting(_) => Self::invalid("value", text),
             Error::Store(error) => error.into(),
             other => Self::internal(&other),

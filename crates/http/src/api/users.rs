@@ -1,6 +1,6 @@
 //! `/users` and `/tokens`: who may sign in, and what programs use instead of a password.
 
-use access::{Account, ApiToken, Caller, OneTime};
+use access::{Account, ApiToken, Caller, OneTime, Rights};
 use axum::{
     Extension, Json, Router,
     extract::{Path, State},
@@ -39,6 +39,9 @@ fn account_json(account: &Account) -> Value {
         "one_time_password": account.one_time,
         "created_at": time(account.created),
         "signed_in_at": time_opt(account.signed_in),
+        "rights": account.rights.names(),
+        "email": account.email,
+        "second_factor": account.totp,
     })
 }
 
@@ -56,6 +59,13 @@ async fn users(State(state): State<AppState>) -> Answer<Json<Value>> {
 #[serde(deny_unknown_fields)]
 struct New {
     name: String,
+    /// Names of rights; absent: all but administration.
+    rights: Option<Vec<String>>,
+}
+
+/// The rights that a request names.
+fn read_rights(names: Option<&[String]>) -> Answer<Rights> {
+    Ok(names.map_or(Ok(Rights::DAILY), |names| Rights::parse(&names.join(",")))?)
 }
 
 async fn add(
@@ -63,7 +73,8 @@ async fn add(
     Extension(caller): Extension<Caller>,
     Body(new): Body<New>,
 ) -> Answer<Response> {
-    let one_time = state.access.add_user(&caller.name, &new.name, state.clock.now_us()).await?;
+    let rights = read_rights(new.rights.as_deref())?;
+    let one_time = state.access.add_user(&caller.name, &new.name, rights, state.clock.now_us()).await?;
     Ok(created(&one_time_json(&one_time)))
 }
 
@@ -86,7 +97,7 @@ async fn remove(
 }
 
 async fn me(Extension(caller): Extension<Caller>) -> Json<Value> {
-    Json(json!({"id": id(caller.user), "name": caller.name}))
+    Json(json!({"id": id(caller.user), "name": caller.name, "rights": caller.rights.names()}))
 }
 
 fn token_json(token: &ApiToken) -> Value {
@@ -121,7 +132,7 @@ async fn owner(state: &AppState, caller: Caller, named: Option<&str>) -> Answer<
     let users = state.access.users().await?;
     let account =
         users.iter().find(|account| account.name == name).ok_or_else(|| Problem::not_found("user"))?;
-    Ok(Caller { user: account.id, name: account.name.clone(), must_change_password: false })
+    Ok(Caller { user: account.id, name: account.name.clone(), ..caller })
 }
 
 async fn tokens(State(state): State<AppState>, Extension(caller): Extension<Caller>) -> Answer<Json<Value>> {

@@ -1,6 +1,6 @@
 //! Users: who may sign in, new one-time passwords, and one's own password.
 
-use access::{Account, OneTime};
+use access::{Account, OneTime, Rights};
 use askama::Template;
 use axum::{extract::State, response::Response};
 
@@ -80,7 +80,8 @@ async fn refused(desk: &Desk, state: &AppState, fault: Fault) -> Result<Response
 
 /// `POST /settings/users`.
 pub async fn add(desk: Desk, State(state): State<AppState>, form: Form) -> Result<Response, Fault> {
-    let outcome = state.access.add_user(&desk.viewer.name, form.get("name"), state.clock.now_us()).await;
+    let (actor, name) = (&desk.viewer.name, form.get("name"));
+    let outcome = state.access.add_user(actor, name, Rights::DAILY, state.clock.now_us()).await;
     made(&desk, &state, outcome).await
 }
 
