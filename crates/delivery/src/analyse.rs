@@ -17,6 +17,7 @@ use crate::numbering::{DomainShare, Parts};
 use crate::parameters::{self, Sending};
 use crate::personalise::{Evaluated, Reader};
 use crate::remote::Written;
+use crate::states::By;
 use crate::types::{Analysis, Delivery, DeliveryId, Error, ProviderPlan, Result, State};
 use crate::verdict::{Frozen, Verdict};
 use crate::{Deliveries, facts, journal, life, records};
@@ -37,12 +38,17 @@ pub(crate) enum Source {
 
 impl Deliveries {
     /// Starts an analysis in the background. Refused while one runs, and once the delivery is confirmed.
-    pub async fn start_analysis(&self, id: DeliveryId) -> Result<AnalysisHandle> {
-        self.start_analysis_of(id, Source::Target).await
+    pub async fn start_analysis(&self, id: DeliveryId, by: &By) -> Result<AnalysisHandle> {
+        self.start_analysis_of(id, Source::Target, by).await
     }
 
-    pub(crate) async fn start_analysis_of(&self, id: DeliveryId, source: Source) -> Result<AnalysisHandle> {
-        let now_us = self.now_us();
+    pub(crate) async fn start_analysis_of(
+        &self,
+        id: DeliveryId,
+        source: Source,
+        by: &By,
+    ) -> Result<AnalysisHandle> {
+        let (now_us, started) = (self.now_us(), format!("Analysis started{}", by.suffix()));
         let delivery = self
             .store
             .write(Lane::Urgent, move |tx| {
@@ -53,7 +59,7 @@ impl Deliveries {
                 life::sendable(&delivery)?;
                 records::set_state(tx, id, State::Analysing, now_us)?;
                 journal::clear(tx, id)?;
-                journal::note(tx, id, now_us, Level::Info, "Analysis started")?;
+                journal::note(tx, id, now_us, Level::Info, &started)?;
                 Ok::<_, Error>(delivery)
             })
             .await?;

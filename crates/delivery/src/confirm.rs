@@ -5,6 +5,7 @@ use store::{Lane, Tx, binds};
 use typology::Level;
 
 use crate::parameters::{Limits, Sending};
+use crate::states::By;
 use crate::types::{Closed, ConfirmPlan, Delivery, DeliveryId, Error, ProviderPlan, Result, State};
 use crate::{Deliveries, files, journal, records, words};
 
@@ -35,11 +36,11 @@ impl Deliveries {
     }
 
     /// Starts the run. `snapshot` names what the caller saw: another one by now is refused.
-    pub async fn confirm(&self, id: DeliveryId, snapshot: Option<&str>) -> Result<Delivery> {
+    pub async fn confirm(&self, id: DeliveryId, snapshot: Option<&str>, by: &By) -> Result<Delivery> {
         let delivery = self.get(id).await?;
         let signing = self.signing_of(&delivery).await?;
         let content = self.frozen_content(&delivery).await?;
-        let wanted = snapshot.map(str::to_owned);
+        let (wanted, by) = (snapshot.map(str::to_owned), by.clone());
         let now_us = self.now_us();
         self.store
             .write(Lane::Urgent, move |tx| {
@@ -60,8 +61,8 @@ impl Deliveries {
                      WHERE id = $1",
                     &binds![id, now_us, until_us],
                 )?;
-                let text =
-                    format!("Confirmed: {}", words::counted(delivery.to_deliver, "message", "messages"));
+                let messages = words::counted(delivery.to_deliver, "message", "messages");
+                let text = format!("Confirmed{}: {messages}", by.suffix());
                 journal::note(tx, id, now_us, Level::Info, &text)
             })
             .await?;

@@ -11,7 +11,7 @@ use typology::Level;
 
 use crate::definition::{Definition, Substitution, TargetItem};
 use crate::{
-    Closed, Config, Deliveries, Edit, Error, ListFilter, ProofFreshness, ProofTarget, Push, Rooms, State,
+    By, Closed, Config, Deliveries, Edit, Error, ListFilter, ProofFreshness, ProofTarget, Push, Rooms, State,
 };
 
 mod content_parts;
@@ -119,7 +119,7 @@ impl World {
     }
 
     async fn analyse(&self, id: i64) -> crate::Analysis {
-        self.deliveries.start_analysis(id).await.unwrap().wait().await.unwrap()
+        self.deliveries.start_analysis(id, &By::system()).await.unwrap().wait().await.unwrap()
     }
 }
 
@@ -163,11 +163,11 @@ async fn every_recipient_is_accounted_for_from_analysis_to_confirm() {
 
         let plan = world.deliveries.confirm_plan(id).await.unwrap();
         assert_eq!((plan.closed, plan.messages), (None, 48));
-        world.deliveries.confirm(id, analysis.snapshot.as_deref()).await.unwrap();
+        world.deliveries.confirm(id, analysis.snapshot.as_deref(), &By::system()).await.unwrap();
         let status = world.deliveries.status(id).await.unwrap();
         assert_eq!(status.target, 50);
         assert_eq!(status.pending + status.sent + status.failed + status.cancelled, 48);
-        assert!(world.deliveries.confirm(id, None).await.is_err());
+        assert!(world.deliveries.confirm(id, None, &By::system()).await.is_err());
         let refused = world.deliveries.edit(id, Edit::default()).await.unwrap_err();
         assert!(matches!(refused, Error::State { .. }), "{refused}");
     })
@@ -186,14 +186,14 @@ async fn an_edit_closes_confirm_until_it_is_analysed_again() {
         let edit = Edit { definition: Some(changed), ..Edit::default() };
         let edited = world.deliveries.edit(id, edit).await.unwrap();
         assert_eq!(world.deliveries.confirm_plan(id).await.unwrap().closed, Some(Closed::EditedSince));
-        assert!(world.deliveries.confirm(id, None).await.is_err());
+        assert!(world.deliveries.confirm(id, None, &By::system()).await.is_err());
         let stale = Edit { based_on: Some(edited.revision - 1), ..Edit::default() };
         assert!(matches!(world.deliveries.edit(id, stale).await, Err(Error::Conflict { .. })));
         let second = world.analyse(id).await;
         assert_ne!(first.snapshot, second.snapshot);
-        let refused = world.deliveries.confirm(id, first.snapshot.as_deref()).await.unwrap_err();
+        let refused = world.deliveries.confirm(id, first.snapshot.as_deref(), &By::system()).await.unwrap_err();
         assert!(refused.to_string().contains("no longer what was analysed"), "{refused}");
-        world.deliveries.confirm(id, second.snapshot.as_deref()).await.unwrap();
+        world.deliveries.confirm(id, second.snapshot.as_deref(), &By::system()).await.unwrap();
     })
     .await;
 }
@@ -264,7 +264,7 @@ async fn a_proof_is_a_numbered_delivery_and_an_edit_makes_it_out_of_date() {
         let id = world.draft().await;
         let to = |profile: &str| Substitution { to: "boss@shop.example".into(), profile: profile.into() };
         let target = ProofTarget::Substitution(vec![to("random"), to("r2@tail1.example")]);
-        let started = world.deliveries.proof(id, target).await.unwrap();
+        let started = world.deliveries.proof(id, target, &By::system()).await.unwrap();
         let proof = started.proof.clone();
         assert_eq!((proof.parent, proof.proof_no), (Some(id), 1));
         assert_eq!(proof.label, "Proof #1: October newsletter");
@@ -283,7 +283,7 @@ async fn a_proof_is_a_numbered_delivery_and_an_edit_makes_it_out_of_date() {
         let analysis = world.analyse(id).await;
         assert!(analysis.findings.iter().any(|finding| finding.rule == "proof_outdated"));
         let second =
-            world.deliveries.proof(id, ProofTarget::Recipients(vec!["r1@yahoo.com".into()])).await.unwrap();
+            world.deliveries.proof(id, ProofTarget::Recipients(vec!["r1@yahoo.com".into()]), &By::system()).await.unwrap();
         assert_eq!(second.proof.proof_no, 2);
         second.analysed().await.unwrap();
     })
@@ -298,7 +298,7 @@ async fn a_proof_to_more_than_a_hundred_is_an_error() {
         let list = (0..101)
             .map(|n| Substitution { to: format!("p{n}@shop.example"), profile: "random".into() })
             .collect();
-        let started = world.deliveries.proof(id, ProofTarget::Substitution(list)).await.unwrap();
+        let started = world.deliveries.proof(id, ProofTarget::Substitution(list), &By::system()).await.unwrap();
         let analysis = started.analysed().await.unwrap();
         assert_eq!(analysis.state, State::Failed);
         assert!(errors(&analysis)[0].contains("at most 100"));
@@ -324,7 +324,7 @@ async fn push_creates_then_updates_then_leaves_a_confirmed_one_alone() {
         assert_eq!((changed.id, changed.definition.subject.as_str()), (first.id, "Ho"));
         assert_ne!(push("/b", TOML).await.unwrap().id, first.id);
         world.analyse(first.id).await;
-        world.deliveries.confirm(first.id, None).await.unwrap();
+        world.deliveries.confirm(first.id, None, &By::system()).await.unwrap();
         assert_ne!(push("/a", TOML).await.unwrap().id, first.id);
         let Err(Error::Refused(refusal)) = push("/c", "label = 1\n").await else { panic!() };
         assert_eq!(refusal.line, Some(1));
@@ -361,7 +361,7 @@ async fn validity_ends_a_run_and_pending_becomes_cancelled() {
         brief.parameters.validity = "2h".into();
         let id = world.deliveries.create(brief, Some(html()), None).await.unwrap().id;
         world.analyse(id).await;
-        world.deliveries.confirm(id, None).await.unwrap();
+        world.deliveries.confirm(id, None, &By::system()).await.unwrap();
         assert!(!world.queue.run(id).await.unwrap().spec.signing.is_empty());
         world.clock.advance(std::time::Duration::from_secs(3 * 3_600));
         world.deliveries.tick().await.unwrap();
@@ -383,7 +383,7 @@ async fn lists_search_archive_and_delete() {
         let found = |search: &str| ListFilter { search: search.into(), ..ListFilter::default() };
         assert_eq!(world.deliveries.list(found("0% O")).await.unwrap()[0].id, second);
         assert_eq!(world.deliveries.list(found("")).await.unwrap().len(), 2);
-        world.deliveries.archive(first, true).await.unwrap();
+        world.deliveries.archive(first, true, &By::system()).await.unwrap();
         assert_eq!(world.deliveries.list(found("")).await.unwrap().len(), 1);
         let copy = world.deliveries.duplicate(first).await.unwrap();
         assert_eq!((copy.label.as_str(), copy.state), ("October newsletter (copy)", State::Draft));

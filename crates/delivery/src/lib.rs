@@ -19,6 +19,7 @@
 
 mod analyse;
 mod analysis;
+pub mod changes;
 pub mod checks;
 mod confirm;
 mod contacts;
@@ -26,12 +27,15 @@ mod contacts;
 mod contract;
 pub mod definition;
 mod exclusions;
+mod explain;
 mod facts;
 mod files;
 pub mod folder;
+pub mod history;
 mod journal;
 mod life;
 mod links;
+mod members;
 mod mobiles;
 mod numbering;
 pub mod parameters;
@@ -44,9 +48,11 @@ mod push;
 mod records;
 mod remote;
 mod starters;
+pub mod states;
 mod status;
 mod target;
 pub mod templates;
+mod turns;
 mod types;
 mod verdict;
 mod walk;
@@ -62,6 +68,7 @@ pub use folder::Refusal;
 pub use life::New;
 pub use preview::FORMATS as PREVIEW_FORMATS;
 pub use push::{Push, Pushed};
+pub use states::By;
 pub use types::*;
 
 /// Tables of this room.
@@ -70,6 +77,7 @@ pub const MIGRATIONS: store::RoomMigrations = store::RoomMigrations {
     steps: &[
         store::Step { number: 1, name: "start", sql: include_str!("../migrations/001_start.sql") },
         store::Step { number: 2, name: "content", sql: include_str!("../migrations/002_content.sql") },
+        store::Step { number: 3, name: "analyses", sql: include_str!("../migrations/003_analyses.sql") },
     ],
 };
 

@@ -6,6 +6,7 @@ use typology::Level;
 use crate::definition::Definition;
 use crate::folder::Refusal;
 use crate::records::{self, NewDelivery};
+use crate::states::By;
 use crate::types::{Delivery, DeliveryId, Edit, Error, ListFilter, Result, Sources, State, Summary};
 use crate::{Deliveries, files, journal, templates};
 
@@ -122,7 +123,7 @@ impl Deliveries {
 
     /// A new draft with the same content, files, target and parameters. `part_size` goes back to its default, because
     /// it was chosen for one audience. The copy of a template is a template.
-    pub async fn duplicate(&self, id: DeliveryId) -> Result<Delivery> {
+    pub async fn duplicate(&self, id: DeliveryId, by: &By) -> Result<Delivery> {
         let source = self.get(id).await?;
         let mut definition = source.definition.clone();
         definition.label = format!("{} (copy)", definition.label);
@@ -132,13 +133,14 @@ impl Deliveries {
             sources: source.sources(),
             is_template: source.is_template,
             files_of: Some(id),
+            by: by.name.clone(),
             ..New::default()
         })
         .await
     }
 
     /// Takes a delivery out of the list, or back in.
-    pub async fn archive(&self, id: DeliveryId, archived: bool) -> Result<()> {
+    pub async fn archive(&self, id: DeliveryId, archived: bool, _by: &By) -> Result<()> {
         let now_us = self.now_us();
         self.get(id).await?;
         self.store
@@ -154,7 +156,7 @@ impl Deliveries {
 
     /// Deletes a delivery. One that is being sent must be stopped first; the log of one that was sent stays
     /// until its rows are purged by age.
-    pub async fn delete(&self, id: DeliveryId) -> Result<()> {
+    pub async fn delete(&self, id: DeliveryId, _by: &By) -> Result<()> {
         let delivery = self.get(id).await?;
         if delivery.state.is_active() || delivery.state == State::Analysing {
             let reason = match delivery.state {

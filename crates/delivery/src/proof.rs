@@ -13,6 +13,7 @@ use crate::definition::{Definition, Substitution};
 use crate::folder::Refusal;
 use crate::personalise::Reader;
 use crate::records::{self, NewDelivery};
+use crate::states::By;
 use crate::types::{Analysis, Delivery, DeliveryId, Error, ListFilter, ProofTarget, Result, State, Summary};
 use crate::{Deliveries, facts, files, journal, life};
 
@@ -35,7 +36,7 @@ impl StartedProof {
 
 impl Deliveries {
     /// Sends a proof. The answer comes at once; the proof analyses and confirms itself.
-    pub async fn proof(&self, id: DeliveryId, target: ProofTarget) -> Result<StartedProof> {
+    pub async fn proof(&self, id: DeliveryId, target: ProofTarget, by: &By) -> Result<StartedProof> {
         let parent = self.get(id).await?;
         if parent.parent.is_some() {
             return Err(
@@ -48,7 +49,7 @@ impl Deliveries {
             return Err(Error::State { id, state: parent.state, reason });
         }
         let readers = Arc::new(self.readers(&parent.definition, target).await?);
-        let proof = self.create_proof(&parent).await?;
+        let proof = self.create_proof(&parent, by).await?;
         let (this, proof_id) = (self.clone(), proof.id);
         let task = tokio::spawn(async move { this.run_proof(id, proof_id, readers).await });
         Ok(StartedProof { proof, task })
@@ -59,8 +60,8 @@ impl Deliveries {
         self.list(ListFilter { proofs_of: Some(id), ..ListFilter::default() }).await
     }
 
-    async fn create_proof(&self, parent: &Delivery) -> Result<Delivery> {
-        let (parent, now_us) = (parent.clone(), self.now_us());
+    async fn create_proof(&self, parent: &Delivery, by: &By) -> Result<Delivery> {
+        let (parent, by, now_us) = (parent.clone(), by.clone(), self.now_us());
         self.store
             .write(Lane::Urgent, move |tx| {
                 let last: i64 = tx.query_one(
@@ -74,7 +75,7 @@ impl Deliveries {
                     definition: &parent.definition,
                     sources: &parent.sources(),
                     is_template: false,
-                    by: "",
+                    by: &by.name,
                     parent: Some(parent.id),
                     proof_no,
                     label: &label,
@@ -83,7 +84,8 @@ impl Deliveries {
                 };
                 let id = records::insert(tx, &new)?;
                 files::copy(tx, parent.id, id)?;
-                journal::note(tx, parent.id, now_us, Level::Info, &format!("Proof #{proof_no} asked for"))?;
+                let text = format!("Proof #{proof_no} asked for{}", by.suffix());
+                journal::note(tx, parent.id, now_us, Level::Info, &text)?;
                 records::get(tx, id)
             })
             .await
@@ -95,11 +97,11 @@ impl Deliveries {
         proof: DeliveryId,
         readers: Arc<Vec<Reader>>,
     ) -> Result<Analysis> {
-        let analysis = self.start_analysis_of(proof, Source::Readers(readers)).await?.wait().await?;
+        let analysis = self.start_analysis_of(proof, Source::Readers(readers), &By::system()).await?.wait().await?;
         if analysis.state != State::Ready {
             return Ok(analysis);
         }
-        self.confirm(proof, analysis.snapshot.as_deref()).await?;
+        self.confirm(proof, analysis.snapshot.as_deref(), &By::system()).await?;
         self.store
             .write(Lane::Urgent, move |tx| {
                 // The content that this proof shows is the proof's own, also when the parent was edited meanwhile.

@@ -7,6 +7,7 @@ use store::Lane;
 use typology::Level;
 
 use crate::confirm::providers;
+use crate::states::By;
 use crate::types::{Delivery, DeliveryId, Error, ProviderStatus, Result, State, Status, StopReport};
 use crate::{Deliveries, journal, records};
 
@@ -57,25 +58,28 @@ impl Deliveries {
     }
 
     /// Asks for a pause; the engine empties its connections and acknowledges.
-    pub async fn pause(&self, id: DeliveryId) -> Result<Delivery> {
+    pub async fn pause(&self, id: DeliveryId, by: &By) -> Result<Delivery> {
         self.get(id).await?;
         self.rooms.queue.pause(id, self.now_us()).await?;
-        self.noted(id, "Pause asked for").await
+        self.noted(id, &format!("Pause asked for{}", by.suffix())).await
     }
 
     /// Sends again.
-    pub async fn resume(&self, id: DeliveryId) -> Result<Delivery> {
+    pub async fn resume(&self, id: DeliveryId, by: &By) -> Result<Delivery> {
         self.get(id).await?;
         self.rooms.queue.resume(id, self.now_us()).await?;
-        self.noted(id, "Resumed").await
+        self.noted(id, &format!("Resumed{}", by.suffix())).await
     }
 
     /// Keeps what a stop did in the journal. The stop itself is the engine's, which cuts connections; call this
     /// with its report.
-    pub async fn stopped(&self, id: DeliveryId, report: &StopReport) -> Result<Delivery> {
+    pub async fn stopped(&self, id: DeliveryId, report: &StopReport, by: &By) -> Result<Delivery> {
         let text = format!(
-            "Stopped: {} sent, {} in flight, {} cancelled",
-            report.sent, report.in_flight, report.cancelled
+            "Stopped{}: {} sent, {} in flight, {} cancelled",
+            by.suffix(),
+            report.sent,
+            report.in_flight,
+            report.cancelled
         );
         self.noted(id, &text).await
     }

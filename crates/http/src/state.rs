@@ -2,7 +2,8 @@
 
 use std::{future::Future, net::SocketAddr, path::PathBuf, pin::Pin, sync::Arc};
 
-use delivery::{Deliveries, StopReport};
+use access::Caller;
+use delivery::{By, Deliveries, StopReport};
 use tokio::sync::watch;
 
 use crate::{guard::Hosts, imports::Imports, problem::Problem};
@@ -102,6 +103,12 @@ pub struct Services {
     pub demo: Option<Arc<dyn DemoMailbox>>,
 }
 
+/// The same person, as deliveries know them. Everybody who is signed in may start and administer, as long as accounts have
+/// no rights of their own.
+pub fn acting(caller: &Caller) -> By {
+    By { name: caller.name.clone(), administer: true, start: true }
+}
+
 impl AppState {
     /// Wraps the services for sharing.
     pub fn new(services: Services) -> Self {
@@ -144,8 +151,8 @@ impl Services {
     }
 
     /// Pauses a delivery: the intent is written and noted, then connections are emptied.
-    pub async fn pause(&self, delivery: i64) -> Result<delivery::Delivery, Problem> {
-        self.deliveries.pause(delivery).await?;
+    pub async fn pause(&self, delivery: i64, by: &By) -> Result<delivery::Delivery, Problem> {
+        self.deliveries.pause(delivery, by).await?;
         self.engine.pause(delivery).await?;
         Ok(self.deliveries.get(delivery).await?)
     }
@@ -163,10 +170,10 @@ impl Services {
     }
 
     /// Stops a delivery and keeps what that did in its journal.
-    pub async fn stop(&self, delivery: i64) -> Result<StopReport, Problem> {
+    pub async fn stop(&self, delivery: i64, by: &By) -> Result<StopReport, Problem> {
         self.deliveries.get(delivery).await?;
         let report = self.engine.stop(delivery).await?;
-        self.deliveries.stopped(delivery, &report).await?;
+        self.deliveries.stopped(delivery, &report, by).await?;
         Ok(report)
     }
 }

@@ -83,7 +83,7 @@ async fn a_change_of_the_files_is_an_edit_and_a_copy_has_them_too() {
         let analysis = world.analyse(id).await;
         assert_eq!(errors(&analysis), [""; 0]);
         let target = ProofTarget::Recipients(vec!["r1@yahoo.com".into()]);
-        world.deliveries.proof(id, target).await.unwrap().analysed().await.unwrap();
+        world.deliveries.proof(id, target, &By::system()).await.unwrap().analysed().await.unwrap();
         assert_eq!(world.deliveries.get(id).await.unwrap().proof, ProofFreshness::Current);
 
         world.deliveries.put_asset(id, "terms.pdf", PDF.to_vec(), "bob").await.unwrap();
@@ -94,7 +94,7 @@ async fn a_change_of_the_files_is_an_edit_and_a_copy_has_them_too() {
         let lie = world.deliveries.put_asset(id, "logo.png", b"<script>".to_vec(), "bob").await;
         assert!(lie.is_err());
 
-        let copy = world.deliveries.duplicate(id).await.unwrap().id;
+        let copy = world.deliveries.duplicate(id, &By::system()).await.unwrap().id;
         let names: Vec<_> =
             world.deliveries.assets(copy).await.unwrap().into_iter().map(|f| f.name).collect();
         assert_eq!(names, ["dot.gif", "terms.pdf"]);
@@ -118,19 +118,19 @@ async fn files_of_a_confirmed_delivery_live_as_long_as_its_resources() {
         world.deliveries.put_asset(id, "terms.pdf", PDF.to_vec(), "ann").await.unwrap();
         let analysis = world.analyse(id).await;
         assert_eq!(errors(&analysis), [""; 0]);
-        world.deliveries.confirm(id, None).await.unwrap();
+        world.deliveries.confirm(id, None, &By::system()).await.unwrap();
         let day = 86_400_000_000;
         assert_eq!(world.deliveries.get(id).await.unwrap().resources_until, Some(START_US + 40 * day));
         let refused = world.deliveries.put_asset(id, "dot.gif", GIF.to_vec(), "ann").await;
         assert!(matches!(refused, Err(Error::State { .. })));
         assert_eq!(world.content.purge_assets(START_US + 39 * day).await.unwrap(), 0);
-        let copy = world.deliveries.duplicate(id).await.unwrap().id;
+        let copy = world.deliveries.duplicate(id, &By::system()).await.unwrap().id;
         assert_eq!(
             world.content.purge_assets(START_US + 41 * day).await.unwrap(),
             0,
             "the copy has it still"
         );
-        world.deliveries.delete(copy).await.unwrap();
+        world.deliveries.delete(copy, &By::system()).await.unwrap();
         assert_eq!(world.content.purge_assets(START_US + 41 * day).await.unwrap(), 1);
     })
     .await;
@@ -152,9 +152,9 @@ async fn a_template_carries_everything_and_is_never_sent() {
         assert!(twice.to_string().contains("already"), "{twice}");
         assert_eq!(world.deliveries.list(ListFilter::default()).await.unwrap().len(), 1);
         assert_eq!(world.deliveries.templates(ListFilter::default()).await.unwrap()[0].label, "Autumn");
-        assert!(matches!(world.deliveries.start_analysis(template.id).await, Err(Error::State { .. })));
+        assert!(matches!(world.deliveries.start_analysis(template.id, &By::system()).await, Err(Error::State { .. })));
         let target = ProofTarget::Recipients(vec!["r1@yahoo.com".into()]);
-        assert!(matches!(world.deliveries.proof(template.id, target).await, Err(Error::State { .. })));
+        assert!(matches!(world.deliveries.proof(template.id, target, &By::system()).await, Err(Error::State { .. })));
         assert_eq!(world.deliveries.confirm_plan(template.id).await.unwrap().closed, Some(Closed::Template));
 
         let made = world.deliveries.create_from_template("Autumn", "November", "bob").await.unwrap();
@@ -228,7 +228,7 @@ async fn starting_templates_are_put_in_once() {
         assert_eq!(world.draft().await, 1, "without templates an instance begins with its own deliveries");
         let first = world.deliveries.templates(ListFilter::default()).await.unwrap();
         assert_eq!(first.len(), 12);
-        world.deliveries.delete(first[0].id).await.unwrap();
+        world.deliveries.delete(first[0].id, &By::system()).await.unwrap();
         world.deliveries.load_starters().await.unwrap();
         assert_eq!(world.deliveries.templates(ListFilter::default()).await.unwrap().len(), 11);
         let newsletter = world.deliveries.template("Newsletter").await.unwrap().unwrap();

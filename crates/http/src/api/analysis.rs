@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use access::Caller;
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::{
     problem::{Answer, Problem},
-    state::AppState,
+    state::{AppState, acting},
 };
 
 /// Routes that send nothing.
@@ -103,6 +104,7 @@ struct Proof {
 
 async fn proof(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Path(text): Path<String>,
     Body(body): Body<Proof>,
 ) -> Answer<Response> {
@@ -118,7 +120,7 @@ async fn proof(
         (None, None) => ProofTarget::AsDefined,
     };
     // The proof analyses and confirms itself; how it ended stands in its own journal.
-    let proof = state.deliveries.proof(delivery_id(&text)?, target).await?.proof;
+    let proof = state.deliveries.proof(delivery_id(&text)?, target, &acting(&caller)).await?.proof;
     Ok(created(&json!({
         "id": id(proof.id),
         "delivery": text,
@@ -129,9 +131,13 @@ async fn proof(
 }
 
 /// Starts an analysis and answers at once; GET tells how far it is.
-async fn analyse(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Response> {
+async fn analyse(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    Path(text): Path<String>,
+) -> Answer<Response> {
     let delivery = delivery_id(&text)?;
-    state.deliveries.start_analysis(delivery).await?;
+    state.deliveries.start_analysis(delivery, &acting(&caller)).await?;
     let document = current(&state, delivery).await?;
     Ok((StatusCode::ACCEPTED, Json(document)).into_response())
 }

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     limits::BODY_BYTES_MAX,
     problem::{Answer, Problem},
-    state::AppState,
+    state::{AppState, acting},
 };
 
 pub(super) fn routes() -> Router<AppState> {
@@ -223,22 +223,39 @@ async fn edit(
     Ok(Json(delivery_json(&state.deliveries.edit(delivery, edit).await?)))
 }
 
-async fn remove(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Response> {
-    state.deliveries.delete(delivery_id(&text)?).await?;
+async fn remove(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    Path(text): Path<String>,
+) -> Answer<Response> {
+    state.deliveries.delete(delivery_id(&text)?, &acting(&caller)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn duplicate(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Response> {
-    Ok(created(&delivery_json(&state.deliveries.duplicate(delivery_id(&text)?).await?)))
+async fn duplicate(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    Path(text): Path<String>,
+) -> Answer<Response> {
+    let copy = state.deliveries.duplicate(delivery_id(&text)?, &acting(&caller)).await?;
+    Ok(created(&delivery_json(&copy)))
 }
 
-async fn archive(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Json<Value>> {
-    state.deliveries.archive(delivery_id(&text)?, true).await?;
+async fn archive(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    Path(text): Path<String>,
+) -> Answer<Json<Value>> {
+    state.deliveries.archive(delivery_id(&text)?, true, &acting(&caller)).await?;
     view(State(state), Path(text)).await
 }
 
-async fn unarchive(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Json<Value>> {
-    state.deliveries.archive(delivery_id(&text)?, false).await?;
+async fn unarchive(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    Path(text): Path<String>,
+) -> Answer<Json<Value>> {
+    state.deliveries.archive(delivery_id(&text)?, false, &acting(&caller)).await?;
     view(State(state), Path(text)).await
 }
 

@@ -1,7 +1,8 @@
 //! What makes a delivery move: confirm, pause, resume, stop; and how it stands: status, verify.
 
+use access::Caller;
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{Path, State},
     routing::{get, post},
 };
@@ -14,7 +15,10 @@ use super::{
     deliveries::{delivery_id, delivery_json},
     shape::{id, time, time_opt},
 };
-use crate::{problem::Answer, state::AppState};
+use crate::{
+    problem::Answer,
+    state::{AppState, acting},
+};
 
 /// Routes that only look.
 pub(super) fn routes() -> Router<AppState> {
@@ -102,10 +106,12 @@ struct Confirm {
 
 async fn confirm(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Path(text): Path<String>,
     Body(body): Body<Confirm>,
 ) -> Answer<Json<Value>> {
-    let delivery = state.deliveries.confirm(delivery_id(&text)?, body.snapshot.as_deref()).await?;
+    let by = acting(&caller);
+    let delivery = state.deliveries.confirm(delivery_id(&text)?, body.snapshot.as_deref(), &by).await?;
     Ok(Json(json!({
         "id": id(delivery.id),
         "state": delivery.state,
@@ -114,18 +120,30 @@ async fn confirm(
     })))
 }
 
-async fn pause(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Json<Value>> {
-    Ok(Json(delivery_json(&state.pause(delivery_id(&text)?).await?)))
+async fn pause(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    Path(text): Path<String>,
+) -> Answer<Json<Value>> {
+    Ok(Json(delivery_json(&state.pause(delivery_id(&text)?, &acting(&caller)).await?)))
 }
 
-async fn resume(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Json<Value>> {
-    Ok(Json(delivery_json(&state.deliveries.resume(delivery_id(&text)?).await?)))
+async fn resume(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    Path(text): Path<String>,
+) -> Answer<Json<Value>> {
+    Ok(Json(delivery_json(&state.deliveries.resume(delivery_id(&text)?, &acting(&caller)).await?)))
 }
 
 /// The engine stops; its exact report is kept in the journal and answered.
-async fn stop(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Json<Value>> {
+async fn stop(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    Path(text): Path<String>,
+) -> Answer<Json<Value>> {
     let delivery = delivery_id(&text)?;
-    let report = state.stop(delivery).await?;
+    let report = state.stop(delivery, &acting(&caller)).await?;
     Ok(Json(json!({
         "state": report.state,
         "sent": report.sent,

@@ -277,7 +277,7 @@ async fn begin(desk: &Desk, state: &AppState, form: &Form) -> Result<Delivery, d
 
 /// `GET /deliveries/{id}`: the tab where the delivery stands.
 pub async fn open(
-    _desk: Desk,
+    desk: Desk,
     State(state): State<AppState>,
     Path(id): Path<i64>,
 ) -> Result<Response, Fault> {
@@ -297,11 +297,11 @@ fn landing(found: &Delivery) -> &'static str {
 
 /// `POST /deliveries/{id}/duplicate`.
 pub async fn duplicate(
-    _desk: Desk,
+    desk: Desk,
     State(state): State<AppState>,
     Path(id): Path<i64>,
 ) -> Result<Response, Fault> {
-    let copy = state.deliveries.duplicate(id).await?;
+    let copy = state.deliveries.duplicate(id, &desk.viewer.by()).await?;
     Ok(done(&format!("/deliveries/{}/content", copy.id), "duplicated"))
 }
 
@@ -318,31 +318,31 @@ pub async fn keep_as_template(
 
 /// `POST /deliveries/{id}/archive`.
 pub async fn archive(
-    _desk: Desk,
+    desk: Desk,
     State(state): State<AppState>,
     Path(id): Path<i64>,
 ) -> Result<Response, Fault> {
-    state.deliveries.archive(id, true).await?;
+    state.deliveries.archive(id, true, &desk.viewer.by()).await?;
     Ok(done("/deliveries", "archived"))
 }
 
 /// `POST /deliveries/{id}/unarchive`.
 pub async fn unarchive(
-    _desk: Desk,
+    desk: Desk,
     State(state): State<AppState>,
     Path(id): Path<i64>,
 ) -> Result<Response, Fault> {
-    state.deliveries.archive(id, false).await?;
+    state.deliveries.archive(id, false, &desk.viewer.by()).await?;
     Ok(done("/deliveries", "unarchived"))
 }
 
 /// `POST /deliveries/{id}/delete`.
 pub async fn delete(
-    _desk: Desk,
+    desk: Desk,
     State(state): State<AppState>,
     Path(id): Path<i64>,
 ) -> Result<Response, Fault> {
-    state.deliveries.delete(id).await?;
+    state.deliveries.delete(id, &desk.viewer.by()).await?;
     Ok(done("/deliveries", "deleted"))
 }
 

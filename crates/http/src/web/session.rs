@@ -20,7 +20,7 @@ use super::{
     page::{is_fragment, show_as},
     texts,
 };
-use crate::{api::auth::cookie, guard::request_host, state::AppState};
+use crate::{api::auth::cookie, guard::request_host, state::{AppState, acting}};
 
 /// Who is signed in. Taken by a handler alone it also lets those through who still must change their password; pages take
 /// [`super::page::Desk`], which does not.
@@ -32,6 +32,13 @@ pub struct Viewer {
     pub caller: Caller,
     /// The session's cookie, for signing out.
     pub cookie: String,
+}
+
+impl Viewer {
+    /// The same person, as deliveries know them.
+    pub fn by(&self) -> delivery::By {
+        acting(&self.caller)
+    }
 }
 
 impl FromRequestParts<AppState> for Viewer {

@@ -68,13 +68,13 @@ pub async fn create(desk: Desk, State(state): State<AppState>, form: Form) -> Re
 
 /// `POST /templates/{id}/delete`.
 pub async fn delete(
-    _desk: Desk,
+    desk: Desk,
     State(state): State<AppState>,
     Path(id): Path<i64>,
 ) -> Result<Response, Fault> {
     if !state.deliveries.get(id).await?.is_template {
         return Err(Fault::not_found("template"));
     }
-    state.deliveries.delete(id).await?;
+    state.deliveries.delete(id, &desk.viewer.by()).await?;
     Ok(done("/templates", "deleted"))
 }

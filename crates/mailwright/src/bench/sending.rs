@@ -52,11 +52,11 @@ fn run(out: &mut Output, dialect: Dialect) -> Done {
         let mut sides = Sides::default();
         for _ in 0..RUNS {
             let id = instance.draft(HTML_LEN).await?;
-            let handle = instance.deliveries.start_analysis(id).await.map_err(failed)?;
+            let handle = instance.deliveries.start_analysis(id, &delivery::By::system()).await.map_err(failed)?;
             let analysis = handle.wait().await.map_err(failed)?;
             reset_peak();
             let (begun, octets) = (Instant::now(), sink.octets());
-            instance.deliveries.confirm(id, None).await.map_err(failed)?;
+            instance.deliveries.confirm(id, None, &delivery::By::system()).await.map_err(failed)?;
             until_sent(&instance, id, analysis.to_deliver).await?;
             sides.ours(begun.elapsed(), peak_bytes());
             let length = (sink.octets() - octets) as usize / messages;
