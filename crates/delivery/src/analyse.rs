@@ -9,7 +9,7 @@ use std::sync::Arc;
 use content::{Compiled, Problem};
 use queue::plan;
 use store::{Dialect, Lane, Tx, binds};
-use typology::{Facts, Finding, Level, Phase, PredictionFact, ProofFact};
+use typology::{Facts, Finding, Level, Phase, PredictionFact, ProofFact, Selection};
 
 use crate::analysis::{AnalysisHandle, Step};
 use crate::contacts::Contacts;
@@ -108,6 +108,7 @@ impl Deliveries {
             handle: &handle,
             findings: Vec::new(),
             facts: Facts::default(),
+            selection: Selection::default(),
         };
         let verdict = match work.steps(&source).await {
             Err(Error::Refused(refusal)) => {
@@ -188,6 +189,8 @@ pub(crate) struct Work<'a> {
     pub handle: &'a AnalysisHandle,
     pub findings: Vec<Finding>,
     pub facts: Facts,
+    /// The control rules of the delivery's typology.
+    pub selection: Selection,
 }
 
 impl Work<'_> {
@@ -266,7 +269,7 @@ impl Work<'_> {
     }
 
     fn rules(&mut self, phase: Phase) {
-        self.findings.extend(typology::run(phase, &self.facts));
+        self.findings.extend(typology::run(phase, &self.facts, &self.selection, self.this.now_us()));
     }
 
     fn has_errors(&self) -> bool {
@@ -309,6 +312,7 @@ impl Work<'_> {
             }
         };
         self.facts = self.this.first_facts(delivery, &draft).await?;
+        self.selection = self.this.selection_of(&delivery.definition).await?;
         self.rules(Phase::StartOfTargeting);
         let proof = matches!(source, Source::Readers(_));
         let options =

@@ -58,7 +58,7 @@ impl Definition {
             ("target.keep_same_recipient", !self.target.keep_same_recipient),
             ("proof.seeds", self.proof.seeds.is_empty()),
             ("validation.approval", self.validation.approval == "manual"),
-            ("validation.typology", self.validation.typology == "default"),
+            ("validation.typology", typology::SHIPPED.contains(&self.validation.typology.as_str())),
             ("validation.approvers", self.validation.approvers.is_empty()),
         ];
         match table.iter().find(|(_, at_default)| !at_default) {

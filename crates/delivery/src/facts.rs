@@ -5,11 +5,11 @@ use content::{
     Problem,
 };
 use message::{Charset, LinkMode, MirrorMode};
-use typology::{Facts, LinkFact, PartFact, SenderFact};
+use typology::{Facts, LinkFact, PartFact, Selection, SenderFact};
 
 use crate::definition::{Definition, LinkChoice};
 use crate::parameters::Limits;
-use crate::types::{Delivery, ProofFreshness, Result, Sources};
+use crate::types::{Delivery, Error, ProofFreshness, Result, Sources};
 use crate::{Config, Deliveries};
 
 impl Deliveries {
@@ -121,6 +121,13 @@ impl Deliveries {
         })
     }
 
+    /// The control rules of the delivery's typology.
+    pub(crate) async fn selection_of(&self, definition: &Definition) -> Result<Selection> {
+        let name = &definition.validation.typology;
+        Selection::shipped(name)
+            .ok_or_else(|| Error::Internal(format!("there is no typology {name:?}, which was checked")))
+    }
+
     /// Facts before the content is compiled.
     pub(crate) async fn first_facts(&self, delivery: &Delivery, draft: &Draft) -> Result<Facts> {
         let config = self.config();
@@ -167,6 +174,7 @@ pub(crate) fn with_content(facts: &mut Facts, content: &ContentFacts) {
         unsubscribe: fact.unsubscribe_link,
         mirror: fact.mirror_link,
         bytes: fact.size,
+        ..PartFact::default()
     };
     facts.mirror_page = Some(content.mirror_page);
     facts.parts = content.html.iter().map(|fact| part("html", false, fact)).collect();

@@ -88,6 +88,8 @@ pub(crate) fn findings(lines: Vec<JournalLine>) -> Vec<Finding> {
             part: line.part,
             line: line.line,
             column: line.column,
+            hint: None,
+            nature: typology::Nature::Plain,
         })
         .collect()
 }

@@ -1,8 +1,18 @@
 //! What rules may know. `delivery` fills it; what is not known yet in a phase is absent.
+//!
+//! The names are those that a rule of one's own uses, and that stand in the JSON kept of each analysis: a field is
+//! added with a default and never renamed. `reference` documents each of them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::lookups::Lookups;
 
 /// Facts of one delivery.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Facts {
+    /// What the author chose for the delivery.
+    pub delivery: DeliveryFact,
     /// Subject template as written.
     pub subject: String,
     /// Sender.
@@ -27,12 +37,31 @@ pub struct Facts {
     pub archive_problem: Option<String>,
     /// Files that are attached, to whomever.
     pub attachments: usize,
+    /// Images of the HTML part, in order.
+    pub images: Vec<ImageFact>,
+    /// Header fields that the author added.
+    pub headers: Vec<HeaderFact>,
+    /// Value of the header Feedback-ID.
+    pub feedback_id: String,
+    /// Base of the links in messages, with its scheme; the one-click unsubscription is answered there.
+    pub public_url: String,
+    /// Is TLS offered to receivers? `None`: not known.
+    pub tls: Option<bool>,
+    /// Messages by receiving provider, largest first, once the target is known.
+    pub providers: Vec<ProviderFact>,
+    /// Recipients left out, by cause, once the target is known.
+    pub excluded: Vec<ExcludedFact>,
+    /// Dates of the schedule, once they are known.
+    pub schedule: Option<ScheduleFact>,
+    /// What DNS and the web say.
+    pub lookups: Lookups,
     /// The formats of Japanese handsets that recipients get, once the target is evaluated.
     pub mobiles: Vec<MobileFact>,
 }
 
 /// A format of Japanese handsets in the target.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct MobileFact {
     /// Its name.
     pub format: String,
@@ -43,7 +72,8 @@ pub struct MobileFact {
 }
 
 /// What a handset would not show.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct MobileProblem {
     /// `html`, `mjml`, `text` or `message`.
     pub part: String,
@@ -56,7 +86,8 @@ pub struct MobileProblem {
 }
 
 /// Who sends.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SenderFact {
     /// Display name as written.
     pub name: String,
@@ -75,7 +106,8 @@ pub struct SenderFact {
 }
 
 /// One link.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LinkFact {
     /// `html` or `text`.
     pub part: String,
@@ -90,7 +122,8 @@ pub struct LinkFact {
 }
 
 /// One part.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PartFact {
     /// `html` or `text`.
     pub part: String,
@@ -102,17 +135,117 @@ pub struct PartFact {
     pub mirror: bool,
     /// Bytes of its source.
     pub bytes: usize,
+    /// Characters that a reader sees, blanks apart; `None`: not counted.
+    pub characters: Option<usize>,
+    /// Words that filters of old counted against a message, each once.
+    pub suspicious: Vec<String>,
+}
+
+/// What the author chose for the delivery.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeliveryFact {
+    /// Name shown to operators.
+    pub label: String,
+    /// Delivery code.
+    pub code: String,
+    /// Name of the template that it started from; empty: none.
+    pub template: String,
+    /// `very_low` to `very_high`.
+    pub priority: String,
+    /// `recipient`, `alternative` or `text`.
+    pub format: String,
+    /// Charset.
+    pub encoding: String,
+    /// Header Precedence; empty: none.
+    pub precedence: String,
+    /// Opens are counted.
+    pub tracks_opens: bool,
+    /// Clicks are counted.
+    pub tracks_clicks: bool,
+    /// Copies are archived.
+    pub bcc: bool,
+    /// It is a proof.
+    pub proof: bool,
+    /// It is sent in waves.
+    pub waves: bool,
+    /// It is an A/B test.
+    pub ab: bool,
+    /// Name of its typology.
+    pub typology: String,
+}
+
+/// An image.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImageFact {
+    /// As written.
+    pub src: String,
+    /// It has an `alt`, even an empty one.
+    pub has_alt: bool,
+    /// Line in the HTML's source.
+    pub line: u32,
+    /// Column.
+    pub column: u32,
+}
+
+/// A header field.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HeaderFact {
+    /// Its name.
+    pub name: String,
+    /// Its value as written, a template perhaps.
+    pub value: String,
+}
+
+/// A receiving provider.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProviderFact {
+    /// `google`, `yahoo`, `outlook` … as in the provider table.
+    pub provider: String,
+    /// Messages to addresses that are known to be its own.
+    pub messages: i64,
+}
+
+/// A cause of exclusion.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExcludedFact {
+    /// `denylisted`, `quarantined`, `duplicate` …
+    pub reason: String,
+    /// Recipients.
+    pub recipients: i64,
+}
+
+/// Dates of the schedule, µs UTC.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScheduleFact {
+    /// When sending starts.
+    pub contact_us: i64,
+    /// When the last message becomes due: waves, recipients' zones and quiet hours considered.
+    pub last_due_us: i64,
+    /// Waves; 0: none.
+    pub waves: u32,
+    /// Start of the last wave.
+    pub last_wave_us: Option<i64>,
+    /// Predicted end of the last wave.
+    pub last_wave_end_us: Option<i64>,
 }
 
 /// A proof's readers.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ProofFact {
     /// How many.
     pub recipients: usize,
 }
 
 /// Expiry against prediction, in µs.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PredictionFact {
     /// Start of sending.
     pub start_us: i64,
@@ -125,7 +258,8 @@ pub struct PredictionFact {
 }
 
 /// Sizes of composed messages, in bytes.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SizeFact {
     /// Largest message.
     pub largest: usize,

@@ -30,6 +30,53 @@ impl Level {
     }
 }
 
+/// What a stricter typology may make of a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Nature {
+    /// It has the level that the rule, or the typology's choice for the rule, gives it.
+    #[default]
+    Plain,
+    /// A fact could not be had: a warning in every typology, because it says nothing of the delivery.
+    Unknown,
+    /// These receivers refuse such mail from bulk senders: an error in the typology `bulk`, when the target holds
+    /// enough of their addresses.
+    RefusedBy(&'static [Receiver]),
+}
+
+/// Receivers with published demands on bulk senders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receiver {
+    /// Personal Gmail accounts.
+    Google,
+    /// Yahoo and AOL.
+    Yahoo,
+    /// Outlook.com, Hotmail, Live.
+    Microsoft,
+}
+
+impl Receiver {
+    /// All of them.
+    pub const ALL: &'static [Receiver] = &[Receiver::Google, Receiver::Yahoo, Receiver::Microsoft];
+
+    /// Its name in the provider table.
+    pub fn provider(self) -> &'static str {
+        match self {
+            Receiver::Google => "google",
+            Receiver::Yahoo => "yahoo",
+            Receiver::Microsoft => "outlook",
+        }
+    }
+
+    /// Its name for people.
+    pub fn label(self) -> &'static str {
+        match self {
+            Receiver::Google => "Gmail",
+            Receiver::Yahoo => "Yahoo",
+            Receiver::Microsoft => "Microsoft",
+        }
+    }
+}
+
 /// One finding. `line` and `column` count from 1 in the source of `part`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
@@ -48,12 +95,38 @@ pub struct Finding {
     /// Column in the part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<u32>,
+    /// How to mend it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// What a stricter typology may make of it; said when it is made, and not kept.
+    #[serde(skip)]
+    pub nature: Nature,
 }
 
 impl Finding {
     /// A finding without a place.
     pub fn new(rule: &str, level: Level, text: impl Into<String>) -> Finding {
-        Finding { rule: rule.to_owned(), level, text: text.into(), part: None, line: None, column: None }
+        Finding {
+            rule: rule.to_owned(),
+            level,
+            text: text.into(),
+            part: None,
+            line: None,
+            column: None,
+            hint: None,
+            nature: Nature::Plain,
+        }
+    }
+
+    /// A warning that something could not be found out.
+    pub fn unknown(rule: &str, text: impl Into<String>) -> Finding {
+        Finding { nature: Nature::Unknown, ..Finding::new(rule, Level::Warning, text) }
+    }
+
+    /// The same finding, which these receivers refuse mail for.
+    pub fn refused_by(mut self, receivers: &'static [Receiver]) -> Finding {
+        self.nature = Nature::RefusedBy(receivers);
+        self
     }
 
     /// The same finding in a part.

@@ -12,12 +12,25 @@
 //! Neighbours: `delivery` gathers the facts before each phase and keeps the findings in its journal; `http`
 //! shows a finding beside the source line that it names.
 
+mod custom;
+mod expression;
 mod facts;
 mod finding;
+mod lookups;
+mod reference;
 mod rules;
+mod selection;
 
+pub use custom::{CustomRule, Tried, default_order, in_scope};
+pub use expression::{Expression, ExpressionError, FUEL, SOURCE_LEN_MAX, TIME_MAX};
 pub use facts::{
-    Facts, LinkFact, MobileFact, MobileProblem, PartFact, PredictionFact, ProofFact, SenderFact, SizeFact,
+    DeliveryFact, ExcludedFact, Facts, HeaderFact, ImageFact, LinkFact, MobileFact, MobileProblem, PartFact,
+    PredictionFact, ProofFact, ProviderFact, ScheduleFact, SenderFact, SizeFact,
 };
-pub use finding::{Finding, Level};
-pub use rules::{Phase, Rule, all, run};
+pub use finding::{Finding, Level, Nature, Receiver};
+pub use lookups::{
+    AuthenticationFact, CheckFact, Checked, HeloFact, Lookups, SourceFact, TargetFact,
+};
+pub use reference::{FACTS, FactDoc};
+pub use rules::{Phase, Rule, all};
+pub use selection::{BULK_MESSAGES, Base, Choice, SHIPPED, Selection, Span, run};

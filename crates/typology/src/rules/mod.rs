@@ -1,5 +1,7 @@
 //! The rules, in their phases.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Facts, Finding, Level};
 
 mod archive;
@@ -20,7 +22,8 @@ mod urls;
 mod validity_period;
 
 /// When a rule runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Before the target is computed: saves the work when something is plainly wrong.
     StartOfTargeting,
@@ -30,6 +33,27 @@ pub enum Phase {
     StartOfPersonalisation,
     /// When every message was evaluated.
     EndOfAnalysis,
+}
+
+impl Phase {
+    /// All of them, in order.
+    pub const ALL: [Phase; 4] =
+        [Phase::StartOfTargeting, Phase::AfterTargeting, Phase::StartOfPersonalisation, Phase::EndOfAnalysis];
+
+    /// The name in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Phase::StartOfTargeting => "start_of_targeting",
+            Phase::AfterTargeting => "after_targeting",
+            Phase::StartOfPersonalisation => "start_of_personalisation",
+            Phase::EndOfAnalysis => "end_of_analysis",
+        }
+    }
+
+    /// Reads a name.
+    pub fn parse(name: &str) -> Option<Phase> {
+        Phase::ALL.into_iter().find(|phase| phase.as_str() == name)
+    }
 }
 
 /// One control rule.
@@ -72,11 +96,6 @@ pub fn all() -> Vec<&'static Rule> {
     ];
     rules.sort_by_key(|rule| (rule.phase, rule.order, rule.name));
     rules
-}
-
-/// Runs the rules of one phase.
-pub fn run(phase: Phase, facts: &Facts) -> Vec<Finding> {
-    all().into_iter().filter(|rule| rule.phase == phase).flat_map(|rule| (rule.check)(facts)).collect()
 }
 
 /// Does `address` match one of the masks? `*` stands for any run of characters; no mask allows all.

@@ -1,0 +1,231 @@
+//! A typology as the rules see it: which run, in what order, and how serious they are.
+//!
+//! Two are shipped: `default`, in which receivers' demands are warnings, and `bulk`, which makes errors of them when the
+//! target holds enough addresses of a receiver that refuses such mail. A typology of a user's is one of the two, changed
+//! rule by rule, with rules of their own.
+
+use serde::{Deserialize, Serialize};
+
+use crate::custom::{CustomRule, in_scope};
+use crate::rules::{Phase, Rule, all};
+use crate::{Facts, Finding, Level, Nature, Receiver};
+
+/// Messages to one receiver from which its demands on bulk senders hold. Gmail writes "close to 5,000" a day and
+/// Microsoft 5,000; Yahoo gives no number.
+pub const BULK_MESSAGES: i64 = 5_000;
+
+/// Names of the shipped typologies.
+pub const SHIPPED: [&str; 2] = ["default", "bulk"];
+
+/// Time in which something is in effect: from `from_us` until before `until_us`, µs UTC; absent: no bound.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Span {
+    /// First moment.
+    pub from_us: Option<i64>,
+    /// First moment after.
+    pub until_us: Option<i64>,
+}
+
+impl Span {
+    /// Is `at_us` within?
+    pub fn contains(&self, at_us: i64) -> bool {
+        self.from_us.is_none_or(|from| from <= at_us) && self.until_us.is_none_or(|until| at_us < until)
+    }
+}
+
+/// How serious receivers' demands are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Base {
+    /// Warnings.
+    #[default]
+    Default,
+    /// Errors, from [`BULK_MESSAGES`] to that receiver on.
+    Bulk,
+}
+
+/// What a typology changes about one shipped rule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choice {
+    /// Name of the shipped rule.
+    pub rule: String,
+    /// It runs.
+    #[serde(default = "yes")]
+    pub active: bool,
+    /// Level of the rule's most serious findings; the milder ones are at most that serious. Absent: the rule's own.
+    #[serde(default)]
+    pub level: Option<Level>,
+    /// Order in its phase; absent: the rule's own.
+    #[serde(default)]
+    pub order: Option<u32>,
+    /// Deliveries that the rule runs for: an expression over the facts; empty: all.
+    #[serde(default)]
+    pub scope: String,
+    /// When the choice is in effect; outside, the rule is as shipped.
+    #[serde(default)]
+    pub effective: Span,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The control rules of a typology.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Selection {
+    /// The shipped typology that it begins with.
+    pub base: Base,
+    /// Changes to shipped rules.
+    pub choices: Vec<Choice>,
+    /// Rules of one's own.
+    pub custom: Vec<CustomRule>,
+}
+
+impl Selection {
+    /// A shipped typology, by name.
+    pub fn shipped(name: &str) -> Option<Selection> {
+        let base = match name {
+            "default" => Base::Default,
+            "bulk" => Base::Bulk,
+            _ => return None,
+        };
+        Some(Selection { base, ..Selection::default() })
+    }
+
+    /// Refuses choices about rules that do not exist, rules that take a shipped rule's name or each other's, and rules
+    /// that cannot be read or that loop.
+    ///
+    /// # Errors
+    /// What is wrong, in words for the one who wrote it.
+    pub fn check(&self) -> Result<(), String> {
+        for choice in &self.choices {
+            if !all().iter().any(|rule| rule.name == choice.rule) {
+                return Err(format!("there is no shipped rule {:?}", choice.rule));
+            }
+            if !choice.scope.trim().is_empty() {
+                crate::Expression::parse(&choice.scope)
+                    .map_err(|error| format!("rule {:?}: scope: {error}", choice.rule))?;
+            }
+        }
+        let mut names: Vec<&str> = all().iter().map(|rule| rule.name).collect();
+        for rule in &self.custom {
+            if rule.name.trim().is_empty() {
+                return Err("a rule has no name".to_owned());
+            }
+            if names.contains(&rule.name.as_str()) {
+                return Err(format!("there are two rules {:?}", rule.name));
+            }
+            names.push(&rule.name);
+            rule.check().map_err(|(field, error)| format!("rule {:?}: {field}: {error}", rule.name))?;
+        }
+        Ok(())
+    }
+
+    fn choice(&self, rule: &str, now_us: i64) -> Option<&Choice> {
+        self.choices.iter().find(|choice| choice.rule == rule && choice.effective.contains(now_us))
+    }
+}
+
+/// One rule of a selection, to be run.
+enum Chosen<'a> {
+    Shipped(&'static Rule, Option<&'a Choice>),
+    Custom(&'a CustomRule),
+}
+
+impl Chosen<'_> {
+    fn place(&self) -> (u32, &str) {
+        match self {
+            Chosen::Shipped(rule, choice) => {
+                (choice.and_then(|choice| choice.order).unwrap_or(rule.order), rule.name)
+            }
+            Chosen::Custom(rule) => (rule.order, &rule.name),
+        }
+    }
+}
+
+/// Runs the rules of one phase, by order and name. `now_us` decides which are in effect.
+pub fn run(phase: Phase, facts: &Facts, selection: &Selection, now_us: i64) -> Vec<Finding> {
+    let shipped = all().into_iter().filter(|rule| rule.phase == phase);
+    let mut chosen: Vec<Chosen<'_>> = shipped
+        .map(|rule| Chosen::Shipped(rule, selection.choice(rule.name, now_us)))
+        .filter(|chosen| !matches!(chosen, Chosen::Shipped(_, Some(choice)) if !choice.active))
+        .collect();
+    let custom = selection.custom.iter();
+    chosen.extend(
+        custom.filter(|rule| rule.phase == phase && rule.effective.contains(now_us)).map(Chosen::Custom),
+    );
+    chosen.sort_by(|a, b| a.place().cmp(&b.place()));
+    let mut findings = Vec::new();
+    for one in chosen {
+        match one {
+            Chosen::Custom(rule) => findings.extend(rule.run(facts)),
+            Chosen::Shipped(rule, choice) => findings.extend(shipped_findings(rule, choice, facts, selection)),
+        }
+    }
+    findings
+}
+
+fn shipped_findings(
+    rule: &Rule,
+    choice: Option<&Choice>,
+    facts: &Facts,
+    selection: &Selection,
+) -> Vec<Finding> {
+    match choice.map_or(Ok(true), |choice| in_scope(&choice.scope, facts)) {
+        Ok(true) => {}
+        Ok(false) => return Vec::new(),
+        Err(error) => {
+            let text = format!("whether the rule {:?} is for this delivery: {error}", rule.name);
+            return vec![Finding::unknown(rule.name, text)];
+        }
+    }
+    let mut findings = (rule.check)(facts);
+    for finding in &mut findings {
+        if selection.base == Base::Bulk {
+            raise(finding, facts);
+        }
+        if let Some(level) = choice.and_then(|choice| choice.level) {
+            finding.level = leveled(finding, rule, level);
+        }
+        if finding.hint.is_none() {
+            finding.hint = Some(rule.hint.to_owned());
+        }
+    }
+    findings
+}
+
+/// The level that a typology gives a rule is its most serious findings'; what is not known stays a warning.
+fn leveled(finding: &Finding, rule: &Rule, level: Level) -> Level {
+    match finding.nature {
+        Nature::Unknown => finding.level.min(level),
+        _ if finding.level >= rule.level => level,
+        _ => finding.level.min(level),
+    }
+}
+
+/// What a receiver refuses is an error, once the target holds enough of its addresses.
+fn raise(finding: &mut Finding, facts: &Facts) {
+    let Nature::RefusedBy(receivers) = finding.nature else { return };
+    let refusing: Vec<(Receiver, i64)> = receivers
+        .iter()
+        .map(|receiver| (*receiver, messages_to(*receiver, facts)))
+        .filter(|(_, messages)| *messages >= BULK_MESSAGES)
+        .collect();
+    if refusing.is_empty() {
+        return;
+    }
+    finding.level = Level::Error;
+    let named: Vec<String> = refusing
+        .iter()
+        .map(|(receiver, messages)| format!("{} ({messages} messages)", receiver.label()))
+        .collect();
+    finding.text = format!("{}; refused by {}", finding.text, named.join(", "));
+}
+
+fn messages_to(receiver: Receiver, facts: &Facts) -> i64 {
+    let of = facts.providers.iter().filter(|fact| fact.provider == receiver.provider());
+    of.map(|fact| fact.messages).sum()
+}
