@@ -46,7 +46,8 @@ pub(crate) struct PartWish {
     pub bcc: bool,
 }
 
-/// Lanes with work. A loose index scan: its cost follows the number of lanes, not of parts or retries.
+/// Lanes with work that are not on hold. A loose index scan: its cost follows the number of lanes, not of parts or
+/// retries.
 pub(crate) fn lanes(tx: &mut Tx<'_>, delivery: i64) -> Result<Vec<LaneWork>> {
     let mut found: HashMap<String, LaneWork> = HashMap::new();
     for (table, filter) in [("part", "state = 0"), ("retry", "node IS NULL")] {
@@ -56,7 +57,8 @@ pub(crate) fn lanes(tx: &mut Tx<'_>, delivery: i64) -> Result<Vec<LaneWork>> {
                UNION ALL SELECT (SELECT min(t.lane) FROM {table} t WHERE {filter} AND t.delivery = $1 AND t.lane > l.lane) \
                FROM l WHERE l.lane IS NOT NULL) \
              SELECT l.lane, (SELECT min(t.due) FROM {table} t WHERE {filter} AND t.delivery = $1 AND t.lane = l.lane) \
-             FROM l WHERE l.lane IS NOT NULL"
+             FROM l WHERE l.lane IS NOT NULL \
+               AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.delivery = $1 AND h.lane = l.lane)"
         );
         tx.query_each(&sql, &binds![delivery], |row| {
             let (lane, due) = (row.text(0)?, row.int_opt(1)?);

@@ -1,10 +1,10 @@
 //! Figures of a run, from the tally: what pages and `status` show. Messages are never counted for them.
 
 use serde::Serialize;
-use store::{Tx, binds};
+use store::{Row, Tx, binds};
 
-use crate::types::{Control, Run};
-use crate::{Result, claim, id_range, runs};
+use crate::types::{Control, Run, SEED_WAVE};
+use crate::{Result, claim, hold, id_range, plan, runs};
 
 /// The state of a run as people see it (the contract's words).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -64,9 +64,28 @@ pub struct ProviderFigures {
     pub cancelled: i64,
     /// Sent per second over the last ten seconds, on this node.
     pub per_second: f64,
+    /// Accepted, and came back later as an address that does not exist.
+    pub bounced: i64,
+    /// Called spam by their recipients.
+    pub complaints: i64,
+    /// On hold: nothing goes there until an operator resumes.
+    pub held: bool,
 }
 
-/// The whole run. `messages = pending + sent + failed + cancelled`, always.
+/// Seeds' messages, which are in no other figure. Their sum is the number of seeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
+pub struct SeedFigures {
+    /// Not over.
+    pub pending: i64,
+    /// Taken by the receiver.
+    pub sent: i64,
+    /// Refused for good.
+    pub failed: i64,
+    /// Decided not to send.
+    pub cancelled: i64,
+}
+
+/// The whole run, without its seeds. `messages = pending + sent + failed + cancelled`, always.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RunFigures {
     /// The delivery.
@@ -91,6 +110,12 @@ pub struct RunFigures {
     pub unknown: i64,
     /// Sent per second over the last ten seconds, on this node.
     pub per_second: f64,
+    /// Accepted, and came back later as an address that does not exist.
+    pub bounced: i64,
+    /// Called spam by their recipients.
+    pub complaints: i64,
+    /// Seeds, apart.
+    pub seeds: SeedFigures,
     /// By provider, most messages first.
     pub providers: Vec<ProviderFigures>,
     /// When it was confirmed (UTC microseconds).
@@ -102,23 +127,22 @@ pub struct RunFigures {
 /// Reads the figures; speeds are filled by the service.
 pub(crate) fn read(tx: &mut Tx<'_>, delivery: i64, now: i64) -> Result<RunFigures> {
     let run = runs::find(tx, delivery)?;
-    let mut providers = tx.query(
-        "SELECT site, CAST(sum(planned) AS BIGINT), CAST(sum(sent) AS BIGINT), CAST(sum(failed) AS BIGINT), \
-                CAST(sum(cancelled) AS BIGINT), CAST(sum(deferred) AS BIGINT), CAST(sum(unknown) AS BIGINT) \
-         FROM tally WHERE delivery = $1 GROUP BY site",
-        &binds![delivery],
+    let mut seeds = SeedFigures::default();
+    let mut providers = Vec::new();
+    tx.query_each(
+        "SELECT site, CASE WHEN wave = $2 THEN 1 ELSE 0 END, CAST(sum(planned) AS BIGINT), CAST(sum(sent) AS BIGINT), \
+                CAST(sum(failed) AS BIGINT), CAST(sum(cancelled) AS BIGINT), CAST(sum(deferred) AS BIGINT), \
+                CAST(sum(unknown) AS BIGINT) \
+         FROM tally WHERE delivery = $1 GROUP BY site, CASE WHEN wave = $2 THEN 1 ELSE 0 END",
+        &binds![delivery, SEED_WAVE],
         |row| {
-            let (planned, sent, failed, cancelled) = (row.int(1)?, row.int(2)?, row.int(3)?, row.int(4)?);
-            Ok::<_, crate::Error>(ProviderFigures {
-                provider: row.text(0)?,
-                pending: planned - sent - failed - cancelled,
-                deferred: row.int(5)?,
-                unknown: row.int(6)?,
-                sent,
-                failed,
-                cancelled,
-                per_second: 0.0,
-            })
+            let one = read_site(row)?;
+            if row.bool(1)? {
+                seeds.add(&one);
+            } else {
+                providers.push(one);
+            }
+            Ok::<_, crate::Error>(())
         },
     )?;
     if run.control.cancels_rest() {
@@ -126,8 +150,14 @@ pub(crate) fn read(tx: &mut Tx<'_>, delivery: i64, now: i64) -> Result<RunFigure
             p.cancelled += p.pending;
             (p.pending, p.deferred, p.unknown) = (0, 0, 0);
         }
+        seeds.cancelled += seeds.pending;
+        seeds.pending = 0;
     }
     providers.retain(|p| p.pending + p.sent + p.failed + p.cancelled != 0);
+    add_returned(tx, delivery, &mut providers)?;
+    for hold in hold::read(tx, delivery)? {
+        providers.iter_mut().filter(|p| p.provider == hold.lane).for_each(|p| p.held = true);
+    }
     providers.sort_by(|a, b| {
         let total = |p: &ProviderFigures| p.pending + p.sent + p.failed + p.cancelled;
         total(b).cmp(&total(a)).then_with(|| a.provider.cmp(&b.provider))
@@ -136,7 +166,7 @@ pub(crate) fn read(tx: &mut Tx<'_>, delivery: i64, now: i64) -> Result<RunFigure
     let pending = sum(|p| p.pending);
     Ok(RunFigures {
         delivery,
-        state: state(tx, &run, pending, now)?,
+        state: state(tx, &run, pending + seeds.pending, now)?,
         expired: run.control == Control::Expired,
         messages: run.messages,
         pending,
@@ -146,10 +176,54 @@ pub(crate) fn read(tx: &mut Tx<'_>, delivery: i64, now: i64) -> Result<RunFigure
         deferred: sum(|p| p.deferred),
         unknown: sum(|p| p.unknown),
         per_second: 0.0,
+        bounced: sum(|p| p.bounced),
+        complaints: sum(|p| p.complaints),
+        seeds,
         providers,
         started_at: run.started_at,
         ended_at: run.ended_at,
     })
+}
+
+fn read_site(row: &Row<'_>) -> Result<ProviderFigures> {
+    let (planned, sent, failed, cancelled) = (row.int(2)?, row.int(3)?, row.int(4)?, row.int(5)?);
+    Ok(ProviderFigures {
+        provider: row.text(0)?,
+        pending: planned - sent - failed - cancelled,
+        deferred: row.int(6)?,
+        unknown: row.int(7)?,
+        sent,
+        failed,
+        cancelled,
+        per_second: 0.0,
+        bounced: 0,
+        complaints: 0,
+        held: false,
+    })
+}
+
+impl SeedFigures {
+    fn add(&mut self, site: &ProviderFigures) {
+        self.pending += site.pending;
+        self.sent += site.sent;
+        self.failed += site.failed;
+        self.cancelled += site.cancelled;
+    }
+}
+
+/// What came back later, at the sites that took it.
+fn add_returned(tx: &mut Tx<'_>, delivery: i64, providers: &mut [ProviderFigures]) -> Result<()> {
+    tx.query_each(
+        "SELECT site, hard, complaints FROM returned WHERE delivery = $1",
+        &binds![delivery],
+        |row| {
+            let site = row.str(0)?;
+            if let Some(p) = providers.iter_mut().find(|p| p.provider == site) {
+                (p.bounced, p.complaints) = (row.int(1)?, row.int(2)?);
+            }
+            Ok(())
+        },
+    )
 }
 
 fn state(tx: &mut Tx<'_>, run: &Run, pending: i64, now: i64) -> Result<RunState> {
@@ -187,9 +261,16 @@ pub(crate) struct Recount {
     pub unknown: i64,
 }
 
-/// Counts rows: slow, for `verify` only.
-pub(crate) fn recount(tx: &mut Tx<'_>, delivery: i64) -> Result<Recount> {
+/// Counts rows of recipients, and of seeds: slow, for `verify` only.
+pub(crate) fn recount(tx: &mut Tx<'_>, delivery: i64) -> Result<(Recount, Recount)> {
     let (first, last) = id_range(delivery);
+    match plan::seeds_from(tx, delivery)? {
+        None => Ok((recount_range(tx, first, last)?, Recount::default())),
+        Some(seeds) => Ok((recount_range(tx, first, seeds - 1)?, recount_range(tx, seeds, last)?)),
+    }
+}
+
+fn recount_range(tx: &mut Tx<'_>, first: i64, last: i64) -> Result<Recount> {
     let mut count = Recount {
         messages: tx.query_one(
             "SELECT count(*) FROM message WHERE id BETWEEN $1 AND $2",

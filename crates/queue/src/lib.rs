@@ -1,7 +1,7 @@
 //! The queue: confirmed runs, their parts and messages, outcomes, retries, tallies and suppressions. The only room that
 //! moves a message's state.
 //!
-//! **Owns** the tables `snapshot run part message contact excluded outcome retry tally suppress bcc`.
+//! **Owns** the tables `snapshot run part message contact excluded outcome retry tally suppress bcc hold returned`.
 //!
 //! **Invariants**
 //! - Message rows are immutable, outcomes insert-only; only the small `retry` set changes. A message has an outcome or
@@ -11,6 +11,9 @@
 //!   the transaction that settles. Settling the same thing twice counts once.
 //! - Parts are claimed, messages never: what remains of a part is what has neither outcome nor retry row, so a crash
 //!   leaves nothing to repair ([`Queue::recover`] only makes the node's own claims ready again).
+//! - Seeds' messages stand in parts of their own (wave [`SEED_WAVE`]), numbered behind all others, and are in no figure of
+//!   recipients: the tally has their rows apart already, so this costs settling nothing.
+//! - Nothing is claimed of a lane that is on hold ([`Queue::hold`]): what had been claimed is given back first.
 //! - A copy for the archive is owed exactly when a message of a run that wants copies is settled as sent: the `bcc` row
 //!   is written in that transaction ([`copies`]). Runs without copies write nothing.
 //! - A path problem writes no row per message, except that the slow rest of a claimed part is parked as retries that
@@ -27,12 +30,14 @@ mod claim;
 pub mod copies;
 mod error;
 mod figures;
+mod hold;
 mod ids;
 pub mod limits;
 mod log;
 mod meter;
 pub mod plan;
 mod relations;
+mod returned;
 pub mod runs;
 mod schedule;
 mod service;
@@ -44,10 +49,12 @@ mod verify;
 
 pub use claim::{LaneWork, RetryWish};
 pub use error::{Error, Result};
-pub use figures::{ProviderFigures, RunFigures, RunState};
+pub use figures::{ProviderFigures, RunFigures, RunState, SeedFigures};
+pub use hold::Hold;
 pub use ids::{DELIVERY_MAX, MESSAGES_MAX, delivery_of, id_range, message_id};
 pub use log::{LogCursor, LogFilter, LogPage, LogRow, LogState, MessageRow};
 pub use relations::{Who, contacts, delivered};
+pub use returned::{Returned, TEST_REASON, returned_in};
 pub use schedule::{HOUR_US, RetryPlan};
 pub use service::Queue;
 pub use settler::{Settler, UnsettledPermit};
@@ -61,5 +68,6 @@ pub const MIGRATIONS: store::RoomMigrations = store::RoomMigrations {
     steps: &[
         store::Step { number: 1, name: "start", sql: include_str!("../migrations/001_start.sql") },
         store::Step { number: 2, name: "copies", sql: include_str!("../migrations/002_copies.sql") },
+        store::Step { number: 3, name: "seeds_holds", sql: include_str!("../migrations/003_seeds_holds.sql") },
     ],
 };

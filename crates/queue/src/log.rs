@@ -4,7 +4,7 @@ use serde::Serialize;
 use store::{Row, Tx, Value, binds};
 
 use crate::limits::LOG_PAGE_MAX;
-use crate::{Result, id_range, runs};
+use crate::{Result, id_range, plan, runs};
 
 /// Message states of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -62,6 +62,8 @@ pub struct LogFilter {
     pub address: Option<String>,
     /// Only pending ones that were tried.
     pub deferred: bool,
+    /// Seeds' messages instead of recipients'; the log of recipients never shows them.
+    pub seeds: bool,
 }
 
 /// Where the next page starts: after this row.
@@ -173,7 +175,8 @@ pub(crate) fn page(
     if !in_excluded && filter.state != Some(LogState::Excluded) {
         messages(tx, delivery, filter, cursor.map(|c| c.after), limit + 1, &mut rows)?;
     }
-    let wants_excluded = matches!(filter.state, None | Some(LogState::Excluded)) && !filter.deferred;
+    let wants_excluded =
+        matches!(filter.state, None | Some(LogState::Excluded)) && !filter.deferred && !filter.seeds;
     if rows.len() <= limit && wants_excluded {
         let after = cursor.filter(|c| c.excluded).map(|c| c.after);
         let room = limit + 1 - rows.len();
@@ -199,7 +202,7 @@ fn messages(
     limit: usize,
     rows: &mut Vec<LogRow>,
 ) -> Result<()> {
-    let (first, last) = id_range(delivery);
+    let Some((first, last)) = shown_ids(tx, delivery, filter.seeds)? else { return Ok(()) };
     // An analysed but unconfirmed delivery has messages too: all pending.
     let control = match runs::find(tx, delivery) {
         Ok(run) => Some(run.control),
@@ -248,6 +251,17 @@ fn messages(
     tx.query_each(&sql, &values, |row| {
         rows.push(read_row(row)?);
         Ok::<(), crate::Error>(())
+    })
+}
+
+/// The ids that a log shows: those of recipients, or those of seeds, which stand behind them. `None`: nothing.
+fn shown_ids(tx: &mut Tx<'_>, delivery: i64, seeds: bool) -> Result<Option<(i64, i64)>> {
+    let (first, last) = id_range(delivery);
+    Ok(match (plan::seeds_from(tx, delivery)?, seeds) {
+        (None, false) => Some((first, last)),
+        (None, true) => None,
+        (Some(from), false) => Some((first, from - 1)),
+        (Some(from), true) => Some((from, last)),
     })
 }
 

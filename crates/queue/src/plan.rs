@@ -2,7 +2,7 @@
 
 use store::{Dialect, Tx, Value, binds};
 
-use crate::types::{NewExcluded, NewMessage, NewPart};
+use crate::types::{NewExcluded, NewMessage, NewPart, SEED_WAVE};
 use crate::{Error, MESSAGES_MAX, Result, id_range};
 
 /// Messages that one step of a deletion or of the index touches: short enough that settling passes between steps.
@@ -62,7 +62,7 @@ pub fn purge_some(tx: &mut Tx<'_>, delivery: i64) -> Result<bool> {
     if excluded > 0 {
         return Ok(true);
     }
-    for table in ["tally", "run"] {
+    for table in ["tally", "hold", "returned", "run"] {
         tx.execute(&format!("DELETE FROM {table} WHERE delivery = $1"), &binds![delivery])?;
     }
     Ok(false)
@@ -206,6 +206,25 @@ pub fn excluded_counts(tx: &mut Tx<'_>, delivery: i64) -> Result<Vec<(String, i6
         "SELECT reason, count(*) FROM excluded WHERE delivery = $1 GROUP BY reason ORDER BY reason",
         &binds![delivery],
         |row| Ok((row.text(0)?, row.int(1)?)),
+    )
+}
+
+/// The first id of the seeds' messages; `None`: the delivery has none. They stand behind all others.
+pub(crate) fn seeds_from(tx: &mut Tx<'_>, delivery: i64) -> Result<Option<i64>> {
+    let (first, last) = id_range(delivery);
+    // The last part tells whether there are seeds at all: the usual answer costs one look at the end of the key.
+    let tail = tx.query_opt(
+        "SELECT wave FROM part WHERE first_id BETWEEN $1 AND $2 ORDER BY first_id DESC LIMIT 1",
+        &binds![first, last],
+        |row| Ok::<_, Error>(row.int(0)?),
+    )?;
+    if tail != Some(SEED_WAVE) {
+        return Ok(None);
+    }
+    tx.query_one(
+        "SELECT min(first_id) FROM part WHERE first_id BETWEEN $1 AND $2 AND wave = $3",
+        &binds![first, last, SEED_WAVE],
+        |row| Ok(row.int_opt(0)?),
     )
 }
 

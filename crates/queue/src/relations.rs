@@ -9,7 +9,7 @@ use crate::id_range;
 pub enum Who {
     /// Everyone it had a message for.
     All,
-    /// Those whose message was taken.
+    /// Those whose message was taken. A test delivery, which ends before the message, reached nobody.
     Sent,
     /// Those whose message was refused for good.
     Failed,
@@ -26,7 +26,8 @@ pub fn delivered(delivery: i64, who: Who) -> Relation {
         Who::All => "SELECT DISTINCT k.recipient FROM contact k WHERE k.message BETWEEN $1 AND $2",
         Who::Sent => {
             "SELECT DISTINCT k.recipient FROM contact k JOIN outcome o ON o.id = k.message \
-             WHERE k.message BETWEEN $1 AND $2 AND o.id BETWEEN $1 AND $2 AND o.state = 1"
+             WHERE k.message BETWEEN $1 AND $2 AND o.id BETWEEN $1 AND $2 AND o.state = 1 \
+             AND o.reason IS DISTINCT FROM 'test'"
         }
         Who::Failed => {
             "SELECT DISTINCT k.recipient FROM contact k JOIN outcome o ON o.id = k.message \

@@ -3,7 +3,7 @@
 use store::{Row, Tx, binds};
 
 use crate::plan::refuse_confirmed;
-use crate::types::{Control, OTHER_SITE, Priority, Run, RunSpec, TAIL_LANE};
+use crate::types::{Control, OTHER_SITE, Priority, Run, RunSpec, SEED_WAVE, TAIL_LANE};
 use crate::{Error, Result, RetryPlan};
 
 const COLUMNS: &str = "delivery, control, epoch, priority, pool, start_at, valid_until, retries, retry_period, \
@@ -16,8 +16,9 @@ const COLUMNS: &str = "delivery, control, epoch, priority, pool, start_at, valid
 pub fn start(tx: &mut Tx<'_>, spec: &RunSpec, now: i64) -> Result<Run> {
     refuse_confirmed(tx, spec.delivery)?;
     let messages = tx.query_one(
-        "SELECT coalesce(CAST(sum(messages) AS BIGINT), 0) FROM part WHERE delivery = $1 AND state = 0",
-        &binds![spec.delivery],
+        "SELECT coalesce(CAST(sum(messages) AS BIGINT), 0) FROM part \
+         WHERE delivery = $1 AND state = 0 AND wave <> $2",
+        &binds![spec.delivery, SEED_WAVE],
         |row| Ok::<_, Error>(row.int(0)?),
     )?;
     if messages == 0 {
@@ -64,6 +65,36 @@ pub fn start(tx: &mut Tx<'_>, spec: &RunSpec, now: i64) -> Result<Run> {
 pub fn find(tx: &mut Tx<'_>, delivery: i64) -> Result<Run> {
     tx.query_opt(&format!("SELECT {COLUMNS} FROM run WHERE delivery = $1"), &binds![delivery], read)?
         .ok_or(Error::NotConfirmed(delivery))
+}
+
+/// Moves the start of a run that has not begun: its parts' due times count from there. The end of validity stays.
+/// False: a part was claimed already, and nothing is changed.
+///
+/// # Errors
+/// The database's.
+pub fn move_start(tx: &mut Tx<'_>, delivery: i64, start_at: i64) -> Result<bool> {
+    if has_begun(tx, delivery)? {
+        return Ok(false);
+    }
+    tx.execute(
+        "UPDATE run SET start_at = $2, epoch = epoch + 1 WHERE delivery = $1",
+        &binds![delivery, start_at],
+    )?;
+    Ok(true)
+}
+
+/// True once a part of the delivery was claimed.
+///
+/// # Errors
+/// The database's.
+pub fn has_begun(tx: &mut Tx<'_>, delivery: i64) -> Result<bool> {
+    let (first, last) = crate::id_range(delivery);
+    let found = tx.query_opt(
+        "SELECT 1 FROM part WHERE first_id BETWEEN $1 AND $2 AND stamp IS NOT NULL LIMIT 1",
+        &binds![first, last],
+        |row| row.int(0),
+    )?;
+    Ok(found.is_some())
 }
 
 /// Runs with one of these controls, by delivery.

@@ -14,8 +14,8 @@ use crate::settle::{self, Settled};
 use crate::suppress::{self, Recorded, Set};
 use crate::types::{Control, Message, OTHER_SITE, Part, Quarantine, Run, RunEvent, RunSpec, Settlement};
 use crate::{
-    Error, LaneWork, LogCursor, LogFilter, LogPage, MessageRow, Result, RetryWish, RunFigures, Suppression,
-    Verification, figures, log, plan, verify,
+    Error, Hold, LaneWork, LogCursor, LogFilter, LogPage, MessageRow, Result, RetryWish, RunFigures, Suppression,
+    Verification, figures, hold, log, plan, verify,
 };
 
 /// The queue of one node. Cheap to clone.
@@ -223,6 +223,39 @@ impl Queue {
             }
         }
         Ok(over)
+    }
+
+    /// Puts lanes of a running delivery on hold: what was begun there ends, nothing more begins; its other lanes go on.
+    /// Answers how many lanes were not on hold before.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn hold(&self, delivery: i64, lanes: Vec<Hold>) -> Result<u64> {
+        let new = self.inner.store.write(Lane::Urgent, move |tx| hold::set(tx, delivery, &lanes)).await?;
+        self.lock_figures().remove(&delivery);
+        self.changed();
+        Ok(new)
+    }
+
+    /// Lifts the hold of one lane, or all of a delivery; answers how many there were.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn lift(&self, delivery: i64, lane: Option<&str>) -> Result<u64> {
+        let lane = lane.map(str::to_owned);
+        let lifted =
+            self.inner.store.write(Lane::Urgent, move |tx| hold::lift(tx, delivery, lane.as_deref())).await?;
+        self.lock_figures().remove(&delivery);
+        self.changed();
+        Ok(lifted)
+    }
+
+    /// The lanes of a delivery that are on hold.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn holds(&self, delivery: i64) -> Result<Vec<Hold>> {
+        self.inner.store.read(move |tx| hold::read(tx, delivery)).await
     }
 
     async fn change(&self, delivery: i64, change: Change, now: i64) -> Result<Run> {

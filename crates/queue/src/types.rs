@@ -13,6 +13,10 @@ pub const OTHER_SITE: &str = "other";
 /// Lanes with this start gather many small domains by hash.
 pub const TAIL_LANE: &str = "tail-";
 
+/// The wave of seeds' parts. Seeds get the real message and are counted apart from recipients everywhere. Their parts are
+/// numbered behind all others of the delivery.
+pub const SEED_WAVE: i64 = -1;
+
 /// The site under which the messages of a lane are planned.
 #[must_use]
 pub fn lane_site(lane: &str) -> &str {
@@ -149,7 +153,7 @@ pub struct Run {
     pub control: Control,
     /// Raised by each change of control.
     pub epoch: i64,
-    /// How many messages it has.
+    /// How many messages it has, without seeds'.
     pub messages: i64,
     /// When it was confirmed (UTC microseconds).
     pub started_at: i64,
@@ -183,7 +187,7 @@ pub struct NewPart {
     pub last_id: i64,
     /// Hash of the snapshot.
     pub snapshot: String,
-    /// Wave, from 0.
+    /// Wave, from 0; [`SEED_WAVE`] for seeds.
     pub wave: i64,
     /// As `routes` files the domain: a provider's name, or [`TAIL_LANE`] and a number.
     pub lane: String,
@@ -287,6 +291,12 @@ impl Message {
     #[must_use]
     pub fn delivery(&self) -> i64 {
         self.part.delivery
+    }
+
+    /// True for a seed's message.
+    #[must_use]
+    pub fn is_seed(&self) -> bool {
+        self.part.wave == SEED_WAVE
     }
 
     /// Octets this message holds in memory, about.

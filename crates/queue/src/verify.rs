@@ -30,7 +30,7 @@ pub struct Verification {
 pub(crate) fn verify(tx: &mut Tx<'_>, delivery: i64, now: i64) -> Result<Verification> {
     let run = runs::find(tx, delivery)?;
     let tally = figures::read(tx, delivery, now)?;
-    let rows = figures::recount(tx, delivery)?;
+    let (rows, seed_rows) = figures::recount(tx, delivery)?;
     let rest = rows.messages - rows.sent - rows.failed - rows.cancelled;
     let cancels = run.control.cancels_rest();
     let (pending, cancelled) = if cancels { (0, rows.cancelled + rest) } else { (rest, rows.cancelled) };
@@ -41,6 +41,15 @@ pub(crate) fn verify(tx: &mut Tx<'_>, delivery: i64, now: i64) -> Result<Verific
         ("failed", rows.failed, tally.failed),
         ("cancelled", cancelled, tally.cancelled),
     ];
+    let seeds = tally.seeds;
+    let seeds_rest = seed_rows.messages - seed_rows.sent - seed_rows.failed - seed_rows.cancelled;
+    let seeds_gone = seed_rows.cancelled + if cancels { seeds_rest } else { 0 };
+    pairs.extend([
+        ("seeds pending", if cancels { 0 } else { seeds_rest }, seeds.pending),
+        ("seeds sent", seed_rows.sent, seeds.sent),
+        ("seeds failed", seed_rows.failed, seeds.failed),
+        ("seeds cancelled", seeds_gone, seeds.cancelled),
+    ]);
     if !cancels {
         pairs.push(("deferred", rows.deferred, tally.deferred));
         pairs.push(("unknown", rows.unknown, tally.unknown));

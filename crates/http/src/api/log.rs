@@ -44,6 +44,8 @@ struct Which {
     format: Option<String>,
     #[serde(default)]
     deferred: bool,
+    #[serde(default)]
+    seeds: bool,
 }
 
 /// How a log is written.
@@ -144,6 +146,7 @@ fn filter(which: &Which, params: &PageParams) -> Answer<LogFilter> {
         state: log_state(which.state.as_deref())?,
         address: (!search.is_empty()).then(|| search.to_owned()),
         deferred: which.deferred,
+        seeds: which.seeds,
     })
 }
 

@@ -132,11 +132,11 @@ pub const OPERATIONS: &[Operation] = &[
     sends("/deliveries/{id}/resume", "Go on."),
     sends("/deliveries/{id}/stop", "Stop for good."),
     get_("/deliveries/{id}/status", "Live counts, by provider.", NONE),
-    get_("/deliveries/{id}/log", "The whole log, streamed.", &["state", "search", "deferred", "format"]),
+    get_("/deliveries/{id}/log", "The whole log, streamed.", &["state", "search", "deferred", "seeds", "format"]),
     get_(
         "/deliveries/{id}/messages",
         "The log, page by page.",
-        &["limit", "cursor", "search", "state", "deferred"],
+        &["limit", "cursor", "search", "state", "deferred", "seeds"],
     ),
     get_("/deliveries/{id}/source", "The exact bytes of a recipient's message.", &["recipient", "format"]),
     post("/deliveries/{id}/verify", "Recount the outcomes against the totals."),

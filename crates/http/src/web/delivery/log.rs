@@ -112,6 +112,7 @@ impl Asked {
             state: if self.state == "deferred" { None } else { LogState::parse(&self.state) },
             address: (!address.is_empty()).then(|| address.to_owned()),
             deferred: self.state == "deferred",
+            seeds: self.state == "seeds",
         }
     }
 
