@@ -13,11 +13,13 @@ use typology::{Facts, Finding, Level, Phase, PredictionFact, ProofFact, Selectio
 
 use crate::analysis::{AnalysisHandle, Step};
 use crate::contacts::Contacts;
+use crate::members::Members;
 use crate::numbering::{DomainShare, Parts};
 use crate::parameters::{self, Sending};
 use crate::personalise::{Evaluated, Reader};
 use crate::remote::Written;
-use crate::states::By;
+use crate::states::{self, By, Event};
+use crate::turns::{Rank, Turn};
 use crate::types::{Analysis, Delivery, DeliveryId, Error, ProviderPlan, Result, State};
 use crate::verdict::{Frozen, Verdict};
 use crate::{Deliveries, facts, journal, life, records};
@@ -39,13 +41,19 @@ pub(crate) enum Source {
 impl Deliveries {
     /// Starts an analysis in the background. Refused while one runs, and once the delivery is confirmed.
     pub async fn start_analysis(&self, id: DeliveryId, by: &By) -> Result<AnalysisHandle> {
-        self.start_analysis_of(id, Source::Target, by).await
+        self.start_analysis_of(id, Source::Target, false, by).await
+    }
+
+    /// The same analysis, which lists in the journal the statements that it ran, with rows and time.
+    pub async fn explain_analysis(&self, id: DeliveryId, by: &By) -> Result<AnalysisHandle> {
+        self.start_analysis_of(id, Source::Target, true, by).await
     }
 
     pub(crate) async fn start_analysis_of(
         &self,
         id: DeliveryId,
         source: Source,
+        explain: bool,
         by: &By,
     ) -> Result<AnalysisHandle> {
         let (now_us, started) = (self.now_us(), format!("Analysis started{}", by.suffix()));
@@ -69,7 +77,8 @@ impl Deliveries {
         tokio::spawn(async move {
             let inner = this.clone();
             let inner_handle = shared.clone();
-            let task = tokio::spawn(async move { inner.analyse(delivery, source, inner_handle).await });
+            let task =
+                tokio::spawn(async move { inner.analyse(delivery, source, explain, inner_handle).await });
             let outcome = match task.await {
                 Ok(outcome) => outcome,
                 Err(panic) => Err(Error::Internal(format!("the analysis panicked: {panic}"))),
@@ -89,7 +98,7 @@ impl Deliveries {
         let kept = self
             .store
             .write(Lane::Urgent, move |tx| {
-                records::set_state(tx, id, State::Failed, now_us)?;
+                states::change(tx, id, Event::AnalysisFailed, &By::system(), "it broke off", now_us)?;
                 journal::note(tx, id, now_us, Level::Error, &text)
             })
             .await;
@@ -98,30 +107,61 @@ impl Deliveries {
         }
     }
 
-    async fn analyse(&self, delivery: Delivery, source: Source, handle: AnalysisHandle) -> Result<Analysis> {
+    async fn analyse(
+        &self,
+        delivery: Delivery,
+        source: Source,
+        explain: bool,
+        handle: AnalysisHandle,
+    ) -> Result<Analysis> {
         let id = delivery.id;
-        let started_us = self.now_us();
-        self.clear_earlier(id).await?;
+        let turn = self.turn(&delivery, &source, &handle).await;
+        let trace = store::Trace::default();
+        let this = if explain { self.traced(&trace) } else { self.clone() };
+        this.clear_earlier(id).await?;
         let mut work = Work {
-            this: self,
+            this: &this,
             delivery: &delivery,
             handle: &handle,
             findings: Vec::new(),
             facts: Facts::default(),
             selection: Selection::default(),
+            members: Members::default(),
         };
-        let verdict = match work.steps(&source).await {
-            Err(Error::Refused(refusal)) => {
-                work.findings
-                    .push(Finding::new("target", Level::Error, refusal.to_string()).in_part("target"));
-                Verdict::Errors
-            }
-            other => other?,
+        let verdict = match &turn {
+            None => Verdict::Stopped,
+            Some(_) => match work.steps(&source).await {
+                Err(Error::Refused(refusal)) => {
+                    work.findings
+                        .push(Finding::new("target", Level::Error, refusal.to_string()).in_part("target"));
+                    Verdict::Errors
+                }
+                other => other?,
+            },
         };
-        let findings = std::mem::take(&mut work.findings);
-        self.conclude(&delivery, verdict, findings, started_us).await?;
+        let mut findings = std::mem::take(&mut work.findings);
+        if explain {
+            findings.extend(crate::explain::lines(&trace));
+        }
+        let members = std::mem::take(&mut work.members);
+        self.conclude(&delivery, verdict, findings, &handle, &members).await?;
         self.delete_work(id).await?;
         self.analysis(id).await?.ok_or_else(|| Error::Internal("an ended analysis left nothing".into()))
+    }
+
+    /// Waits for its turn; `None`: it was stopped meanwhile. A proof never waits.
+    async fn turn(
+        &self,
+        delivery: &Delivery,
+        source: &Source,
+        handle: &AnalysisHandle,
+    ) -> Option<Option<Turn>> {
+        if matches!(source, Source::Readers(_)) {
+            return Some(None);
+        }
+        let rank = Rank::parse(&delivery.definition.validation.analysis_priority).unwrap_or(Rank::Normal);
+        let turn = self.turns.take(rank, self.config().analyses_at_once, handle).await?;
+        Some(Some(turn))
     }
 
     async fn clear_earlier(&self, id: DeliveryId) -> Result<()> {
@@ -191,6 +231,8 @@ pub(crate) struct Work<'a> {
     pub facts: Facts,
     /// The control rules of the delivery's typology.
     pub selection: Selection,
+    /// Who gets a message.
+    pub members: Members,
 }
 
 impl Work<'_> {
@@ -244,6 +286,7 @@ impl Work<'_> {
         }
         self.handle.enter(Step::Index, 0);
         contacts.write(&self.this.store).await?;
+        self.members = std::mem::take(&mut contacts.members);
         self.this.store.write(Lane::Bulk, |tx| plan::refresh_statistics(tx).map_err(Error::from)).await?;
         let content = compiled.snapshot.clone();
         Ok(Verdict::Frozen(Box::new(Frozen {

@@ -126,6 +126,11 @@ impl Definition {
             &parameters.priority,
             &["very_low", "low", "normal", "high", "very_high"],
         )?;
+        one_of(
+            "validation.analysis_priority",
+            &self.validation.analysis_priority,
+            &["low", "normal", "high"],
+        )?;
         one_of("parameters.format", &parameters.format, &["recipient", "alternative", "text"])?;
         one_of(
             "parameters.mirror_page",

@@ -7,6 +7,7 @@
 use queue::plan;
 use store::{Lane, Store};
 
+use crate::members::Members;
 use crate::types::{Error, Result};
 
 /// Pairs kept in memory: 16 MB.
@@ -16,11 +17,14 @@ const HELD_MAX: usize = 1_000_000;
 #[derive(Default)]
 pub(crate) struct Contacts {
     held: Vec<(i64, i64)>,
+    /// All recipients so far.
+    pub members: Members,
 }
 
 impl Contacts {
     /// Takes the pairs; writes what is held when that is enough.
     pub async fn add(&mut self, store: &Store, pairs: Vec<(i64, i64)>) -> Result<()> {
+        pairs.iter().for_each(|(recipient, _)| self.members.add(*recipient));
         self.held.extend(pairs);
         if self.held.len() >= HELD_MAX { self.write(store).await } else { Ok(()) }
     }

@@ -14,6 +14,7 @@ use crate::{
     By, Closed, Config, Deliveries, Edit, Error, ListFilter, ProofFreshness, ProofTarget, Push, Rooms, State,
 };
 
+mod analyses;
 mod content_parts;
 
 const START_US: i64 = 1_790_000_000_000_000;
@@ -42,6 +43,7 @@ fn config() -> Config {
         relay: false,
         archive_problem: None,
         analysis_threads: 2,
+        analyses_at_once: 2,
     }
 }
 
@@ -191,7 +193,8 @@ async fn an_edit_closes_confirm_until_it_is_analysed_again() {
         assert!(matches!(world.deliveries.edit(id, stale).await, Err(Error::Conflict { .. })));
         let second = world.analyse(id).await;
         assert_ne!(first.snapshot, second.snapshot);
-        let refused = world.deliveries.confirm(id, first.snapshot.as_deref(), &By::system()).await.unwrap_err();
+        let refused =
+            world.deliveries.confirm(id, first.snapshot.as_deref(), &By::system()).await.unwrap_err();
         assert!(refused.to_string().contains("no longer what was analysed"), "{refused}");
         world.deliveries.confirm(id, second.snapshot.as_deref(), &By::system()).await.unwrap();
     })
@@ -282,8 +285,11 @@ async fn a_proof_is_a_numbered_delivery_and_an_edit_makes_it_out_of_date() {
         assert_eq!(world.deliveries.get(id).await.unwrap().proof, ProofFreshness::Outdated);
         let analysis = world.analyse(id).await;
         assert!(analysis.findings.iter().any(|finding| finding.rule == "proof_outdated"));
-        let second =
-            world.deliveries.proof(id, ProofTarget::Recipients(vec!["r1@yahoo.com".into()]), &By::system()).await.unwrap();
+        let second = world
+            .deliveries
+            .proof(id, ProofTarget::Recipients(vec!["r1@yahoo.com".into()]), &By::system())
+            .await
+            .unwrap();
         assert_eq!(second.proof.proof_no, 2);
         second.analysed().await.unwrap();
     })
@@ -298,7 +304,8 @@ async fn a_proof_to_more_than_a_hundred_is_an_error() {
         let list = (0..101)
             .map(|n| Substitution { to: format!("p{n}@shop.example"), profile: "random".into() })
             .collect();
-        let started = world.deliveries.proof(id, ProofTarget::Substitution(list), &By::system()).await.unwrap();
+        let started =
+            world.deliveries.proof(id, ProofTarget::Substitution(list), &By::system()).await.unwrap();
         let analysis = started.analysed().await.unwrap();
         assert_eq!(analysis.state, State::Failed);
         assert!(errors(&analysis)[0].contains("at most 100"));
@@ -328,26 +335,6 @@ async fn push_creates_then_updates_then_leaves_a_confirmed_one_alone() {
         assert_ne!(push("/a", TOML).await.unwrap().id, first.id);
         let Err(Error::Refused(refusal)) = push("/c", "label = 1\n").await else { panic!() };
         assert_eq!(refusal.line, Some(1));
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_interrupted_analysis_is_a_draft_again() {
-    each(|world| async move {
-        world.recipients(3).await;
-        let id = world.draft().await;
-        world
-            .deliveries
-            .store
-            .write(store::Lane::Urgent, move |tx| {
-                crate::records::set_state(tx, id, State::Analysing, START_US)
-            })
-            .await
-            .unwrap();
-        world.deliveries.recover().await.unwrap();
-        assert_eq!(world.deliveries.get(id).await.unwrap().state, State::Draft);
-        assert_eq!(world.analyse(id).await.state, State::Ready);
     })
     .await;
 }
@@ -385,9 +372,9 @@ async fn lists_search_archive_and_delete() {
         assert_eq!(world.deliveries.list(found("")).await.unwrap().len(), 2);
         world.deliveries.archive(first, true, &By::system()).await.unwrap();
         assert_eq!(world.deliveries.list(found("")).await.unwrap().len(), 1);
-        let copy = world.deliveries.duplicate(first).await.unwrap();
+        let copy = world.deliveries.duplicate(first, &By::system()).await.unwrap();
         assert_eq!((copy.label.as_str(), copy.state), ("October newsletter (copy)", State::Draft));
-        world.deliveries.delete(second).await.unwrap();
+        world.deliveries.delete(second, &By::system()).await.unwrap();
         assert!(matches!(world.deliveries.get(second).await, Err(Error::NotFound(_))));
     })
     .await;

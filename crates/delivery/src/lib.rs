@@ -46,6 +46,7 @@ pub mod preview;
 mod proof;
 mod push;
 mod records;
+mod recovery;
 mod remote;
 mod starters;
 pub mod states;
@@ -106,6 +107,8 @@ pub struct Config {
     pub archive_problem: Option<String>,
     /// Threads that evaluate templates during an analysis.
     pub analysis_threads: usize,
+    /// Analyses at once; further ones wait for their turn.
+    pub analyses_at_once: usize,
 }
 
 /// The rooms that this one asks.
@@ -136,6 +139,7 @@ pub struct Deliveries {
     rooms: Rooms,
     config: Arc<RwLock<Arc<Config>>>,
     running: Arc<Mutex<HashMap<DeliveryId, AnalysisHandle>>>,
+    turns: turns::Turns,
     /// The starting templates are there.
     starters: Arc<tokio::sync::OnceCell<()>>,
     /// When unused files were looked for last (µs).
@@ -150,6 +154,7 @@ impl Deliveries {
             rooms,
             config: Arc::new(RwLock::new(Arc::new(config))),
             running: Arc::new(Mutex::new(HashMap::new())),
+            turns: turns::Turns::default(),
             starters: Arc::default(),
             purged_at: Arc::default(),
         }

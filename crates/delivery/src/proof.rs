@@ -97,7 +97,11 @@ impl Deliveries {
         proof: DeliveryId,
         readers: Arc<Vec<Reader>>,
     ) -> Result<Analysis> {
-        let analysis = self.start_analysis_of(proof, Source::Readers(readers), &By::system()).await?.wait().await?;
+        let analysis = self
+            .start_analysis_of(proof, Source::Readers(readers), false, &By::system())
+            .await?
+            .wait()
+            .await?;
         if analysis.state != State::Ready {
             return Ok(analysis);
         }

@@ -190,7 +190,7 @@ impl Delivery {
 }
 
 /// The texts of a content. What is blank counts as absent.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sources {
     /// HTML.
     pub html: Option<String>,
@@ -349,6 +349,17 @@ pub struct Analysis {
     pub predicted_end: Option<i64>,
 }
 
+/// A step of an analysis that is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepTaken {
+    /// Its name, as in [`AnalysisProgress::step`].
+    pub step: String,
+    /// How long it took, in ms.
+    pub took_ms: i64,
+    /// What it went through: ids in `target`, recipients in `personalisation`, images in `images`.
+    pub count: u64,
+}
+
 /// Messages of one provider, and when they should be out.
 #[derive(Debug, Clone, Serialize)]
 pub struct ProviderPlan {
@@ -363,7 +374,7 @@ pub struct ProviderPlan {
 /// How far an analysis is.
 #[derive(Debug, Clone, Serialize)]
 pub struct AnalysisProgress {
-    /// What it does: target, exclusions, domains, personalisation, rules.
+    /// What it does: waiting, content, target, images, domains, personalisation, index, rules.
     pub step: &'static str,
     /// Recipients done in this step.
     pub done: u64,

@@ -4,8 +4,12 @@ use queue::plan;
 use store::{Lane, Tx, binds};
 use typology::{Finding, Level};
 
-use crate::types::{Delivery, DeliveryId, ProviderPlan, Result, State};
-use crate::{Deliveries, journal, words};
+use crate::analysis::AnalysisHandle;
+use crate::history::{self, Ended};
+use crate::members::Members;
+use crate::states::{self, By, Event};
+use crate::types::{Delivery, DeliveryId, ProviderPlan, Result, StepTaken};
+use crate::{Deliveries, journal, records, words};
 
 /// How long the files of an analysis wait for its Confirm, which keeps them for longer.
 const HELD_US: i64 = 30 * 86_400 * crate::parameters::SECOND_US;
@@ -28,6 +32,15 @@ pub(crate) enum Verdict {
     Stopped,
 }
 
+impl Verdict {
+    fn snapshot(&self) -> Option<&str> {
+        match self {
+            Verdict::Frozen(frozen) => Some(&frozen.snapshot),
+            Verdict::Errors | Verdict::Stopped => None,
+        }
+    }
+}
+
 impl Deliveries {
     /// Writes the verdict, the journal and, when all is well, what Confirm starts.
     pub(crate) async fn conclude(
@@ -35,18 +48,42 @@ impl Deliveries {
         delivery: &Delivery,
         verdict: Verdict,
         findings: Vec<Finding>,
-        started_us: i64,
+        handle: &AnalysisHandle,
+        members: &Members,
     ) -> Result<()> {
         let (id, revision, now_us) = (delivery.id, delivery.revision, self.now_us());
-        let words = verdict_words(&verdict, &findings, now_us - started_us);
+        let took_ms = handle.progress().elapsed_ms;
+        let words = verdict_words(&verdict, &findings, took_ms);
+        let steps = handle.steps_taken();
+        let frozen = matches!(verdict, Verdict::Frozen(_));
+        let members = if frozen { members.to_bytes() } else { None };
+        let delivery = delivery.clone();
         self.store
             .write(Lane::Urgent, move |tx| {
                 journal::append(tx, id, now_us, &findings)?;
+                if let Some(words) = step_words(&steps) {
+                    journal::note(tx, id, now_us, Level::Info, &words)?;
+                }
+                let snapshot = verdict.snapshot().map(str::to_owned);
                 let level = if matches!(verdict, Verdict::Errors) { Level::Error } else { Level::Info };
                 match verdict {
                     Verdict::Frozen(frozen) => freeze(tx, id, revision, *frozen, now_us)?,
-                    Verdict::Errors => reset(tx, id, State::Failed, now_us)?,
-                    Verdict::Stopped => reset(tx, id, State::Draft, now_us)?,
+                    Verdict::Errors => reset(tx, id, Event::AnalysisFailed, now_us)?,
+                    Verdict::Stopped => reset(tx, id, Event::AnalysisStopped, now_us)?,
+                }
+                if delivery.parent.is_none() {
+                    let left = records::get(tx, id)?;
+                    let ended = Ended {
+                        delivery: &delivery,
+                        state: left.state,
+                        took_ms,
+                        snapshot: snapshot.as_deref(),
+                        to_deliver: left.to_deliver,
+                        excluded: &plan::excluded_counts(tx, id)?.into_iter().collect(),
+                        steps: &steps,
+                        members,
+                    };
+                    history::keep(tx, &ended, now_us)?;
                 }
                 journal::note(tx, id, now_us, level, &words)
             })
@@ -55,6 +92,7 @@ impl Deliveries {
 }
 
 fn freeze(tx: &mut Tx<'_>, id: DeliveryId, revision: i64, frozen: Frozen, now_us: i64) -> Result<()> {
+    states::change(tx, id, Event::AnalysisPassed, &By::system(), "", now_us)?;
     plan::write_snapshot(tx, &frozen.snapshot, &frozen.bytes)?;
     crate::files::hold(tx, id, &frozen.content, now_us + HELD_US)?;
     let messages: i64 = frozen.parts.iter().map(|part| part.messages).sum();
@@ -67,25 +105,41 @@ fn freeze(tx: &mut Tx<'_>, id: DeliveryId, revision: i64, frozen: Frozen, now_us
     }
     let excluded: i64 = plan::excluded_counts(tx, id)?.iter().map(|(_, count)| count).sum();
     tx.execute(
-        "UPDATE delivery SET state = 'ready', analysed_revision = $2, snapshot = $3, target = $4, to_deliver = $5, \
+        "UPDATE delivery SET analysed_revision = $2, snapshot = $3, target = $4, to_deliver = $5, \
          predicted_end = $6, analysed_at = $7, updated_at = $7 WHERE id = $1",
         &binds![id, revision, frozen.snapshot, messages + excluded, messages, frozen.predicted_end, now_us],
     )?;
     Ok(())
 }
 
-fn reset(tx: &mut Tx<'_>, id: DeliveryId, state: State, now_us: i64) -> Result<()> {
+fn reset(tx: &mut Tx<'_>, id: DeliveryId, event: Event, now_us: i64) -> Result<()> {
+    states::change(tx, id, event, &By::system(), "", now_us)?;
     let excluded: i64 = plan::excluded_counts(tx, id)?.iter().map(|(_, count)| count).sum();
     tx.execute(
-        "UPDATE delivery SET state = $2, analysed_revision = NULL, snapshot = NULL, target = $3, to_deliver = 0, \
-         predicted_end = NULL, analysed_at = $4, updated_at = $4 WHERE id = $1",
-        &binds![id, state.as_str(), excluded, now_us],
+        "UPDATE delivery SET analysed_revision = NULL, snapshot = NULL, target = $2, to_deliver = 0, \
+         predicted_end = NULL, analysed_at = $3, updated_at = $3 WHERE id = $1",
+        &binds![id, excluded, now_us],
     )?;
     Ok(())
 }
 
-fn verdict_words(verdict: &Verdict, findings: &[Finding], took_us: i64) -> String {
-    let seconds = took_us as f64 / 1e6;
+/// `Time: target 2.3 s (1,000,000), personalisation 5.1 s (988,000)`; nothing where no step took a tenth of a second.
+fn step_words(steps: &[StepTaken]) -> Option<String> {
+    let long = steps.iter().filter(|step| step.took_ms >= 100);
+    let words: Vec<_> = long
+        .map(|step| {
+            let count = match i64::try_from(step.count) {
+                Ok(count) if count > 0 => format!(" ({})", words::number(count)),
+                _ => String::new(),
+            };
+            format!("{} {:.1} s{count}", step.step, step.took_ms as f64 / 1e3)
+        })
+        .collect();
+    (!words.is_empty()).then(|| format!("Time by step: {}", words.join(", ")))
+}
+
+fn verdict_words(verdict: &Verdict, findings: &[Finding], took_ms: i64) -> String {
+    let seconds = took_ms as f64 / 1e3;
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
     match verdict {
         Verdict::Stopped => "Analysis stopped. Nothing was sent.".to_owned(),
@@ -103,5 +157,18 @@ fn verdict_words(verdict: &Verdict, findings: &[Finding], took_us: i64) -> Strin
                 words::counted(messages, "message", "messages")
             )
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_steps_that_took_time_are_said() {
+        let step = |step: &str, took_ms, count| StepTaken { step: step.into(), took_ms, count };
+        let steps = [step("content", 3, 0), step("target", 2_340, 1_000_000), step("index", 150, 0)];
+        assert_eq!(step_words(&steps).unwrap(), "Time by step: target 2.3 s (1,000,000), index 0.1 s");
+        assert_eq!(step_words(&steps[..1]), None);
     }
 }

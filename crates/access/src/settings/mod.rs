@@ -139,6 +139,11 @@ impl Settings {
         self.count("mta.retry.first_day").unwrap_or(5)
     }
 
+    /// Analyses that run at once.
+    pub fn analyses_at_once(&self) -> usize {
+        self.count("analysis.at_once").map_or(2, |count| count as usize)
+    }
+
     /// Cap on connections to one site, over what the provider rules say.
     pub fn connections_per_site(&self) -> Option<u32> {
         self.count("mta.connections_per_site")

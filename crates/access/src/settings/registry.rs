@@ -170,6 +170,12 @@ pub const REGISTRY: &[Setting] = &[
         "",
         "Copies in archive.folder are deleted after so long. Empty: never.",
     ),
+    anywhere(
+        "analysis.at_once",
+        Kind::Count { min: 1, max: 16 },
+        "2",
+        "Analyses that run at once; further ones wait for their turn. A proof never waits.",
+    ),
     anywhere("content.from_name", Kind::Text, "", "Sender name of new deliveries."),
     anywhere("content.from_address", Kind::Mailbox, "", "Sender address of new deliveries."),
     anywhere("content.from_masks", Kind::Masks, "", "Sender addresses that are allowed. Empty: all."),

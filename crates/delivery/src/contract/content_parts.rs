@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{START_US, World, definition, each, errors, html};
 use crate::definition::Attachment;
 use crate::{
-    Closed, Edit, Editor, Error, ListFilter, New, ProofFreshness, ProofTarget, Push, Sources, State,
+    By, Closed, Edit, Editor, Error, ListFilter, New, ProofFreshness, ProofTarget, Push, Sources, State,
 };
 
 /// The smallest GIF: one pixel.
@@ -152,9 +152,15 @@ async fn a_template_carries_everything_and_is_never_sent() {
         assert!(twice.to_string().contains("already"), "{twice}");
         assert_eq!(world.deliveries.list(ListFilter::default()).await.unwrap().len(), 1);
         assert_eq!(world.deliveries.templates(ListFilter::default()).await.unwrap()[0].label, "Autumn");
-        assert!(matches!(world.deliveries.start_analysis(template.id, &By::system()).await, Err(Error::State { .. })));
+        assert!(matches!(
+            world.deliveries.start_analysis(template.id, &By::system()).await,
+            Err(Error::State { .. })
+        ));
         let target = ProofTarget::Recipients(vec!["r1@yahoo.com".into()]);
-        assert!(matches!(world.deliveries.proof(template.id, target, &By::system()).await, Err(Error::State { .. })));
+        assert!(matches!(
+            world.deliveries.proof(template.id, target, &By::system()).await,
+            Err(Error::State { .. })
+        ));
         assert_eq!(world.deliveries.confirm_plan(template.id).await.unwrap().closed, Some(Closed::Template));
 
         let made = world.deliveries.create_from_template("Autumn", "November", "bob").await.unwrap();

@@ -230,6 +230,7 @@ fn config(address: SocketAddr) -> Config {
         relay: false,
         archive_problem: None,
         analysis_threads: 2,
+        analyses_at_once: 2,
     }
 }
 

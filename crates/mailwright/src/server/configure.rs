@@ -28,6 +28,7 @@ pub fn delivery(settings: &Settings, listen: SocketAddr) -> delivery::Config {
         relay: settings.relay().is_some(),
         archive_problem: super::copies::problem(settings, listen),
         analysis_threads: cores(),
+        analyses_at_once: settings.analyses_at_once(),
     }
 }
 
