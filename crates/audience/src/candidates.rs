@@ -1,4 +1,4 @@
-//! The relation that an analysis walks: who is in a target, and which of our own rules keeps somebody out.
+//! The relations that an analysis walks: who is in a target, and which mark keeps somebody out.
 
 use std::ops::RangeInclusive;
 
@@ -6,66 +6,166 @@ use store::{Relation, Value};
 
 use crate::Audience;
 use crate::error::{Error, Result};
+use crate::guests::Guests;
 
-/// A target as a set: everybody in any of `include` and in none of `exclude`. Relations have a column `recipient`.
+/// A target as a set: everybody in any of `include` and in none of `exclude`, and the guests of a file.
 #[derive(Debug, Clone, Default)]
 pub struct TargetSet {
     /// Taken.
-    pub include: Vec<Relation>,
+    pub include: Vec<Element>,
     /// Left out; they do not count as excluded, they are not in the target.
-    pub exclude: Vec<Relation>,
-    /// Mark who is on the denylist.
-    pub mark_denylisted: bool,
-    /// Mark whose address is in quarantine.
-    pub mark_quarantined: bool,
+    pub exclude: Vec<Element>,
+    /// Rows of files that were not imported. `exclude` and the marks look at the recipient of the same address.
+    pub guests: Option<Guests>,
+    /// What keeps members from getting a message. The first mark that fits gives its reason: put them in the order of the
+    /// exclusions (`invalid_address`, `denylisted`, `quarantined`, `suppressed`, `rule` …).
+    pub marks: Vec<Mark>,
+}
+
+/// One element of a target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Element {
+    /// Has a column `recipient`.
+    pub relation: Relation,
+    /// Everybody outside of it instead.
+    pub not: bool,
+}
+
+impl Element {
+    /// Those in the relation, or with `not` every recipient outside of it.
+    pub fn new(relation: Relation, not: bool) -> Element {
+        Element { relation, not }
+    }
+}
+
+impl From<Relation> for Element {
+    fn from(relation: Relation) -> Element {
+        Element { relation, not: false }
+    }
+}
+
+/// A cause that keeps members of a target from getting a message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mark {
+    /// One of the contract's exclusion reasons.
+    pub reason: &'static str,
+    /// Which typology rule it is, where it is one.
+    pub rule: Option<i64>,
+    /// Whom it fits.
+    pub who: Marked,
+}
+
+/// Whom a mark fits.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Marked {
+    /// Who does not want to be contacted.
+    Denylisted,
+    /// Whose address is in quarantine.
+    Quarantined,
+    /// Whose address or domain is on the suppression list.
+    Suppressed,
+    /// Who is in a relation with a column `recipient`.
+    In(Relation),
+    /// Who is in no such relation.
+    Outside(Relation),
+}
+
+impl Mark {
+    /// The reason `denylisted`.
+    pub fn denylisted() -> Mark {
+        Mark { reason: "denylisted", rule: None, who: Marked::Denylisted }
+    }
+
+    /// The reason `quarantined`.
+    pub fn quarantined() -> Mark {
+        Mark { reason: "quarantined", rule: None, who: Marked::Quarantined }
+    }
+
+    /// The reason `suppressed`.
+    pub fn suppressed() -> Mark {
+        Mark { reason: "suppressed", rule: None, who: Marked::Suppressed }
+    }
+
+    /// The reason `rule`: whom a filtering rule takes, by the rule's id.
+    pub fn rule(rule: i64, relation: Relation) -> Mark {
+        Mark { reason: "rule", rule: Some(rule), who: Marked::In(relation) }
+    }
 }
 
 impl TargetSet {
-    /// One column, `recipient`: the ids in the target, each once.
+    /// One column, `recipient`: the ids in the target, each once; guests too.
     pub fn members(&self) -> Relation {
         let mut binds = Vec::new();
         let condition = self.condition("", &mut binds);
-        Relation::new(format!("SELECT c.id AS recipient FROM recipient c WHERE {condition}"), binds)
+        let mut sql = format!("SELECT c.id AS recipient FROM recipient c WHERE {condition}");
+        if let Some(guests) = &self.guests {
+            let among = guests.condition("c", &mut binds);
+            let excluded = self.guest_excluded(&mut binds);
+            sql.push_str(&format!(
+                " UNION ALL SELECT c.id AS recipient FROM guest c WHERE {among}{excluded}"
+            ));
+        }
+        Relation::new(sql, binds)
     }
 
-    /// Columns `recipient`, `domain`, `reason` (NULL, `denylisted` or `quarantined`): the target's members whose id lies
-    /// in the range. The range stands inside each relation too: PostgreSQL hashes a relation whole where several are
-    /// joined by OR, and would read a million members again for each step of the walk (300 ms against 2 ms). So a
-    /// million is walked in short statements that stop nobody from settling.
+    /// Columns `recipient`, `domain`, `reason` (NULL or a mark's) and `rule` (NULL or the mark's): the target's recipients
+    /// whose id lies in the range. The range stands inside each relation too: PostgreSQL hashes a relation whole where
+    /// several are joined by OR, and would read a million members again for each step of the walk (300 ms against 2 ms). So
+    /// a million is walked in short statements that stop nobody from settling.
     pub fn candidates(&self, ids: &RangeInclusive<i64>) -> Relation {
         let mut binds = vec![Value::Int(*ids.start()), Value::Int(*ids.end())];
-        let condition = self.condition(" WHERE t.recipient BETWEEN $1 AND $2", &mut binds);
-        let mut reasons = String::new();
-        if self.mark_denylisted {
-            reasons.push_str(" WHEN c.denylisted = 1 THEN 'denylisted'");
-        }
-        if self.mark_quarantined {
-            reasons.push_str(
-                " WHEN EXISTS (SELECT 1 FROM quarantine q WHERE q.email_key = c.email_key AND q.status = 'quarantined') \
-                 THEN 'quarantined'",
-            );
-        }
-        let reason = if reasons.is_empty() { "NULL".to_owned() } else { format!("CASE{reasons} END") };
-        let reason = format!("CAST({reason} AS TEXT)");
-        Relation::new(
-            format!(
-                "SELECT c.id AS recipient, c.domain AS domain, {reason} AS reason FROM recipient c \
-                 WHERE c.id BETWEEN $1 AND $2 AND {condition}"
-            ),
-            binds,
-        )
+        let condition = self.condition(WITHIN, &mut binds);
+        let mark = self.mark_of(&mut binds, &recipient_marked);
+        let inner = format!(
+            "SELECT c.id AS recipient, c.domain AS domain, {mark} AS mark FROM recipient c \
+             WHERE c.id BETWEEN $1 AND $2 AND {condition}"
+        );
+        Relation::new(self.named(&inner), binds)
+    }
+
+    /// The same columns for the target's guests whose id lies in the range; `None`: the target has none. A guest is judged by
+    /// its address: denylisted or in a mark's relation when the recipient of this address is.
+    pub fn guest_candidates(&self, ids: &RangeInclusive<i64>) -> Option<Relation> {
+        let guests = self.guests.as_ref()?;
+        let mut binds = vec![Value::Int(*ids.start()), Value::Int(*ids.end())];
+        let among = guests.condition("c", &mut binds);
+        let excluded = self.guest_excluded(&mut binds);
+        let mark = self.mark_of(&mut binds, &guest_marked);
+        let inner = format!(
+            "SELECT c.id AS recipient, c.domain AS domain, {mark} AS mark FROM guest c \
+             WHERE c.id BETWEEN $1 AND $2 AND {among}{excluded}"
+        );
+        Some(Relation::new(self.named(&inner), binds))
+    }
+
+    /// One column, `recipient`: the guests whose address a recipient of the target has already, or a guest with a smaller id.
+    /// Recipients never have an address twice. `None`: the target has no guests.
+    pub fn guest_duplicates(&self) -> Option<Relation> {
+        let guests = self.guests.as_ref()?;
+        let mut binds = Vec::new();
+        let among = guests.condition("g", &mut binds);
+        let earlier = guests.condition("e", &mut binds);
+        let condition = self.condition("", &mut binds);
+        let sql = format!(
+            "SELECT g.id AS recipient FROM guest g WHERE {among} AND \
+             (EXISTS (SELECT 1 FROM guest e WHERE e.email_key = g.email_key AND e.id < g.id AND {earlier}) \
+             OR EXISTS (SELECT 1 FROM recipient c WHERE c.email_key = g.email_key AND {condition}))"
+        );
+        Some(Relation::new(sql, binds))
     }
 
     /// `within` narrows each relation `t`.
     fn condition(&self, within: &str, binds: &mut Vec<Value>) -> String {
-        let mut any = |relations: &[Relation]| {
-            let within_any: Vec<_> = relations
+        let mut any = |elements: &[Element]| {
+            let parts: Vec<_> = elements
                 .iter()
-                .map(|relation| {
-                    format!("c.id IN (SELECT t.recipient FROM ({}) t{within})", relation.splice(binds))
+                .map(|element| {
+                    let not = if element.not { "NOT " } else { "" };
+                    let inner = element.relation.splice(binds);
+                    format!("c.id {not}IN (SELECT t.recipient FROM ({inner}) t{within})")
                 })
                 .collect();
-            within_any.join(" OR ")
+            parts.join(" OR ")
         };
         let include = if self.include.is_empty() { "1 = 0".to_owned() } else { any(&self.include) };
         if self.exclude.is_empty() {
@@ -73,6 +173,93 @@ impl TargetSet {
         }
         format!("({include}) AND NOT ({})", any(&self.exclude))
     }
+
+    /// What keeps guests out of the target, as further terms of a WHERE.
+    fn guest_excluded(&self, binds: &mut Vec<Value>) -> String {
+        let mut terms = String::new();
+        for element in &self.exclude {
+            let known = same_address(&element.relation, binds);
+            terms.push_str(if element.not { " AND " } else { " AND NOT " });
+            terms.push_str(&known);
+        }
+        terms
+    }
+
+    /// The place of the first mark that fits, or NULL.
+    fn mark_of(&self, binds: &mut Vec<Value>, marked: &dyn Fn(&Marked, &mut Vec<Value>) -> String) -> String {
+        if self.marks.is_empty() {
+            return "CAST(NULL AS BIGINT)".to_owned();
+        }
+        let mut case = String::from("CASE");
+        for (place, mark) in self.marks.iter().enumerate() {
+            case.push_str(&format!(" WHEN {} THEN {place}", marked(&mark.who, binds)));
+        }
+        case.push_str(" END");
+        format!("CAST({case} AS BIGINT)")
+    }
+
+    /// Names the marks that `inner` has by place. The inner select is made once and kept (a few thousand rows): spread over
+    /// two columns, a database would ask each mark twice.
+    fn named(&self, inner: &str) -> String {
+        let (mut reasons, mut rules) = (String::new(), String::new());
+        for (place, mark) in self.marks.iter().enumerate() {
+            reasons.push_str(&format!(" WHEN {place} THEN '{}'", mark.reason));
+            if let Some(rule) = mark.rule {
+                rules.push_str(&format!(" WHEN {place} THEN {rule}"));
+            }
+        }
+        let case = |whens: &str, kind: &str| match whens {
+            "" => format!("CAST(NULL AS {kind})"),
+            whens => format!("CAST(CASE k.mark{whens} END AS {kind})"),
+        };
+        format!(
+            "WITH k AS MATERIALIZED ({inner}) SELECT k.recipient AS recipient, k.domain AS domain, {} AS reason, {} AS rule FROM k",
+            case(&reasons, "TEXT"),
+            case(&rules, "BIGINT")
+        )
+    }
+}
+
+/// Narrows a relation `t` to the range of a walk.
+const WITHIN: &str = " WHERE t.recipient BETWEEN $1 AND $2";
+
+const QUARANTINED: &str =
+    "EXISTS (SELECT 1 FROM quarantine q WHERE q.email_key = c.email_key AND q.status = 'quarantined')";
+/// An address has an `@` and a domain has none, so one column holds both.
+const SUPPRESSED: &str = "EXISTS (SELECT 1 FROM suppression s WHERE s.value IN (c.email_key, c.domain))";
+
+fn recipient_marked(who: &Marked, binds: &mut Vec<Value>) -> String {
+    let mut within = |not: &str, relation: &Relation| {
+        format!("c.id {not}IN (SELECT t.recipient FROM ({}) t{WITHIN})", relation.splice(binds))
+    };
+    match who {
+        Marked::Denylisted => "c.denylisted = 1".to_owned(),
+        Marked::Quarantined => QUARANTINED.to_owned(),
+        Marked::Suppressed => SUPPRESSED.to_owned(),
+        Marked::In(relation) => within("", relation),
+        Marked::Outside(relation) => within("NOT ", relation),
+    }
+}
+
+fn guest_marked(who: &Marked, binds: &mut Vec<Value>) -> String {
+    match who {
+        Marked::Denylisted => {
+            "EXISTS (SELECT 1 FROM recipient x WHERE x.email_key = c.email_key AND x.denylisted = 1)".to_owned()
+        }
+        Marked::Quarantined => QUARANTINED.to_owned(),
+        Marked::Suppressed => SUPPRESSED.to_owned(),
+        Marked::In(relation) => same_address(relation, binds),
+        Marked::Outside(relation) => format!("NOT {}", same_address(relation, binds)),
+    }
+}
+
+/// The guest `c` has the address of a recipient in the relation.
+fn same_address(relation: &Relation, binds: &mut Vec<Value>) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM recipient x WHERE x.email_key = c.email_key \
+         AND x.id IN (SELECT t.recipient FROM ({}) t))",
+        relation.splice(binds)
+    )
 }
 
 impl Audience {

@@ -26,7 +26,7 @@ pub enum Error {
     /// The name or the address is taken.
     #[error("this {what} exists already: {name}")]
     Exists {
-        /// `recipient`, `list` or `segment`.
+        /// `recipient`, `list`, `segment`, `service` or `seed group`.
         what: &'static str,
         /// Its name or address.
         name: String,

@@ -1,12 +1,15 @@
 //! The audience: who can be written to, and who must not.
 //!
-//! **Owns** the tables `recipient`, `attribute`, `list`, `list_member`, `segment`, `quarantine`, `import` and
-//! `import_reject`, and all SQL that names them. Everything goes through [`Audience`], a cheap clone over a
-//! [`store::Store`].
+//! **Owns** the tables `recipient`, `attribute`, `list`, `list_member`, `segment`, `service`, `subscription`, `seed`,
+//! `seed_group`, `seed_member`, `suppression`, `guest`, `quarantine`, `import` and `import_reject`, and all SQL that names them.
+//! Everything goes through [`Audience`], a cheap clone over a [`store::Store`].
 //!
 //! **What lives here**
 //! - recipients: fields, attributes (text by name), the denylist flag; search, edit, delete;
-//! - lists and their members; segments, which are a [`Filter`] tree with a name;
+//! - lists and their members; segments, which are a [`Filter`] tree with a name and may name lists and other segments;
+//! - services and who subscribes to them; seeds, which get the real delivery and are no recipients; *guests*, which are the rows of
+//!   an external file that live with one delivery;
+//! - the suppression list of addresses and domains;
 //! - the quarantine, by address and not by recipient, so that deleting a person does not forget a dead address;
 //! - the import of CSV files of any size ([`import`]), and the export;
 //! - *relations* ([`Relation`]): selects that other rooms join, because no other room may name these tables.
@@ -35,6 +38,7 @@ pub mod denylist;
 mod error;
 mod export;
 mod filter;
+mod guests;
 pub mod import;
 pub mod limits;
 mod lists;
@@ -42,19 +46,25 @@ pub mod quarantine;
 mod recipient;
 mod recipients;
 mod relations;
+mod resolve;
 mod row;
 mod search;
+mod seeds;
 mod segments;
+mod services;
+pub mod suppression;
+mod values;
 
 use std::sync::Arc;
 
 use store::{RoomMigrations, Step, Store};
 
 pub use attribute::attribute_name;
-pub use candidates::TargetSet;
+pub use candidates::{Element, Mark, Marked, TargetSet};
 pub use error::{Error, Result};
 pub use export::formula_safe;
-pub use filter::{Condition, Duration, Filter, FilterError, Moment, Op, Subject, Value as FilterValue};
+pub use filter::{Condition, Duration, Filter, FilterError, Moment, Named, Op, Subject, Value as FilterValue};
+pub use guests::{GUEST_FIRST, GuestFile, Guests, guest_ids};
 pub use import::{
     Counts, Import, ImportControl, ImportOptions, ImportProgress, ImportReport, ImportRun, ImportState,
     Phase, Reject,
@@ -65,12 +75,22 @@ pub use recipient::{Attributes, EMAIL_FORMATS, FIELDS, NewRecipient, Recipient, 
 pub use relations::Relation;
 pub use row::{RecipientColumns, RecipientRow, recipient_columns};
 pub use search::{Search, SearchPage};
+pub use seeds::{Seed, SeedGroup};
 pub use segments::Segment;
+pub use services::{Service, Subscription, end_subscription};
+pub use suppression::{Suppressed, SuppressionCounts, SuppressionKind, SuppressionReport};
 
 /// The tables of this room, for `Store::migrate`.
 pub const MIGRATIONS: RoomMigrations = RoomMigrations {
     room: "audience",
-    steps: &[Step { number: 1, name: "start", sql: include_str!("../migrations/001_start.sql") }],
+    steps: &[
+        Step { number: 1, name: "start", sql: include_str!("../migrations/001_start.sql") },
+        Step {
+            number: 2,
+            name: "services_seeds_guests",
+            sql: include_str!("../migrations/002_services_seeds_guests.sql"),
+        },
+    ],
 };
 
 /// The room's one door. Clones share everything.

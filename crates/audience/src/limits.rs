@@ -42,6 +42,22 @@ pub const FILTER_TEXT_LEN_MAX: usize = 1_024;
 /// Longest duration in a filter, in days (about 100 years).
 pub const FILTER_DAYS_MAX: i64 = 36_525;
 
+/// Nodes of a segment's filter with the filters of all segments it names. SQLite nests an expression 1,000 deep at most, and a
+/// list of terms joined by AND is as deep as it is long.
+pub const FILTER_EXPANDED_MAX: usize = 800;
+/// Values of all `in` of such a filter: each is a bound parameter, of which SQLite takes 32,766 in a statement.
+pub const FILTER_EXPANDED_VALUES_MAX: usize = 5_000;
+
+/// Seeds that there can be: a group is read whole into an analysis.
+pub const SEEDS_MAX: usize = 2_000;
+/// Seed groups that there can be.
+pub const SEED_GROUPS_MAX: usize = 500;
+
+/// Longest line of a suppression file that is read, in bytes; the rest of it is passed over.
+pub const SUPPRESSION_LINE_MAX: usize = 1_024;
+/// Lines of a suppression file that its report names.
+pub const SUPPRESSION_FAULTS_MAX: usize = 100;
+
 /// Recipients, rejects or quarantined addresses of one page.
 pub const PAGE_ROWS_MAX: usize = 1_000;
 /// Longest search text, in bytes.

@@ -5,7 +5,9 @@ use store::{Lane, Tx, binds};
 
 use crate::Audience;
 use crate::error::{Error, Result};
+use crate::filter::Named;
 use crate::limits::{CHUNK_ROWS_SQLITE, NAME_LEN_MAX};
+use crate::segments::rename_in_filters;
 
 /// A list of recipients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -66,7 +68,7 @@ impl Audience {
             .await
     }
 
-    /// Gives a list another name.
+    /// Gives a list another name. Segments that name it then say the new name.
     pub async fn rename_list(&self, id: i64, name: &str) -> Result<()> {
         let name = checked_name("list", name)?;
         self.store
@@ -74,10 +76,11 @@ impl Audience {
                 if id_of(tx, &name)?.is_some_and(|other| other != id) {
                     return Err(Error::Exists { what: "list", name });
                 }
-                match tx.execute("UPDATE list SET name = $2 WHERE id = $1", &binds![id, name])? {
-                    0 => Err(Error::NotFound("list")),
-                    _ => Ok(()),
-                }
+                let sql = "SELECT name FROM list WHERE id = $1";
+                let old = tx.query_opt(sql, &binds![id], |row| Ok::<_, Error>(row.text(0)?))?;
+                let old = old.ok_or(Error::NotFound("list"))?;
+                tx.execute("UPDATE list SET name = $2 WHERE id = $1", &binds![id, &name])?;
+                rename_in_filters(tx, Named::List(&old), &name)
             })
             .await
     }

@@ -41,17 +41,8 @@ impl Audience {
     /// A value that breaks a rule (`Invalid`), or an address that a recipient has already (`Exists`).
     pub async fn create_recipient(&self, new: NewRecipient, now_us: i64) -> Result<Recipient> {
         let address = Address::parse(&new.email)?;
-        let fields = [
-            &new.first_name,
-            &new.last_name,
-            &new.language,
-            &new.time_zone,
-            &new.country,
-            &new.city,
-            &new.email_format,
-        ];
         let mut values = Vec::with_capacity(FIELDS.len());
-        for (i, value) in fields.into_iter().enumerate() {
+        for (i, value) in new_fields(&new).into_iter().enumerate() {
             values.push(checked(i, value)?);
         }
         let mut attributes = Attributes::new();
@@ -108,7 +99,7 @@ impl Audience {
             .await
     }
 
-    /// Deletes recipients with their list memberships; the quarantine keeps its addresses. Many go in several
+    /// Deletes recipients with their list memberships and subscriptions; the quarantine keeps its addresses. Many go in several
     /// transactions. Returns how many there were.
     pub async fn delete_recipients(&self, ids: Vec<i64>) -> Result<u64> {
         let mut deleted = 0;
@@ -151,6 +142,7 @@ pub(crate) fn by_key(tx: &mut Tx<'_>, key: &str) -> Result<Option<Recipient>> {
 
 fn delete(tx: &mut Tx<'_>, ids: &[i64]) -> Result<u64> {
     tx.execute_many("DELETE FROM list_member WHERE recipient = $1", ids.iter().map(|id| binds![*id]))?;
+    tx.execute_many("DELETE FROM subscription WHERE recipient = $1", ids.iter().map(|id| binds![*id]))?;
     Ok(tx.execute_many("DELETE FROM recipient WHERE id = $1", ids.iter().map(|id| binds![*id]))?)
 }
 
@@ -162,7 +154,21 @@ pub(crate) fn remember_names<'n>(tx: &mut Tx<'_>, names: impl Iterator<Item = &'
     Ok(())
 }
 
-fn edited_fields(edit: &RecipientEdit) -> [&Option<String>; 7] {
+/// The fields of a new person in the order of [`FIELDS`].
+pub(crate) fn new_fields(new: &NewRecipient) -> [&String; 7] {
+    [
+        &new.first_name,
+        &new.last_name,
+        &new.language,
+        &new.time_zone,
+        &new.country,
+        &new.city,
+        &new.email_format,
+    ]
+}
+
+/// The fields of an edit in the order of [`FIELDS`].
+pub(crate) fn edited_fields(edit: &RecipientEdit) -> [&Option<String>; 7] {
     [
         &edit.first_name,
         &edit.last_name,
@@ -174,7 +180,8 @@ fn edited_fields(edit: &RecipientEdit) -> [&Option<String>; 7] {
     ]
 }
 
-fn edited_attributes(old: &Recipient, edit: &RecipientEdit) -> Result<Attributes> {
+/// The attributes as they are after the edit.
+pub(crate) fn edited_attributes(old: &Recipient, edit: &RecipientEdit) -> Result<Attributes> {
     let mut attributes = old.attributes.clone();
     for (name, value) in &edit.attributes {
         let (name, value) = match value {

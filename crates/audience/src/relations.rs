@@ -7,6 +7,8 @@ use store::{Dialect, Value};
 
 pub use store::Relation;
 
+use crate::GUEST_FIRST;
+
 use crate::Audience;
 use crate::error::{Error, Result};
 use crate::filter::{Filter, compile};
@@ -27,9 +29,22 @@ impl Audience {
         )
     }
 
-    /// One column, `recipient`: the ids that a filter takes, each once. `now_us` is what relative times count from.
-    pub fn recipients_in_segment(&self, filter: &Filter, now_us: i64) -> Relation {
-        segment(filter, now_us, self.store.dialect())
+    /// One column, `recipient`: the ids that a filter takes, each once; the segments it names are looked up now. `now_us` is
+    /// what relative times count from.
+    ///
+    /// # Errors
+    /// Those of [`Audience::resolve`]: a list or segment that is not there, by its name, or a ring of segments.
+    pub async fn recipients_in_segment(&self, filter: &Filter, now_us: i64) -> Result<Relation> {
+        Ok(segment(&self.resolve(filter).await?, now_us, self.store.dialect()))
+    }
+
+    /// One column, `recipient`: every recipient outside of a relation with a column `recipient`, each once. In a
+    /// [`crate::TargetSet`] use [`crate::Element::new`] with `not` instead: a walk by ranges narrows that one.
+    pub fn outside(&self, relation: &Relation) -> Relation {
+        let mut binds = Vec::new();
+        let inner = relation.splice(&mut binds);
+        let sql = format!("SELECT r.id AS recipient FROM recipient r WHERE r.id NOT IN (SELECT t.recipient FROM ({inner}) t)");
+        Relation::new(sql, binds)
     }
 
     /// One column, `recipient`: the recipient with this address, or none.
@@ -53,41 +68,77 @@ impl Audience {
         self.store.read(move |tx| tx.query_one(&sql, &binds, |row| Ok(row.int(0)?))).await
     }
 
-    /// The first recipients of a relation with a column `recipient`, in the order of their ids.
+    /// The first recipients, then guests, of a relation with a column `recipient`, in the order of their ids.
     pub async fn preview(&self, relation: &Relation, limit: usize) -> Result<Vec<Recipient>> {
+        let limit = limit.clamp(1, crate::limits::PAGE_ROWS_MAX);
+        let mut found = self.first_of("recipient", relation, limit).await?;
+        if found.len() < limit {
+            let guests = self.first_of("guest", relation, limit - found.len()).await?;
+            found.extend(guests);
+        }
+        Ok(found)
+    }
+
+    async fn first_of(&self, table: &'static str, relation: &Relation, limit: usize) -> Result<Vec<Recipient>> {
         let mut binds = Vec::new();
         let inner = relation.splice(&mut binds);
-        binds.push(limit.clamp(1, crate::limits::PAGE_ROWS_MAX).into());
+        binds.push(limit.into());
         let sql = format!(
-            "SELECT {} FROM recipient r WHERE r.id IN ({inner}) ORDER BY r.id LIMIT ${}",
+            "SELECT {} FROM {table} r WHERE r.id IN ({inner}) ORDER BY r.id LIMIT ${}",
             recipient_columns("r"),
             binds.len()
         );
         self.records(sql, binds).await
     }
 
+    /// Whoever has this id in rooms that know messages: a recipient, a guest, or (negative) a seed.
+    pub async fn person(&self, id: i64) -> Result<Option<Recipient>> {
+        if id < 0 {
+            return Ok(self.seed(-id).await?.map(|seed| seed.profile));
+        }
+        let table = if id < GUEST_FIRST { "recipient" } else { "guest" };
+        let sql = format!("SELECT {} FROM {table} r WHERE r.id = $1", recipient_columns("r"));
+        Ok(self.records(sql, vec![id.into()]).await?.pop())
+    }
+
     /// A recipient of a relation with a column `recipient`, chosen by the seed: the same seed over the same rows gives
-    /// the same recipient. None: the relation is empty.
+    /// the same recipient. A guest where there are only guests. None: the relation is empty.
     ///
     /// The first member behind a random id: at once in a target of millions, where counting to a random place takes
     /// seconds. Somebody behind a gap of ids is chosen more often, which nobody who looks at a proof minds.
     pub async fn random_recipient(&self, relation: &Relation, seed: u64) -> Result<Option<Recipient>> {
         let last = u64::try_from(self.largest_recipient_id().await?).unwrap_or(0);
-        if last == 0 {
-            return Ok(None);
+        let from = i64::try_from(spread(seed) % last.max(1)).unwrap_or(0) + 1;
+        for (table, from) in [("recipient", from), ("recipient", 1)] {
+            if let Some(found) = self.first_member(table, relation, from).await? {
+                return Ok(Some(found));
+            }
         }
-        let from = i64::try_from(spread(seed) % last).unwrap_or(0) + 1;
-        match self.first_member(relation, from).await? {
-            Some(found) => Ok(Some(found)),
-            None => self.first_member(relation, 1).await,
-        }
+        self.random_guest(relation, seed).await
     }
 
-    async fn first_member(&self, relation: &Relation, from: i64) -> Result<Option<Recipient>> {
+    /// The range of one delivery's guests is dense: a place in it is a guest, or somebody close behind.
+    async fn random_guest(&self, relation: &Relation, seed: u64) -> Result<Option<Recipient>> {
+        let Some(first) = self.first_member("guest", relation, GUEST_FIRST).await? else { return Ok(None) };
+        let mut binds = vec![first.id.into()];
+        let inner = relation.splice(&mut binds);
+        let sql = format!("SELECT max(t.recipient) FROM ({inner}) t WHERE t.recipient >= $1");
+        let last = self.store.read(move |tx| tx.query_one(&sql, &binds, |row| Ok::<_, Error>(row.int(0)?))).await?;
+        let span = u64::try_from(last - first.id).unwrap_or(0) + 1;
+        let from = first.id.saturating_add(i64::try_from(spread(seed) % span).unwrap_or(0));
+        Ok(self.first_member("guest", relation, from).await?.or(Some(first)))
+    }
+
+    async fn first_member(
+        &self,
+        table: &'static str,
+        relation: &Relation,
+        from: i64,
+    ) -> Result<Option<Recipient>> {
         let mut binds = vec![Value::Int(from)];
         let inner = relation.splice(&mut binds);
         let sql = format!(
-            "SELECT {} FROM recipient r WHERE r.id >= $1 AND EXISTS (SELECT 1 FROM ({inner}) t WHERE t.recipient = r.id) \
+            "SELECT {} FROM {table} r WHERE r.id >= $1 AND EXISTS (SELECT 1 FROM ({inner}) t WHERE t.recipient = r.id) \
              ORDER BY r.id LIMIT 1",
             recipient_columns("r"),
         );

@@ -8,7 +8,8 @@ use crate::recipient::{Attributes, FIELDS, Recipient};
 /// The names of the texts in the order of [`recipient_columns`], behind the two keys.
 const TEXTS: usize = 3 + FIELDS.len();
 
-/// The columns that [`RecipientRow::read`] and [`RecipientRow::fill`] read, for a select in which `recipient` has this alias:
+/// The columns that [`RecipientRow::read`] and [`RecipientRow::fill`] read, for a select in which `recipient` (or `guest`, or
+/// `seed`) has this alias:
 /// `format!("SELECT w.n, {} FROM work w JOIN recipient r ON r.id = w.recipient", recipient_columns("r"))`.
 ///
 /// [`RecipientRow::COLUMNS`] columns in a fixed order, the same for both dialects.
@@ -51,7 +52,7 @@ impl RecipientColumns {
         columns
     }
 
-    /// The columns of a select in which `recipient` has this alias.
+    /// The columns of a select in which `recipient`, or `guest`, which has the same columns, has this alias.
     pub fn sql(&self, alias: &str) -> String {
         let mut columns = format!("{alias}.id, {alias}.email, {alias}.domain");
         for field in &self.fields {

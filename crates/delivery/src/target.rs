@@ -1,6 +1,6 @@
 //! From the target that an author named to a set that SQL can walk.
 
-use audience::{Filter, Recipient, TargetSet};
+use audience::{Element, Filter, Mark, Recipient, TargetSet};
 use store::Relation;
 
 use crate::Deliveries;
@@ -29,18 +29,26 @@ impl Deliveries {
 
     /// Looks up the lists and segments that a target names.
     pub(crate) async fn target_set(&self, target: &Target) -> Result<TargetSet> {
+        let mut marks = Vec::new();
+        if target.exclude_denylisted {
+            marks.push(Mark::denylisted());
+        }
+        if target.exclude_quarantined {
+            marks.push(Mark::quarantined());
+        }
+        marks.push(Mark::suppressed());
         Ok(TargetSet {
             include: self.relations("target.include", &target.include).await?,
             exclude: self.relations("target.exclude", &target.exclude).await?,
-            mark_denylisted: target.exclude_denylisted,
-            mark_quarantined: target.exclude_quarantined,
+            guests: None,
+            marks,
         })
     }
 
-    async fn relations(&self, field: &str, items: &[TargetItem]) -> Result<Vec<Relation>> {
+    async fn relations(&self, field: &str, items: &[TargetItem]) -> Result<Vec<Element>> {
         let mut relations = Vec::with_capacity(items.len());
         for item in items {
-            relations.push(self.relation(field, item).await?);
+            relations.push(Element::from(self.relation(field, item).await?));
         }
         Ok(relations)
     }
@@ -56,12 +64,12 @@ impl Deliveries {
             let segment = audience.segment_by_name(name).await?;
             let segment =
                 segment.ok_or_else(|| Refusal::new(field, format!("there is no segment named {name:?}")))?;
-            return Ok(audience.recipients_in_segment(&segment.filter, self.now_us()));
+            return Ok(audience.recipients_in_segment(&segment.filter, self.now_us()).await?);
         }
         if let Some(filter) = &item.filter {
             let filter = Filter::parse(filter)
                 .map_err(|error| Refusal::new(field, format!("the filter is not valid: {error}")))?;
-            return Ok(audience.recipients_in_segment(&filter, self.now_us()));
+            return Ok(audience.recipients_in_segment(&filter, self.now_us()).await?);
         }
         if let Some(email) = &item.recipient {
             return Ok(audience.recipient_with_address(email));

@@ -14,6 +14,19 @@ pub(crate) fn compile(filter: &Filter, dialect: Dialect, now_us: i64, binds: &mu
     Compiler { dialect, now_us, binds }.filter(filter)
 }
 
+/// A field, time, flag or attribute as two expressions over `r`: its text, and its number or NULL where the text is none.
+pub(crate) fn value_columns(subject: &Subject, dialect: Dialect, binds: &mut Vec<Bind>) -> (String, String) {
+    let mut compiler = Compiler { dialect, now_us: 0, binds };
+    let text = match subject {
+        Subject::Field(name) => compiler.field(name),
+        Subject::Attribute(name) => compiler.attribute(name),
+        Subject::Time(name) => return (format!("CAST(r.{name} AS TEXT)"), format!("r.{name}")),
+        Subject::Denylisted => return ("CAST(r.denylisted AS TEXT)".to_owned(), "r.denylisted".to_owned()),
+    };
+    let number = compiler.number(&text);
+    (text, number)
+}
+
 struct Compiler<'a> {
     dialect: Dialect,
     now_us: i64,
@@ -38,6 +51,8 @@ impl Compiler<'_> {
                      AND m.recipient = r.id)"
                 )
             }
+            // `Audience::resolve` leaves none.
+            Filter::InSegment(_) => "FALSE".to_owned(),
             Filter::Condition(condition) => self.condition(condition),
         }
     }
@@ -58,22 +73,27 @@ impl Compiler<'_> {
                 let operator = if wanted == (condition.op == Op::Eq) { "<>" } else { "=" };
                 format!("(r.denylisted {operator} 0)")
             }
-            Subject::Field(name) => {
-                let text = match self.dialect {
-                    Dialect::Sqlite => format!("r.{name}"),
-                    Dialect::Postgres => format!("(r.{name} COLLATE \"C\")"),
-                };
+            Subject::Field(name) => self.text(&self.field(name), condition),
+            Subject::Attribute(name) => {
+                let text = self.attribute(name);
                 self.text(&text, condition)
             }
-            Subject::Attribute(name) => {
-                let name = self.bind(name.as_str());
-                let text = match self.dialect {
-                    Dialect::Sqlite => format!("coalesce(r.attributes ->> {name}, '')"),
-                    Dialect::Postgres => {
-                        format!("(coalesce(r.attributes ->> CAST({name} AS TEXT), '') COLLATE \"C\")")
-                    }
-                };
-                self.text(&text, condition)
+        }
+    }
+
+    fn field(&self, name: &str) -> String {
+        match self.dialect {
+            Dialect::Sqlite => format!("r.{name}"),
+            Dialect::Postgres => format!("(r.{name} COLLATE \"C\")"),
+        }
+    }
+
+    fn attribute(&mut self, name: &str) -> String {
+        let name = self.bind(name);
+        match self.dialect {
+            Dialect::Sqlite => format!("coalesce(r.attributes ->> {name}, '')"),
+            Dialect::Postgres => {
+                format!("(coalesce(r.attributes ->> CAST({name} AS TEXT), '') COLLATE \"C\")")
             }
         }
     }
@@ -167,19 +187,8 @@ impl Compiler<'_> {
         }
     }
 
-    /// The text as a number, or NULL: the rule of `super::number`.
     fn number(&self, text: &str) -> String {
-        let is_number = match self.dialect {
-            Dialect::Sqlite => format!(
-                "({text} GLOB '[0-9]*' OR {text} GLOB '-[0-9]*') AND {text} GLOB '*[0-9]' AND {text} NOT GLOB '?*-*' \
-                 AND {text} NOT GLOB '*[^0-9.-]*' AND {text} NOT GLOB '*.*.*' AND {text} NOT GLOB '0[0-9]*' \
-                 AND {text} NOT GLOB '-0[0-9]*' AND length({text}) - ({text} GLOB '-*') <= {NUMBER_LEN_MAX}"
-            ),
-            Dialect::Postgres => format!(
-                "{text} ~ '^-?(0|[1-9][0-9]*)([.][0-9]+)?$' AND length(ltrim({text}, '-')) <= {NUMBER_LEN_MAX}"
-            ),
-        };
-        format!("CASE WHEN {is_number} THEN CAST({text} AS DOUBLE PRECISION) END")
+        number_sql(text, self.dialect)
     }
 
     fn date(&mut self, text: &str, side: Side, span: Span) -> String {
@@ -197,6 +206,21 @@ impl Compiler<'_> {
         let compared = self.sided(&format!("({date})"), side, text_of(span.start), text_of(span.end));
         if side == Side::Before { format!("({is_day} AND {compared})") } else { compared }
     }
+}
+
+/// The text as a number, or NULL: the rule of `super::number`.
+pub(crate) fn number_sql(text: &str, dialect: Dialect) -> String {
+    let is_number = match dialect {
+        Dialect::Sqlite => format!(
+            "({text} GLOB '[0-9]*' OR {text} GLOB '-[0-9]*') AND {text} GLOB '*[0-9]' AND {text} NOT GLOB '?*-*' \
+             AND {text} NOT GLOB '*[^0-9.-]*' AND {text} NOT GLOB '*.*.*' AND {text} NOT GLOB '0[0-9]*' \
+             AND {text} NOT GLOB '-0[0-9]*' AND length({text}) - ({text} GLOB '-*') <= {NUMBER_LEN_MAX}"
+        ),
+        Dialect::Postgres => format!(
+            "{text} ~ '^-?(0|[1-9][0-9]*)([.][0-9]+)?$' AND length(ltrim({text}, '-')) <= {NUMBER_LEN_MAX}"
+        ),
+    };
+    format!("CASE WHEN {is_number} THEN CAST({text} AS DOUBLE PRECISION) END")
 }
 
 /// False, as no text is NULL. It names the text because PostgreSQL refuses a parameter that stands nowhere.

@@ -6,13 +6,14 @@ use crate::recipient::Recipient;
 
 impl Filter {
     /// Whether this recipient is in the segment. `now_us` is what relative times count from; `in_list` answers for the
-    /// lists by name.
+    /// lists by name. A segment that is named is not looked up: resolve the filter before.
     pub fn matches(&self, recipient: &Recipient, now_us: i64, in_list: &dyn Fn(&str) -> bool) -> bool {
         match self {
             Filter::And(parts) => parts.iter().all(|part| part.matches(recipient, now_us, in_list)),
             Filter::Or(parts) => parts.iter().any(|part| part.matches(recipient, now_us, in_list)),
             Filter::Not(part) => !part.matches(recipient, now_us, in_list),
             Filter::InList(name) => in_list(name),
+            Filter::InSegment(_) => false,
             Filter::Condition(condition) => condition.matches(recipient, now_us),
         }
     }

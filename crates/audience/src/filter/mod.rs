@@ -17,19 +17,22 @@
 //!   {"field": "country", "op": "in", "value": ["DE", "AT"]},
 //!   {"field": "points", "op": "ge", "value": 1000},
 //!   {"field": "last_order", "op": "not_within_last", "value": "90d"},
-//!   {"not": {"in_list": "competitors"}}
+//!   {"not": {"in_list": "competitors"}},
+//!   {"in_segment": "gold customers"}
 //! ]}
 //! ```
 
 mod compile;
 mod evaluate;
 mod moment;
+mod names;
 mod parse;
 
 use serde_json::{Map, Value as Json, json};
 
-pub(crate) use compile::compile;
+pub(crate) use compile::{compile, value_columns};
 pub use moment::{Duration, Moment};
+pub use names::Named;
 
 /// A filter tree that passed every limit: the only way to make one is [`Filter::parse`].
 #[derive(Debug, Clone, PartialEq)]
@@ -42,8 +45,11 @@ pub enum Filter {
     Not(Box<Filter>),
     /// A comparison.
     Condition(Condition),
-    /// The members of the list with this name; a list that does not exist has none.
+    /// The members of the list with this name.
     InList(String),
+    /// Those whom the saved segment with this name takes. [`crate::Audience::resolve`] puts its filter in this place; until then
+    /// nobody is.
+    InSegment(String),
 }
 
 /// One comparison of one field.
@@ -212,6 +218,7 @@ impl Filter {
             Filter::Or(parts) => json!({"or": parts.iter().map(Filter::to_json).collect::<Vec<_>>()}),
             Filter::Not(part) => json!({"not": part.to_json()}),
             Filter::InList(name) => json!({"in_list": name}),
+            Filter::InSegment(name) => json!({"in_segment": name}),
             Filter::Condition(condition) => condition.to_json(),
         }
     }

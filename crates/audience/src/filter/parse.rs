@@ -48,7 +48,7 @@ impl Parser {
             return Err(fault(path, format!("more than {FILTER_NODES_MAX} conditions")));
         }
         let Json::Object(map) = json else {
-            return Err(fault(path, "a filter is an object: and, or, not, in_list, or field with op"));
+            return Err(fault(path, "a filter is an object: and, or, not, in_list, in_segment, or field with op"));
         };
         if map.contains_key("field") {
             return condition(self, map, path).map(Filter::Condition);
@@ -57,7 +57,7 @@ impl Parser {
         let (Some((key, value)), None) = (keys.next(), keys.next()) else {
             return Err(fault(
                 path,
-                "an object needs exactly one of and, or, not, in_list, or field with op",
+                "an object needs exactly one of and, or, not, in_list, in_segment, or field with op",
             ));
         };
         let at = format!("{path}.{key}");
@@ -65,10 +65,12 @@ impl Parser {
             "and" => self.many(value, &at, depth).map(Filter::And),
             "or" => self.many(value, &at, depth).map(Filter::Or),
             "not" => Ok(Filter::Not(Box::new(self.filter(value, &at, depth + 1)?))),
-            "in_list" => list_name(value, &at).map(Filter::InList),
-            _ => {
-                Err(fault(path, format!("{key:?} is not known; use and, or, not, in_list, or field with op")))
-            }
+            "in_list" => name(value, &at, "list").map(Filter::InList),
+            "in_segment" => name(value, &at, "segment").map(Filter::InSegment),
+            _ => Err(fault(
+                path,
+                format!("{key:?} is not known; use and, or, not, in_list, in_segment, or field with op"),
+            )),
         }
     }
 
@@ -94,10 +96,10 @@ impl Parser {
     }
 }
 
-fn list_name(json: &Json, path: &str) -> Result<String> {
+fn name(json: &Json, path: &str, what: &str) -> Result<String> {
     match json.as_str().map(str::trim) {
         Some(name) if !name.is_empty() && name.chars().count() <= NAME_LEN_MAX => Ok(name.to_owned()),
-        _ => Err(fault(path, "must be the name of a list")),
+        _ => Err(fault(path, format!("must be the name of a {what}"))),
     }
 }
 
@@ -214,6 +216,7 @@ mod tests {
             {"field": "attributes.created_at", "op": "eq", "value": "x"},
             {"field": "denylisted", "op": "eq", "value": false},
             {"in_list": "newsletter"},
+            {"not": {"in_segment": "gold customers"}},
         ]});
         assert_eq!(Filter::parse(&json).unwrap().to_json(), json);
     }
@@ -243,6 +246,7 @@ mod tests {
             (json!({"field": "x", "op": "eq", "value": 1, "and": []}), "$", "and"),
             (json!({"field": "--", "op": "is_set"}), "$.field", "letter"),
             (json!({"in_list": ""}), "$.in_list", "name"),
+            (json!({"in_segment": 3}), "$.in_segment", "segment"),
         ] {
             let error = Filter::parse(&json).unwrap_err();
             assert_eq!(error.path, path, "{json}: {error}");

@@ -7,6 +7,7 @@ use store::{Dialect, Row, Tx, Value, binds};
 
 use super::rows::{ATTRIBUTES, Staged};
 use crate::error::{Error, Result};
+use crate::guests::guest_ids;
 use crate::row::attributes_of;
 
 /// What a chunk's rows became.
@@ -291,4 +292,56 @@ fn compare_postgres(tx: &mut Tx<'_>, rows: Vec<Staged>) -> Result<Merged> {
     let (created, updated) =
         tx.query_one(&sql, &[], |row| Ok::<_, Error>((count(row.int(0)?), count(row.int(1)?))))?;
     Ok(Merged { created, updated, unchanged: staged.saturating_sub(created + updated) })
+}
+
+/// The columns of a guest in the order of a [`Staged`], then what [`add_guests`] puts behind it.
+const GUEST_COLUMNS: [&str; ATTRIBUTES + 6] = [
+    "email_key",
+    "email",
+    "domain",
+    "first_name",
+    "last_name",
+    "language",
+    "time_zone",
+    "country",
+    "city",
+    "email_format",
+    "attributes",
+    "id",
+    "file",
+    "denylisted",
+    "created_at",
+    "updated_at",
+];
+
+/// Adds the rows to a delivery's guests. The file's rows of an earlier import are gone before, so each is new.
+pub(super) fn add_guests(
+    tx: &mut Tx<'_>,
+    rows: Vec<Staged>,
+    delivery: i64,
+    file: &str,
+    now_us: i64,
+) -> Result<Merged> {
+    if tx.dialect() == Dialect::Postgres {
+        tx.query("SELECT pg_advisory_xact_lock($1)", &binds![MERGE_LOCK], |_| Ok::<_, Error>(()))?;
+    }
+    let ids = guest_ids(delivery);
+    let sql = "SELECT max(id) FROM guest WHERE id BETWEEN $1 AND $2";
+    let last = tx.query_one(sql, &binds![*ids.start(), *ids.end()], |row| Ok::<_, Error>(row.int_opt(0)?))?;
+    let first = last.map_or(*ids.start(), |last| last + 1);
+    let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    if first.saturating_add(count) > *ids.end() {
+        return Err(Error::File("the files of this delivery have more rows than a delivery can hold".to_owned()));
+    }
+    let rows = rows.into_iter().zip(first..).map(|(mut row, id)| {
+        for value in &mut row {
+            if *value == Value::Null {
+                *value = Value::Text(String::new());
+            }
+        }
+        row.extend([id.into(), file.into(), Value::Int(0), Value::Int(now_us), Value::Int(now_us)]);
+        row
+    });
+    let created = tx.copy_in("guest", &GUEST_COLUMNS, rows)?;
+    Ok(Merged { created, ..Merged::default() })
 }

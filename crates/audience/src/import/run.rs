@@ -24,6 +24,7 @@ pub struct ImportRun {
     options: ImportOptions,
     control: ImportControl,
     now_us: i64,
+    guests: Option<i64>,
 }
 
 impl Audience {
@@ -34,10 +35,24 @@ impl Audience {
     pub async fn prepare_import(
         &self,
         source: Box<dyn Read + Send>,
-        mut options: ImportOptions,
+        options: ImportOptions,
         now_us: i64,
     ) -> Result<ImportRun> {
-        options.list = lists::checked_name("list", &options.list)?;
+        self.prepare_import_into(source, options, None, now_us).await
+    }
+
+    /// The rows become recipients, or guests of this delivery.
+    pub(crate) async fn prepare_import_into(
+        &self,
+        source: Box<dyn Read + Send>,
+        mut options: ImportOptions,
+        guests: Option<i64>,
+        now_us: i64,
+    ) -> Result<ImportRun> {
+        match guests {
+            Some(_) => (options.list, options.dry_run) = (String::new(), false),
+            None => options.list = lists::checked_name("list", &options.list)?,
+        }
         let printable = |text: &str| text.chars().filter(|c| !c.is_control()).collect::<String>();
         options.file_name = printable(&options.file_name);
         options.encoding = options.encoding.as_deref().map(printable);
@@ -47,7 +62,7 @@ impl Audience {
         let record = options.clone();
         let id = self.store.write(Lane::Urgent, move |tx| log::begin(tx, &record, now_us)).await?;
         let control = ImportControl::new(options.bytes_total);
-        Ok(ImportRun { audience: self.clone(), id, source, options, control, now_us })
+        Ok(ImportRun { audience: self.clone(), id, source, options, control, now_us, guests })
     }
 
     /// Imports a CSV file: [`Audience::prepare_import`] and [`ImportRun::run`].
@@ -82,7 +97,7 @@ impl ImportRun {
         // The semaphore is never closed.
         let turn = self.audience.import_turn.clone().acquire_owned().await;
         let started = Instant::now();
-        let ImportRun { audience, id, source, options, control, now_us } = self;
+        let ImportRun { audience, id, source, options, control, now_us, guests } = self;
         let (to, work) = mpsc::channel(CHUNKS_AHEAD);
         let read_options = ReadOptions {
             encoding: options.encoding.clone(),
@@ -104,6 +119,7 @@ impl ImportRun {
             options,
             control,
             now_us,
+            guests,
             list: None,
             counts: Counts::default(),
         };
@@ -123,6 +139,7 @@ struct Writer {
     options: ImportOptions,
     control: ImportControl,
     now_us: i64,
+    guests: Option<i64>,
     list: Option<i64>,
     counts: Counts,
 }
@@ -140,7 +157,11 @@ impl Writer {
 
     /// One piece of work and the counts it leads to, in one transaction.
     async fn write(&mut self, work: Work) -> Result<()> {
+        if let (Work::Start(_), Some(delivery)) = (&work, self.guests) {
+            self.audience.delete_guests(delivery, Some(&self.options.file_name)).await?;
+        }
         let (id, now_us, list, dry_run) = (self.id, self.now_us, self.list, self.options.dry_run);
+        let guests = self.guests.map(|delivery| (delivery, self.options.file_name.clone()));
         let mut counts = self.counts;
         let name = self.options.list.clone();
         let done = move |tx: &mut store::Tx<'_>| {
@@ -148,7 +169,9 @@ impl Writer {
             match work {
                 Work::Start(_) if dry_run => {}
                 Work::Start(attributes) => {
-                    list = Some(lists::ensure(tx, &name, now_us)?);
+                    if guests.is_none() {
+                        list = Some(lists::ensure(tx, &name, now_us)?);
+                    }
                     recipients::remember_names(tx, attributes.iter())?;
                 }
                 Work::Rejects(rejects) => {
@@ -156,9 +179,10 @@ impl Writer {
                     log::reject(tx, id, rejects)?;
                 }
                 Work::Rows(rows) => {
-                    let merged = match list {
-                        Some(list) => merge::merge(tx, rows, list, now_us)?,
-                        None => merge::compare(tx, rows)?,
+                    let merged = match (&guests, list) {
+                        (Some((delivery, file)), _) => merge::add_guests(tx, rows, *delivery, file, now_us)?,
+                        (None, Some(list)) => merge::merge(tx, rows, list, now_us)?,
+                        (None, None) => merge::compare(tx, rows)?,
                     };
                     counts = sum(counts, merged);
                 }
@@ -178,6 +202,10 @@ impl Writer {
             Err(e) => (ImportState::Failed, self.options.encoding.clone().unwrap_or_default(), e.to_string()),
         };
         let error = shortened(&error, REPLY_LEN_MAX).to_owned();
+        if let (Some(delivery), false) = (self.guests, state == ImportState::Finished) {
+            // Half a file is no target.
+            self.audience.delete_guests(delivery, Some(&self.options.file_name)).await?;
+        }
         let id = self.id;
         let now_us = self.now_us.saturating_add(i64::try_from(elapsed.as_micros()).unwrap_or(0));
         let ended = self

@@ -158,6 +158,7 @@ async fn one_filter_has_one_meaning() {
         let room = room(store).await;
         let mut runner = runner();
         let list = room.create_list("members", NOW).await.unwrap();
+        room.create_list("nobody", NOW).await.unwrap();
         let mut people: Vec<Recipient> = Vec::new();
         let mut members = BTreeSet::new();
         let hours = [0, 1, 9, 10, 11, 24, 24 * 30, 24 * 31, 24 * 400, -1, -24];

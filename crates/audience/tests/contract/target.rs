@@ -1,6 +1,6 @@
 //! The relation that an analysis walks.
 
-use audience::{Filter, NewRecipient, TargetSet};
+use audience::{Filter, Mark, NewRecipient, TargetSet};
 use serde_json::json;
 use store::testing::each;
 
@@ -31,10 +31,13 @@ async fn a_target_is_a_set_with_reasons() {
         room.quarantine("R3@x1.example", "manual", "", NOW).await.unwrap();
         let german = Filter::parse(&json!({"field": "country", "op": "eq", "value": "DE"})).unwrap();
         let set = TargetSet {
-            include: vec![room.recipients_in_list(newsletter), room.recipients_in_segment(&german, NOW)],
-            exclude: vec![room.recipients_in_list(competitors)],
-            mark_denylisted: true,
-            mark_quarantined: true,
+            include: vec![
+                room.recipients_in_list(newsletter).into(),
+                room.recipients_in_segment(&german, NOW).await.unwrap().into(),
+            ],
+            exclude: vec![room.recipients_in_list(competitors).into()],
+            guests: None,
+            marks: vec![Mark::denylisted(), Mark::quarantined()],
         };
         assert_eq!(room.count(&set.members()).await.unwrap(), 8);
         let rows = walk(&room, &set, ids[0], ids[9]).await;
@@ -49,7 +52,7 @@ async fn a_target_is_a_set_with_reasons() {
         assert_eq!(rows[0].1, "x1.example");
         assert_eq!(walk(&room, &set, ids[2], ids[4]).await.len(), 3, "only the range");
 
-        let unmarked = TargetSet { mark_denylisted: false, mark_quarantined: false, ..set.clone() };
+        let unmarked = TargetSet { marks: Vec::new(), ..set.clone() };
         assert!(walk(&room, &unmarked, ids[0], ids[9]).await.iter().all(|(_, _, reason)| reason.is_none()));
         assert_eq!(
             walk(&room, &TargetSet::default(), ids[0], ids[9]).await.len(),
