@@ -45,6 +45,12 @@
     }
   });
 
+  // Tabs that do not fit begin at the one that is open.
+  for (const tabs of document.querySelectorAll(".tabs")) {
+    const here = tabs.querySelector("[aria-current]");
+    if (here) tabs.scrollLeft = here.offsetLeft - tabs.offsetLeft - (tabs.clientWidth - here.offsetWidth) / 2;
+  }
+
   function copy(button) {
     const text = button.dataset.copy;
     const done = () => {

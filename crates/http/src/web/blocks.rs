@@ -21,7 +21,7 @@ use super::{
     findings::Shown,
     form::Form,
     page::{Desk, Page, Place, done, show, show_as},
-    picks::Picks,
+    picks::{self, Picks},
     texts,
 };
 use crate::{problem::Problem, state::AppState};
@@ -66,9 +66,7 @@ pub async fn index(desk: Desk, State(state): State<AppState>) -> Result<Response
         updated_at: block.updated_at,
     };
     let rows = state.content.blocks().await?.into_iter().map(row).collect();
-    let natives =
-        content::NATIVE_BLOCKS.iter().map(|name| (*name, texts::pick("native-block", name))).collect();
-    show(&BlocksPage { page: desk.page(Place::Blocks), rows, natives })
+    show(&BlocksPage { page: desk.page(Place::Blocks), rows, natives: picks::natives() })
 }
 
 #[derive(Template)]

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 use super::{fault::Fault, filters, texts};
 
+/// Parts that are one line: there, a line and a column say nothing.
+const LINES: [&str; 6] = ["from_name", "from_address", "reply_to", "error_address", "subject", "preheader"];
+
 /// A problem as the list shows it.
 pub struct Shown {
     /// The part it is in.
@@ -27,14 +30,15 @@ pub struct Shown {
 impl Shown {
     /// A problem of the room `content`.
     pub fn of(problem: &Problem) -> Shown {
-        let place = match problem.line {
+        let line = if LINES.contains(&problem.part.as_str()) { 0 } else { problem.line };
+        let place = match line {
             0 => String::new(),
             line => texts::text_ss("content-place", &line.to_string(), &problem.column.to_string()),
         };
         Shown {
             part: problem.part.clone(),
             part_name: texts::pick("part", &problem.part),
-            line: problem.line,
+            line,
             column: problem.column,
             place,
             message: problem.message.clone(),
@@ -43,8 +47,8 @@ impl Shown {
     }
 
     /// Several.
-    pub fn all(problems: &[Problem]) -> Vec<Shown> {
-        problems.iter().map(Shown::of).collect()
+    pub fn all<'a>(problems: impl IntoIterator<Item = &'a Problem>) -> Vec<Shown> {
+        problems.into_iter().map(Shown::of).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::fault::Fault;
+use super::{fault::Fault, texts};
 use crate::state::AppState;
 
 /// Links that every message has.
@@ -26,6 +26,8 @@ pub struct Picks {
     pub attributes: Vec<String>,
     /// Blocks, as name and label.
     pub blocks: Vec<(String, String)>,
+    /// Blocks that are always there, as name and what they are.
+    pub natives: Vec<(&'static str, String)>,
     /// Emoticons.
     pub emoticons: &'static [&'static str],
     /// Whether images can be uploaded here.
@@ -43,6 +45,7 @@ impl Picks {
             fields: std::iter::once("email").chain(audience::FIELDS).collect(),
             attributes,
             blocks: shown.collect(),
+            natives: natives(),
             emoticons: &EMOTICONS,
             images,
         })
@@ -52,9 +55,15 @@ impl Picks {
     pub fn known(&self) -> String {
         let fields: Vec<&str> =
             self.fields.iter().copied().chain(self.attributes.iter().map(String::as_str)).collect();
-        let blocks: Vec<&str> = self.blocks.iter().map(|(name, _)| name.as_str()).collect();
+        let natives = self.natives.iter().map(|(name, _)| *name);
+        let blocks: Vec<&str> = self.blocks.iter().map(|(name, _)| name.as_str()).chain(natives).collect();
         json!({ "fields": fields, "blocks": blocks, "links": LINKS }).to_string()
     }
+}
+
+/// The blocks that the program brings, with what each is.
+pub fn natives() -> Vec<(&'static str, String)> {
+    content::NATIVE_BLOCKS.iter().map(|name| (*name, texts::pick("native-block", name))).collect()
 }
 
 #[cfg(test)]

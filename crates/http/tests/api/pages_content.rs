@@ -156,6 +156,37 @@ async fn the_preview_is_caged_and_tells_all_of_the_message() {
     .await;
 }
 
+async fn attach_and_remove(browser: &mut Browser, path: &str) {
+    let attached = upload(browser, &format!("{path}/attach"), "terms.txt", b"The terms.", "text/html").await;
+    assert_eq!(attached.location, format!("{path}?done=attached"), "{}", attached.text);
+    let page = browser.get(path).await.text;
+    let base = revision(&page);
+    let with = |when: &'static str| {
+        [
+            ("revision", base.as_str()),
+            ("file", "terms.txt"),
+            ("name", "Terms {{ country }}.txt"),
+            ("when", when),
+        ]
+    };
+    browser.post(&format!("{path}/attachments"), &with("country == 'DE'")).await;
+    let page = browser.get(path).await.text;
+    assert!(page.contains("Terms {{ country }}.txt") && page.contains("country == "), "{page}");
+    let late = browser.post(&format!("{path}/attachments"), &with("country == 'typed late'")).await;
+    assert_eq!(late.status, StatusCode::CONFLICT);
+    assert!(late.text.contains("typed late"), "what was typed is still there: {}", late.text);
+    let base = revision(&page);
+    let fields = [
+        ("revision", base.as_str()),
+        ("file", "terms.txt"),
+        ("name", ""),
+        ("when", ""),
+        ("remove", "terms.txt"),
+    ];
+    browser.post(&format!("{path}/attachments"), &fields).await;
+    assert!(browser.get(path).await.text.contains("No attachment"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_uploaded_chosen_and_attached() {
     store::testing::each(|store| async move {
@@ -202,30 +233,7 @@ async fn files_are_uploaded_chosen_and_attached() {
         let page = browser.get(&path).await.text;
         assert!(page.contains("value=\"dot.gif\" checked"), "{page}");
 
-        let attached =
-            upload(&mut browser, &format!("{path}/attach"), "terms.txt", b"The terms.", "text/html").await;
-        assert_eq!(attached.location, format!("{path}?done=attached"), "{}", attached.text);
-        let page = browser.get(&path).await.text;
-        let base = revision(&page);
-        let fields = [
-            ("revision", base.as_str()),
-            ("file", "terms.txt"),
-            ("name", "Terms {{ country }}.txt"),
-            ("when", "country == 'DE'"),
-        ];
-        browser.post(&format!("{path}/attachments"), &fields).await;
-        let page = browser.get(&path).await.text;
-        assert!(page.contains("Terms {{ country }}.txt") && page.contains("country == "), "{page}");
-        let base = revision(&page);
-        let fields = [
-            ("revision", base.as_str()),
-            ("file", "terms.txt"),
-            ("name", ""),
-            ("when", ""),
-            ("remove", "terms.txt"),
-        ];
-        browser.post(&format!("{path}/attachments"), &fields).await;
-        assert!(browser.get(&path).await.text.contains("No attachment"));
+        attach_and_remove(&mut browser, &path).await;
         let gone = browser.post(&format!("{path}/delete"), &[("name", "dot.gif")]).await;
         assert_eq!(gone.location, format!("{path}?done=deleted"));
     })
@@ -287,6 +295,11 @@ async fn links_and_parameters_hold_what_is_typed() {
         );
         let refused = browser.post(&path, &with("From: me@x.example")).await;
         assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "a header of our own is refused");
+        assert!(
+            refused.text.contains("Additional headers: names"),
+            "and its field is named: {}",
+            refused.text
+        );
         assert_eq!(
             browser.post(&path, &with("X-Season: autumn")).await.location,
             format!("{path}?done=saved")

@@ -156,15 +156,14 @@ pub async fn view(
     show(&page)
 }
 
-pub(super) async fn refused(
-    desk: &Desk,
-    state: &AppState,
-    id: i64,
-    fault: &Fault,
-) -> Result<Response, Fault> {
+/// The tab with why an analysis or a confirmation was refused, when the caller can mend it.
+pub(super) async fn refused(desk: &Desk, state: &AppState, id: i64, fault: Fault) -> Result<Response, Fault> {
+    if !fault.is_callers() {
+        return Err(fault);
+    }
     let found = state.deliveries.get(id).await?;
     let mut page = build(desk, state, &found).await?;
-    page.frame = page.frame.refused(fault.text());
+    fault.text().clone_into(&mut page.frame.problem);
     super::super::page::show_as(fault.0.status, &page)
 }
 
@@ -271,12 +270,9 @@ pub async fn start(
     State(state): State<AppState>,
     Path(id): Path<i64>,
 ) -> Result<Response, Fault> {
-    match state.deliveries.start_analysis(id).await {
+    match state.deliveries.start_analysis(id, &desk.viewer.by()).await {
         Ok(_) => Ok(Redirect::to(&format!("/deliveries/{id}/analysis")).into_response()),
-        Err(error) => {
-            let fault = Fault::from(error);
-            if fault.is_callers() { refused(&desk, &state, id, &fault).await } else { Err(fault) }
-        }
+        Err(error) => refused(&desk, &state, id, error.into()).await,
     }
 }
 

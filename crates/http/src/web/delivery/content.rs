@@ -14,11 +14,11 @@ use super::{
         filters, findings,
         findings::Shown,
         form::Form,
-        page::{Desk, Page, Place, done, show, show_as},
+        page::{Desk, Page, Place, show},
         picks::Picks,
         texts,
     },
-    frame::Frame,
+    frame::{Frame, answer},
     preview::{self, Preview},
     sheet::{Sheet, based_on},
 };
@@ -71,13 +71,15 @@ pub async fn view(
     Query(asked): Query<Asked>,
 ) -> Result<Response, Fault> {
     let found = state.deliveries.get(id).await?;
-    show(&build(&desk, &state, &found, &Sheet::of(&found), &asked.recipient).await?)
+    let frame = Frame::of(&state, &found, "content").await?;
+    show(&build(&desk, &state, &found, frame, &Sheet::of(&found), &asked.recipient).await?)
 }
 
 async fn build(
     desk: &Desk,
     state: &AppState,
     found: &Delivery,
+    frame: Frame,
     sheet: &Sheet,
     recipient: &str,
 ) -> Result<ContentPage, Fault> {
@@ -92,7 +94,7 @@ async fn build(
     let source = |text: &Option<String>| text.clone().unwrap_or_default();
     Ok(ContentPage {
         page: desk.page(if found.is_template { Place::Templates } else { Place::Deliveries }),
-        frame: Frame::of(state, found, "content").await?,
+        frame,
         from_name: definition.sender.name.clone(),
         from_address: definition.sender.address.clone(),
         reply_to: definition.sender.reply_to.clone(),
@@ -131,14 +133,7 @@ pub async fn save(
     let mut sheet = Sheet::of(&found);
     sheet.apply(&form);
     let edit = sheet.edit(based_on(&form), &desk.viewer.name);
-    let fault = match state.deliveries.edit(id, edit).await {
-        Ok(_) => return Ok(done(&format!("/deliveries/{id}/content"), "saved")),
-        Err(error) => Fault::from(error),
-    };
-    if !fault.is_callers() {
-        return Err(fault);
-    }
-    let mut page = build(&desk, &state, &found, &sheet, "").await?;
-    page.frame = page.frame.refused(fault.text());
-    show_as(fault.0.status, &page)
+    let outcome = state.deliveries.edit(id, edit).await;
+    let page = |frame| build(&desk, &state, &found, frame, &sheet, "");
+    answer(outcome, &state, &found, ("content", "saved"), page).await
 }

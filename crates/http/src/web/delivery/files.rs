@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use content::NamedAsset;
+use content::{NamedAsset, Problem};
 use delivery::{Definition, Delivery, Edit, definition::Attachment};
 use serde_json::json;
 
@@ -17,16 +17,18 @@ use super::{
     super::{
         fault::Fault,
         filters,
+        findings::Shown,
         form::Form,
-        page::{Desk, Page, Place, done, show, show_as},
+        page::{Desk, Page, Place, show},
         texts,
     },
-    frame::Frame,
+    frame::{Frame, answer},
     preview,
     sheet::{Sheet, based_on},
 };
-use crate::{problem::Problem, state::AppState};
+use crate::{problem, state::AppState};
 
+const TAB: &str = "files";
 /// Largest upload in bytes: a handful of files, each within the content room's own limits.
 pub const UPLOAD_BYTES_MAX: usize = 64 << 20;
 
@@ -63,18 +65,23 @@ struct FilesPage {
     images_way: String,
     images: Vec<Image>,
     attachments: Vec<Attached>,
+    /// What is wrong with them: a condition that cannot be read is kept, as an error in a source is.
+    problems: Vec<Shown>,
+    warnings: Vec<Shown>,
 }
 
 /// `GET /deliveries/{id}/files`.
 pub async fn view(desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
     let found = state.deliveries.get(id).await?;
-    show(&build(&desk, &state, &found).await?)
+    let frame = Frame::of(&state, &found, TAB).await?;
+    show(&build(&desk, &state, &found, frame).await?)
 }
 
-async fn build(desk: &Desk, state: &AppState, found: &Delivery) -> Result<FilesPage, Fault> {
+async fn build(desk: &Desk, state: &AppState, found: &Delivery, frame: Frame) -> Result<FilesPage, Fault> {
     let files = state.deliveries.assets(found.id).await?;
     let content = &found.definition.content;
-    let named = preview::made(state, found.id, &Sheet::of(found), "", "").await?.preview.images;
+    let made = preview::made(state, found.id, &Sheet::of(found), "", "").await?;
+    let about = |found: &[Problem]| Shown::all(found.iter().filter(|one| one.part == "attachments"));
     let by_name = |name: &str| files.iter().find(|file| file.name == name);
     let attached = |one: &Attachment| Attached {
         file: one.file.clone(),
@@ -85,10 +92,12 @@ async fn build(desk: &Desk, state: &AppState, found: &Delivery) -> Result<FilesP
     };
     Ok(FilesPage {
         page: desk.page(if found.is_template { Place::Templates } else { Place::Deliveries }),
-        frame: Frame::of(state, found, "files").await?,
+        frame,
         images_way: content.images.clone(),
-        images: images(&files, &named, &found.definition),
+        images: images(&files, &made.preview.images, &found.definition),
         attachments: content.attachments.iter().map(attached).collect(),
+        problems: about(&made.problems),
+        warnings: about(&made.warnings),
     })
 }
 
@@ -137,14 +146,14 @@ pub async fn save(
     Path(id): Path<i64>,
     form: Form,
 ) -> Result<Response, Fault> {
-    let found = state.deliveries.get(id).await?;
-    let mut definition = found.definition.clone();
-    definition.content.images = form.get("images").to_owned();
+    let mut found = state.deliveries.get(id).await?;
     let listed: BTreeSet<&str> = form.all("image").into_iter().collect();
     let inline: Vec<String> = form.all("inline").into_iter().map(str::to_owned).collect();
+    let content = &mut found.definition.content;
+    form.get("images").clone_into(&mut content.images);
     // What the list does not show is left as it is.
-    definition.content.inline_images.retain(|name| !listed.contains(name.as_str()));
-    definition.content.inline_images.extend(inline.iter().cloned());
+    content.inline_images.retain(|name| !listed.contains(name.as_str()));
+    content.inline_images.extend(inline.iter().cloned());
     for file in state.deliveries.assets(id).await?.iter().filter(|file| file.inline) {
         if listed.contains(file.name.as_str()) && !inline.contains(&file.name) {
             state.deliveries.set_inline(id, &file.name, false, &desk.viewer.name).await?;
@@ -153,31 +162,21 @@ pub async fn save(
     // Taking marks off files was an edit of its own; the form's revision counts for what others did.
     let fresh = state.deliveries.get(id).await?.revision;
     let based_on = if based_on(&form) == Some(found.revision) { Some(fresh) } else { based_on(&form) };
-    keep(&desk, &state, &found, definition, based_on).await
+    found.revision = fresh;
+    keep(&desk, &state, &found, based_on).await
 }
 
+/// Saves the definition of `found`.
 async fn keep(
     desk: &Desk,
     state: &AppState,
     found: &Delivery,
-    definition: Definition,
     based_on: Option<i64>,
 ) -> Result<Response, Fault> {
-    let edit =
-        Edit { definition: Some(definition), based_on, by: desk.viewer.name.clone(), ..Edit::default() };
-    match state.deliveries.edit(found.id, edit).await {
-        Ok(_) => Ok(done(&format!("/deliveries/{}/files", found.id), "saved")),
-        Err(error) => refused(desk, state, found, Fault::from(error)).await,
-    }
-}
-
-async fn refused(desk: &Desk, state: &AppState, found: &Delivery, fault: Fault) -> Result<Response, Fault> {
-    if !fault.is_callers() {
-        return Err(fault);
-    }
-    let mut page = build(desk, state, found).await?;
-    page.frame = page.frame.refused(fault.text());
-    show_as(fault.0.status, &page)
+    let definition = Some(found.definition.clone());
+    let edit = Edit { definition, based_on, by: desk.viewer.name.clone(), ..Edit::default() };
+    let outcome = state.deliveries.edit(found.id, edit).await;
+    answer(outcome, state, found, (TAB, "saved"), |frame| build(desk, state, found, frame)).await
 }
 
 /// `POST /deliveries/{id}/files/attachments`: names and conditions, or one attachment less.
@@ -187,16 +186,15 @@ pub async fn attachments(
     Path(id): Path<i64>,
     form: Form,
 ) -> Result<Response, Fault> {
-    let found = state.deliveries.get(id).await?;
-    let mut definition = found.definition.clone();
+    let mut found = state.deliveries.get(id).await?;
     let rows = form.all("file").into_iter().zip(form.all("name")).zip(form.all("when"));
     let sent = rows.map(|((file, name), when)| Attachment {
         file: file.to_owned(),
         name: name.trim().to_owned(),
         when: when.trim().to_owned(),
     });
-    definition.content.attachments = sent.filter(|one| one.file != form.raw("remove")).collect();
-    keep(&desk, &state, &found, definition, based_on(&form)).await
+    found.definition.content.attachments = sent.filter(|one| one.file != form.raw("remove")).collect();
+    keep(&desk, &state, &found, based_on(&form)).await
 }
 
 /// Files of an upload form, and its other fields.
@@ -218,8 +216,7 @@ async fn read(mut parts: Multipart) -> Result<(Vec<(String, Vec<u8>)>, BTreeMap<
         }
     }
     if files.is_empty() {
-        let problem = Problem::invalid("file", texts::text("files-no-file"));
-        return Err(Fault(problem));
+        return Err(Fault(problem::Problem::invalid("file", texts::text("files-no-file"))));
     }
     Ok((files, fields))
 }
@@ -266,10 +263,9 @@ pub async fn upload(
         let after = state.deliveries.get(id).await?.revision;
         return Ok((StatusCode::CREATED, Json(describe(&kept, before, after))).into_response());
     }
-    match outcome {
-        Ok(_) => Ok(done(&format!("/deliveries/{id}/files"), "uploaded")),
-        Err(fault) => refused(&desk, &state, &state.deliveries.get(id).await?, fault).await,
-    }
+    let found = state.deliveries.get(id).await?;
+    let page = |frame| build(&desk, &state, &found, frame);
+    answer(outcome, &state, &found, (TAB, "uploaded"), page).await
 }
 
 /// What the editor needs to put an image into the source, and to follow to the revision that the upload made.
@@ -301,7 +297,7 @@ async fn take_images(
         if kept.width == 0 {
             state.deliveries.remove_asset(id, &name, &desk.viewer.name).await?;
             let text = texts::text_s("files-no-image", &name);
-            return Err(Fault(Problem::invalid("file", text)));
+            return Err(Fault(problem::Problem::invalid("file", text)));
         }
         last = Some(kept);
     }
@@ -316,10 +312,9 @@ pub async fn attach(
     parts: Multipart,
 ) -> Result<Response, Fault> {
     let found = state.deliveries.get(id).await?;
-    match attach_all(&desk, &state, &found, parts).await {
-        Ok(()) => Ok(done(&format!("/deliveries/{id}/files"), "attached")),
-        Err(fault) => refused(&desk, &state, &found, fault).await,
-    }
+    let outcome = attach_all(&desk, &state, &found, parts).await;
+    let page = |frame| build(&desk, &state, &found, frame);
+    answer(outcome, &state, &found, (TAB, "attached"), page).await
 }
 
 async fn attach_all(desk: &Desk, state: &AppState, found: &Delivery, parts: Multipart) -> Result<(), Fault> {
@@ -342,8 +337,10 @@ pub async fn delete(
     Path(id): Path<i64>,
     form: Form,
 ) -> Result<Response, Fault> {
-    state.deliveries.remove_asset(id, form.raw("name"), &desk.viewer.name).await?;
-    Ok(done(&format!("/deliveries/{id}/files"), "deleted"))
+    let found = state.deliveries.get(id).await?;
+    let outcome = state.deliveries.remove_asset(id, form.raw("name"), &desk.viewer.name).await;
+    let page = |frame| build(&desk, &state, &found, frame);
+    answer(outcome, &state, &found, (TAB, "deleted"), page).await
 }
 
 /// `GET /deliveries/{id}/files/{hash}`: the picture of a line of the list. Only images, and only those of the delivery.

@@ -1,12 +1,21 @@
-//! What stands around every tab of a delivery.
+//! What stands around every tab of a delivery, and where the form of a tab leads.
 
+use std::future::Future;
+
+use askama::Template;
+use axum::response::Response;
 use delivery::Delivery;
 
 use super::{
-    super::{deliveries, fault::Fault},
+    super::{
+        deliveries,
+        fault::Fault,
+        page::{done, show_as},
+        texts,
+    },
     steps::{self, Step},
 };
-use crate::state::AppState;
+use crate::{problem::Problem, state::AppState};
 
 /// A tab.
 #[derive(Clone)]
@@ -94,13 +103,72 @@ impl Frame {
             missing,
         })
     }
+}
 
-    /// The same, with what was refused.
-    pub fn refused(mut self, problem: &str) -> Frame {
-        problem.clone_into(&mut self.problem);
-        self
+/// Answers the form of a tab: back to the tab, which says `word`; or, when the caller can mend what was refused, the tab
+/// again as `page` builds it around the frame that says why. `found` is the delivery as that page shows it.
+///
+/// # Errors
+/// What the caller cannot mend, and what fails while the page is built.
+pub async fn answer<T, E, P, B>(
+    outcome: Result<T, E>,
+    state: &AppState,
+    found: &Delivery,
+    (tab, word): (&'static str, &str),
+    page: impl FnOnce(Frame) -> B,
+) -> Result<Response, Fault>
+where
+    E: Into<Fault>,
+    P: Template,
+    B: Future<Output = Result<P, Fault>>,
+{
+    let fault: Fault = match outcome {
+        Ok(_) => return Ok(done(&format!("/deliveries/{}/{tab}", found.id), word)),
+        Err(error) => error.into(),
+    };
+    if !fault.is_callers() {
+        return Err(fault);
+    }
+    let mut frame = Frame::of(state, found, tab).await?;
+    frame.problem = refusal(&fault.0);
+    show_as(fault.0.status, &page(frame).await?)
+}
+
+/// What was refused, with the name that the field has on the page: rooms say `is no duration` of a key such as
+/// `parameters.validity`, and a form does not show keys.
+pub fn refusal(problem: &Problem) -> String {
+    let name = problem.field.as_deref().and_then(|field| FIELDS.iter().find(|(key, _)| *key == field));
+    match name {
+        Some((_, text)) => format!("{}: {}", texts::text(text), problem.detail),
+        None => problem.detail.clone(),
     }
 }
+
+/// Keys of a definition that the tabs show, and the texts that name them there.
+const FIELDS: [(&str, &str); 22] = [
+    ("label", "delivery-label"),
+    ("code", "parameters-code"),
+    ("subject", "content-subject"),
+    ("preheader", "content-preheader"),
+    ("sender.name", "content-from-name"),
+    ("sender.address", "content-from-address"),
+    ("sender.reply_to", "content-reply-to"),
+    ("sender.error_address", "parameters-error-address"),
+    ("sender.unqualified_bounces_to", "parameters-unqualified"),
+    ("content.attachments", "files-attachments"),
+    ("content.inline_images", "files-images"),
+    ("target.include", "tab-target"),
+    ("target.exclude", "tab-target"),
+    ("tracking.links", "links"),
+    ("tracking.utm", "utm"),
+    ("parameters.headers", "parameters-headers-label"),
+    ("parameters.part_size", "parameters-part-size"),
+    ("parameters.resource_validity", "parameters-resource-validity"),
+    ("parameters.retries", "parameters-retry-count"),
+    ("parameters.retry_period", "parameters-retry-period"),
+    ("parameters.valid_until", "parameters-valid-until"),
+    ("parameters.validity", "parameters-validity-for"),
+];
 
 fn date_of(found: &Delivery) -> (&'static str, i64) {
     match (found.finished_at, found.confirmed_at, found.analysed_at) {
@@ -130,4 +198,19 @@ fn tabs(found: &Delivery, is_proof: bool, proofs: usize) -> Vec<Tab> {
         tabs.insert(0, tab("watch"));
     }
     tabs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_its_field_as_the_page_does() {
+        for (key, text) in FIELDS {
+            assert!(texts::exists(text), "{key}: {text}");
+        }
+        let named = refusal(&Problem::invalid("parameters.validity", "is no duration"));
+        assert_eq!(named, format!("{}: is no duration", texts::text("parameters-validity-for")));
+        assert_eq!(refusal(&Problem::invalid("limit", "A sentence.")), "A sentence.");
+    }
 }

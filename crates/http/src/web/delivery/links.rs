@@ -14,9 +14,10 @@ use super::{
         fault::Fault,
         filters,
         form::Form,
-        page::{Desk, Page, Place, done, show, show_as},
+        page::{Desk, Page, Place, show},
+        texts,
     },
-    frame::Frame,
+    frame::{Frame, answer},
     preview,
     sheet::{Sheet, based_on},
 };
@@ -56,18 +57,13 @@ struct LinksPage {
 /// `GET /deliveries/{id}/links`.
 pub async fn view(desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
     let found = state.deliveries.get(id).await?;
-    show(&build(&desk, &state, &found, &found.definition).await?)
+    let frame = Frame::of(&state, &found, "links").await?;
+    show(&build(&desk, &state, &found, frame).await?)
 }
 
-async fn build(
-    desk: &Desk,
-    state: &AppState,
-    found: &Delivery,
-    definition: &Definition,
-) -> Result<LinksPage, Fault> {
-    let tracking = &definition.tracking;
-    let sheet = Sheet { definition: definition.clone(), ..Sheet::of(found) };
-    let made = preview::made(state, found.id, &sheet, "", "").await?;
+async fn build(desk: &Desk, state: &AppState, found: &Delivery, frame: Frame) -> Result<LinksPage, Fault> {
+    let tracking = &found.definition.tracking;
+    let made = preview::made(state, found.id, &Sheet::of(found), "", "").await?;
     let links = rows(&made.preview.links, &tracking.links);
     let categories: BTreeSet<String> =
         links.iter().map(|row| row.category.clone()).filter(|c| !c.is_empty()).collect();
@@ -79,13 +75,14 @@ async fn build(
     utm.extend(others.map(|(name, value)| (name.clone(), value.clone())));
     Ok(LinksPage {
         page: desk.page(if found.is_template { Place::Templates } else { Place::Deliveries }),
-        frame: Frame::of(state, found, "links").await?,
+        frame,
         opens: tracking.opens,
         clicks: tracking.clicks,
         links,
         categories: categories.into_iter().collect(),
         utm,
-        problem: made.preview.problem,
+        // The words of an error say little without its place, which the Content tab shows.
+        problem: if made.problems.is_empty() { made.preview.problem } else { texts::text("links-errors") },
     })
 }
 
@@ -156,25 +153,17 @@ pub async fn save(
     Path(id): Path<i64>,
     form: Form,
 ) -> Result<Response, Fault> {
-    let found = state.deliveries.get(id).await?;
-    let mut definition = found.definition.clone();
-    apply(&mut definition, &form);
+    let mut found = state.deliveries.get(id).await?;
+    apply(&mut found.definition, &form);
     let edit = Edit {
-        definition: Some(definition.clone()),
+        definition: Some(found.definition.clone()),
         based_on: based_on(&form),
         by: desk.viewer.name.clone(),
         ..Edit::default()
     };
-    let fault = match state.deliveries.edit(id, edit).await {
-        Ok(_) => return Ok(done(&format!("/deliveries/{id}/links"), "saved")),
-        Err(error) => Fault::from(error),
-    };
-    if !fault.is_callers() {
-        return Err(fault);
-    }
-    let mut page = build(&desk, &state, &found, &definition).await?;
-    page.frame = page.frame.refused(fault.text());
-    show_as(fault.0.status, &page)
+    let outcome = state.deliveries.edit(id, edit).await;
+    let page = |frame| build(&desk, &state, &found, frame);
+    answer(outcome, &state, &found, ("links", "saved"), page).await
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::{
     super::{fault::Fault, filters, findings, form::Form, page::Desk, texts},
+    frame,
     preview::{self, Made, Preview},
     sheet::{Sheet, based_on},
 };
@@ -96,7 +97,7 @@ pub async fn check(
                 if problem.status.is_server_error() {
                     return Err(problem);
                 }
-                refused = Some(problem.detail);
+                refused = Some(frame::refusal(&problem));
             }
         }
     }

@@ -13,10 +13,10 @@ use super::{
         filters,
         form::Form,
         formats::{Choice, encodings},
-        page::{Desk, Page, Place, done, show, show_as},
+        page::{Desk, Page, Place, show},
         texts,
     },
-    frame::Frame,
+    frame::{Frame, answer},
     sheet::based_on,
 };
 use crate::{problem::Problem, state::AppState};
@@ -54,20 +54,16 @@ struct ParametersPage {
 /// `GET /deliveries/{id}/parameters`.
 pub async fn view(desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
     let found = state.deliveries.get(id).await?;
-    show(&build(&desk, &state, &found, header_lines(&found.definition)).await?)
+    let frame = Frame::of(&state, &found, "parameters").await?;
+    show(&build(&desk, &state, &found, frame, header_lines(&found.definition)))
 }
 
-async fn build(
-    desk: &Desk,
-    state: &AppState,
-    found: &Delivery,
-    headers: String,
-) -> Result<ParametersPage, Fault> {
+fn build(desk: &Desk, state: &AppState, found: &Delivery, frame: Frame, headers: String) -> ParametersPage {
     let definition = &found.definition;
     let parameters = &definition.parameters;
-    Ok(ParametersPage {
+    ParametersPage {
         page: desk.page(if found.is_template { Place::Templates } else { Place::Deliveries }),
-        frame: Frame::of(state, found, "parameters").await?,
+        frame,
         label: definition.label.clone(),
         code: definition.code.clone(),
         validity: parameters.validity.clone(),
@@ -88,7 +84,7 @@ async fn build(
         mirror_page: parameters.mirror_page.clone(),
         resource_validity: parameters.resource_validity.clone(),
         bcc: parameters.bcc,
-    })
+    }
 }
 
 /// The additional headers, one `name: value` a line.
@@ -168,12 +164,11 @@ pub async fn save(
     form: Form,
 ) -> Result<Response, Fault> {
     let mut found = state.deliveries.get(id).await?;
-    let mut definition = found.definition.clone();
-    let outcome = match apply(&mut definition, &form) {
+    let outcome = match apply(&mut found.definition, &form) {
         Err(problem) => Err(Fault(Problem::invalid("parameters", problem))),
         Ok(()) => {
             let edit = Edit {
-                definition: Some(definition.clone()),
+                definition: Some(found.definition.clone()),
                 based_on: based_on(&form),
                 by: desk.viewer.name.clone(),
                 ..Edit::default()
@@ -181,15 +176,9 @@ pub async fn save(
             state.deliveries.edit(id, edit).await.map_err(Fault::from)
         }
     };
-    let fault = match outcome {
-        Ok(_) => return Ok(done(&format!("/deliveries/{id}/parameters"), "saved")),
-        Err(fault) if fault.is_callers() => fault,
-        Err(fault) => return Err(fault),
-    };
-    found.definition = definition;
-    let mut page = build(&desk, &state, &found, form.raw("headers").to_owned()).await?;
-    page.frame = page.frame.refused(fault.text());
-    show_as(fault.0.status, &page)
+    let headers = form.raw("headers").to_owned();
+    let page = async |frame| Ok(build(&desk, &state, &found, frame, headers));
+    answer(outcome, &state, &found, ("parameters", "saved"), page).await
 }
 
 #[cfg(test)]

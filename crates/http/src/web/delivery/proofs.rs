@@ -13,10 +13,10 @@ use super::{
         fault::Fault,
         filters,
         form::Form,
-        page::{Desk, Page, Place, done, show, show_as},
+        page::{Desk, Page, Place, show},
         texts,
     },
-    frame::Frame,
+    frame::{Frame, answer},
     preview, steps,
 };
 use crate::state::AppState;
@@ -53,7 +53,8 @@ pub async fn view(desk: Desk, State(state): State<AppState>, Path(id): Path<i64>
         profile: if profile == "random" { String::new() } else { profile.to_owned() },
         recipients: proof.recipients.join("\n"),
     };
-    show(&build(&desk, &state, &found, sheet).await?)
+    let frame = Frame::of(&state, &found, "proofs").await?;
+    show(&build(&desk, &state, &found, frame, sheet).await?)
 }
 
 struct Sheet {
@@ -63,8 +64,13 @@ struct Sheet {
     recipients: String,
 }
 
-async fn build(desk: &Desk, state: &AppState, found: &Delivery, sheet: Sheet) -> Result<ProofsPage, Fault> {
-    let frame = Frame::of(state, found, "proofs").await?;
+async fn build(
+    desk: &Desk,
+    state: &AppState,
+    found: &Delivery,
+    frame: Frame,
+    sheet: Sheet,
+) -> Result<ProofsPage, Fault> {
     let closed = match found.state {
         delivery::State::Analysing => texts::text("proof-closed-analysing"),
         _ if steps::is_confirmed(found) => texts::text("proof-closed-over"),
@@ -103,13 +109,7 @@ pub async fn send(
         let each = |to| Substitution { to, profile: profile.to_owned() };
         ProofTarget::Substitution(form.lines("to").into_iter().map(each).collect())
     };
-    let fault = match state.deliveries.proof(id, target).await {
-        Ok(_) => return Ok(done(&format!("/deliveries/{id}/proofs"), "proof")),
-        Err(error) => Fault::from(error),
-    };
-    if !fault.is_callers() {
-        return Err(fault);
-    }
+    let outcome = state.deliveries.proof(id, target, &desk.viewer.by()).await;
     let found = state.deliveries.get(id).await?;
     let sheet = Sheet {
         mode: form.get("mode").to_owned(),
@@ -117,7 +117,6 @@ pub async fn send(
         profile: form.get("profile").to_owned(),
         recipients: form.raw("recipients").to_owned(),
     };
-    let mut page = build(&desk, &state, &found, sheet).await?;
-    page.frame = page.frame.refused(fault.text());
-    show_as(fault.0.status, &page)
+    let page = |frame| build(&desk, &state, &found, frame, sheet);
+    answer(outcome, &state, &found, ("proofs", "proof"), page).await
 }

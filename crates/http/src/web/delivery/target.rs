@@ -15,10 +15,11 @@ use super::{
         fault::Fault,
         filters,
         form::Form,
-        page::{Desk, Page, Place, done, show, show_as},
+        page::{Desk, Page, Place, show},
         texts,
     },
-    frame::Frame,
+    frame::{Frame, answer},
+    sheet::based_on,
 };
 use crate::{problem::Problem, state::AppState};
 
@@ -48,10 +49,11 @@ struct TargetPage {
 /// `GET /deliveries/{id}/target`.
 pub async fn view(desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
     let found = state.deliveries.get(id).await?;
-    show(&build(&desk, &state, &found).await?)
+    let frame = Frame::of(&state, &found, "target").await?;
+    show(&build(&desk, &state, &found, frame).await?)
 }
 
-async fn build(desk: &Desk, state: &AppState, found: &Delivery) -> Result<TargetPage, Fault> {
+async fn build(desk: &Desk, state: &AppState, found: &Delivery, frame: Frame) -> Result<TargetPage, Fault> {
     let target = &found.definition.target;
     let rows = rows(state, target).await?;
     let estimate = if target.include.is_empty() || rows.iter().any(|row| row.gone) {
@@ -60,8 +62,8 @@ async fn build(desk: &Desk, state: &AppState, found: &Delivery) -> Result<Target
         Some(state.deliveries.estimate_target(target).await?)
     };
     Ok(TargetPage {
-        page: desk.page(Place::Deliveries),
-        frame: Frame::of(state, found, "target").await?,
+        page: desk.page(if found.is_template { Place::Templates } else { Place::Deliveries }),
+        frame,
         nothing: rows.is_empty(),
         rows,
         exclude_duplicates: target.exclude_duplicates,
@@ -157,22 +159,18 @@ pub async fn save(
     form: Form,
 ) -> Result<Response, Fault> {
     let mut found = state.deliveries.get(id).await?;
-    let mut definition = found.definition.clone();
-    let outcome = match apply(&mut definition.target, &form) {
+    let outcome = match apply(&mut found.definition.target, &form) {
         Err(problem) => Err(Fault(Problem::invalid("limit", problem))),
         Ok(()) => {
-            let based_on = form.get("revision").parse().ok();
-            let edit = Edit { definition: Some(definition.clone()), based_on, ..Edit::default() };
+            let edit = Edit {
+                definition: Some(found.definition.clone()),
+                based_on: based_on(&form),
+                by: desk.viewer.name.clone(),
+                ..Edit::default()
+            };
             state.deliveries.edit(id, edit).await.map_err(Fault::from)
         }
     };
-    let fault = match outcome {
-        Ok(_) => return Ok(done(&format!("/deliveries/{id}/target"), "saved")),
-        Err(fault) if fault.is_callers() => fault,
-        Err(fault) => return Err(fault),
-    };
-    found.definition = definition;
-    let mut page = build(&desk, &state, &found).await?;
-    page.frame = page.frame.refused(fault.text());
-    show_as(fault.0.status, &page)
+    let page = |frame| build(&desk, &state, &found, frame);
+    answer(outcome, &state, &found, ("target", "saved"), page).await
 }
