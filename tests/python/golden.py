@@ -10,7 +10,9 @@ import email.utils
 import html.parser
 import pathlib
 import re
+import struct
 import unicodedata
+import zlib
 
 from check_mail import faults_of, text_of
 
@@ -18,6 +20,10 @@ WORD_LEN_MAX = 75  # RFC 2047 section 2
 WORD_LINE_LEN_MAX = 76
 BLOCKS = {"p", "div", "br", "td", "th", "tr", "li", "ul", "h1", "h2", "h3", "table", "body"}
 UNSEEN = {"style", "script", "title", "head"}
+META_CHARSET = re.compile(r"(<meta[^>]*charset\s*=\s*[\"']?)([\w:.-]+)", re.I)
+# Left digits of EAN-13 in sets A and B, and what their choice says of the first digit (ISO/IEC 15420).
+EAN_LEFT = "0001101 0011001 0010011 0111101 0100011 0110001 0101111 0111011 0110111 0001011".split()
+EAN_FIRST = "AAAAAA AABABB AABBAB AABBBA ABAABB ABBAAB ABBBAA ABABAB ABABBA ABBABA".split()
 
 
 class Visible(html.parser.HTMLParser):
@@ -147,8 +153,12 @@ def body_differences(message, expect):
             yield f"the HTML does not show {wanted!r} where it should: {seen!r}"
         else:
             at = found + len(wanted)
+    named = set(re.findall(META_CHARSET, source))
+    if any(name.lower() != html_part.get_content_charset() for _, name in named):
+        yield f"the HTML says that it is in {named}, its part {html_part.get_content_charset()}"
     if html_part and "html" in expect and not expect.get("eight_bit"):
-        mirror = plain_links(expect["html"], expect)
+        # The mirror page is UTF-8 whatever the message is in, and says so.
+        source, mirror = (re.sub(META_CHARSET, r"\1", one) for one in (source, plain_links(expect["html"], expect)))
         if unified(source.rstrip("\n"), expect) != unified(mirror.rstrip("\n"), expect):
             yield f"the HTML is {source!r}, the mirror page's {mirror!r}"
 
@@ -163,15 +173,73 @@ def file_differences(message, expect, assets):
     for part, one in zip(attached, wanted):
         if part.get_payload(decode=True) != bytes_of(one["file"]):
             yield f"{one['name']} has other octets"
-    inline = [part for part in message.walk() if part["Content-ID"] is not None]
+    related = [part for part in message.walk() if part["Content-ID"] is not None]
+    codes = [part for part in related if str(part["Content-ID"]).startswith("<code")]
+    inline = [part for part in related if part not in codes]
     names = expect.get("inline", [])
     if [part.get_payload(decode=True) for part in inline] != [bytes_of(name) for name in names]:
         yield f"{len(inline)} inline parts, not {names}"
     html_part = message.get_body(("html",))
     used = set(re.findall(r"cid:([^\"'\s>)]+)", text_of(html_part))) if html_part else set()
-    ids = {str(part["Content-ID"]).strip().strip("<>") for part in inline}
+    ids = {str(part["Content-ID"]).strip().strip("<>") for part in related}
     if used != ids:
         yield f"the HTML shows {used}, the parts are {ids}"
+
+
+def code_differences(message, expect):
+    """Codes that go along: each a picture of its type and of the size that the HTML gives it."""
+    codes = [part for part in message.walk() if str(part["Content-ID"]).startswith("<code")]
+    wanted = expect.get("codes", [])
+    if [part.get_content_type() for part in codes] != [one["type"] for one in wanted]:
+        yield f"codes {[part.get_content_type() for part in codes]}"
+    source = text_of(message.get_body(("html",))) if codes else ""
+    for part, one in zip(codes, wanted):
+        name = str(part["Content-ID"]).strip("<>")
+        size = re.search(rf'src="cid:{re.escape(name)}" width="(\d+)" height="(\d+)"', source)
+        octets = part.get_payload(decode=True)
+        if part.get_content_type() == "image/gif":
+            found = struct.unpack("<HH", octets[6:10])
+        else:
+            found, rows = png_rows(octets)
+            if "ean13" in one and ean13(rows[0]) != one["ean13"]:
+                yield f"the bar code says {ean13(rows[0])}, not {one['ean13']}"
+        if size is None or found != (int(size[1]), int(size[2])):
+            yield f"a picture of {found} stands as {size and size[0]}"
+
+
+def png_rows(octets):
+    """Size and rows of a picture of one bit a pixel (ISO/IEC 15948), 1 for dark; every sum is checked."""
+    assert octets.startswith(b"\x89PNG\r\n\x1a\n")
+    at, chunks = 8, {}
+    while at < len(octets):
+        length = struct.unpack(">I", octets[at : at + 4])[0]
+        body = octets[at + 4 : at + 8 + length]
+        assert zlib.crc32(body) == struct.unpack(">I", octets[at + 8 + length : at + 12 + length])[0]
+        chunks[body[:4]] = body[4:]
+        at += 12 + length
+    width, height, *rest = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
+    assert rest == [1, 0, 0, 0, 0] and chunks[b"IEND"] == b""
+    data = zlib.decompress(chunks[b"IDAT"])
+    step = (width + 7) // 8 + 1
+    assert len(data) == step * height and not any(data[::step])
+    rows = [data[y * step + 1 : (y + 1) * step] for y in range(height)]
+    return (width, height), [[1 - (row[x // 8] >> (7 - x % 8) & 1) for x in range(width)] for row in rows]
+
+
+def ean13(row):
+    """The number of a bar code in a row of pixels."""
+    dark = "".join(map(str, row)).strip("0")
+    scale = len(dark) // 95
+    modules = dark[::scale]
+    mirrored = [code[::-1] for code in EAN_LEFT]
+    even = ["".join("10"[int(bit)] for bit in code) for code in mirrored]
+    left = [modules[3 + 7 * n : 10 + 7 * n] for n in range(6)]
+    right = [modules[50 + 7 * n : 57 + 7 * n] for n in range(6)]
+    sets = "".join("A" if code in EAN_LEFT else "B" for code in left)
+    digits = [EAN_FIRST.index(sets)]
+    digits += [EAN_LEFT.index(code) if code in EAN_LEFT else even.index(code) for code in left]
+    digits += [EAN_LEFT.index("".join("10"[int(bit)] for bit in code)) for code in right]
+    return "".join(map(str, digits))
 
 
 def form_differences(octets, message, expect):
@@ -206,3 +274,4 @@ def differences(octets, expect, table, assets):
     yield from header_differences(message, expect)
     yield from body_differences(message, expect)
     yield from file_differences(message, expect, pathlib.Path(assets))
+    yield from code_differences(message, expect)

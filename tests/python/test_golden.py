@@ -51,6 +51,14 @@ class GoldenMail(unittest.TestCase):
             "a line begins with a dot": (octets + b".x\r\n", expect),
             "does not verify": (octets.replace(b"Date: Thu", b"Date: Fri"), expect),
         }
+        code, with_code = read("code-inline-with-everything")
+        cases |= {
+            "codes [": (code, with_code | {"codes": []}),
+            "the bar code says": (code, with_code | {"codes": [{"type": "image/png", "ean13": "4006381333932"}]}),
+            "a picture of": (code.replace(b"height=3D", b"height=3D1"), with_code),
+        }
+        named, in_jis = read("encoding-named-in-html")
+        cases["the HTML says that it is in"] = (named.replace(b'CHARSET="ISO-2022-JP"', b'CHARSET="utf-8"'), in_jis)
         for difference, (mail, wanted) in cases.items():
             with self.subTest(difference):
                 told = found(mail, wanted)

@@ -1,8 +1,8 @@
 //! QR and bar codes: `{{ qr(value) }}` and `{{ barcode('ean13', value) }}`.
 //!
 //! A code is an image that is drawn when a mail program fetches it: the address holds what to draw, signed, so that
-//! nobody can have us draw something else. With `inline=true` it is a table of coloured cells in the HTML itself,
-//! which is read also where images are blocked. In a text part the value itself stands.
+//! nobody can have us draw something else. With `inline=true`, and where images go along, the analysis draws it and it
+//! travels in the message (`drawn.rs`). In a text part the value itself stands.
 
 use barcoders::sym::codabar::Codabar;
 use barcoders::sym::code39::Code39;
@@ -16,7 +16,8 @@ use minijinja::value::{Kwargs, Value};
 use minijinja::{Environment, Error, ErrorKind};
 use qrcode::{Color, EcLevel, QrCode};
 
-use crate::png;
+use crate::drawn::Wish;
+use crate::{gif, png};
 
 /// Path before a code's file name.
 pub const CODE_PATH: &str = "/c/";
@@ -55,6 +56,17 @@ impl std::fmt::Debug for CodeKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("CodeKey")
     }
+}
+
+/// Where a part's codes stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In HTML: images, by address or in the message.
+    Html,
+    /// In an AMP part: images by address, because AMP has no others.
+    Amp,
+    /// Elsewhere: the value.
+    Text,
 }
 
 /// What kind of code.
@@ -113,7 +125,7 @@ impl Kind {
 
 /// A code to draw.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Code {
+pub(crate) struct Code {
     kind: Kind,
     /// Pixels of a module, 1 to [`SCALE_MAX`].
     scale: u8,
@@ -130,7 +142,7 @@ struct Modules {
 
 impl Code {
     /// The last part of the code's address, `{payload}.png`.
-    fn file_name(&self, key: &CodeKey) -> String {
+    pub fn file_name(&self, key: &CodeKey) -> String {
         let mut bytes = vec![VERSION, self.kind.number(), self.scale, self.height];
         bytes.extend(self.value.as_bytes());
         let mac = key.mac(&bytes);
@@ -139,7 +151,7 @@ impl Code {
     }
 
     /// Reads a file name; nothing when we did not sign it.
-    fn from_file_name(file_name: &str, key: &CodeKey) -> Option<Code> {
+    pub fn from_file_name(file_name: &str, key: &CodeKey) -> Option<Code> {
         let payload = file_name.strip_suffix(".png")?;
         if payload.len() > 2 * QR_VALUE_LEN_MAX {
             return None;
@@ -174,7 +186,8 @@ impl Code {
         (modules.width * scale, height)
     }
 
-    fn png(&self) -> Option<Vec<u8>> {
+    /// The picture: GIF where PNG is not shown.
+    pub fn picture(&self, as_gif: bool) -> Option<Vec<u8>> {
         let modules = self.modules().ok()?;
         let (width, height) = self.size(&modules);
         let scale = usize::from(self.scale);
@@ -182,15 +195,18 @@ impl Code {
             let row = if matches!(self.kind, Kind::Qr(_)) { y / scale } else { 0 };
             modules.dark[row * modules.width + x / scale]
         };
-        Some(png::black_and_white(width, height, is_dark))
+        Some(match as_gif {
+            true => gif::black_and_white(width, height, is_dark),
+            false => png::black_and_white(width, height, is_dark),
+        })
     }
 }
 
 /// The image of a code by the last part of its address; nothing when we did not sign it. Pure: the same name gives
-/// the same bytes for ever.
+/// the same picture for ever.
 #[must_use]
 pub fn code_png(file_name: &str, key: &CodeKey) -> Option<Vec<u8>> {
-    Code::from_file_name(file_name, key)?.png()
+    Code::from_file_name(file_name, key)?.picture(false)
 }
 
 fn qr(value: &str, level: EcLevel) -> Result<Modules, String> {
@@ -270,15 +286,20 @@ fn code128(value: &str, start: &str) -> Result<String, String> {
     Ok(format!("{set}{start}{value}"))
 }
 
-/// Adds the functions `qr` and `barcode` to a template environment. `html` says whether the part is HTML; elsewhere
-/// the functions give the value. Without a key there are no addresses, and every code is inline.
+/// Base of the addresses of codes.
+pub(crate) fn base(public_url: &str) -> String {
+    format!("{}{CODE_PATH}", public_url.trim_end_matches('/'))
+}
+
+/// Adds the functions `qr` and `barcode` to a template environment. Without a key there are no addresses, and every
+/// code goes along.
 pub(crate) fn add_to(
     environment: &mut Environment<'static>,
-    html: bool,
+    place: Place,
     public_url: &str,
     key: Option<&CodeKey>,
 ) {
-    let base = format!("{}{CODE_PATH}", public_url.trim_end_matches('/'));
+    let base = base(public_url);
     let key = key.cloned();
     let (qr_base, qr_key) = (base.clone(), key.clone());
     environment.add_function("qr", move |value: Value, options: Kwargs| -> Result<Value, Error> {
@@ -289,7 +310,7 @@ pub(crate) fn add_to(
             "h" | "H" => EcLevel::H,
             other => return Err(refused(format!("qr: level is l, m, q or h, not {other}"))),
         };
-        write(Kind::Qr(level), &value, &options, html, &qr_base, qr_key.as_ref())
+        write(Kind::Qr(level), &value, &options, place, &qr_base, qr_key.as_ref())
     });
     environment.add_function(
         "barcode",
@@ -298,7 +319,7 @@ pub(crate) fn add_to(
                 let names: Vec<&str> = BARCODES.iter().map(|(name, _)| *name).collect();
                 return Err(refused(format!("barcode: `{kind}` is none of {}", names.join(", "))));
             };
-            write(*kind, &value, &options, html, &base, key.as_ref())
+            write(*kind, &value, &options, place, &base, key.as_ref())
         },
     );
 }
@@ -311,7 +332,7 @@ fn write(
     kind: Kind,
     value: &Value,
     options: &Kwargs,
-    html: bool,
+    place: Place,
     base: &str,
     key: Option<&CodeKey>,
 ) -> Result<Value, Error> {
@@ -328,7 +349,7 @@ fn write(
     let scale = options.get::<Option<i64>>("scale")?.unwrap_or(if is_qr { 4 } else { 2 });
     let height = options.get::<Option<i64>>("height")?.unwrap_or(if is_qr { 0 } else { 60 });
     let alt = options.get::<Option<String>>("alt")?.unwrap_or_else(|| text.to_owned());
-    let inline = options.get::<Option<bool>>("inline")?.unwrap_or(false);
+    let wish = Wish::of(options.get::<Option<bool>>("inline")?);
     options.assert_all_used()?;
     let in_range = |name: &str, number: i64, max: u8| {
         let found = u8::try_from(number).ok().filter(|number| *number <= max && (*number > 0 || is_qr));
@@ -341,45 +362,21 @@ fn write(
         value: text.to_owned(),
     };
     let modules = code.modules().map_err(|error| refused(format!("{what}: `{text}`: {error}")))?;
-    if !html {
-        return Ok(Value::from(text));
-    }
-    let written = match key.filter(|_| !inline) {
-        Some(key) => {
-            let (width, height) = code.size(&modules);
-            let name = code.file_name(key);
-            let alt = attribute(&alt);
-            format!(
-                "<img src=\"{base}{name}\" width=\"{width}\" height=\"{height}\" alt=\"{alt}\" style=\"display:block;border:0\">"
-            )
-        }
-        None => table(&code, &modules),
+    let src = match (place, key) {
+        (Place::Text, _) => return Ok(Value::from(text)),
+        (Place::Html, key) => wish.mark(&code, key),
+        (Place::Amp, Some(key)) => format!("{base}{}", code.file_name(key)),
+        (Place::Amp, None) => return Err(refused(format!("{what}: an AMP part has images by address only"))),
     };
-    Ok(Value::from_safe_string(written))
+    let (width, height) = code.size(&modules);
+    let alt = attribute(&alt);
+    Ok(Value::from_safe_string(format!(
+        "<img src=\"{src}\" width=\"{width}\" height=\"{height}\" alt=\"{alt}\" style=\"display:block;border:0\">"
+    )))
 }
 
 fn attribute(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-/// A table of runs of cells. Each row is a table of its own, since a shared grid needs a cell for each module.
-fn table(code: &Code, modules: &Modules) -> String {
-    let scale = usize::from(code.scale);
-    let height = if matches!(code.kind, Kind::Qr(_)) { scale } else { usize::from(code.height) };
-    let mut out = format!(
-        "<table cellspacing=0 cellpadding=0 border=0 bgcolor=\"#ffffff\" width={}><tr><td style=\"font-size:0;line-height:0\">",
-        modules.width * scale
-    );
-    for row in modules.dark.chunks(modules.width) {
-        out.push_str(&format!("<table cellspacing=0 cellpadding=0 border=0><tr height={height}>"));
-        for run in row.chunk_by(|one, other| one == other) {
-            let color = if run[0] { " bgcolor=\"#000000\"" } else { "" };
-            out.push_str(&format!("<td width={}{color}></td>", run.len() * scale));
-        }
-        out.push_str("</tr></table>");
-    }
-    out.push_str("</td></tr></table>");
-    out
 }
 
 #[cfg(test)]
@@ -390,10 +387,10 @@ mod tests {
         CodeKey::new([7; 32])
     }
 
-    fn rendered(template: &str, html: bool, key: Option<&CodeKey>) -> Result<String, String> {
+    fn rendered(template: &str, place: Place, key: Option<&CodeKey>) -> Result<String, String> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
-        add_to(&mut environment, html, "https://t.example/", key);
+        add_to(&mut environment, place, "https://t.example/", key);
         environment
             .render_str(template, minijinja::context! { v => "4006381333931", e => "" })
             .map_err(|error| error.to_string())
@@ -413,7 +410,8 @@ mod tests {
     #[test]
     fn an_address_is_drawn_only_as_it_was_signed() {
         let html =
-            rendered("{{ barcode('ean13', v, height=50, scale=1, alt='<\"') }}", true, Some(&key())).unwrap();
+            rendered("{{ barcode('ean13', v, height=50, scale=1, alt='<\"') }}", Place::Amp, Some(&key()))
+                .unwrap();
         let name = html.strip_prefix("<img src=\"https://t.example/c/").unwrap();
         let name = &name[..name.find('"').unwrap()];
         assert!(html.contains("width=\"115\" height=\"50\" alt=\"&lt;&quot;\""), "{html}");
@@ -468,20 +466,18 @@ mod tests {
             "{{ qr(v, wrong=1) }}",
             "{{ barcode('ean13', v, height=0) }}",
         ] {
-            assert!(rendered(template, true, Some(&key())).is_err(), "{template}");
+            assert!(rendered(template, Place::Html, Some(&key())).is_err(), "{template}");
         }
         assert!(qr(&"x".repeat(QR_VALUE_LEN_MAX), EcLevel::H).is_ok());
         assert!(qr(&"x".repeat(QR_VALUE_LEN_MAX + 1), EcLevel::L).is_err());
     }
 
     #[test]
-    fn text_has_the_value_and_inline_a_table() {
-        assert_eq!(rendered("{{ qr(v) }}", false, Some(&key())).unwrap(), "4006381333931");
-        for (template, key) in [("{{ qr(v, inline=true) }}", Some(&key())), ("{{ qr(v) }}", None)] {
-            let html = rendered(template, true, key).unwrap();
-            assert!(html.starts_with("<table") && html.len() < 12_000, "{}", html.len());
-            assert_eq!(html.matches("<tr height=4>").count(), 21 + 8);
-        }
+    fn text_has_the_value_and_amp_an_address() {
+        assert_eq!(rendered("{{ qr(v) }}", Place::Text, Some(&key())).unwrap(), "4006381333931");
+        let amp = rendered("{{ qr(v, inline=true) }}", Place::Amp, Some(&key())).unwrap();
+        assert!(amp.starts_with("<img src=\"https://t.example/c/"), "{amp}");
+        assert!(rendered("{{ qr(v) }}", Place::Amp, None).unwrap_err().contains("by address only"));
     }
 
     #[test]

@@ -13,7 +13,8 @@ use minijinja::Value;
 
 use crate::balance;
 use crate::compiled::{AMP_SIZE_MAX, Compiled, PersonalPart};
-use crate::draft::{AttachmentDraft, CompileOptions, Draft};
+use crate::draft::{AttachmentDraft, CompileOptions, Draft, ImageChoice};
+use crate::drawn::Codes;
 use crate::facts::{ContentFacts, PartFacts, of_html, of_text};
 use crate::formats::Formats;
 use crate::includes::{Blocks, Form};
@@ -23,7 +24,7 @@ use crate::problem::{Place, Problem};
 use crate::source::{Bit, Edit, Source};
 use crate::tags::{foreign, scan};
 use crate::template::{Escape, PartTemplate, Setting};
-use crate::{images, inline_css, mjml, mobile, preheader, text_part};
+use crate::{images, inline_css, meta, mjml, mobile, preheader, text_part};
 
 /// Compiles the author's content.
 ///
@@ -340,7 +341,7 @@ impl<'a> Work<'a> {
         let personal = PersonalPart::new(name, label, template);
         let mut part = personal.part();
         if personal.is_constant() {
-            match personal.evaluate(&Value::from_pairs([("", "")])) {
+            match personal.evaluate(&Value::from_pairs([("", "")]), None) {
                 Ok(pieces) => constant(&mut part, pieces),
                 Err(problem) => return self.problems.push(problem),
             }
@@ -471,6 +472,8 @@ impl<'a> Work<'a> {
         }
         let message_id_domain = self.message_id_domain();
         self.parts.sort_by_key(|part| part.name);
+        let html = self.parts.iter().find(|part| part.name == PartName::Html);
+        let charset_places = html.map(|html| meta::charset_places(&html.segments)).unwrap_or_default();
         let options = self.options;
         let snapshot = Snapshot {
             delivery: options.delivery,
@@ -490,6 +493,7 @@ impl<'a> Work<'a> {
             images: self.images,
             attachments: self.attached,
             mirror: self.draft.mirror,
+            charset_places,
         };
         if let Err(error) = snapshot.check() {
             return Err(vec![Problem::new("message", error.to_string())]);
@@ -504,6 +508,11 @@ impl<'a> Work<'a> {
             links: self.links.found,
             personal: self.personal,
             formats,
+            codes: Codes::new(
+                &options.public_url,
+                options.code_key.as_ref(),
+                self.draft.image_mode == ImageChoice::Inline,
+            ),
             time_max: (time_ms > 0).then(|| Duration::from_millis(time_ms)),
         })
     }

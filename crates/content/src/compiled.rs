@@ -2,14 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use message::{Part, PartName, Piece, SLOTS_SIZE_MAX, Slots, Snapshot, Transfer, check_header_text};
+use message::{
+    CODES_MAX, Part, PartName, Piece, SLOTS_SIZE_MAX, Slots, Snapshot, Transfer, check_header_text,
+};
 use minijinja::Value;
 
 use crate::cut::Cut;
+use crate::drawn::{Codes, Drawn, Fault};
 use crate::facts::{ContentFacts, is_link_tag};
 use crate::fields::Fields;
 use crate::formats::Formats;
 use crate::links::FoundLink;
+use crate::marks::CODE;
 use crate::problem::{Place, Problem};
 use crate::tags::{TagKind, scan};
 use crate::template::PartTemplate;
@@ -37,6 +41,7 @@ pub struct Compiled {
     pub links: Vec<FoundLink>,
     pub(crate) personal: Vec<PersonalPart>,
     pub(crate) formats: Formats,
+    pub(crate) codes: Codes,
     /// Longest time of one evaluation.
     pub(crate) time_max: Option<Duration>,
 }
@@ -79,19 +84,24 @@ impl Compiled {
     /// # Errors
     /// The first [`Problem`] of this recipient, at its place in the template.
     pub fn evaluate(&self, fields: &Fields, variant: u8) -> Result<Evaluation, Problem> {
-        let slots = self.slots(fields)?;
+        let slots = self.slots(fields, variant)?;
         let (bits, warnings) = self.formats.examine(&self.snapshot, &slots, variant);
         Ok(Evaluation { slots, flags: i64::from(variant) | bits, warnings })
     }
 
-    fn slots(&self, fields: &Fields) -> Result<Slots, Problem> {
+    fn slots(&self, fields: &Fields, variant: u8) -> Result<Slots, Problem> {
         let value = fields.as_value();
+        let variants = &self.snapshot.variants;
+        let mut drawn = variants
+            .get(usize::from(variant))
+            .or(variants.first())
+            .map(|of| self.codes.of(&self.snapshot, of));
         // The clock decides nothing about the bytes: it only ends what takes too long. Fuel bounds each part, so
         // looking at it between parts is enough.
         let deadline = self.time_max.map(|time| (Instant::now(), time));
         let mut parts = Vec::with_capacity(self.personal.len());
         for part in &self.personal {
-            let mut pieces = part.evaluate(&value)?;
+            let mut pieces = part.evaluate(&value, drawn.as_mut().filter(|_| part.name == PartName::Html))?;
             if part.name == PartName::Subject {
                 pieces = trimmed(pieces);
             }
@@ -104,6 +114,7 @@ impl Compiled {
                     .hint("simplify the loops, or raise personalization_time"));
             }
         }
+        parts.extend(drawn.into_iter().flat_map(Drawn::parts));
         let slots = Slots { parts };
         let size = slots.parts.iter().flat_map(|(_, pieces)| pieces).map(literal_len).sum::<usize>();
         if size > SLOTS_SIZE_MAX - 1_024 && slots.to_bytes().len() > SLOTS_SIZE_MAX {
@@ -161,8 +172,9 @@ impl PersonalPart {
         }
     }
 
-    pub fn evaluate(&self, fields: &Value) -> Result<Vec<Piece>, Problem> {
-        self.pieces(fields).map_err(|mut problem| {
+    /// `codes` takes what this part draws; without it nothing is.
+    pub fn evaluate(&self, fields: &Value, codes: Option<&mut Drawn<'_>>) -> Result<Vec<Piece>, Problem> {
+        self.pieces(fields, codes).map_err(|mut problem| {
             if !self.label.is_empty() {
                 problem.message = format!("{}: {}", self.label, problem.message);
             }
@@ -170,7 +182,7 @@ impl PersonalPart {
         })
     }
 
-    fn pieces(&self, fields: &Value) -> Result<Vec<Piece>, Problem> {
+    fn pieces(&self, fields: &Value, codes: Option<&mut Drawn<'_>>) -> Result<Vec<Piece>, Problem> {
         let (output, spans) = self.template.render(fields)?;
         let (pieces, is_broken) = self.cut.pieces(&output, &spans);
         // A filter such as `urlencode` on a built-in link would send the mark itself; what it gives is a literal.
@@ -179,6 +191,17 @@ impl PersonalPart {
             return Err(Problem::new(self.name.as_str(), "a filter changes a built-in link")
                 .hint("write {{ unsubscribe_url }} or {{ mirror_url }} without a filter"));
         }
+        let pieces = match codes.filter(|_| output.contains(CODE)) {
+            Some(codes) => codes.place(pieces).map_err(|(number, fault)| {
+                let at = output.match_indices(CODE).nth(number).map_or(0, |(at, _)| at);
+                let span = spans.iter().find(|span| span.output_range().contains(&at));
+                self.template
+                    .source
+                    .problem(span.map_or(0, |span| span.source_range().start), told(fault).0)
+                    .hint(told(fault).1)
+            })?,
+            None => pieces,
+        };
         if self.name == PartName::Amp && size(&pieces, &self.cut.segments) >= AMP_SIZE_MAX {
             let message = format!("the AMP part is not below {} KB", AMP_SIZE_MAX >> 10);
             return Err(Problem::new("amp", message).hint("receivers ignore a larger one"));
@@ -204,6 +227,19 @@ impl PersonalPart {
             _ => return Ok(pieces),
         };
         Ok(vec![Piece::Literal(written)])
+    }
+}
+
+/// A sentence and a hint.
+fn told(fault: Fault) -> (String, &'static str) {
+    match fault {
+        Fault::Changed => {
+            ("a filter changes a code".to_owned(), "write {{ qr(…) }} and {{ barcode(…) }} without a filter")
+        }
+        Fault::TooMany => (
+            format!("more than {CODES_MAX} codes go along with this message"),
+            "write inline=false for the others, so that they stand at an address",
+        ),
     }
 }
 

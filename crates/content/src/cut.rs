@@ -66,7 +66,8 @@ impl Cut {
                     joins = false;
                     continue;
                 }
-                Bit::Broken => continue,
+                // A source has no code marks: they are made while it is evaluated.
+                Bit::Broken | Bit::Code(_) => continue,
                 Bit::Brace => "{",
                 Bit::Text(text) => text,
             };

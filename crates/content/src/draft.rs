@@ -179,7 +179,7 @@ pub struct CompileOptions {
     pub assets: Vec<NamedAsset>,
     /// Formats by domain, before the ones that are built in ([`crate::native_rules`]); the first match counts.
     pub format_rules: Vec<FormatRule>,
-    /// Signs the addresses of QR and bar codes; none: all codes stand in the message.
+    /// Signs the addresses of QR and bar codes; none: all codes go along with the message.
     pub code_key: Option<CodeKey>,
     /// Longest time that the evaluation of one message may take, milliseconds; 0: no limit but the fuel.
     pub personalization_time_ms: u64,

@@ -21,8 +21,9 @@
 //!
 //! Steps of a compile, in this order: `includes.rs` (blocks), `mjml.rs`, `inline_css.rs`, `images.rs`, `links.rs`. Each
 //! edits a `source.rs` source, where every byte knows the author's line; what is no text stands in it as a mark
-//! (`marks.rs`). `formats.rs` chooses a recipient's variant and names what its encoding lacks. `codes.rs` draws QR and bar codes; `mobile.rs`
-//! knows what Japanese handsets show.
+//! (`marks.rs`). `formats.rs` chooses a recipient's variant and names what its encoding lacks. `codes.rs` draws QR and bar codes, and
+//! `drawn.rs` puts those that go along into the slots; `meta.rs` finds where HTML names its encoding; `mobile.rs` knows
+//! what Japanese handsets show.
 //!
 //! Tables: [`Content`] is the door to what is kept beside deliveries: blocks, files by the hash of their bytes
 //! (`assets.rs`; `sniff.rs` says what they are), and format rules by domain. Compile itself reads none of them.
@@ -33,18 +34,21 @@
 mod anchors;
 mod assets;
 mod balance;
+mod bits;
 mod blocks;
 pub mod codes;
 mod compile;
 mod compiled;
 mod cut;
 mod draft;
+mod drawn;
 mod error;
 mod facts;
 mod fields;
 mod filters;
 mod format_rules;
 mod formats;
+mod gif;
 mod images;
 mod includes;
 mod inline_css;
@@ -52,6 +56,7 @@ mod languages;
 pub mod limits;
 mod links;
 mod marks;
+mod meta;
 mod mjml;
 pub mod mobile;
 mod png;

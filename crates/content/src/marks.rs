@@ -18,6 +18,10 @@ pub(crate) const TRACKED: char = '\u{FDD3}';
 pub(crate) const IMAGE: char = '\u{FDD4}';
 /// A brace that begins no tag: content that is not personalised has these.
 pub(crate) const BRACE: char = '\u{FDD5}';
+/// A QR or bar code; what to draw follows, up to [`CODE_END`].
+pub(crate) const CODE: char = '\u{FDD6}';
+/// Behind what a code is.
+pub(crate) const CODE_END: char = '\u{FDD7}';
 
 /// Numbers are characters of the last private plane. On their own they are text.
 const NUMBER_FIRST: u32 = 0x10_0000;
@@ -42,7 +46,7 @@ fn numbered(mark: char, number: u16) -> String {
 
 /// True for what [`next_mark`] finds.
 fn is_mark(c: char) -> bool {
-    (UNSUBSCRIBE..=BRACE).contains(&c)
+    (UNSUBSCRIBE..=CODE_END).contains(&c)
 }
 
 /// Takes the noncharacters out of a text that comes from outside.
@@ -80,6 +84,8 @@ pub(crate) enum Bit<'a> {
     Brace,
     /// A link.
     Link(LinkKind),
+    /// A code's mark as it stands; `drawn.rs` reads it, also one that lost its end.
+    Code(&'a str),
     /// A mark without its number: some filter took it apart.
     Broken,
 }
@@ -96,12 +102,19 @@ pub(crate) fn bits(text: &str) -> impl Iterator<Item = Bit<'_>> {
             rest = after;
             return Some(Bit::Text(before));
         }
+        if first == CODE {
+            let end = rest.find(CODE_END).map_or(rest.len(), |at| at + CODE_END.len_utf8());
+            let (code, after) = rest.split_at(end);
+            rest = after;
+            return Some(Bit::Code(code));
+        }
         rest = &rest[first.len_utf8()..];
         let kind = match first {
             BRACE => return Some(Bit::Brace),
             UNSUBSCRIBE => LinkKind::Unsubscribe,
             MIRROR => LinkKind::Mirror,
             OPEN => LinkKind::Open,
+            CODE_END => return Some(Bit::Broken),
             _ => {
                 let Some((number, length)) = number(rest) else { return Some(Bit::Broken) };
                 rest = &rest[length..];
@@ -143,7 +156,7 @@ pub(crate) fn literal(pieces: &mut Vec<Piece>, text: &str) -> bool {
                 continue;
             }
             Bit::Brace => "{",
-            Bit::Text(text) => text,
+            Bit::Text(text) | Bit::Code(text) => text,
         };
         match pieces.last_mut() {
             Some(Piece::Literal(last)) => last.push_str(text),

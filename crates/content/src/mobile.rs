@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use lol_html::{RewriteStrSettings, element, rewrite_str};
-use message::{Asset, Carrier, Charset, Snapshot, Structure};
+use message::{Asset, Carrier, Charset, Slots, Snapshot, Structure};
 use serde::{Deserialize, Serialize};
 
 use crate::facts::ContentFacts;
@@ -145,7 +145,7 @@ pub fn diagnose(carrier: Carrier, elements: &[ElementFact], message: &MobileMess
 }
 
 /// The same for one recipient's message: nothing when its variant is no carrier's. `html` and `text` are the bodies
-/// as [`message::Prepared::part_text`] gives them; only tags that stand in this message's HTML are named, at the first
+/// as [`message::Prepared::part_text`] gives them, `slots` what they were made of; only tags that stand in this message's HTML are named, at the first
 /// of them in the author's source.
 #[must_use]
 pub fn diagnose_message(
@@ -154,6 +154,7 @@ pub fn diagnose_message(
     variant: u8,
     html: Option<&str>,
     text: Option<&str>,
+    slots: &Slots,
 ) -> Vec<Problem> {
     let Some(of) = snapshot.variants.get(usize::from(variant)) else { return Vec::new() };
     let Some(carrier) = of.carrier else { return Vec::new() };
@@ -162,6 +163,9 @@ pub fn diagnose_message(
         let lower = src.to_ascii_lowercase();
         lower.starts_with("http") && !snapshot.images.iter().any(|image| image.name == *src)
     };
+    let (html, codes) = without_codes(html, slots);
+    let html = html.as_deref();
+    let images: Vec<Asset> = snapshot.images.iter().cloned().chain(codes).collect();
     let sent = html.filter(|_| has_html).map(names).unwrap_or_default();
     let elements: Vec<ElementFact> = facts
         .elements
@@ -174,10 +178,28 @@ pub fn diagnose_message(
         html_charset: of.html.charset,
         text: text.filter(|_| of.structure != Structure::Html),
         text_charset: of.text.charset,
-        images: if has_html { &snapshot.images } else { &[] },
+        images: if has_html { &images } else { &[] },
         remote_images: if has_html { &remote } else { &[] },
     };
     diagnose(carrier, &elements, &message)
+}
+
+/// The HTML as it is sent, codes by name, and the codes as images.
+fn without_codes(html: Option<&str>, slots: &Slots) -> (Option<String>, Vec<Asset>) {
+    let mut sent = html.map(str::to_owned);
+    let mut codes = Vec::new();
+    for (number, data) in slots.codes() {
+        sent = sent.map(|sent| sent.replace(data, "cid:code0@"));
+        let (kind, base64) = data.trim_start_matches("data:").split_once(";base64,").unwrap_or_default();
+        codes.push(Asset {
+            hash: String::new(),
+            content_type: kind.to_owned(),
+            name: format!("code{number}"),
+            size: (base64.len() / 4 * 3) as u64,
+            inline: true,
+        });
+    }
+    (sent, codes)
 }
 
 /// How often each element stands in an HTML that has no template tags: a condition may have left some out.
@@ -318,16 +340,17 @@ mod tests {
             Source::new("html", "{% if a %}<table>\n</table>{% else %}<b>x</b>{% endif %}<i>".into());
         let facts = ContentFacts { elements: elements(&source), ..ContentFacts::default() };
         let mut of = message::Variant::new(Structure::Alternative, Charset::SHIFT_JIS);
+        let none = Slots::default();
         let snapshot = |of: &message::Variant| Snapshot { variants: vec![of.clone()], ..Snapshot::default() };
         assert!(
-            diagnose_message(&facts, &snapshot(&of), 0, Some("<table>"), None).is_empty(),
+            diagnose_message(&facts, &snapshot(&of), 0, Some("<table>"), None, &none).is_empty(),
             "no carrier's"
         );
         of.carrier = Some(Carrier::Docomo);
-        let found = texts(&diagnose_message(&facts, &snapshot(&of), 0, Some("<b>x</b><i>"), None));
+        let found = texts(&diagnose_message(&facts, &snapshot(&of), 0, Some("<b>x</b><i>"), None, &none));
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].ends_with("the tag <b>") && found[1].ends_with("the tag <i>"));
-        assert!(diagnose_message(&facts, &snapshot(&of), 9, Some("<b>"), None).is_empty());
+        assert!(diagnose_message(&facts, &snapshot(&of), 9, Some("<b>"), None, &none).is_empty());
     }
 
     #[test]

@@ -136,8 +136,14 @@ fn preview_compiled(
     let of = &prepared.snapshot().variants[usize::from(variant)];
     let charset = if of.structure == Structure::Text { of.text.charset } else { of.html.charset };
     let (html, written) = (body(PartName::Html)?, body(PartName::Text)?);
-    let mobile =
-        diagnose_message(&compiled.facts, prepared.snapshot(), variant, html.as_deref(), written.as_deref());
+    let mobile = diagnose_message(
+        &compiled.facts,
+        prepared.snapshot(),
+        variant,
+        html.as_deref(),
+        written.as_deref(),
+        &slots,
+    );
     warnings.extend(mobile);
     Ok(PreviewParts {
         subject: format!("{}{}", prepared.snapshot().subject_prefix, text(PartName::Subject)?),

@@ -7,7 +7,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
 
-use crate::codes::{self, CodeKey};
+use crate::codes::{self, CodeKey, Place};
 use crate::fields::Fields;
 use crate::filters;
 use crate::marks::{MIRROR, UNSUBSCRIBE, without_marks};
@@ -56,7 +56,12 @@ pub(crate) struct PartTemplate {
 impl PartTemplate {
     /// Compiles.
     pub fn new(source: Source, escape: Escape, setting: &Setting) -> Result<PartTemplate, Problem> {
-        let mut environment = environment(escape, setting);
+        let place = match (escape, source.part) {
+            (Escape::Html, "amp") => Place::Amp,
+            (Escape::Html, _) => Place::Html,
+            _ => Place::Text,
+        };
+        let mut environment = environment(escape, setting, place);
         let result = environment.add_template_owned(source.part, source.text.clone());
         let (tags, variables) = (OnceLock::new(), OnceLock::new());
         let template = PartTemplate { environment, source, tags, variables };
@@ -252,7 +257,7 @@ fn explain(error: &Error, source: &str, tags: &[Tag], offset: usize) -> (String,
     }
 }
 
-fn environment(escape: Escape, setting: &Setting) -> Environment<'static> {
+fn environment(escape: Escape, setting: &Setting, place: Place) -> Environment<'static> {
     let mut environment = Environment::new();
     let mut syntax = SyntaxConfig::builder();
     syntax.keep_trailing_newline(true);
@@ -267,7 +272,7 @@ fn environment(escape: Escape, setting: &Setting) -> Environment<'static> {
     });
     environment.set_formatter(move |out, state, value| write_value(escape, out, state, value));
     filters::add_to(&mut environment, setting.now_us);
-    codes::add_to(&mut environment, escape == Escape::Html, &setting.public_url, setting.code_key.as_ref());
+    codes::add_to(&mut environment, place, &setting.public_url, setting.code_key.as_ref());
     environment.add_global("unsubscribe_url", Value::from(UNSUBSCRIBE.to_string()));
     environment.add_global("mirror_url", Value::from(MIRROR.to_string()));
     environment

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use content::{
-    AttachmentDraft, Block, CompileOptions, Draft, Fields, FormatChoice, FormatRule, ImageChoice, LinkChoice,
-    NamedAsset, compile,
+    AttachmentDraft, Block, CodeKey, CompileOptions, Draft, Fields, FormatChoice, FormatRule, ImageChoice,
+    LinkChoice, NamedAsset, compile,
 };
 use message::{Charset, DkimKey, Envelope, KeyKind, PartName, Prepared, Signer, Stamp, TokenKeys, compose};
 use serde::Deserialize;
@@ -214,6 +214,7 @@ fn options(case: &Case, files: &Files) -> CompileOptions {
         blocks: case.blocks.clone(),
         assets: files.assets.clone(),
         format_rules: case.rules.clone(),
+        code_key: Some(CodeKey::new([5; 32])),
         ..CompileOptions::default()
     }
 }
@@ -257,8 +258,9 @@ fn made(case: &Case, files: &Files, signers: &[Signer]) -> Result<(Vec<u8>, Valu
     expect.insert("assets".into(), Value::Object(assets.collect()));
     if prepared.snapshot().part(PartName::Html).is_some() {
         let html = prepared.part_text(PartName::Html, &evaluation.slots, id, &keys).unwrap();
-        // The mirror page's HTML, which has URLs where a message has images inside.
-        if html.len() <= HTML_KEPT_MAX && !case.expect.contains_key("inline") {
+        // The mirror page's HTML, which has URLs or data where a message has images inside.
+        let has_images = case.expect.contains_key("inline") || case.expect.contains_key("codes");
+        if html.len() <= HTML_KEPT_MAX && !has_images {
             expect.insert("html".into(), json!(html));
         }
     }

@@ -77,6 +77,7 @@ impl Mobiles {
                 *variant,
                 html.as_deref(),
                 text.as_deref(),
+                &hardest.slots,
             );
             let carrier = snapshot.variants.get(usize::from(*variant)).and_then(|of| of.carrier);
             facts.push(MobileFact {

@@ -6,7 +6,7 @@ use crate::limits::LINE_LEN_PLAIN_MAX;
 use crate::links::Links;
 use crate::quoted_printable::Segment;
 use crate::slots::{PartName, Piece, Slots};
-use crate::snapshot::{Part, Transfer};
+use crate::snapshot::{Part, Snapshot, Transfer};
 use crate::splice::{Splice, push_crlf};
 use crate::variant::{BodyEncoding, TransferChoice};
 
@@ -73,11 +73,12 @@ pub(crate) enum Written {
 }
 
 impl Body {
-    pub fn new(key: BodyKey, part: &Part) -> Body {
-        let encoded: Vec<Option<Vec<u8>>> = part
-            .segments
-            .iter()
-            .map(|text| encode(&key, text).map(|octets| octets.into_owned()).ok())
+    pub fn new(key: BodyKey, part: &Part, snapshot: &Snapshot) -> Body {
+        let encoded: Vec<Option<Vec<u8>>> = (0..part.segments.len())
+            .map(|number| {
+                let text = snapshot.segment(part, number, key.encoding.charset).unwrap_or_default();
+                encode(&key, &text).map(|octets| octets.into_owned()).ok()
+            })
             .collect();
         let form = form(key.encoding, part, &encoded);
         let segments: Vec<Option<Encoded>> = encoded

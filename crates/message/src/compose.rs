@@ -69,6 +69,9 @@ pub enum ComposeError {
     /// A part has neither slots nor usual pieces.
     #[error("no pieces for part {}", .0.as_str())]
     NoPieces(PartName),
+    /// What stands in the slots for a code is no image.
+    #[error("code {0} is no image")]
+    Code(u8),
     /// Signing failed.
     #[error(transparent)]
     Key(#[from] KeyError),

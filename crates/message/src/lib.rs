@@ -12,6 +12,8 @@
 //! - **Any text.** What a field holds comes back equal, or is refused. A character that an encoding lacks is replaced by
 //!   its equal ([`Charset::replace`]), else that body or header goes out in UTF-8, or, in a carrier's format, with U+3013
 //!   in its place; never as `&#12316;`. No byte depends on what the receiver offers.
+//! - **One encoding, one name.** Where the HTML names its encoding (`<meta charset>`), each message has the name of the
+//!   encoding that its body is written in ([`CharsetPlace`]); a page has `utf-8`.
 //! - **One line, one header.** CR, LF and NUL cannot enter a header through any field: they are an error.
 //! - **Tokens** (return path, unsubscribe, mirror, Message-ID) carry a MAC with a key per purpose. A proof's and a
 //!   preview's tokens are *inert*: they verify, and act on nobody.
@@ -28,6 +30,7 @@
 mod base64_lines;
 mod body;
 mod charset;
+mod codes;
 mod compose;
 mod dkim;
 mod header;
@@ -46,6 +49,7 @@ mod token;
 mod variant;
 
 pub use charset::{Charset, GETA, UnknownCharset};
+pub use codes::code_data;
 pub use compose::{ComposeError, Composed, Envelope, Stamp, compose};
 pub use dkim::{DkimKey, KeyError, KeyKind, Signer, txt_strings};
 pub use header::{HeaderError, check_header_text, is_header_name, split_named};
@@ -53,7 +57,7 @@ pub use limits::*;
 pub use prepared::Prepared;
 pub use simple::SimpleMail;
 pub use slots::{LinkKind, PartName, Piece, Slots, SlotsError};
-pub use snapshot::{Part, SNAPSHOT_FORMAT, Snapshot, SnapshotError, Transfer};
+pub use snapshot::{CharsetPlace, Part, SNAPSHOT_FORMAT, Snapshot, SnapshotError, Transfer};
 pub use token::{
     ASSET_PATH, CLICK_PATH, MIRROR_PATH, OPEN_PATH, Purpose, Token, TokenKeys, UNSUBSCRIBE_PATH,
 };

@@ -22,12 +22,16 @@ pub const SLOTS_SIZE_WARN: usize = 16 * 1024;
 pub const SIGNERS_MAX: usize = 4;
 /// Variants of one delivery: the number fits the low octet of a message row's flags.
 pub const VARIANTS_MAX: usize = 256;
+/// Places where the HTML names its own encoding.
+pub const CHARSET_PLACES_MAX: usize = 100;
 /// Links of one delivery: the number is 16 bits wide.
 pub const LINKS_MAX: usize = 65_535;
 /// Longest URL of a link, in bytes.
 pub const LINK_URL_LEN_MAX: usize = 8_000;
 /// Images of one delivery.
 pub const IMAGES_MAX: usize = 1_000;
+/// QR and bar codes that go along in one message: each takes about a kilobyte of its slots.
+pub const CODES_MAX: u8 = 10;
 /// Attachments of one delivery.
 pub const ATTACHMENTS_MAX: usize = 20;
 /// All images and attachments that go along in one delivery's messages, in bytes before base64. Receivers refuse

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-use crate::slots::LinkKind;
+use crate::plan::code_id;
+use crate::slots::{LinkKind, Slots};
 use crate::snapshot::Snapshot;
 use crate::token::{Token, TokenKeys};
 
@@ -15,19 +16,40 @@ pub(crate) struct Links<'a> {
     keys: Option<&'a TokenKeys>,
     /// What stands before the number of a tracked link: made once, because there are many.
     click: OnceCell<String>,
+    /// Set for a page, which shows a message's codes as data: a message has them as parts of its own.
+    page: Option<&'a Slots>,
 }
 
 impl<'a> Links<'a> {
     pub fn new(snapshot: &'a Snapshot, token: Token, keys: Option<&'a TokenKeys>) -> Links<'a> {
-        Links { snapshot, token, keys, click: OnceCell::new() }
+        Links { snapshot, token, keys, click: OnceCell::new(), page: None }
+    }
+
+    /// The same for a page or a preview of the message of these slots.
+    pub fn on_page(self, slots: &'a Slots) -> Links<'a> {
+        Links { page: Some(slots), ..self }
+    }
+
+    /// The message's number.
+    pub fn message(&self) -> i64 {
+        self.token.message
     }
 
     /// The URL of a link; `images` are the URLs of the snapshot's images.
-    pub fn url<'b>(&self, kind: LinkKind, images: &'b [String]) -> Cow<'b, str> {
+    pub fn url<'b>(&self, kind: LinkKind, images: &'b [String]) -> Cow<'b, str>
+    where
+        'a: 'b,
+    {
         if let LinkKind::Image(number) = kind {
             return images
                 .get(usize::from(number))
                 .map_or(Cow::Borrowed(""), |url| Cow::Borrowed(url.as_str()));
+        }
+        if let LinkKind::Code(number) = kind {
+            return match self.page {
+                Some(slots) => Cow::Borrowed(slots.code(number).unwrap_or_default()),
+                None => Cow::Owned(format!("cid:{}", code_id(self.snapshot, self.token.message, number))),
+            };
         }
         let Some(keys) = self.keys else { return Cow::Borrowed("") };
         let public_url = &self.snapshot.public_url;
@@ -39,7 +61,7 @@ impl<'a> Links<'a> {
                 let base = self.click.get_or_init(|| keys.click_base(public_url, self.token));
                 format!("{base}{number}")
             }
-            LinkKind::Image(_) => String::new(),
+            LinkKind::Image(_) | LinkKind::Code(_) => String::new(),
         })
     }
 }

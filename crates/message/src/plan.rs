@@ -1,4 +1,4 @@
-//! How the parts of a message nest: mixed( related( alternative( text, amp, html ), inline images ), attachments ).
+//! How the parts of a message nest: mixed( related( alternative( text, amp, html ), inline images, codes ), attachments ).
 //!
 //! The order is that of RFC 2046 section 5.1.4 (the richest alternative last) and of RFC 2387 (the root first);
 //! Japanese carriers want related outside of alternative too. A level that has nothing to hold is left out.
@@ -18,6 +18,8 @@ pub(crate) enum Step {
     Text(usize),
     /// Pre-encoded bytes of the image of this number.
     Image(usize),
+    /// The message's own codes.
+    Codes,
 }
 
 /// A message's structure, without the attachments, which not every recipient gets.
@@ -55,6 +57,11 @@ pub(crate) fn inline_images(snapshot: &Snapshot, variant: &Variant) -> Vec<usize
 /// Name of an image in its message: what stands in Content-ID, and after `cid:`.
 pub(crate) fn content_id(snapshot: &Snapshot, number: usize) -> String {
     format!("image{number}.{:x}@{}", snapshot.delivery, snapshot.message_id_domain)
+}
+
+/// Name of a code in its message.
+pub(crate) fn code_id(snapshot: &Snapshot, message: i64, number: u8) -> String {
+    format!("code{number}.{message:x}@{}", snapshot.message_id_domain)
 }
 
 pub(crate) fn words(variant: &Variant) -> Words {
@@ -100,13 +107,13 @@ pub(crate) fn boundary(snapshot: &Snapshot, level: &str) -> String {
 }
 
 impl Plan {
-    /// `numbers` are the bodies in their order.
+    /// `numbers` are the bodies in their order; `codes` says whether the message has codes of its own.
     pub fn new(
         snapshot: &Snapshot,
         variant: &Variant,
         numbers: &[usize],
         bodies: &[Body],
-        mixed: bool,
+        (mixed, codes): (bool, bool),
     ) -> Plan {
         let mut leaves: Vec<Entity> =
             numbers.iter().map(|number| Entity { head: None, steps: vec![Step::Text(*number)] }).collect();
@@ -119,7 +126,7 @@ impl Plan {
         };
         let images = inline_images(snapshot, variant);
         let has_html = numbers.iter().any(|number| bodies[*number].key.name == PartName::Html);
-        if !images.is_empty() || (variant.related && has_html) {
+        if !images.is_empty() || ((variant.related || codes) && has_html) {
             let kind = format!("\r\n\ttype=\"{}\";", inner.kind(bodies));
             let mut children = vec![inner];
             children.extend(images.into_iter().map(|number| Entity {
@@ -127,6 +134,9 @@ impl Plan {
                 steps: vec![Step::Image(number)],
             }));
             inner = Entity::multipart("related", &kind, &boundary(snapshot, "related"), children);
+            if codes {
+                inner.steps.insert(inner.steps.len() - 1, Step::Codes);
+            }
         }
         if !mixed {
             return Plan { head: inner.head, steps: inner.steps, mixed };

@@ -1,11 +1,12 @@
 //! A snapshot made ready: static text encoded once, the constant beginning of each body hashed once.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::base64_lines;
 use crate::body::{Body, BodyKey, Head, Written, head_bytes};
 use crate::charset::Charset;
+use crate::codes;
 use crate::compose::ComposeError;
 use crate::header::{HeaderError, check_header_text};
 use crate::limits::HEADER_TEXT_LEN_MAX;
@@ -38,10 +39,15 @@ impl std::fmt::Debug for Prepared {
     }
 }
 
-/// A variant made ready: without attachments, and with some.
+/// A variant made ready: without attachments, and with some; each also for messages with codes of their own, made when
+/// the first of those is composed, because most deliveries have none.
 struct Built {
+    /// Its bodies.
+    numbers: Vec<usize>,
     alone: Ready,
     mixed: Option<Ready>,
+    /// Without attachments, and with some.
+    coded: [OnceLock<Ready>; 2],
 }
 
 struct Ready {
@@ -191,8 +197,9 @@ impl Prepared {
                 self.encode_body(BodyKey { name, encoding, geta, images: Arc::clone(&images) })
             })
             .collect();
-        let mixed = (!self.attachments.is_empty()).then(|| self.ready(&variant, &numbers, true));
-        Built { alone: self.ready(&variant, &numbers, false), mixed }
+        let mixed = (!self.attachments.is_empty()).then(|| self.ready(&variant, &numbers, (true, false)));
+        let alone = self.ready(&variant, &numbers, (false, false));
+        Built { alone, mixed, coded: Default::default(), numbers }
     }
 
     /// The number of a body, encoded now when no earlier variant has it. One that can lack characters is followed by
@@ -204,22 +211,24 @@ impl Prepared {
         let part = self.snapshot.part(key.name).expect("part_names are those of parts");
         let utf8 = BodyEncoding { charset: Charset::UTF_8, transfer: TransferChoice::Auto };
         let fallback = BodyKey { encoding: utf8, ..key.clone() };
-        let body = Body::new(key, part);
+        let body = Body::new(key, part, &self.snapshot);
         let can_lack = body.key.encoding.charset != Charset::UTF_8;
         self.bodies.push(body);
         let number = self.bodies.len() - 1;
         if can_lack {
-            self.bodies.push(Body::new(fallback, part));
+            self.bodies.push(Body::new(fallback, part, &self.snapshot));
         }
         number
     }
 
-    fn ready(&self, variant: &Variant, numbers: &[usize], mixed: bool) -> Ready {
-        let plan = Plan::new(&self.snapshot, variant, numbers, &self.bodies, mixed);
+    /// `levels`: whether there are attachments, and codes of the message's own.
+    fn ready(&self, variant: &Variant, numbers: &[usize], levels: (bool, bool)) -> Ready {
+        let plan = Plan::new(&self.snapshot, variant, numbers, &self.bodies, levels);
         let size = plan.steps.iter().map(|step| match step {
             Step::Syntax(bytes) => bytes.len(),
             Step::Text(number) => self.bodies[*number].size,
             Step::Image(number) => self.images[*number].len(),
+            Step::Codes => 0,
         });
         Ready { size: size.sum(), prefix: self.prefix(&plan), plan }
     }
@@ -231,7 +240,7 @@ impl Prepared {
             match step {
                 Step::Syntax(bytes) => prefix.splice.head(bytes),
                 // Large, and copied quickly later.
-                Step::Image(_) => break,
+                Step::Image(_) | Step::Codes => break,
                 Step::Text(number) => {
                     let body = &self.bodies[*number];
                     if !body.is_sure() {
@@ -275,9 +284,8 @@ impl Prepared {
     pub(crate) fn body(&self, own: &Own<'_>, signing: bool) -> Result<Content, ComposeError> {
         let (number, variant) = self.variant(own.flags);
         let (slots, links) = (own.slots, &own.links);
-        let built = &self.variants[number];
         let attached = self.attached(own)?;
-        let ready = built.mixed.as_ref().filter(|_| !attached.is_empty()).unwrap_or(&built.alone);
+        let ready = self.ready_for(number, slots, !attached.is_empty());
         let plan = &ready.plan;
         let mut splice = Splice::new(signing);
         let files: usize = attached.iter().map(|(number, _)| self.attachments[*number].len() + 512).sum();
@@ -300,6 +308,11 @@ impl Prepared {
             match step {
                 Step::Syntax(bytes) => splice.head(bytes),
                 Step::Image(number) => splice.syntax(&self.images[*number]),
+                Step::Codes => {
+                    let boundary = boundary(&self.snapshot, "related");
+                    let place = (links.message(), boundary.as_str(), words(variant));
+                    codes::write(&mut splice, slots, &self.snapshot, place)?;
+                }
                 Step::Text(number) => {
                     let written = self.write_text(&mut splice, *number, own, plan.head.is_none())?;
                     head.get_or_insert(written);
@@ -313,6 +326,15 @@ impl Prepared {
         }
         let hash = splice.hash.map(|hash| hash.finish());
         Ok(Content { wire: splice.wire, hash, head: head.unwrap_or_default() })
+    }
+
+    fn ready_for(&self, number: usize, slots: &Slots, attached: bool) -> &Ready {
+        let built = &self.variants[number];
+        if slots.codes().next().is_some() {
+            let make = || self.ready(&self.snapshot.variants[number], &built.numbers, (attached, true));
+            return built.coded[usize::from(attached)].get_or_init(make);
+        }
+        built.mixed.as_ref().filter(|_| attached).unwrap_or(&built.alone)
     }
 
     /// Writes a body; in UTF-8 where its own encoding lacks a character. Returns its head.

@@ -3,13 +3,18 @@
 //! Encoded form (kept in the message row, so it is compact): format octet, then per part its number, the count
 //! of pieces and the pieces. A number is a LEB128 varint; a piece is `n << 2 | tag`, tag 0 static segment n, tag 1
 //! literal of n bytes (which follow), tag 2 link kind n.
+//!
+//! Format 2 added parts and kinds of links, format 3 codes. Slots are written in the lowest format that can say them,
+//! so that a node of the version before can send what it knows.
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{PIECES_MAX, SLOTS_SIZE_MAX};
+use crate::limits::{CODES_MAX, PIECES_MAX, SLOTS_SIZE_MAX};
 
-/// Format 1 is the same with fewer parts and kinds of links.
-const FORMAT: u8 = 2;
+/// The latest format: slots with codes.
+const FORMAT: u8 = 3;
+/// Slots without.
+const FORMAT_PLAIN: u8 = 2;
 const FORMAT_FIRST: u8 = 1;
 
 /// A piece of a part's text.
@@ -38,7 +43,12 @@ pub enum LinkKind {
     Tracked(u16),
     /// The snapshot's image of this number: its URL, or its `cid:` in a variant that carries it along.
     Image(u16),
+    /// The message's own code of this number ([`PartName::Code`]): its `cid:`, or on a page its data.
+    Code(u8),
 }
+
+/// Kinds of links from this number on are codes: images and tracked links end below it.
+const CODE_LINK_NUMBER: u64 = 6 + 2 * u16::MAX as u64;
 
 impl LinkKind {
     /// True when all messages of a variant have the same URL.
@@ -54,11 +64,15 @@ impl LinkKind {
             LinkKind::Open => 2,
             LinkKind::Tracked(n) => 4 + 2 * u64::from(n),
             LinkKind::Image(n) => 5 + 2 * u64::from(n),
+            LinkKind::Code(n) => CODE_LINK_NUMBER + u64::from(n),
         }
     }
 
     fn from_number(number: u64) -> Option<LinkKind> {
         let nth = || u16::try_from((number - 4) / 2).ok();
+        if let Some(code) = number.checked_sub(CODE_LINK_NUMBER) {
+            return u8::try_from(code).ok().filter(|code| *code < CODES_MAX).map(LinkKind::Code);
+        }
         match number {
             0 => Some(LinkKind::Unsubscribe),
             1 => Some(LinkKind::Mirror),
@@ -94,12 +108,17 @@ pub enum PartName {
     Header(u8),
     /// The file name of the attachment of this number; empty: this recipient does not get it.
     Attachment(u8),
+    /// The image of the message's code of this number, below [`CODES_MAX`]: one literal that
+    /// [`code_data`](crate::code_data) wrote. It stands in slots alone, since no two recipients need have the same.
+    Code(u8),
 }
 
 /// Numbers of header parts in encoded slots begin here.
 const HEADER_NUMBER: u8 = 64;
 /// Numbers of attachment parts in encoded slots begin here.
 const ATTACHMENT_NUMBER: u8 = 128;
+/// Numbers of code parts in encoded slots begin here.
+const CODE_NUMBER: u8 = 192;
 
 impl PartName {
     /// The parts that stand once, in the order of their numbers.
@@ -127,12 +146,13 @@ impl PartName {
             PartName::Amp => "amp",
             PartName::Header(_) => "headers",
             PartName::Attachment(_) => "attachments",
+            PartName::Code(_) => "codes",
         }
     }
 
     /// True for the parts that stand in a header or in the envelope; a file name stands in one too.
     pub fn is_header(self) -> bool {
-        !matches!(self, PartName::Html | PartName::Text | PartName::Amp)
+        !matches!(self, PartName::Html | PartName::Text | PartName::Amp | PartName::Code(_))
     }
 
     fn number(self) -> u8 {
@@ -148,13 +168,15 @@ impl PartName {
             // Snapshot::check keeps both below 64.
             PartName::Header(n) => HEADER_NUMBER | n & 63,
             PartName::Attachment(n) => ATTACHMENT_NUMBER | n & 63,
+            PartName::Code(n) => CODE_NUMBER | n & 63,
         }
     }
 
     fn from_number(number: u8) -> Option<PartName> {
         match number {
             HEADER_NUMBER..ATTACHMENT_NUMBER => Some(PartName::Header(number - HEADER_NUMBER)),
-            ATTACHMENT_NUMBER..192 => Some(PartName::Attachment(number - ATTACHMENT_NUMBER)),
+            ATTACHMENT_NUMBER..CODE_NUMBER => Some(PartName::Attachment(number - ATTACHMENT_NUMBER)),
+            CODE_NUMBER.. => Some(number - CODE_NUMBER).filter(|code| *code < CODES_MAX).map(PartName::Code),
             _ => PartName::ALL.get(usize::from(number)).copied(),
         }
     }
@@ -203,7 +225,11 @@ impl Slots {
     /// The compact form kept in the message row. Two equal slots give equal bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
-        out.push(FORMAT);
+        let has_codes = self.parts.iter().any(|(name, pieces)| {
+            matches!(name, PartName::Code(_))
+                || pieces.iter().any(|piece| matches!(piece, Piece::Link(LinkKind::Code(_))))
+        });
+        out.push(if has_codes { FORMAT } else { FORMAT_PLAIN });
         for (name, pieces) in &self.parts {
             out.push(name.number());
             put_varint(&mut out, pieces.len() as u64);
@@ -307,18 +333,20 @@ mod tests {
             Just(Piece::Link(LinkKind::Open)),
             any::<u16>().prop_map(|n| Piece::Link(LinkKind::Tracked(n))),
             any::<u16>().prop_map(|n| Piece::Link(LinkKind::Image(n))),
+            (0..CODES_MAX).prop_map(|n| Piece::Link(LinkKind::Code(n))),
         ]
     }
 
     proptest! {
         #[test]
-        fn what_was_written_is_read(html in proptest::collection::vec(piece(), 0..40), subject in proptest::collection::vec(piece(), 0..4), n in 0u8..64) {
+        fn what_was_written_is_read(html in proptest::collection::vec(piece(), 0..40), subject in proptest::collection::vec(piece(), 0..4), n in 0u8..64, code in 0..CODES_MAX) {
             let parts = vec![
                 (PartName::Html, html),
                 (PartName::Subject, subject.clone()),
                 (PartName::Amp, subject.clone()),
                 (PartName::Header(n), subject.clone()),
-                (PartName::Attachment(n), subject),
+                (PartName::Attachment(n), subject.clone()),
+                (PartName::Code(code), subject),
             ];
             let slots = Slots { parts };
             prop_assert_eq!(Slots::from_bytes(&slots.to_bytes()).unwrap(), slots);
@@ -338,6 +366,17 @@ mod tests {
         assert_eq!(Slots::from_bytes(&[9]), Err(SlotsError::Format(9)));
         assert_eq!(Slots::from_bytes(&[]), Err(SlotsError::Damaged));
         assert_eq!(Slots::from_bytes(&vec![1; SLOTS_SIZE_MAX + 1]), Err(SlotsError::TooLarge));
+    }
+
+    #[test]
+    fn slots_without_codes_are_of_the_format_before() {
+        let of = |piece| Slots { parts: vec![(PartName::Html, vec![piece])] };
+        assert_eq!(of(Piece::Link(LinkKind::Image(u16::MAX))).to_bytes()[0], 2);
+        assert_eq!(of(Piece::Link(LinkKind::Code(0))).to_bytes()[0], 3);
+        let image = Slots { parts: vec![(PartName::Code(9), vec![Piece::Literal("x".into())])] };
+        assert_eq!(image.to_bytes()[0], 3);
+        let beyond = [3, CODE_NUMBER + CODES_MAX, 0];
+        assert_eq!(Slots::from_bytes(&beyond), Err(SlotsError::Damaged));
     }
 
     #[test]

@@ -3,22 +3,26 @@
 //! Bytes: the line `mailwright snapshot N`, then JSON. JSON because the blob is read once per delivery and node,
 //! because a field that a later version adds can be absent, and because a person can look at it in need.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::charset::Charset;
 use crate::compose::ComposeError;
 use crate::header::{HeaderError, check_header_text, is_header_name};
 use crate::limits::{
-    ATTACHMENTS_MAX, HEADERS_MAX, IMAGES_MAX, LINK_URL_LEN_MAX, LINKS_MAX, PART_SIZE_MAX, SEGMENTS_MAX,
-    VARIANTS_MAX,
+    ATTACHMENTS_MAX, CHARSET_PLACES_MAX, HEADERS_MAX, IMAGES_MAX, LINK_URL_LEN_MAX, LINKS_MAX, PART_SIZE_MAX,
+    SEGMENTS_MAX, VARIANTS_MAX,
 };
 use crate::links::Links;
 use crate::slots::{PartName, Piece, Slots};
 use crate::token::{Token, TokenKeys};
 use crate::variant::{Asset, Link, MirrorMode, Variant};
 
-/// The format this version writes. Every earlier one of the last 12 months can be read.
-pub const SNAPSHOT_FORMAT: u16 = 2;
+/// The latest format that this version knows. Every earlier one of the last 12 months can be read. A snapshot is
+/// written in the lowest one that can say it: 3 when the HTML names its encoding, else 2.
+pub const SNAPSHOT_FORMAT: u16 = 3;
+const SNAPSHOT_FORMAT_PLAIN: u16 = 2;
 /// The earliest format that can be read. It knew no variants, links and assets: they have their defaults.
 const SNAPSHOT_FORMAT_FIRST: u16 = 1;
 const MAGIC: &str = "mailwright snapshot ";
@@ -69,6 +73,23 @@ pub struct Snapshot {
     /// When messages have a mirror page.
     #[serde(default)]
     pub mirror: MirrorMode,
+    /// Where the HTML names its own encoding, in the order of the text. Of an earlier format: none, the author's name
+    /// stays.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub charset_places: Vec<CharsetPlace>,
+}
+
+/// A place in the HTML's static text where the author named an encoding (`<meta charset="utf-8">`): the name alone.
+/// Each body has the name of the encoding that it is written in there; some mail programs believe it rather than the
+/// header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CharsetPlace {
+    /// Number of the segment.
+    pub segment: u32,
+    /// Octet in the segment where the name begins.
+    pub start: u32,
+    /// Octet behind it.
+    pub end: u32,
 }
 
 fn standard_variants() -> Vec<Variant> {
@@ -96,6 +117,7 @@ impl Default for Snapshot {
             images: Vec::new(),
             attachments: Vec::new(),
             mirror: MirrorMode::default(),
+            charset_places: Vec::new(),
         }
     }
 }
@@ -196,13 +218,13 @@ impl Snapshot {
     ) -> Result<String, ComposeError> {
         let Some(part) = self.part(name) else { return Ok(String::new()) };
         let image_urls: Vec<String> = self.images.iter().map(|image| image.url(&self.public_url)).collect();
-        let links = Links::new(self, token, Some(keys));
+        let links = Links::new(self, token, Some(keys)).on_page(slots);
         let mut text = String::new();
         for piece in slots.part(name).unwrap_or(&part.usual) {
             match piece {
                 Piece::Static(number) => {
-                    let segment = part.segments.get(*number as usize);
-                    text.push_str(segment.ok_or(ComposeError::Segment { part: name, number: *number })?);
+                    let segment = self.segment(part, *number as usize, Charset::UTF_8);
+                    text.push_str(&segment.ok_or(ComposeError::Segment { part: name, number: *number })?);
                 }
                 Piece::Literal(literal) => text.push_str(literal),
                 Piece::Link(kind) => text.push_str(&links.url(*kind, &image_urls)),
@@ -211,9 +233,40 @@ impl Snapshot {
         Ok(text)
     }
 
+    /// A static segment as it is written in this encoding: its name stands where the author named one, unless the
+    /// author's name means the same.
+    pub(crate) fn segment<'a>(
+        &self,
+        part: &'a Part,
+        number: usize,
+        charset: Charset,
+    ) -> Option<Cow<'a, str>> {
+        let text = part.segments.get(number)?;
+        if part.name != PartName::Html || self.charset_places.is_empty() {
+            return Some(Cow::Borrowed(text));
+        }
+        let mut written = String::new();
+        let mut at = 0;
+        for place in self.charset_places.iter().filter(|place| place.segment as usize == number) {
+            let (start, end) = (place.start as usize, place.end as usize);
+            let (Some(before), Some(name)) = (text.get(at..start), text.get(start..end)) else { continue };
+            if Charset::parse(name) != Some(charset) {
+                written.push_str(before);
+                written.push_str(charset.name());
+                at = end;
+            }
+        }
+        if at == 0 {
+            return Some(Cow::Borrowed(text));
+        }
+        written.push_str(&text[at..]);
+        Some(Cow::Owned(written))
+    }
+
     /// The immutable blob.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = format!("{MAGIC}{SNAPSHOT_FORMAT}\n").into_bytes();
+        let format = if self.charset_places.is_empty() { SNAPSHOT_FORMAT_PLAIN } else { SNAPSHOT_FORMAT };
+        let mut bytes = format!("{MAGIC}{format}\n").into_bytes();
         serde_json::to_writer(&mut bytes, self)
             .expect("a snapshot has string keys only, and a Vec takes all bytes");
         bytes
@@ -304,7 +357,7 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Checks what the second format added.
+    /// Checks what later formats added.
     fn check_lists(&self) -> Result<(), SnapshotError> {
         let refuse = |reason| Err(SnapshotError::Refused(reason));
         if self.headers.len() + self.header_names.len() > HEADERS_MAX {
@@ -331,11 +384,34 @@ impl Snapshot {
             let known = match part.name {
                 PartName::Header(n) => usize::from(n) < self.header_names.len(),
                 PartName::Attachment(n) => usize::from(n) < self.attachments.len(),
+                // A message's own, in its slots.
+                PartName::Code(_) => false,
                 _ => true,
             };
             if !known {
                 return refuse("a header or attachment that is not there");
             }
+        }
+        self.check_charset_places().map_err(SnapshotError::Refused)
+    }
+}
+
+impl Snapshot {
+    /// Each place lies in its segment, behind the one before.
+    fn check_charset_places(&self) -> Result<(), &'static str> {
+        const WRONG: &str = "an encoding's name that is not in the HTML";
+        if self.charset_places.len() > CHARSET_PLACES_MAX {
+            return Err("too many names of encodings");
+        }
+        let mut before = (0, 0);
+        for place in &self.charset_places {
+            let segments = self.part(PartName::Html).map(|part| part.segments.as_slice()).unwrap_or_default();
+            let text = segments.get(place.segment as usize).ok_or(WRONG)?;
+            let name = text.get(place.start as usize..place.end as usize).ok_or(WRONG)?;
+            if name.is_empty() || (place.segment, place.start) < before {
+                return Err(WRONG);
+            }
+            before = (place.segment, place.end);
         }
         Ok(())
     }

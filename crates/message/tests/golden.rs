@@ -14,9 +14,9 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use message::{
-    Asset, BodyEncoding, Carrier, Charset, DkimKey, Envelope, ImageMode, KeyKind, Link, LinkKind, LinkMode,
-    Part, PartName, Piece, Prepared, Signer, Slots, Snapshot, Stamp, Structure, TokenKeys, Transfer,
-    TransferChoice, VARIANT_ALTERNATIVE, VARIANT_HTML, Variant, compose,
+    Asset, BodyEncoding, Carrier, Charset, CharsetPlace, DkimKey, Envelope, ImageMode, KeyKind, Link,
+    LinkKind, LinkMode, Part, PartName, Piece, Prepared, Signer, Slots, Snapshot, Stamp, Structure,
+    TokenKeys, Transfer, TransferChoice, VARIANT_ALTERNATIVE, VARIANT_HTML, Variant, code_data, compose,
 };
 
 struct Case {
@@ -25,11 +25,12 @@ struct Case {
     make: fn() -> (Snapshot, Slots),
 }
 
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     Case { name: "1-alternative", variant: VARIANT_ALTERNATIVE, make: alternative },
     Case { name: "1-base64-proof", variant: VARIANT_HTML, make: base64_proof },
     Case { name: "2-mixed", variant: VARIANT_ALTERNATIVE, make: mixed },
     Case { name: "2-docomo", variant: 3, make: docomo },
+    Case { name: "3-codes", variant: 3, make: codes },
 ];
 
 fn part(name: PartName, segments: &[&str], usual: Vec<Piece>) -> Part {
@@ -194,6 +195,27 @@ fn docomo() -> (Snapshot, Slots) {
     });
     let html = pieces(&[Piece::Link(LinkKind::Image(0)), Piece::Static(2)]);
     (snapshot, Slots { parts: vec![(PartName::Html, html), (PartName::Text, pieces(&[]))] })
+}
+
+/// Two codes of the message's own, and HTML that names its encoding.
+fn codes() -> (Snapshot, Slots) {
+    let html = ["<meta charset=\"utf-8\">\n<p>秋 <img src=\"", "\"><img src=\"", "\"></p>\n"];
+    let subject = part(PartName::Subject, &["秋"], vec![Piece::Static(0)]);
+    let mut snapshot = snapshot(vec![subject, part(PartName::Html, &html, vec![])]);
+    snapshot.variants.push(Variant::new(Structure::Html, Charset::ISO_2022_JP));
+    snapshot.charset_places = vec![CharsetPlace { segment: 0, start: 15, end: 20 }];
+    let pieces = vec![
+        Piece::Static(0),
+        Piece::Link(LinkKind::Code(0)),
+        Piece::Static(1),
+        Piece::Link(LinkKind::Code(1)),
+        Piece::Static(2),
+    ];
+    let code = |image| vec![Piece::Literal(code_data(image).unwrap())];
+    let png = b"\x89PNG\r\n\x1a\nbytes that stand for a picture, long enough for a second line of base64";
+    let parts =
+        vec![(PartName::Html, pieces), (PartName::Code(0), code(png)), (PartName::Code(1), code(PICTURE))];
+    (snapshot, Slots { parts })
 }
 
 fn golden() -> PathBuf {

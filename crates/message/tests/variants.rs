@@ -2,56 +2,23 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod fixture;
 mod verify;
 
 use std::sync::Arc;
 
-use mail_parser::{Message, MessageParser, MimeHeaders, PartType};
+use fixture::{ID, STAMP, constant, keys, parsed, part, snapshot};
+use mail_parser::{Message, MimeHeaders, PartType};
 use message::{
-    Asset, BodyEncoding, Carrier, Charset, Composed, DkimKey, Envelope, FLAGS_LONG_LINES, HeaderError,
-    ImageMode, KeyKind, Link, LinkKind, LinkMode, Part, PartName, Piece, Prepared, Purpose, Signer, Slots,
-    Snapshot, SnapshotError, Stamp, Structure, Token, TokenKeys, TransferChoice, Variant, compose,
+    Asset, BodyEncoding, CODES_MAX, Carrier, Charset, CharsetPlace, ComposeError, Composed, DkimKey,
+    Envelope, FLAGS_LONG_LINES, HeaderError, ImageMode, KeyKind, Link, LinkKind, LinkMode, Part, PartName,
+    Piece, Prepared, Purpose, Signer, Slots, Snapshot, SnapshotError, Structure, Token, TransferChoice,
+    Variant, code_data, compose,
 };
 use proptest::prelude::*;
 
-const ID: i64 = 42 << 28 | 7;
-const STAMP: Stamp = Stamp { time_us: 1_795_687_980_000_000 };
-
-fn keys() -> TokenKeys {
-    TokenKeys::derive(&[3; 32])
-}
-
-fn part(name: PartName, segments: &[&str], usual: Vec<Piece>) -> Part {
-    Part::new(name, segments.iter().map(|text| (*text).to_owned()).collect(), usual)
-}
-
-fn constant(name: PartName, text: &str) -> Part {
-    part(name, &[text], vec![Piece::Static(0)])
-}
-
 fn literal(text: &str) -> Piece {
     Piece::Literal(text.to_owned())
-}
-
-fn snapshot(parts: Vec<Part>) -> Snapshot {
-    let mut all = vec![
-        constant(PartName::FromName, "Example Shop"),
-        constant(PartName::FromAddress, "news@shop.example"),
-        constant(PartName::Subject, "Hello"),
-    ];
-    all.retain(|default| parts.iter().all(|part| part.name != default.name));
-    all.extend(parts);
-    Snapshot {
-        delivery: 42,
-        parts: all,
-        public_url: "https://t.shop.example".into(),
-        bounce_domain: "bounce.shop.example".into(),
-        message_id_domain: "shop.example".into(),
-        list_unsubscribe: true,
-        feedback_id: "42:shop:campaign:mailwright".into(),
-        precedence: "bulk".into(),
-        ..Snapshot::default()
-    }
 }
 
 const PICTURE: &[u8] = b"\x89PNG\r\n\x1a\nnot really a picture, but bytes all the same \x00\xff";
@@ -91,10 +58,6 @@ fn check_wire(bytes: &[u8]) {
     }
     let head = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
     assert!(bytes[..head].is_ascii());
-}
-
-fn parsed(bytes: &[u8]) -> Message<'_> {
-    MessageParser::default().parse(bytes).unwrap()
 }
 
 fn signer() -> [Signer; 1] {
@@ -399,6 +362,123 @@ fn a_body_that_looks_like_a_boundary_is_not_plain() {
     }
 }
 
+/// A code's part of the slots.
+fn code(number: u8, image: &[u8]) -> (PartName, Vec<Piece>) {
+    (PartName::Code(number), vec![literal(&code_data(image).unwrap())])
+}
+
+#[test]
+fn a_code_goes_along_with_its_message() {
+    let gif = b"GIF89a, or so it seems";
+    let base = snapshot(vec![
+        part(PartName::Html, &["<img src=\"", "\"><img src=\"", "\">"], vec![]),
+        constant(PartName::Text, "t"),
+        part(PartName::Attachment(0), &[], vec![]),
+    ]);
+    let ready =
+        prepared(Snapshot { attachments: vec![asset(TERMS, "application/pdf", "terms.pdf", false)], ..base });
+    let mut slots = Slots {
+        parts: vec![
+            (
+                PartName::Html,
+                vec![
+                    Piece::Static(0),
+                    Piece::Link(LinkKind::Code(1)),
+                    Piece::Static(1),
+                    Piece::Link(LinkKind::Code(0)),
+                    Piece::Static(2),
+                ],
+            ),
+            (PartName::Attachment(0), vec![]),
+            code(0, PICTURE),
+            code(1, gif),
+        ],
+    };
+    slots = Slots::from_bytes(&slots.to_bytes()).unwrap();
+    let signers = signer();
+    let composed = send(&ready, &slots, 0, &signers);
+    verified(&composed, &signers);
+    let message = parsed(&composed.bytes);
+    assert_eq!(tree(&message, 0), "related(alternative(text/plain,text/html),image/png,image/gif)");
+    let ids: Vec<&str> = message.attachments().map(|part| part.content_id().unwrap()).collect();
+    assert_eq!(
+        message.body_html(0).unwrap(),
+        format!("<img src=\"cid:{}\"><img src=\"cid:{}\">", ids[1], ids[0])
+    );
+    assert!(message.attachments().map(|part| part.contents()).eq([PICTURE, &gif[..]]));
+    // Another message has other names, and the same message the same.
+    let other = Envelope { id: ID + 1, address: "bob@example.org", flags: 0 };
+    let other = compose::<Signer>(&ready, &slots, &other, &STAMP, &[], &keys()).unwrap();
+    assert!(!String::from_utf8(other.bytes).unwrap().contains(ids[0]));
+    assert_eq!(composed, send(&ready, &slots, 0, &signers));
+    // A page shows them as data; a text has none; an attachment stands outside.
+    let shown = ready.part_text(PartName::Html, &slots, ID, &keys()).unwrap();
+    assert_eq!(shown.matches("<img src=\"data:image/").count(), 2, "{shown}");
+    assert_eq!(tree(&parsed(&send(&ready, &slots, 1, &[]).bytes), 0), "text/plain");
+    assert_eq!(
+        tree(&parsed(&send(&ready, &slots, 2, &[]).bytes), 0),
+        "related(text/html,image/png,image/gif)"
+    );
+    slots.parts[1].1 = vec![literal("T.pdf")];
+    let mixed = send(&ready, &slots, 2, &signers);
+    verified(&mixed, &signers);
+    assert_eq!(
+        tree(&parsed(&mixed.bytes), 0),
+        "mixed(related(text/html,image/png,image/gif),application/pdf)"
+    );
+    // Without codes, the same delivery's message is what it was.
+    slots.parts.truncate(2);
+    slots.parts[0].1 = vec![Piece::Static(0)];
+    assert_eq!(tree(&parsed(&send(&ready, &slots, 2, &[]).bytes), 0), "mixed(text/html,application/pdf)");
+}
+
+#[test]
+fn what_is_no_picture_is_no_code() {
+    let ready = prepared(snapshot(vec![constant(PartName::Html, "h")]));
+    let envelope = Envelope { id: ID, address: "ann@example.org", flags: 0 };
+    for hostile in ["", "data:image/png;base64,AAAA", "data:image/png;base64,\r\n\r\nx", "<script>"] {
+        let slots = Slots { parts: vec![(PartName::Code(CODES_MAX - 1), vec![literal(hostile)])] };
+        let composed = compose::<Signer>(&ready, &slots, &envelope, &STAMP, &[], &keys());
+        assert_eq!(composed.unwrap_err(), ComposeError::Code(CODES_MAX - 1));
+    }
+}
+
+#[test]
+fn html_names_the_encoding_that_it_is_written_in() {
+    let html = "<meta charset=\"UTF8\"><meta content='text/html; charset=x-sjis'>";
+    let name = |text: &str| {
+        let start = html.find(text).unwrap() as u32;
+        CharsetPlace { segment: 0, start, end: start + text.len() as u32 }
+    };
+    let mut base = snapshot(vec![part(PartName::Html, &[html, "</p>"], vec![])]);
+    base.charset_places = vec![name("UTF8"), name("x-sjis")];
+    base.variants.push(Variant::new(Structure::Html, Charset::ISO_2022_JP));
+    let bytes = base.to_bytes();
+    assert!(bytes.starts_with(b"mailwright snapshot 3\n"));
+    let ready = prepared(Snapshot::from_bytes(&bytes).unwrap());
+    let of = |text: &str| Slots {
+        parts: vec![(PartName::Html, vec![Piece::Static(0), literal(text), Piece::Static(1)])],
+    };
+    let sent = |text: &str, variant| {
+        let composed = send(&ready, &of(text), variant, &[]);
+        parsed(&composed.bytes).body_html(0).unwrap().trim_end().to_owned()
+    };
+    let named = |name: &str, text: &str| html.replace("UTF8", name).replace("x-sjis", name) + text + "</p>";
+    assert_eq!(sent("秋", 3), named("ISO-2022-JP", "秋"));
+    // One that cannot be written so goes out in UTF-8, and says so; the author's own word for it stays.
+    let utf_8 = html.replace("x-sjis", "utf-8") + "😀</p>";
+    assert_eq!(sent("😀", 3), utf_8);
+    assert_eq!(sent("😀", 2), utf_8);
+    assert_eq!(ready.part_text(PartName::Html, &of("😀"), ID, &keys()).unwrap(), utf_8);
+    let refused = |change: fn(&mut CharsetPlace)| {
+        let mut base = base.clone();
+        change(&mut base.charset_places[1]);
+        base.check().is_err()
+    };
+    assert!(refused(|place| place.segment = 2) && refused(|place| place.end = 999));
+    assert!(refused(|place| place.start = 1) && refused(|place| place.end = place.start));
+}
+
 fn encodings() -> impl Strategy<Value = BodyEncoding> {
     let transfer = prop_oneof![
         Just(TransferChoice::Auto),
@@ -477,7 +557,7 @@ proptest! {
     /// Whatever the variant: segments and one literal decode to the same, which is the text that was put in (with the
     /// equals of its encoding), and the signature holds.
     #[test]
-    fn every_variant_gives_the_text_back(variant in variants(), html in texts(), text in texts(), subject in "[^\\p{Cc}]{1,60}") {
+    fn every_variant_gives_the_text_back(variant in variants(), html in texts(), text in texts(), subject in "[^\\p{Cc}]{1,60}", codes in proptest::collection::vec(any::<Vec<u8>>(), 0..3)) {
         let signers = signer();
         let geta = variant.carrier.is_some();
         let (mut cut, mut whole) = (Vec::new(), Vec::new());
@@ -490,6 +570,11 @@ proptest! {
             whole_slots.parts.push((name, vec![Piece::Literal(one)]));
             whole.push(Part { segments: vec![], ..part.clone() });
             cut.push(part);
+        }
+        // Codes go along beside the bodies, which they do not change.
+        let codes: Vec<Vec<u8>> = codes.iter().map(|octets| [PICTURE, octets].concat()).collect();
+        for slots in [&mut slots, &mut whole_slots] {
+            slots.parts.extend(codes.iter().enumerate().map(|(number, image)| code(number as u8, image)));
         }
         let subject_of = |parts: Vec<Part>| {
             let mut base = snapshot(parts.into_iter().chain([constant(PartName::Subject, &subject)]).collect());
@@ -510,6 +595,13 @@ proptest! {
         {
             let message = parsed(&composed.bytes);
             let trimmed = |text: Option<String>| text.map(|text| text.trim_end_matches("\r\n").to_owned());
+            let along: Vec<&[u8]> = message
+                .parts
+                .iter()
+                .filter(|part| part.content_id().is_some_and(|id| id.starts_with("code")))
+                .map(|part| part.contents())
+                .collect();
+            prop_assert_eq!(along, if variant.structure == Structure::Text { vec![] } else { codes.iter().map(Vec::as_slice).collect() });
             if variant.structure != Structure::Text {
                 let seen = trimmed(body_of(&message, "html"));
                 prop_assert_eq!(seen, trimmed(Some(expected(&html, variant.html, geta))));
@@ -545,7 +637,7 @@ proptest! {
     /// Slots of any bytes, composed with a snapshot that is not theirs.
     #[test]
     fn hostile_slots_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120), flags in any::<i64>()) {
-        let mut known = vec![2];
+        let mut known = vec![3];
         known.extend(bytes);
         if let Ok(slots) = Slots::from_bytes(&known) {
             let mut base = snapshot(vec![constant(PartName::Text, "t"), constant(PartName::Html, "h")]);
