@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "test code outside of #[test] functions")]
 
 mod corpus;
+mod guests;
 mod import;
 mod recipients;
+mod seeds;
 mod segments;
+mod services;
+mod suppression;
 mod target;
 
 use audience::{Audience, ImportOptions, MIGRATIONS};

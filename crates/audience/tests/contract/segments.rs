@@ -40,6 +40,84 @@ async fn segments_are_kept() {
     .await;
 }
 
+fn filter(json: Value) -> Filter {
+    Filter::parse(&json).unwrap()
+}
+
+#[tokio::test]
+async fn segments_name_segments() {
+    each(|store| async {
+        let room = room(store).await;
+        let list = room.create_list("members", NOW).await.unwrap();
+        for (email, country) in [("a@x.example", "DE"), ("b@x.example", "FR"), ("c@x.example", "DE")] {
+            let new = NewRecipient { email: email.into(), country: country.into(), ..NewRecipient::default() };
+            let made = room.create_recipient(new, NOW).await.unwrap();
+            if email.starts_with(['a', 'b']) {
+                room.add_to_list(list, vec![made.id]).await.unwrap();
+            }
+        }
+        let german = filter(json!({"field": "country", "op": "eq", "value": "DE"}));
+        let german_id = room.create_segment("german", &german, NOW).await.unwrap();
+        let both = filter(json!({"and": [{"in_segment": "german"}, {"in_list": "members"}]}));
+        room.create_segment("german members", &both, NOW).await.unwrap();
+        let rest = filter(json!({"not": {"in_segment": "german members"}}));
+        let rest_id = room.create_segment("rest", &rest, NOW).await.unwrap();
+        let emails = async |filter: &Filter| {
+            let found = room.preview_segment(filter, NOW, 9).await.unwrap();
+            found.into_iter().map(|r| r.email[..1].to_owned()).collect::<String>()
+        };
+        assert_eq!((emails(&both).await, emails(&rest).await), ("a".into(), "bc".into()));
+
+        // A ring is refused wherever it is closed, by all its names.
+        let ring = filter(json!({"or": [{"in_segment": "rest"}, {"field": "city", "op": "is_set"}]}));
+        let refused = room.update_segment(german_id, "german", &ring, NOW).await.unwrap_err().to_string();
+        for name in ["\"german\" -> ", "\"rest\" -> ", "\"german members\" -> \"german\""] {
+            assert!(refused.contains(name), "{refused}");
+        }
+        assert_eq!(room.segment(german_id).await.unwrap().unwrap().filter, german, "nothing changed");
+        let itself = room.create_segment("me", &filter(json!({"in_segment": "me"})), NOW).await;
+        assert!(itself.unwrap_err().to_string().contains("ring"));
+        for (json, words) in [(json!({"in_segment": "none"}), "the segment \"none\""), (json!({"in_list": "none"}), "the list \"none\"")] {
+            let refused = room.create_segment("x", &filter(json), NOW).await.unwrap_err().to_string();
+            assert!(refused.contains(words) && refused.contains("does not exist"), "{refused}");
+        }
+
+        // Names follow what they name.
+        room.update_segment(german_id, "deutsch", &german, NOW).await.unwrap();
+        room.rename_list(list, "club").await.unwrap();
+        assert_eq!(emails(&filter(json!({"in_segment": "german members"}))).await, "a");
+        assert_eq!(room.segments_naming(audience::Named::List("club")).await.unwrap(), ["german members"]);
+        assert_eq!(room.segments_naming(audience::Named::Segment("german members")).await.unwrap(), ["rest"]);
+
+        // What is gone is said by its name and by who names it.
+        assert!(room.delete_segment(german_id).await.unwrap());
+        let refused = room.count_segment(&room.segment(rest_id).await.unwrap().unwrap().filter, NOW).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("the segment \"deutsch\"") && refused.contains("\"german members\" names it"), "{refused}");
+        room.create_segment("deutsch", &german, NOW).await.unwrap();
+        room.delete_list(list).await.unwrap();
+        let refused = room.count_segment(&rest, NOW).await.unwrap_err().to_string();
+        assert!(refused.contains("the list \"club\""), "{refused}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn segments_of_segments_stay_bounded() {
+    each(|store| async {
+        let room = room(store).await;
+        let leaf = json!({"field": "city", "op": "is_set"});
+        room.create_segment("s0", &filter(json!({"and": vec![leaf; 150]})), NOW).await.unwrap();
+        let twice = |n: usize| json!({"or": [{"in_segment": format!("s{n}")}, {"not": {"in_segment": format!("s{n}")}}]});
+        room.create_segment("s1", &filter(twice(0)), NOW).await.unwrap();
+        room.create_segment("s2", &filter(twice(1)), NOW).await.unwrap();
+        assert_eq!(room.count_segment(&filter(json!({"in_segment": "s2"})), NOW).await.unwrap(), 0, "600 terms are a statement");
+        let refused = room.create_segment("s3", &filter(twice(2)), NOW).await.unwrap_err().to_string();
+        assert!(refused.contains("800"), "{refused}");
+    })
+    .await;
+}
+
 /// Texts at the edges of what is a number, a date, or neither.
 const TEXTS: [&str; 42] = [
     "",
