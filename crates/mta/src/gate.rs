@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use queue::Run;
+use queue::{Message, Run};
 use tokio::sync::Notify;
 
 /// The gate of one delivery.
@@ -32,6 +32,8 @@ const PAST_DOT: u8 = 1;
 pub struct Ticket {
     progress: AtomicU8,
     cut: AtomicBool,
+    /// A seed's, which no report counts.
+    seed: bool,
     /// Wakes its connection.
     connection: Arc<Notify>,
 }
@@ -43,6 +45,8 @@ pub struct Inside {
     pub before_dot: usize,
     /// Past it, result not on disk.
     pub past_dot: usize,
+    /// Seeds' messages, wherever they stand.
+    pub seeds: usize,
 }
 
 impl Gate {
@@ -81,7 +85,7 @@ impl Gate {
 
     /// Lets one message in that was claimed in `epoch`. `connection` is woken when it is to be cut. `None`: the gate is closed.
     #[must_use]
-    pub fn enter(&self, message: i64, epoch: i64, connection: &Arc<Notify>) -> Option<Arc<Ticket>> {
+    pub fn enter(&self, message: &Message, epoch: i64, connection: &Arc<Notify>) -> Option<Arc<Ticket>> {
         let mut state = self.state();
         // A message claimed before a pause was released by it, and may have been claimed again since.
         if !state.open || state.run.epoch != epoch {
@@ -90,9 +94,10 @@ impl Gate {
         let ticket = Arc::new(Ticket {
             progress: AtomicU8::new(BEGUN),
             cut: AtomicBool::new(false),
+            seed: message.is_seed(),
             connection: Arc::clone(connection),
         });
-        state.tickets.insert(message, Arc::clone(&ticket));
+        state.tickets.insert(message.id, Arc::clone(&ticket));
         Some(ticket)
     }
 
@@ -129,8 +134,15 @@ impl Gate {
     #[must_use]
     pub fn inside(&self) -> Inside {
         let state = self.state();
-        let past_dot = state.tickets.values().filter(|ticket| ticket.is_past_dot()).count();
-        Inside { before_dot: state.tickets.len() - past_dot, past_dot }
+        let mut inside = Inside::default();
+        for ticket in state.tickets.values() {
+            match ticket {
+                ticket if ticket.seed => inside.seeds += 1,
+                ticket if ticket.is_past_dot() => inside.past_dot += 1,
+                _ => inside.before_dot += 1,
+            }
+        }
+        inside
     }
 
     /// Waits until `enough` holds.

@@ -113,6 +113,10 @@ impl Attempt<'_> {
     }
 
     fn judge_reply(&self, reply: &smtp::Reply, stage: Stage, digest: [u8; 16], exchange: &Exchange) -> Next {
+        if self.run.test_smtp && stage == Stage::Rcpt && reply.is_positive() {
+            exchange.worked();
+            return Next::Settle(self.would_take(reply));
+        }
         let verdict = classify(reply, stage);
         match verdict.path {
             PathAction::Suspend { after_s } => exchange.suspended(&reply.to_string(), after_s, self.now_us),
@@ -135,6 +139,14 @@ impl Attempt<'_> {
         settlement.reply = Some(reply.to_string());
         settlement.nonexistent = verdict.quarantine.then(|| self.message.address_key());
         Next::Settle(settlement)
+    }
+
+    /// The receiver would take a message, and was given none: no digest, because there are no bytes.
+    fn would_take(&self, reply: &smtp::Reply) -> Settlement {
+        let mut settlement = self.tried(Verdict::Final { state: FinalState::Sent, digest: None }, true);
+        settlement.reason = Some(queue::TEST_REASON.to_owned());
+        settlement.reply = Some(reply.to_string());
+        settlement
     }
 
     /// The next regular try. When none lies before the end of validity the message waits for that end.

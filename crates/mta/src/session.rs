@@ -208,7 +208,7 @@ impl Session {
             return;
         }
         let id = load.message().id;
-        let Some(ticket) = load.gate().enter(id, load.epoch(), &self.cut) else {
+        let Some(ticket) = load.gate().enter(load.message(), load.epoch(), &self.cut) else {
             load.finish();
             return;
         };
@@ -218,10 +218,17 @@ impl Session {
             size: composed.bytes.len() as u64,
             eight_bit: !composed.bytes.is_ascii(),
         };
-        match self.wire.client.begin(id.cast_unsigned(), envelope) {
+        let begun = if run.spec.test_smtp {
+            self.wire.client.probe(id.cast_unsigned(), envelope)
+        } else {
+            self.wire.client.begin(id.cast_unsigned(), envelope)
+        };
+        match begun {
             Ok(()) => {
                 let Some(permits) = self.permits.take() else { return };
                 self.begun += 1;
+                // A test ends the connection after its answer, so that no receiver keeps an open transaction.
+                self.leaving |= run.spec.test_smtp;
                 self.flights.push_back(Flight {
                     id,
                     load,

@@ -599,3 +599,53 @@ async fn a_courier_has_a_connection_of_its_own() {
         assert_eq!(story.engine.connections(), 0, "the engine knows nothing of it");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_ends_before_the_message_and_says_so() {
+    for pipelining in [true, false] {
+        let mut receiver = Receiver::new(|m| {
+            (m.verb == "rcpt" && m.text.contains("no@")).then(|| say("550 5.1.1 no such user"))
+        });
+        receiver.pipelining = pipelining;
+        let story = Story::with(&receiver).await;
+        let addresses = ["one@a.example", "two@a.example", "no@a.example", "three@a.example"];
+        story.confirm_with(1, &addresses, |spec| (spec.test_smtp, spec.bcc) = (true, true)).await;
+        let figures = story.over(1).await;
+        assert_eq!((figures.sent, figures.failed), (3, 1));
+        assert_eq!((receiver.count("data"), receiver.count("dot")), (0, 0), "pipelining={pipelining}");
+        assert_eq!(receiver.count("quit"), 4, "each connection asks once");
+        for row in story.log(1).await {
+            let reason = if row.address == "no@a.example" { "user_unknown" } else { "test" };
+            assert_eq!(row.reason.as_deref(), Some(reason), "{row:?}");
+            assert!(row.reply.is_some_and(|reply| reply.starts_with("250 ") || reply.starts_with("550 ")));
+        }
+        let taken = story.queue.message(queue::message_id(1, 0)).await.unwrap().unwrap();
+        assert_eq!(taken.digest, None, "there were no bytes");
+        // A message of another delivery goes over the same receivers as ever.
+        story.confirm(2, &["four@a.example"]).await;
+        assert_eq!(story.over(2).await.sent, 1);
+        assert_eq!(receiver.count("dot"), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_lane_waits_while_the_others_go_on() {
+    let receiver = Receiver::new(|_| None);
+    let story = Story::with(&receiver).await;
+    story.resolver.mx("gmail.com", &[(5, "gmail-smtp-in.l.google.com")]);
+    story.resolver.a("gmail-smtp-in.l.google.com", &["127.0.0.1"]);
+    let mut addresses: Vec<String> = (0..40).map(|n| format!("g{n}@gmail.com")).collect();
+    addresses.extend((0..40).map(|n| format!("a{n}@a.example")));
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    story.confirm_with(1, &addresses, |spec| spec.start_at += 20_000_000).await;
+    let hold = queue::Hold { lane: "google".into(), reason: "too many bounces".into(), at: 1 };
+    assert_eq!(story.queue.hold(1, vec![hold.clone()]).await.unwrap(), 1);
+    assert_eq!(story.queue.hold(1, vec![hold]).await.unwrap(), 0, "it is on hold already");
+    let figures = story.until(1, "sent to the others", |f| f.sent == 40).await;
+    let google = figures.providers.iter().find(|p| p.provider == "google").unwrap();
+    assert!(google.held && google.pending == 40 && google.sent == 0, "{google:?}");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(story.figures(1).await.sent, 40, "held");
+    assert_eq!(story.queue.lift(1, None).await.unwrap(), 1);
+    assert_eq!(story.over(1).await.sent, 80);
+}

@@ -13,6 +13,8 @@ pub(super) struct Transaction {
     envelope: Envelope,
     /// The commands went out as one group.
     grouped: bool,
+    /// Ends with the answer to RCPT: the receiver is asked whether it would take a message, and gets none.
+    probe: bool,
     mail_accepted: bool,
     /// [`Event::Finished`] was given; replies that are still owed only keep the stream in step.
     finished: bool,
@@ -45,6 +47,15 @@ impl Client {
 
     /// Begins a transaction. `id` comes back with its events.
     pub fn begin(&mut self, id: u64, envelope: Envelope) -> Result<(), NotBegun> {
+        self.begin_as(id, envelope, false)
+    }
+
+    /// Begins a transaction without a message: MAIL and RCPT alone, no DATA in the group. The answer to RCPT is its result.
+    pub fn probe(&mut self, id: u64, envelope: Envelope) -> Result<(), NotBegun> {
+        self.begin_as(id, envelope, true)
+    }
+
+    fn begin_as(&mut self, id: u64, envelope: Envelope, probe: bool) -> Result<(), NotBegun> {
         if !self.can_begin() {
             return Err(NotBegun::Busy);
         }
@@ -65,7 +76,9 @@ impl Client {
         if grouped {
             self.say_mail(&envelope);
             self.say_rcpt(&envelope);
-            self.say(Owed::Data, &["DATA"]);
+            if !probe {
+                self.say(Owed::Data, &["DATA"]);
+            }
         } else if self.owed.is_empty() {
             self.say_mail(&envelope);
         }
@@ -73,6 +86,7 @@ impl Client {
             id,
             envelope,
             grouped,
+            probe,
             mail_accepted: false,
             finished: false,
             wants_body: false,
@@ -190,6 +204,12 @@ impl Client {
             return;
         }
         let grouped = self.transactions.front().is_some_and(|front| front.grouped);
+        if let Some(front) = self.transactions.front().filter(|front| front.probe) {
+            // Refused at MAIL it has its result already. An open transaction is left by RSET, should another follow.
+            self.needs_rset = front.mail_accepted;
+            self.finish_front(Answer::Reply(reply), Stage::Rcpt);
+            return self.leave();
+        }
         if reply.is_positive() {
             if !grouped {
                 self.say(Owed::Data, &["DATA"]);

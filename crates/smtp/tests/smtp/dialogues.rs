@@ -6,6 +6,7 @@
 //! S! 421 the same, while output is still unwritten
 //! C: EHLO what the client must say   the next line of its output, which is thereby written
 //! > begin 1 from to size=9 8bit      what the owner does; "= text" at the end: it is refused, with this text
+//! > ask 1 from to                    the same, ending with the answer to RCPT
 //! > body 1 text\r\n                  \r and \n stand for themselves
 //! > write 3                          that many octets go out
 //! > secured | > quit | > cut eof|timeout|abandoned
@@ -138,9 +139,12 @@ impl Player {
         };
         let (verb, rest) = words.split_once(' ').unwrap_or((words, ""));
         match verb {
-            "begin" => {
+            "begin" | "ask" => {
                 let (id, envelope) = envelope(rest);
-                let result = self.client.begin(id, envelope);
+                let result = match verb {
+                    "ask" => self.client.probe(id, envelope),
+                    _ => self.client.begin(id, envelope),
+                };
                 assert_eq!(result.err().map(|error| error.to_string()), refusal, "{}", self.place);
             }
             "body" => {
