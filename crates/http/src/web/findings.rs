@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::{fault::Fault, filters, texts};
 
 /// Parts that are one line: there, a line and a column say nothing.
-const LINES: [&str; 6] = ["from_name", "from_address", "reply_to", "error_address", "subject", "preheader"];
+const LINES: [&str; 7] =
+    ["from_name", "from_address", "reply_to", "error_address", "subject", "preheader", "attachments"];
 
 /// A problem as the list shows it.
 pub struct Shown {
@@ -76,4 +77,18 @@ pub fn marks(problems: &[Problem], warnings: &[Problem]) -> Value {
         }
     };
     problems.iter().map(mark("error")).chain(warnings.iter().map(mark("warning"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sources_have_lines() {
+        let at = |part: &str| Problem { line: 2, column: 7, ..Problem::new(part, "wrong") };
+        let html = Shown::of(&at("html"));
+        assert!(html.line == 2 && html.place.contains('7'));
+        let subject = Shown::of(&at("subject"));
+        assert!(subject.line == 0 && subject.place.is_empty());
+    }
 }
