@@ -28,6 +28,7 @@
 
 mod claim;
 pub mod copies;
+mod counted;
 mod error;
 mod figures;
 mod hold;
@@ -48,6 +49,7 @@ mod types;
 mod verify;
 
 pub use claim::{LaneWork, RetryWish};
+pub use counted::{Among, Counted, DueMessages, counted, due_between};
 pub use error::{Error, Result};
 pub use figures::{ProviderFigures, RunFigures, RunState, SeedFigures};
 pub use hold::Hold;
