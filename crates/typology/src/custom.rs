@@ -58,22 +58,26 @@ impl CustomRule {
     /// # Errors
     /// The field (`condition`, `scope` or `message`), and what is wrong with it.
     pub fn check(&self) -> Result<(), (&'static str, ExpressionError)> {
-        let sample = crate::reference::sample();
-        let value = sample.to_value();
-        let judged = |source: &str| match Expression::parse(source)?.holds_of(&value) {
-            Err(ExpressionError::TooSlow) => Err(ExpressionError::TooSlow),
-            // On other facts than the sample's it may well be judged.
-            _ => Ok(()),
+        let value = crate::example().to_value();
+        let judged = |source: &str| {
+            let expression = Expression::parse(source)?;
+            if expression.known_from() > self.phase {
+                return Err(ExpressionError::TooEarly(expression.known_from()));
+            }
+            match expression.holds_of(&value) {
+                Err(ExpressionError::TooSlow) => Err(ExpressionError::TooSlow),
+                // On other facts than the example's it may well be judged.
+                _ => Ok(()),
+            }
         };
         judged(&self.condition).map_err(|error| ("condition", error))?;
         if !self.scope.trim().is_empty() {
             judged(&self.scope).map_err(|error| ("scope", error))?;
         }
         match render(&self.message, &value) {
-            Err(error @ (ExpressionError::Syntax(_) | ExpressionError::TooLong | ExpressionError::TooSlow)) => {
-                Err(("message", error))
-            }
-            _ => Ok(()),
+            // On other facts than the example's it may well be written.
+            Ok(_) | Err(ExpressionError::Failed(_)) => Ok(()),
+            Err(error) => Err(("message", error)),
         }
     }
 
@@ -113,4 +117,67 @@ impl CustomRule {
 /// The scope cannot be read or judged.
 pub fn in_scope(scope: &str, facts: &Facts) -> Result<bool, ExpressionError> {
     if scope.trim().is_empty() { Ok(true) } else { Expression::parse(scope)?.holds(facts) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example;
+
+    fn rule(condition: &str, message: &str) -> CustomRule {
+        CustomRule {
+            name: "small".into(),
+            phase: Phase::AfterTargeting,
+            order: default_order(),
+            level: Level::Error,
+            condition: condition.into(),
+            message: message.into(),
+            hint: "Ask Anna.".into(),
+            scope: String::new(),
+            effective: Span::default(),
+        }
+    }
+
+    #[test]
+    fn a_rule_says_its_message_when_its_condition_does_not_hold() {
+        let small = rule("messages <= 10000", "{{ messages }} messages are more than 10000");
+        assert_eq!(small.check(), Ok(()));
+        let found = small.run(&example()).unwrap();
+        assert_eq!((found.level, found.text.as_str()), (Level::Error, "19420 messages are more than 10000"));
+        assert_eq!(found.hint.as_deref(), Some("Ask Anna."));
+        assert_eq!(rule("messages > 10000", "").run(&example()), None);
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_judged_warns() {
+        let found = rule("messages <= 10000", "too many").run(&Facts::default()).unwrap();
+        assert_eq!((found.level, found.nature), (Level::Warning, crate::Nature::Unknown));
+        assert!(found.text.contains("messages is not known"), "{}", found.text);
+    }
+
+    #[test]
+    fn a_scope_narrows_a_rule() {
+        let mut scoped = rule("messages <= 10000", "too many");
+        scoped.scope = "delivery.code == 'other'".into();
+        assert_eq!(scoped.try_on(&example()), Tried::OutOfScope);
+        scoped.scope = "delivery.code == 'news-10'".into();
+        assert_eq!(scoped.try_on(&example()), Tried::Found("too many".into()));
+        scoped.scope = "delivery.coda == 1".into();
+        assert_eq!(scoped.check().unwrap_err().0, "scope");
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        let refused = |rule: CustomRule| rule.check().unwrap_err();
+        assert_eq!(refused(rule("messages <=", "")).0, "condition");
+        assert_eq!(
+            refused(rule("size.html < 5", "")),
+            ("condition", ExpressionError::TooEarly(Phase::EndOfAnalysis))
+        );
+        let loops = "{% for a in links %}{% for b in links %}.{% endfor %}{% endfor %}";
+        assert_eq!(refused(rule("messages < 5", loops)), ("message", ExpressionError::Statement));
+        assert_eq!(refused(rule("('x' * 100000000) != ''", "")), ("condition", ExpressionError::Product));
+        assert_eq!(refused(rule("messages < 5", "{{ mess")), ("message", ExpressionError::Statement));
+        assert_eq!(refused(rule("messages < 5", "{{ mess }}")).0, "message");
+    }
 }

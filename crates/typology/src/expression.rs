@@ -1,7 +1,8 @@
 //! A condition over the facts: minijinja expressions without loops, includes or anything that reaches outside.
 //!
-//! What it costs is bounded twice: by fuel (a step of the evaluation, or 64 bytes that it makes, is a unit) and by time,
-//! because a filter over many links is one step. Nothing but the facts can be named: no clock, no file, no function.
+//! What it costs is bounded: by fuel (a step of the evaluation, an element that a filter looks at, or 64 bytes that it
+//! makes is a unit); by what can be written, since nothing but facts can be named, no function makes a list out of
+//! nothing, and only numbers are multiplied; and by a time that is looked at afterwards, in case a bound has a hole.
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +10,9 @@ use minijinja::value::{Serde, Value};
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 use thiserror::Error;
 
-use crate::Facts;
-use crate::reference::is_fact;
+use crate::products::multiplies_numbers_only;
+use crate::reference::{FactDoc, fact_of};
+use crate::{Facts, Phase};
 
 /// Work that one evaluation may do. A rule over every link of the largest content (1,000) needs about 20,000.
 pub const FUEL: u64 = 100_000;
@@ -30,9 +32,20 @@ pub enum ExpressionError {
     /// It names what is no fact.
     #[error("there is no fact {0:?}; the manual lists them under Rules")]
     UnknownFact(String),
+    /// It multiplies something else than numbers.
+    #[error(
+        "on both sides of * there is a number, or a fact that is one; anything else could be made endless"
+    )]
+    Product,
+    /// The message has more than values in it.
+    #[error("a message is text with {{{{ facts }}}} in it: it has no {{% %}}, and each {{{{ has its }}}}")]
+    Statement,
     /// It is too long.
     #[error("it is longer than {SOURCE_LEN_MAX} bytes")]
     TooLong,
+    /// It names a fact that is known only later.
+    #[error("it names a fact that is not known before the phase {:?}", .0.title())]
+    TooEarly(Phase),
     /// It does not end in time.
     #[error("the evaluation takes too long: a rule looks at the facts once and does not loop")]
     TooSlow,
@@ -45,6 +58,10 @@ pub enum ExpressionError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expression {
     source: String,
+    /// The facts that it names.
+    facts: Vec<&'static FactDoc>,
+    /// Their names as they are written: `lookups.helo.check.state` for the fact `lookups.helo.check`.
+    names: Vec<String>,
 }
 
 impl Expression {
@@ -58,15 +75,27 @@ impl Expression {
         if source.is_empty() {
             return Err(ExpressionError::Syntax("it is empty".to_owned()));
         }
+        if !multiplies_numbers_only(source) {
+            return Err(ExpressionError::Product);
+        }
         let environment = environment();
         let expression =
             environment.compile_expression(source).map_err(|error| ExpressionError::Syntax(words(&error)))?;
         let mut names: Vec<String> = expression.undeclared_variables(true).into_iter().collect();
         names.sort();
-        match names.into_iter().find(|name| !is_fact(name)) {
-            Some(name) => Err(ExpressionError::UnknownFact(name)),
-            None => Ok(Expression { source: source.to_owned() }),
+        let mut facts = Vec::with_capacity(names.len());
+        for name in &names {
+            match fact_of(name) {
+                Some(fact) => facts.push(fact),
+                None => return Err(ExpressionError::UnknownFact(name.clone())),
+            }
         }
+        Ok(Expression { source: source.to_owned(), facts, names })
+    }
+
+    /// The phase from which on everything that it names is known.
+    pub fn known_from(&self) -> Phase {
+        self.facts.iter().map(|fact| fact.known_from).max().unwrap_or(Phase::StartOfTargeting)
     }
 
     /// As it was written.
@@ -83,6 +112,9 @@ impl Expression {
     }
 
     pub(crate) fn holds_of(&self, facts: &Value) -> Result<bool, ExpressionError> {
+        if let Some(name) = self.names.iter().find(|name| self.needs(name) && is_unknown(facts, name)) {
+            return Err(ExpressionError::Failed(format!("the fact {name} is not known")));
+        }
         let environment = environment();
         let compiled = environment
             .compile_expression(&self.source)
@@ -97,6 +129,11 @@ impl Expression {
         }
         Ok(value.is_true())
     }
+
+    /// It names the fact without asking whether it is known: minijinja would compare `none < 5` without a word.
+    fn needs(&self, name: &str) -> bool {
+        !self.source.contains(&format!("{name} is "))
+    }
 }
 
 impl Facts {
@@ -109,6 +146,18 @@ impl Facts {
 /// Evaluates a text with `{{ fact }}` in it: the message of a rule.
 pub(crate) fn render(text: &str, facts: &Value) -> Result<String, ExpressionError> {
     bounded(text)?;
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let (value, behind) = after.split_once("}}").ok_or(ExpressionError::Statement)?;
+        if before.contains("{%") {
+            return Err(ExpressionError::Statement);
+        }
+        Expression::parse(value.trim_matches('-'))?;
+        rest = behind;
+    }
+    if rest.contains("{%") {
+        return Err(ExpressionError::Statement);
+    }
     let environment = environment();
     let template =
         environment.template_from_str(text).map_err(|error| ExpressionError::Syntax(words(&error)))?;
@@ -117,12 +166,45 @@ pub(crate) fn render(text: &str, facts: &Value) -> Result<String, ExpressionErro
     if started.elapsed() > TIME_MAX { Err(ExpressionError::TooSlow) } else { Ok(rendered) }
 }
 
-/// Filters and tests of the language, and no functions: what could make a list out of nothing is not there.
+/// Is the fact `none`, or in a group that is?
+fn is_unknown(facts: &Value, name: &str) -> bool {
+    let mut value = facts.clone();
+    for part in name.split('.') {
+        match value.get_attr(part) {
+            Ok(found) if !found.is_undefined() && !found.is_none() => value = found,
+            _ => return true,
+        }
+    }
+    false
+}
+
+/// The language's functions, all of them: `range` makes a list out of nothing.
+const FUNCTIONS: [&str; 6] = ["range", "dict", "debug", "namespace", "cycler", "joiner"];
+/// Filters that make more than they were given, or that write for a part of a message.
+const FILTERS: [&str; 17] = [
+    "safe",
+    "escape",
+    "e",
+    "replace",
+    "batch",
+    "slice",
+    "indent",
+    "groupby",
+    "zip",
+    "chain",
+    "pprint",
+    "format",
+    "tojson",
+    "urlencode",
+    "items",
+    "dictsort",
+    "attr",
+];
+
 fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
-    for name in ["range", "debug", "dict", "namespace"] {
-        environment.remove_global(name);
-    }
+    FUNCTIONS.iter().for_each(|name| environment.remove_global(name));
+    FILTERS.iter().for_each(|name| environment.remove_filter(name));
     environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(NESTING_MAX);
@@ -158,9 +240,7 @@ fn failure(error: &minijinja::Error) -> ExpressionError {
     }
     match root.kind() {
         ErrorKind::OutOfFuel => ExpressionError::TooSlow,
-        ErrorKind::UndefinedError => {
-            ExpressionError::Failed("a fact that it names is not known".to_owned())
-        }
+        ErrorKind::UndefinedError => ExpressionError::Failed("a fact that it names is not known".to_owned()),
         _ => ExpressionError::Failed(words(root)),
     }
 }
@@ -170,5 +250,93 @@ fn words(error: &minijinja::Error) -> String {
     match error.detail() {
         Some(detail) => detail.to_owned(),
         None => error.kind().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example;
+
+    fn holds(source: &str) -> Result<bool, ExpressionError> {
+        Expression::parse(source)?.holds(&example())
+    }
+
+    #[test]
+    fn conditions_are_about_facts() {
+        for source in [
+            "messages < 20000",
+            "subject|length <= 60 and '!!' not in subject",
+            "links|rejectattr('has_text')|list|length == 0",
+            "'@shop.example' in sender.address and delivery.code != ''",
+            "providers|map(attribute='messages')|sum == messages",
+            "lookups.authentication.spf.state == 'pass'",
+            "prediction.end_us - prediction.start_us < 86400 * 1000000",
+            "archive_problem is none",
+            "delivery.proof or subject is not startingwith('Proof')",
+        ] {
+            assert_eq!(holds(source), Ok(true), "{source}");
+        }
+        assert_eq!(holds("messages > 20000"), Ok(false));
+        assert_eq!(Expression::parse(" size.html < 9 ").unwrap().known_from(), Phase::EndOfAnalysis);
+    }
+
+    #[test]
+    fn what_is_no_fact_is_named() {
+        for (source, name) in [
+            ("mesages > 5", "mesages"),
+            ("sender.adress != ''", "sender.adress"),
+            ("range(5)|sum == 10", "range"),
+            ("subject == now()", "now"),
+        ] {
+            assert_eq!(Expression::parse(source), Err(ExpressionError::UnknownFact(name.into())), "{source}");
+        }
+        for source in ["", "messages >", "{{ messages }}", &"(".repeat(50)] {
+            assert!(matches!(Expression::parse(source), Err(ExpressionError::Syntax(_))), "{source}");
+        }
+        assert_eq!(Expression::parse(&"1+".repeat(5_000)), Err(ExpressionError::TooLong));
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_judged() {
+        let condition = Expression::parse("messages < 5").unwrap();
+        let judged = condition.holds(&Facts::default());
+        assert_eq!(judged, Err(ExpressionError::Failed("the fact messages is not known".into())));
+        let tested = Expression::parse("messages is none or messages < 5").unwrap();
+        assert_eq!(tested.holds(&Facts::default()), Ok(true));
+        let deep = Expression::parse("size.html < 5").unwrap();
+        assert!(matches!(deep.holds(&Facts::default()), Err(ExpressionError::Failed(_))));
+    }
+
+    #[test]
+    fn what_does_not_end_is_stopped() {
+        for source in [
+            "('x' * 100000000)|length > 5",
+            "5 in ([1] * 100000000)",
+            "([1] * 100000000) == ([1] * 100000000)",
+            "range(100000000)|sum > 5",
+            "links|batch(100000000, 1)|list|length > 5",
+            "subject|replace('', 'xxxxxxxxxxxxxxxx')|replace('', 'xxxxxxxxxxxxxxxx') != ''",
+            "links|slice(1000000000)|list|length > 5",
+            "9 ** 9 ** 9 ** 9 > 5",
+        ] {
+            let started = Instant::now();
+            let judged = Expression::parse(source).and_then(|condition| condition.holds(&example()));
+            assert!(judged.is_err(), "{source}: {judged:?}");
+            assert!(started.elapsed() < Duration::from_secs(2), "{source}");
+        }
+        let mut facts = example();
+        facts.links = vec![facts.links[0].clone(); 1_000];
+        let slow = "links|map(attribute='url')|join('xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx')|list|join('xxxxxxxxxxxxxxxxxxxxx')\
+                    |list|join('xxxxxxxxxxxxxxxxxxxxx')|list|join('xxxxxxxxxxxxxxxxxxxxx')|length > 5";
+        assert_eq!(Expression::parse(slow).unwrap().holds(&facts), Err(ExpressionError::TooSlow));
+    }
+
+    #[test]
+    fn the_largest_content_is_judged() {
+        let mut facts = example();
+        facts.links = vec![facts.links[0].clone(); 1_000];
+        let condition = "links|selectattr('part', 'eq', 'html')|map(attribute='url')|unique|list|length == 1";
+        assert_eq!(Expression::parse(condition).unwrap().holds(&facts), Ok(true));
     }
 }

@@ -225,6 +225,10 @@ pub struct ExcludedFact {
 pub struct ScheduleFact {
     /// When sending starts.
     pub contact_us: i64,
+    /// A contact date that is in the past.
+    pub past: bool,
+    /// What was made of an hour that the time zone does not have, or has twice.
+    pub notes: Vec<String>,
     /// When the last message becomes due: waves, recipients' zones and quiet hours considered.
     pub last_due_us: i64,
     /// Waves; 0: none.

@@ -13,24 +13,26 @@
 //! shows a finding beside the source line that it names.
 
 mod custom;
+mod example;
 mod expression;
 mod facts;
 mod finding;
 mod lookups;
+mod products;
 mod reference;
 mod rules;
 mod selection;
 
 pub use custom::{CustomRule, Tried, default_order, in_scope};
+pub use example::example;
 pub use expression::{Expression, ExpressionError, FUEL, SOURCE_LEN_MAX, TIME_MAX};
 pub use facts::{
     DeliveryFact, ExcludedFact, Facts, HeaderFact, ImageFact, LinkFact, MobileFact, MobileProblem, PartFact,
     PredictionFact, ProofFact, ProviderFact, ScheduleFact, SenderFact, SizeFact,
 };
 pub use finding::{Finding, Level, Nature, Receiver};
-pub use lookups::{
-    AuthenticationFact, CheckFact, Checked, HeloFact, Lookups, SourceFact, TargetFact,
-};
-pub use reference::{FACTS, FactDoc};
+pub use lookups::{AuthenticationFact, CheckFact, Checked, HeloFact, Lookups, SourceFact, TargetFact};
+pub use reference::{FACTS, FactDoc, chapter};
+pub use rules::spam_words::suspicious;
 pub use rules::{Phase, Rule, all};
 pub use selection::{BULK_MESSAGES, Base, Choice, SHIPPED, Selection, Span, run};

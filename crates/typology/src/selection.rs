@@ -162,7 +162,9 @@ pub fn run(phase: Phase, facts: &Facts, selection: &Selection, now_us: i64) -> V
     for one in chosen {
         match one {
             Chosen::Custom(rule) => findings.extend(rule.run(facts)),
-            Chosen::Shipped(rule, choice) => findings.extend(shipped_findings(rule, choice, facts, selection)),
+            Chosen::Shipped(rule, choice) => {
+                findings.extend(shipped_findings(rule, choice, facts, selection))
+            }
         }
     }
     findings
@@ -228,4 +230,142 @@ fn raise(finding: &mut Finding, facts: &Facts) {
 fn messages_to(receiver: Receiver, facts: &Facts) -> i64 {
     let of = facts.providers.iter().filter(|fact| fact.provider == receiver.provider());
     of.map(|fact| fact.messages).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example;
+
+    fn bulk() -> Selection {
+        Selection::shipped("bulk").unwrap()
+    }
+
+    fn broken(name: &str) -> Facts {
+        let mut facts = example();
+        let rules = all();
+        (rules.iter().find(|rule| rule.name == name).unwrap().breaks)(&mut facts);
+        facts
+    }
+
+    fn levels(phase: Phase, facts: &Facts, selection: &Selection) -> Vec<(String, Level)> {
+        run(phase, facts, selection, 0).into_iter().map(|finding| (finding.rule, finding.level)).collect()
+    }
+
+    fn choice(rule: &str) -> Choice {
+        Choice {
+            rule: rule.into(),
+            active: true,
+            level: None,
+            order: None,
+            scope: String::new(),
+            effective: Span::default(),
+        }
+    }
+
+    const AFTER: Phase = Phase::AfterTargeting;
+
+    #[test]
+    fn the_example_passes_both_shipped_typologies() {
+        for name in SHIPPED {
+            let selection = Selection::shipped(name).unwrap();
+            for phase in Phase::ALL {
+                assert_eq!(run(phase, &example(), &selection, 0), [], "{name}");
+            }
+        }
+        assert_eq!(Selection::shipped("other"), None);
+    }
+
+    #[test]
+    fn bulk_makes_errors_of_what_receivers_refuse() {
+        let facts = broken("spf");
+        assert_eq!(levels(AFTER, &facts, &Selection::default()), [("spf".to_owned(), Level::Warning)]);
+        let found = run(AFTER, &facts, &bulk(), 0);
+        assert_eq!(found[0].level, Level::Error);
+        // 9,800 and 5,100 messages; Yahoo's 2,300 are below the line.
+        assert!(
+            found[0].text.ends_with("refused by Gmail (9800 messages), Microsoft (5100 messages)"),
+            "{}",
+            found[0].text
+        );
+        assert!(found[0].hint.is_some());
+        let mut few = facts;
+        few.providers.iter_mut().for_each(|fact| fact.messages = BULK_MESSAGES - 1);
+        assert_eq!(levels(AFTER, &few, &bulk()), [("spf".to_owned(), Level::Warning)]);
+    }
+
+    #[test]
+    fn what_is_not_known_stays_a_warning() {
+        let mut facts = example();
+        if let Some(found) = &mut facts.lookups.authentication {
+            found.spf = crate::CheckFact::default();
+        }
+        let strict =
+            Selection { choices: vec![Choice { level: Some(Level::Error), ..choice("spf") }], ..bulk() };
+        assert_eq!(levels(AFTER, &facts, &strict), [("spf".to_owned(), Level::Warning)]);
+    }
+
+    #[test]
+    fn a_choice_changes_level_order_scope_and_dates() {
+        let facts = broken("unsubscription_link");
+        let with = |choice: Choice| {
+            let selection = Selection { choices: vec![choice], ..Selection::default() };
+            levels(Phase::StartOfPersonalisation, &facts, &selection)
+        };
+        let name = || "unsubscription_link".to_owned();
+        assert_eq!(with(choice("unsubscription_link")), [(name(), Level::Warning)]);
+        let error = Choice { level: Some(Level::Error), ..choice("unsubscription_link") };
+        assert_eq!(with(error.clone()), [(name(), Level::Error)]);
+        assert_eq!(with(Choice { active: false, ..error.clone() }), []);
+        assert_eq!(with(Choice { scope: "delivery.code == 'x'".into(), ..error.clone() }), []);
+        let later = Span { from_us: Some(1), until_us: None };
+        assert_eq!(with(Choice { effective: later, ..error }), [(name(), Level::Warning)]);
+        let milder = Choice { level: Some(Level::Info), ..choice("unsubscription_link") };
+        assert_eq!(with(milder), [(name(), Level::Info)]);
+    }
+
+    #[test]
+    fn rules_of_ones_own_run_in_their_place() {
+        let mut facts = broken("target_empty");
+        facts.sender.domain_known = Some(false);
+        let own = CustomRule {
+            name: "own".into(),
+            phase: AFTER,
+            order: 15,
+            level: Level::Info,
+            condition: "messages > 0".into(),
+            message: "nobody".into(),
+            hint: String::new(),
+            scope: String::new(),
+            effective: Span::default(),
+        };
+        let selection = Selection {
+            custom: vec![own.clone()],
+            choices: vec![Choice { order: Some(1), ..choice("sender_domain") }],
+            ..Selection::default()
+        };
+        assert_eq!(selection.check(), Ok(()));
+        let names: Vec<String> = run(AFTER, &facts, &selection, 0).into_iter().map(|f| f.rule).collect();
+        assert_eq!(names, ["sender_domain", "target_empty", "own"]);
+        let gone = Selection {
+            custom: vec![CustomRule { effective: Span { from_us: None, until_us: Some(5) }, ..own.clone() }],
+            ..Selection::default()
+        };
+        assert_eq!(run(AFTER, &example(), &gone, 5), []);
+        let double =
+            Selection { custom: vec![CustomRule { name: "spf".into(), ..own }], ..Selection::default() };
+        assert!(double.check().unwrap_err().contains("two rules"));
+        let unknown = Selection { choices: vec![choice("spff")], ..Selection::default() };
+        assert!(unknown.check().unwrap_err().contains("no shipped rule"));
+    }
+
+    #[test]
+    fn a_selection_is_kept_as_json() {
+        let selection = Selection { choices: vec![choice("spf")], ..bulk() };
+        let json = serde_json::to_string(&selection).unwrap();
+        assert_eq!(serde_json::from_str::<Selection>(&json).unwrap(), selection);
+        let facts = serde_json::to_string(&example()).unwrap();
+        assert_eq!(serde_json::from_str::<Facts>(&facts).unwrap(), example());
+        assert_eq!(serde_json::from_str::<Facts>("{}").unwrap(), Facts::default());
+    }
 }

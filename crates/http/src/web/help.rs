@@ -17,7 +17,7 @@ use super::{
 struct Manual;
 
 /// The manual's chapters in reading order; a test compares it with the folder.
-const CHAPTERS: [&str; 14] = [
+const CHAPTERS: [&str; 16] = [
     "getting-started",
     "key-steps",
     "content",
@@ -25,6 +25,8 @@ const CHAPTERS: [&str; 14] = [
     "japanese-mobiles",
     "audience",
     "personalisation",
+    "typologies",
+    "rules",
     "sending-and-retries",
     "tracking",
     "domains-and-dns",

@@ -10,8 +10,10 @@ pub(super) static RULE: Rule = Rule {
     order: 30,
     level: Level::Error,
     summary: "a delivery that archives a copy of each message has an archive to send it to.",
+    why: "A delivery with BCC on promises that every message can be shown later. Without an archive that promise would be broken without a word, so it is not sent.",
     hint: "Set archive.address or archive.folder in Settings, or turn the delivery's BCC off.",
     check,
+    breaks: |facts| facts.archive_problem = Some("set archive.address or archive.folder".into()),
 };
 
 const NAME: &str = "archive";

@@ -10,8 +10,10 @@ pub(super) static RULE: Rule = Rule {
     order: 20,
     level: Level::Error,
     summary: "an error address, when one is set, is a valid address of an allowed form.",
+    why: "An error address takes the place of the signed return path. Bounces that come to it are not read by this program, and one that is not valid makes receivers refuse the message at its first command.",
     hint: "Leave the error address empty: each message then has a signed return path of its own.",
     check,
+    breaks: |facts| facts.sender.error_address = "bounces at shop.example".into(),
 };
 
 const NAME: &str = "error_address";

@@ -10,8 +10,10 @@ pub(super) static RULE: Rule = Rule {
     order: 10,
     level: Level::Error,
     summary: "messages are small enough to be shown whole, and to be accepted.",
+    why: "Gmail shows the first 102 KB of a message's HTML and hides the rest behind a link: what stands at the end, mostly the unsubscription link, is not seen. Most receivers refuse messages above 25 MB, which are 18 MB before they are encoded.",
     hint: "Move images out of the content, or shorten it.",
     check,
+    breaks: |facts| facts.size = Some(crate::SizeFact { largest: 30_000_000, html: 200_000 }),
 };
 
 const NAME: &str = "message_size";

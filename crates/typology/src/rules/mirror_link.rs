@@ -10,8 +10,10 @@ pub(super) static RULE: Rule = Rule {
     order: 45,
     level: Level::Error,
     summary: "a part that links the mirror page has one to link.",
+    why: "A link to a page that is not there looks broken to whoever follows it.",
     hint: "Take {{ mirror_url }} out of the part, or choose another mirror page mode; a delivery without HTML has none.",
     check,
+    breaks: |facts| facts.mirror_page = Some(false),
 };
 
 const NAME: &str = "mirror_link";

@@ -10,8 +10,17 @@ pub(super) static RULE: Rule = Rule {
     order: 30,
     level: Level::Warning,
     summary: "Japanese handsets can show what they get: tags, sizes and images. Only where the target has some.",
+    why: "Handsets of Japanese carriers show a small part of HTML and refuse messages above their size. The chapter on Japanese mobiles lists what each of them takes.",
     hint: "Write the part for mobiles in a condition on email_format, or choose simple HTML for all.",
     check,
+    breaks: |facts| {
+        facts.mobiles[0].problems = vec![crate::MobileProblem {
+            part: "html".into(),
+            line: 7,
+            column: 3,
+            text: "<table> is not shown".into(),
+        }]
+    },
 };
 
 const NAME: &str = "mobile";

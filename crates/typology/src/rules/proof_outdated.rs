@@ -10,8 +10,10 @@ pub(super) static RULE: Rule = Rule {
     order: 60,
     level: Level::Warning,
     summary: "the last proof shows the content as it is now.",
+    why: "Who read the proof agreed to another content.",
     hint: "Send a new proof and look at it.",
     check,
+    breaks: |facts| facts.proof_outdated = Some(true),
 };
 
 const NAME: &str = "proof_outdated";

@@ -10,8 +10,10 @@ pub(super) static RULE: Rule = Rule {
     order: 20,
     level: Level::Error,
     summary: "a proof goes to at most 100 recipients.",
+    why: "A proof is sent without Confirm, so it must not become a mailing.",
     hint: "Send the proof to fewer people.",
     check,
+    breaks: |facts| facts.proof = Some(crate::ProofFact { recipients: 101 }),
 };
 
 const NAME: &str = "proof_size";

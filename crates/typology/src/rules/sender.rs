@@ -10,8 +10,10 @@ pub(super) static RULE: Rule = Rule {
     order: 10,
     level: Level::Error,
     summary: "the sender has an address of an allowed form, and the name breaks no mail agent.",
+    why: "Mail without a valid sender is refused everywhere. Characters such as < and @ in the name are shown wrong, or read as another address.",
     hint: "Fill in the sender on the delivery, or its default in Settings; keep special characters out of the name.",
     check,
+    breaks: |facts| facts.sender.address.clear(),
 };
 
 const NAME: &str = "sender";

@@ -10,8 +10,10 @@ pub(super) static RULE: Rule = Rule {
     order: 10,
     level: Level::Error,
     summary: "there is a subject, without characters that break mail agents.",
+    why: "Control characters and marks that turn the direction of text are shown as garbage, or used to deceive. A subject that is long is cut; one in capitals looks like spam to people and filters.",
     hint: "Write a subject of about 50 characters, without control characters.",
     check,
+    breaks: |facts| facts.subject.clear(),
 };
 
 const NAME: &str = "subject";

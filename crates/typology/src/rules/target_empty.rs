@@ -10,8 +10,10 @@ pub(super) static RULE: Rule = Rule {
     order: 10,
     level: Level::Error,
     summary: "somebody is left to send to.",
+    why: "A delivery that reaches nobody is a mistake in the target, and starting it would end it for good.",
     hint: "Add a list or segment to the target, or look at the exclusions.",
     check,
+    breaks: |facts| facts.messages = Some(0),
 };
 
 const NAME: &str = "target_empty";

@@ -10,8 +10,10 @@ pub(super) static RULE: Rule = Rule {
     order: 40,
     level: Level::Warning,
     summary: "each part has the unsubscription link.",
+    why: "Who finds no way out reports the message as spam, which harms all later ones. The header has a way out as well, but not every mail agent shows it.",
     hint: "Add {{ unsubscribe_url }} to the part, for example at its end.",
     check,
+    breaks: |facts| facts.parts[0].unsubscribe = false,
 };
 
 const NAME: &str = "unsubscription_link";

@@ -10,8 +10,10 @@ pub(super) static RULE: Rule = Rule {
     order: 35,
     level: Level::Info,
     summary: "every link of the HTML part has words or an image text that say where it leads.",
+    why: "Who sees no images, or has the message read aloud, cannot tell where a link without words leads.",
     hint: "Give the link a text, or the image in it an alt text.",
     check,
+    breaks: |facts| facts.links[0].has_text = false,
 };
 
 const NAME: &str = "url_labels";

@@ -1,6 +1,6 @@
 //! Rule `urls`: links are complete http(s), mailto or tel addresses.
 
-use super::{Phase, Rule, is_template};
+use super::{Phase, Rule, is_template, shortened};
 use crate::{Facts, Finding, Level};
 
 /// See the head of this file.
@@ -10,8 +10,10 @@ pub(super) static RULE: Rule = Rule {
     order: 30,
     level: Level::Warning,
     summary: "links are complete http(s), mailto or tel addresses.",
+    why: "A mail client has no page that a relative address could be relative to, and opens few schemes.",
     hint: "Write the whole address, beginning with https://.",
     check,
+    breaks: |facts| facts.links[0].url = "shop.example/autumn".into(),
 };
 
 const NAME: &str = "urls";
@@ -57,13 +59,6 @@ fn fault(url: &str) -> Option<&'static str> {
         }
         Ok(_) if url.contains(' ') => Some("contains a blank: write it as %20"),
         Ok(_) => None,
-    }
-}
-
-fn shortened(url: &str) -> String {
-    match url.char_indices().nth(80) {
-        Some((at, _)) => format!("{}…", &url[..at]),
-        None => url.to_owned(),
     }
 }
 

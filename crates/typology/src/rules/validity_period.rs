@@ -10,8 +10,14 @@ pub(super) static RULE: Rule = Rule {
     order: 20,
     level: Level::Error,
     summary: "messages stay valid long enough to send them all.",
+    why: "What is still waiting when the validity period ends is cancelled. The prediction counts the connections and the speed that each provider allows.",
     hint: "Lengthen the validity period, or send to fewer people at a time.",
     check,
+    breaks: |facts| {
+        if let Some(prediction) = &mut facts.prediction {
+            prediction.valid_until_us = prediction.start_us
+        }
+    },
 };
 
 const NAME: &str = "validity_period";
