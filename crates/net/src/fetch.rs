@@ -1,4 +1,5 @@
-//! One file over HTTP, from an address that somebody else wrote: an image link in a content.
+//! One file over HTTP, from an address that somebody else wrote: an image link in a content. Or only the question
+//! whether something is there (HEAD).
 //!
 //! Such an address must not lead into the network that the program runs in, and what stands there must cost neither
 //! memory nor time. So: the host is resolved here, each address is checked and that address is dialled ([`dial`]);
@@ -124,18 +125,40 @@ impl Fetcher {
     /// # Errors
     /// Why there is none, in words for the one who wrote the address.
     pub async fn get(&self, url: &str, limits: FetchLimits) -> Result<Fetched, FetchError> {
-        tokio::time::timeout(limits.time, self.follow(url, limits.size_max))
-            .await
-            .map_err(|_| FetchError::Timeout(limits.time))?
+        let followed = tokio::time::timeout(limits.time, self.follow(url, Ask::File(limits.size_max))).await;
+        match followed.map_err(|_| FetchError::Timeout(limits.time))?? {
+            (url, Answer::File { content_type, bytes }) => {
+                Ok(Fetched { url: url.into(), content_type, bytes })
+            }
+            (_, Answer::Status(status)) => Err(FetchError::Status(status)),
+            (_, Answer::Elsewhere(_)) => Err(FetchError::Redirects),
+        }
     }
 
-    async fn follow(&self, url: &str, size_max: usize) -> Result<Fetched, FetchError> {
+    /// What a server says of an address of `http` or `https` when it is asked without having to send it: the status
+    /// code after redirects, 200 or not.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn head(&self, url: &str, time: Duration) -> Result<u16, FetchError> {
+        let followed = tokio::time::timeout(time, self.follow(url, Ask::Status)).await;
+        match followed.map_err(|_| FetchError::Timeout(time))?? {
+            (_, Answer::Status(status)) => Ok(status),
+            (_, Answer::File { .. } | Answer::Elsewhere(_)) => Err(FetchError::Answer("its status")),
+        }
+    }
+
+    /// Who is asked for names.
+    pub fn resolver(&self) -> &Arc<dyn Resolver> {
+        &self.resolver
+    }
+
+    /// The last answer, and where it came from.
+    async fn follow(&self, url: &str, ask: Ask) -> Result<(Url, Answer), FetchError> {
         let mut url = checked_url(url)?;
         for _ in 0..=REDIRECTS_MAX {
-            match self.once(&url, size_max).await? {
-                Answer::File { content_type, bytes } => {
-                    return Ok(Fetched { url: url.into(), content_type, bytes });
-                }
+            match self.once(&url, ask).await? {
+                answer @ (Answer::File { .. } | Answer::Status(_)) => return Ok((url, answer)),
                 Answer::Elsewhere(location) => {
                     let next =
                         url.join(&location).map_err(|_| FetchError::Answer("where it redirects to"))?;
@@ -150,7 +173,7 @@ impl Fetcher {
         Err(FetchError::Redirects)
     }
 
-    async fn once(&self, url: &Url, size_max: usize) -> Result<Answer, FetchError> {
+    async fn once(&self, url: &Url, ask: Ask) -> Result<Answer, FetchError> {
         let (host, addresses) = self.addresses(url).await?;
         let guard = self.guard.read().unwrap_or_else(PoisonError::into_inner).clone();
         let port = url.port_or_known_default().ok_or(FetchError::Url("has no port"))?;
@@ -159,9 +182,9 @@ impl Fetcher {
             match dial(&guard, SocketAddr::new(address, port), None, CONNECT_TIME).await {
                 Ok(stream) if url.scheme() == "https" => {
                     let stream = self.tls.connect(TlsMode::Verified, &host, stream, CONNECT_TIME).await?;
-                    return exchange(stream, url, size_max).await;
+                    return exchange(stream, url, ask).await;
                 }
-                Ok(stream) => return exchange(stream, url, size_max).await,
+                Ok(stream) => return exchange(stream, url, ask).await,
                 Err(error) => failed = Some(error),
             }
         }
@@ -202,7 +225,17 @@ fn checked_url(text: &str) -> Result<Url, FetchError> {
     Ok(url)
 }
 
+/// What is asked for.
+#[derive(Clone, Copy)]
+enum Ask {
+    /// The file, up to so many octets.
+    File(usize),
+    /// Its status.
+    Status,
+}
+
 enum Answer {
+    Status(u16),
     File { content_type: String, bytes: Vec<u8> },
     Elsewhere(String),
 }
@@ -221,9 +254,9 @@ struct Head {
 async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     url: &Url,
-    size_max: usize,
+    ask: Ask,
 ) -> Result<Answer, FetchError> {
-    stream.write_all(request(url).as_bytes()).await?;
+    stream.write_all(request(url, ask).as_bytes()).await?;
     stream.flush().await?;
     let mut reader = BufReader::new(stream);
     let mut head = read_head(&mut reader).await?;
@@ -231,11 +264,11 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     if (100..200).contains(&head.status) {
         head = read_head(&mut reader).await?;
     }
-    match (head.status, head.location) {
-        (301 | 302 | 303 | 307 | 308, Some(location)) => return Ok(Answer::Elsewhere(location)),
-        (200, _) => {}
-        (status, _) => return Err(FetchError::Status(status)),
-    }
+    let size_max = match (head.status, head.location, ask) {
+        (301 | 302 | 303 | 307 | 308, Some(location), _) => return Ok(Answer::Elsewhere(location)),
+        (200, _, Ask::File(size_max)) => size_max,
+        (status, _, _) => return Ok(Answer::Status(status)),
+    };
     if head.encoded {
         return Err(FetchError::Answer("it is compressed, which was not asked for"));
     }
@@ -260,12 +293,16 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// All of it is from a parsed URL, which holds no blank and no line end.
-fn request(url: &Url) -> String {
+fn request(url: &Url, ask: Ask) -> String {
+    let (method, accept) = match ask {
+        Ask::File(_) => ("GET", "image/*"),
+        Ask::Status => ("HEAD", "*/*"),
+    };
     let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
     let host = url.host_str().unwrap_or_default();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!(
-        "GET {}{query} HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: Mailwright\r\nAccept: image/*\r\n\
+        "{method} {}{query} HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: Mailwright\r\nAccept: {accept}\r\n\
          Accept-Encoding: identity\r\nConnection: close\r\n\r\n",
         url.path()
     )
@@ -443,6 +480,24 @@ mod tests {
         assert!(
             get(&fetcher, &format!("http://shop.example:{port}/")).await.unwrap_err().contains("neither")
         );
+    }
+
+    #[tokio::test]
+    async fn a_head_answers_the_status_after_redirects_and_reads_no_file() {
+        let fetcher = fetcher(&["127.0.0.0/8"]);
+        let onward = "HTTP/1.1 301 Moved\r\nLocation: /b\r\n\r\n".to_owned();
+        let large =
+            "HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\nContent-Encoding: gzip\r\n\r\n".to_owned();
+        let gone = "HTTP/1.1 410 Gone\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
+        let port = server(vec![onward, large, gone]).await;
+        let url = format!("http://shop.example:{port}/a");
+        assert_eq!(fetcher.head(&url, LIMITS.time).await.expect("an answer"), 200);
+        assert_eq!(fetcher.head(&url, LIMITS.time).await.expect("an answer"), 410);
+        assert!(matches!(fetcher.head(&url, LIMITS.time).await, Err(FetchError::Timeout(_))));
+        assert!(matches!(
+            fetcher.head("http://none.example/", LIMITS.time).await,
+            Err(FetchError::Dns { .. })
+        ));
     }
 
     #[tokio::test]
