@@ -15,7 +15,7 @@ use crate::balance;
 use crate::compiled::{AMP_SIZE_MAX, Compiled, PersonalPart};
 use crate::draft::{AttachmentDraft, CompileOptions, Draft, ImageChoice};
 use crate::drawn::Codes;
-use crate::facts::{ContentFacts, PartFacts, of_html, of_text};
+use crate::facts::{ContentFacts, PartFacts, of_html, of_text, seen_of_html, seen_of_text};
 use crate::formats::Formats;
 use crate::includes::{Blocks, Form};
 use crate::links::LinkTable;
@@ -204,6 +204,9 @@ impl<'a> Work<'a> {
             expanded
         };
         self.facts.elements = mobile::elements(&rendered);
+        if let Some(facts) = &mut self.facts.html {
+            facts.seen = seen_of_html(&rendered.text);
+        }
         let mut source = rendered.clone();
         if self.draft.inline_css {
             match inline_css::inline(&source) {
@@ -314,7 +317,8 @@ impl<'a> Work<'a> {
             return None;
         }
         let shown = marks::readable(&source.text);
-        self.facts.text = Some(PartFacts::of(&source.text));
+        self.facts.text =
+            Some(PartFacts { seen: seen_of_text(&source.text), ..PartFacts::of(&source.text) });
         let source = self.links.text(&source);
         self.part(PartName::Text, String::new(), source, Escape::Text);
         Some(shown)

@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 
-use lol_html::html_content::Element;
-use lol_html::{RewriteStrSettings, element, rewrite_str, text};
+use lol_html::html_content::{Element, TextType};
+use lol_html::{RewriteStrSettings, doc_text, element, rewrite_str, text};
 use serde::{Deserialize, Serialize};
 
 use crate::marks::readable;
@@ -15,6 +15,8 @@ use crate::urls::{self, decode};
 
 /// Links kept, and images kept; a mail with more is told about these.
 const FACTS_MAX: usize = 1_000;
+/// Bytes kept of what a reader sees of a body.
+const SEEN_MAX: usize = 64 * 1_024;
 
 /// Facts about a content. Places are those of the author's source.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -60,6 +62,9 @@ pub struct PartFacts {
     pub mirror_link: bool,
     /// It has template tags besides those links.
     pub personalised: bool,
+    /// Its first 64 KB as a reader sees them: without markup, with a blank for each template tag.
+    #[serde(skip)]
+    pub seen: String,
 }
 
 /// A link.
@@ -111,6 +116,44 @@ impl PartFacts {
         }
         facts
     }
+}
+
+/// The words of an HTML, one blank between them.
+pub(crate) fn seen_of_html(html: &str) -> String {
+    let Some(hidden) = Hidden::new(html) else { return String::new() };
+    let seen = RefCell::new(String::new());
+    let settings =
+        RewriteStrSettings::new().with_strict(false).append_document_content_handler(doc_text!(|chunk| {
+            let mut seen = seen.borrow_mut();
+            if chunk.text_type() == TextType::Data && seen.len() < SEEN_MAX {
+                seen.push_str(chunk.as_str());
+                // Text goes on where a tag stood between: "<b>a</b>c" is one word, "<td>a</td><td>c</td>" two; the
+                // difference matters to nobody who counts.
+                seen.push_str(if chunk.last_in_text_node() { " " } else { "" });
+            }
+            Ok(())
+        }));
+    // HTML that the parser gives up on has the words found so far.
+    let _ = rewrite_str(&hidden.text, settings);
+    words(&decode(&seen.take()), &hidden)
+}
+
+/// The words of a text, one blank between them.
+pub(crate) fn seen_of_text(text: &str) -> String {
+    Hidden::new(text).map(|hidden| words(&hidden.text, &hidden)).unwrap_or_default()
+}
+
+fn words(text: &str, hidden: &Hidden) -> String {
+    let is_blank = |c: char| c.is_whitespace() || hidden.tag(c).is_some();
+    let mut out = String::with_capacity(text.len().min(SEEN_MAX));
+    for word in text.split(is_blank).filter(|word| !word.is_empty()) {
+        if out.len() + word.len() > SEEN_MAX {
+            break;
+        }
+        out.push_str(if out.is_empty() { "" } else { " " });
+        out.push_str(word);
+    }
+    readable(&out)
 }
 
 /// True for `{{ unsubscribe_url }}` and `{{ mirror_url }}` alone: the same for everybody but for the token.
@@ -272,6 +315,14 @@ mod tests {
         );
         assert_eq!((images[0].has_alt, images[1].has_alt), (false, true));
         assert_eq!((images[0].line, images[0].column), (3, 16));
+    }
+
+    #[test]
+    fn what_a_reader_sees() {
+        let html = "<title>No</title><style>p{}</style><p>Dear&nbsp;{{ name }},\n  two&amp;two</p>{% if a %}<p>x</p>{% endif %}";
+        assert_eq!(seen_of_html(html), "Dear , two&two x");
+        assert_eq!(seen_of_text("a\n\n b {{ c }}d"), "a b d");
+        assert!(seen_of_text(&"word ".repeat(99_999)).len() <= SEEN_MAX);
     }
 
     #[test]

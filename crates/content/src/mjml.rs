@@ -98,6 +98,10 @@ pub(crate) fn render(
         let problem = |(at, name): (usize, &str)| place(at, &format!("there is no element `{name}`"));
         return Err(unknown.into_iter().take(WARNINGS_MAX).map(problem).collect());
     }
+    if let Some(at) = broken_condition(&hidden.text) {
+        let problem = place(at, "this conditional comment is not whole");
+        return Err(vec![problem.hint("write <!--[if mso]> … <![endif]-->")]);
+    }
     let parsed = mrml::parse_with_options(&hidden.text, &ParserOptions::default())
         .map_err(|error| vec![problem(&hidden.text, &error, &place)])?;
     for warning in parsed.warnings.iter().take(WARNINGS_MAX) {
@@ -145,6 +149,23 @@ fn without_escapes(html: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// Where the first conditional comment stands that htmlparser, which mrml reads with, would panic at: one whose
+/// condition has no end, or something else behind it.
+fn broken_condition(text: &str) -> Option<usize> {
+    const STARTS: [&str; 3] = ["[if", "![if", "![endif"];
+    text.match_indices('<').map(|(at, _)| at).find(|at| {
+        let rest = &text[at + 1..];
+        let inner =
+            rest.strip_prefix("!--").map(|rest| rest.strip_prefix('<').unwrap_or(rest)).unwrap_or(rest);
+        let is_condition = STARTS.iter().any(|start| inner.starts_with(start));
+        let ends = |(condition, after): (&str, &str)| {
+            (after.starts_with('>') || after.starts_with("-->"))
+                && (condition == "![endif" || !condition.starts_with("![endif"))
+        };
+        is_condition && !inner.split_once(']').is_some_and(ends)
+    })
 }
 
 /// Where elements begin whose names start as MJML's do and are none of them.
@@ -314,6 +335,11 @@ mod tests {
             ("<mjml>\n<mj-body>\n<mj-section a=></mj-section></mj-body></mjml>", 3, "no MJML"),
             ("<mjml>\n<mj-body><mj-section>", 2, "ends too early"),
             ("<mjml>\n<mj-body><mj-include path=\"/etc/passwd\" /></mj-body></mjml>", 2, "mj-include"),
+            ("<p>\n<![if--", 2, "comment is not whole"),
+            ("<mjml>\n<mj-body><!--[if mso", 2, "comment is not whole"),
+            ("<mjml>\n<mj-body><!--[if mso]x--></mj-body></mjml>", 2, "comment is not whole"),
+            ("<mjml>\n<mj-body><![endif x]></mj-body></mjml>", 2, "comment is not whole"),
+            ("<mjml>\n<mj-body><!--<![endif", 2, "comment is not whole"),
             ("<p>x</p>", 1, ""),
             ("", 1, ""),
         ] {
@@ -325,6 +351,17 @@ mod tests {
             rendered("<mjml><mj-head>\n<mj-style colour=\"red\" /></mj-head><mj-body /></mjml>").unwrap();
         assert_eq!(warnings[0].message, "this element has no attribute `colour`");
         assert_eq!(warnings[0].line, 2);
+    }
+
+    #[test]
+    fn conditional_comments_stay() {
+        let raw = "<!--[if mso]><i>a</i><![endif]--><!--[if !mso]><!--><b>b</b><!--<![endif]-->";
+        let body = format!("<mjml><mj-body><mj-raw>{raw}</mj-raw></mj-body></mjml>");
+        let (html, _) = rendered(&body).unwrap();
+        assert!(
+            html.contains("<i>a</i>") && html.contains("<b>b</b>") && html.contains("[if mso]"),
+            "{html}"
+        );
     }
 
     #[test]
