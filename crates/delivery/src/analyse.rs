@@ -9,20 +9,21 @@ use std::sync::Arc;
 use content::{Compiled, Problem};
 use queue::plan;
 use store::{Dialect, Lane, Tx, binds};
-use typology::{Facts, Finding, Level, Phase, PredictionFact, ProofFact, Selection};
+use typology::{Facts, Finding, Level, Phase, ProofFact, Selection};
 
 use crate::analysis::{AnalysisHandle, Step};
 use crate::contacts::Contacts;
 use crate::members::Members;
 use crate::numbering::{DomainShare, Parts};
-use crate::parameters::{self, Sending};
+use crate::parameters;
 use crate::personalise::{Evaluated, Reader};
 use crate::remote::Written;
+use crate::schedule::Plan;
 use crate::states::{self, By, Event};
 use crate::turns::{Rank, Turn};
-use crate::types::{Analysis, Delivery, DeliveryId, Error, ProviderPlan, Result, State};
+use crate::types::{Analysis, Delivery, DeliveryId, Error, Result, State};
 use crate::verdict::{Frozen, Verdict};
-use crate::{Deliveries, facts, journal, life, records};
+use crate::{Deliveries, approval, facts, journal, life, records, timing};
 
 /// Work rows that one transaction deletes.
 const DELETE_ROWS: i64 = 5_000;
@@ -56,18 +57,20 @@ impl Deliveries {
         explain: bool,
         by: &By,
     ) -> Result<AnalysisHandle> {
-        let (now_us, started) = (self.now_us(), format!("Analysis started{}", by.suffix()));
+        let (now_us, by) = (self.now_us(), by.clone());
         let delivery = self
             .store
             .write(Lane::Urgent, move |tx| {
+                states::lock(tx, id)?;
                 let delivery = records::get(tx, id)?;
                 if !(delivery.parent.is_some() && delivery.state == State::Draft) {
                     life::editable(&delivery)?;
                 }
                 life::sendable(&delivery)?;
-                records::set_state(tx, id, State::Analysing, now_us)?;
+                states::change(tx, id, Event::AnalysisBegan, &by, "", now_us)?;
+                approval::begin(tx, &delivery, &by, now_us)?;
                 journal::clear(tx, id)?;
-                journal::note(tx, id, now_us, Level::Info, &started)?;
+                journal::note(tx, id, now_us, Level::Info, &format!("Analysis started{}", by.suffix()))?;
                 Ok::<_, Error>(delivery)
             })
             .await?;
@@ -146,6 +149,7 @@ impl Deliveries {
         let members = std::mem::take(&mut work.members);
         self.conclude(&delivery, verdict, findings, &handle, &members).await?;
         self.delete_work(id).await?;
+        self.after_analysis(id).await?;
         self.analysis(id).await?.ok_or_else(|| Error::Internal("an ended analysis left nothing".into()))
     }
 
@@ -171,6 +175,7 @@ impl Deliveries {
         self.store
             .write(Lane::Bulk, move |tx| {
                 tx.execute("DELETE FROM provider_plan WHERE delivery = $1", &binds![id])?;
+                crate::schedule::forget(tx, id)?;
                 Ok::<_, Error>(())
             })
             .await
@@ -237,8 +242,9 @@ pub(crate) struct Work<'a> {
 
 impl Work<'_> {
     async fn steps(&mut self, source: &Source) -> Result<Verdict> {
+        let plan = self.scheduled(source)?;
         self.handle.enter(Step::Content, 0);
-        let Some(written) = self.content(source).await? else { return Ok(Verdict::Errors) };
+        let Some(written) = self.content(source, &plan).await? else { return Ok(Verdict::Errors) };
         self.handle.enter(Step::Target, 0);
         let Some(shares) = self.shares(source).await? else { return Ok(Verdict::Stopped) };
         self.rules(Phase::AfterTargeting);
@@ -248,7 +254,8 @@ impl Work<'_> {
             self.delivery.definition.parameters.part_size,
             self.facts.messages.unwrap_or_default(),
         );
-        let mut parts = Parts::new(snapshot.clone(), size);
+        let slotted = self.slotted(source, plan, &shares).await?;
+        let mut parts = Parts::new(snapshot.clone(), size, slotted.slots.starts_at());
         let mut contacts = Contacts::default();
         self.handle.enter(Step::Personalisation, self.facts.messages.unwrap_or_default() as u64);
         let evaluated = match source {
@@ -263,7 +270,7 @@ impl Work<'_> {
                     .evaluate_target(
                         self.delivery,
                         &compiled,
-                        &shares,
+                        (&shares, &slotted),
                         (&mut parts, &mut contacts),
                         self.handle,
                     )
@@ -278,7 +285,7 @@ impl Work<'_> {
         let files = self.this.bytes_of(&compiled.snapshot).await?;
         self.facts.size = evaluated.size(&compiled, &files, &self.this.rooms.tokens)?;
         self.facts.mobiles = evaluated.mobiles.facts(&compiled, &files, &self.this.rooms.tokens)?;
-        let (plans, predicted_end) = self.predict(&shares, source)?;
+        let timing = self.timing(source, &slotted, &shares)?;
         self.handle.enter(Step::Rules, 0);
         self.rules(Phase::EndOfAnalysis);
         if self.has_errors() {
@@ -294,8 +301,7 @@ impl Work<'_> {
             bytes,
             content,
             parts: parts.finish(),
-            plans,
-            predicted_end,
+            timing,
         })))
     }
 
@@ -326,11 +332,7 @@ impl Work<'_> {
         source: &Source,
         shares: &[DomainShare],
     ) -> Result<Option<Arc<Compiled>>> {
-        let domains: Vec<&str> = match source {
-            Source::Readers(readers) => readers.iter().map(|reader| reader.domain.as_str()).collect(),
-            Source::Target => shares.iter().map(|share| share.domain.as_str()).collect(),
-        };
-        let compiled = match self.with_images(written, &domains).await {
+        let compiled = match self.with_images(written, source, shares).await {
             Ok(compiled) => compiled,
             Err(Error::Content(problems)) => {
                 self.findings.extend(problems.iter().map(|problem| of_problem(problem, Level::Error)));
@@ -344,7 +346,7 @@ impl Work<'_> {
     }
 
     /// Compiles, and runs the rules that need no target. `None`: there are errors.
-    async fn content(&mut self, source: &Source) -> Result<Option<Written>> {
+    async fn content(&mut self, source: &Source, plan: &Plan) -> Result<Option<Written>> {
         let delivery = self.delivery;
         let files = self.this.assets(delivery.id).await?;
         let draft = match self.this.draft_of(&delivery.definition, &delivery.sources(), &files) {
@@ -355,6 +357,9 @@ impl Work<'_> {
             }
         };
         self.facts = self.this.first_facts(delivery, &draft).await?;
+        if matches!(source, Source::Target) {
+            self.facts.schedule = Some(timing::first_fact(plan));
+        }
         self.selection = self.this.selection_of(&delivery.definition).await?;
         self.rules(Phase::StartOfTargeting);
         let proof = matches!(source, Source::Readers(_));
@@ -396,33 +401,6 @@ impl Work<'_> {
             };
             self.findings.push(finding);
         }
-    }
-
-    /// When each provider will be done, counted from now.
-    fn predict(
-        &mut self,
-        shares: &[DomainShare],
-        source: &Source,
-    ) -> Result<(Vec<ProviderPlan>, Option<i64>)> {
-        let start_us = self.this.now_us();
-        let config = self.this.config();
-        let messages = self.facts.messages.unwrap_or_default();
-        let plans = match source {
-            Source::Readers(_) => {
-                vec![ProviderPlan { provider: "proof".into(), messages, predicted_end: None }]
-            }
-            Source::Target => crate::plan::providers(shares, &self.this.rooms.routes, &config, start_us),
-        };
-        let slowest = plans.iter().max_by_key(|plan| plan.predicted_end);
-        let end = slowest.and_then(|plan| plan.predicted_end);
-        let sending = Sending::of(&self.delivery.definition.parameters, start_us)?;
-        self.facts.prediction = Some(PredictionFact {
-            start_us,
-            valid_until_us: sending.valid_until_us,
-            end_us: end.unwrap_or(start_us),
-            slowest: slowest.map(|plan| plan.provider.clone()),
-        });
-        Ok((plans, end))
     }
 }
 

@@ -3,11 +3,13 @@
 //! A refusal names the key; `folder` adds the line. What only the content can tell (a template that is wrong, a link
 //! that is not there) is the analysis' to find.
 
-use crate::definition::{Attachment, Definition, LinkChoice, TargetItem};
+mod target;
+
+pub use target::TARGET_ITEMS_MAX;
+
+use crate::definition::{Attachment, Definition, LinkChoice};
 use crate::folder::Refusal;
 
-/// Most elements that a target may include or exclude: the SQL stays readable, and bound.
-pub const TARGET_ITEMS_MAX: usize = 100;
 /// Longest subject, label, code or preheader template, in bytes.
 pub const SHORT_TEMPLATE_LEN_MAX: usize = 4_096;
 /// Additional headers of a delivery; the snapshot names them by a small number.
@@ -29,56 +31,30 @@ impl Definition {
     /// Refuses keys whose feature comes later (unless at their default), and values outside their range.
     pub fn check(&self) -> Result<(), Refusal> {
         self.check_not_yet()?;
-        self.check_target()?;
+        target::check(self)?;
         self.check_values()?;
         self.check_content()?;
         self.check_words()?;
         self.check_headers()?;
+        crate::schedule::check(self)?;
+        self.waves.as_ref().map_or(Ok(()), crate::waves::check)?;
+        crate::approval::check(&self.validation)?;
         self.check_tracking()
     }
 
     fn check_not_yet(&self) -> Result<(), Refusal> {
         let table: &[(&str, bool)] = &[
-            ("target.include_proof_target", !self.target.include_proof_target),
             ("target.seeds", self.target.seeds.is_empty()),
-            ("target.control_group", is_zero(&self.target.control_group.size)),
             ("proof.variants", self.proof.variants == 1),
             ("proof.keep_code", !self.proof.keep_code),
             ("parameters.pool", self.parameters.pool == "default"),
-            ("parameters.test_smtp", !self.parameters.test_smtp),
-            ("schedule.contact_date", self.schedule.contact_date.is_empty()),
-            ("schedule.time_zone", self.schedule.time_zone == "UTC"),
-            ("schedule.recipient_time_zone", !self.schedule.recipient_time_zone),
-            ("schedule.quiet_hours", self.schedule.quiet_hours.is_empty()),
-            ("schedule.automatic", self.schedule.automatic),
-            ("schedule.grace", self.schedule.grace == "1h"),
-            ("waves", self.waves.is_none()),
             ("ab", self.ab.is_none()),
-            ("target.seed", self.target.seed.is_none()),
-            ("target.keep_same_recipient", !self.target.keep_same_recipient),
             ("proof.seeds", self.proof.seeds.is_empty()),
-            ("validation.approval", self.validation.approval == "manual"),
-            ("validation.typology", typology::SHIPPED.contains(&self.validation.typology.as_str())),
-            ("validation.approvers", self.validation.approvers.is_empty()),
         ];
         match table.iter().find(|(_, at_default)| !at_default) {
             Some((key, _)) => Err(Refusal::not_yet(key)),
             None => Ok(()),
         }
-    }
-
-    fn check_target(&self) -> Result<(), Refusal> {
-        for (field, items) in
-            [("target.include", &self.target.include), ("target.exclude", &self.target.exclude)]
-        {
-            if items.len() > TARGET_ITEMS_MAX {
-                return Err(Refusal::new(field, format!("has more than {TARGET_ITEMS_MAX} elements")));
-            }
-            for item in items {
-                check_item(item, field)?;
-            }
-        }
-        Ok(())
     }
 
     fn check_values(&self) -> Result<(), Refusal> {
@@ -259,31 +235,6 @@ fn check_link(link: &LinkChoice) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_item(item: &TargetItem, field: &str) -> Result<(), Refusal> {
-    let later = [
-        ("service", item.service.is_some()),
-        ("recipients_of", item.recipients_of.is_some()),
-        ("who", item.who.is_some()),
-        ("file", item.file.is_some()),
-        ("import", item.import.is_some()),
-        ("not", item.not == Some(true)),
-    ];
-    if let Some((key, _)) = later.iter().find(|(_, set)| *set) {
-        return Err(Refusal::not_yet_in(field, key));
-    }
-    let set = [item.list.is_some(), item.segment.is_some(), item.filter.is_some(), item.recipient.is_some()]
-        .iter()
-        .filter(|set| **set)
-        .count();
-    match set {
-        1 => Ok(()),
-        _ => Err(Refusal::new(
-            field,
-            "has an element that names not exactly one of list, segment, filter, recipient",
-        )),
-    }
-}
-
 /// Longest name of a delivery's file, in bytes.
 pub const FILE_NAME_LEN_MAX: usize = 255;
 
@@ -313,10 +264,6 @@ fn one_of(field: &str, value: &str, words: &[&str]) -> Result<(), Refusal> {
     Err(Refusal::new(field, format!("is none of {}", shown.join(", "))))
 }
 
-fn is_zero(size: &str) -> bool {
-    matches!(size.trim(), "" | "0" | "0%")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,11 +282,9 @@ mod tests {
 
     #[test]
     fn what_comes_later_is_refused_by_name() {
-        let refusal = refused(|d| d.parameters.test_smtp = true);
-        assert_eq!(refusal.field, "parameters.test_smtp");
+        let refusal = refused(|d| d.parameters.pool = "fast".into());
+        assert_eq!(refusal.field, "parameters.pool");
         assert!(refusal.text.contains("not yet supported"), "{}", refusal.text);
-        let later = TargetItem { service: Some("weekly".into()), ..TargetItem::default() };
-        assert_eq!(refused(|d| d.target.include.push(later)).field, "target.include");
         assert_eq!(refused(|d| d.proof.variants = 2).field, "proof.variants");
     }
 

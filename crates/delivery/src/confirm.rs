@@ -4,38 +4,45 @@ use queue::{RunSpec, runs};
 use store::{Lane, Tx, binds};
 use typology::Level;
 
-use crate::parameters::{Limits, Sending};
-use crate::states::By;
-use crate::types::{Closed, ConfirmPlan, Delivery, DeliveryId, Error, ProviderPlan, Result, State};
-use crate::{Deliveries, files, journal, records, words};
+use crate::parameters::Limits;
+use crate::schedule::{self, Start};
+use crate::states::{self, By, Event};
+use crate::types::{Closed, ConfirmPlan, Delivery, DeliveryId, Error, ProviderPlan, Purpose, Result, State};
+use crate::{Deliveries, approval, capacity, files, journal, records, words};
 
 impl Deliveries {
     /// What Confirm would do now, and whether it is open.
     pub async fn confirm_plan(&self, id: DeliveryId) -> Result<ConfirmPlan> {
         let delivery = self.get(id).await?;
-        let sending = Sending::of(&delivery.definition.parameters, self.now_us())?;
-        let (excluded, providers, lines) = self
+        let (asked, now_us) = (delivery.clone(), self.now_us());
+        let (excluded, providers, lines, gate, frozen) = self
             .store
             .read(move |tx| {
                 Ok::<_, Error>((
                     queue::plan::excluded_counts(tx, id)?,
                     providers(tx, id)?,
                     journal::lines(tx, id)?,
+                    approval::gate(tx, &asked)?,
+                    schedule::frozen(tx, id)?,
                 ))
             })
             .await?;
+        let start = schedule::start_of(&delivery, frozen.as_ref(), now_us)?;
+        let late = frozen.and_then(|frozen| frozen.closed(&delivery.definition, now_us));
         Ok(ConfirmPlan {
             snapshot: delivery.snapshot.clone().unwrap_or_default(),
             messages: delivery.to_deliver,
             providers,
             excluded: excluded.into_iter().collect(),
             warnings: lines.iter().filter(|l| l.level == Level::Warning && !l.rule.is_empty()).count(),
-            valid_until: sending.valid_until_us,
-            closed: closed(&delivery),
+            valid_until: start.sending.valid_until_us,
+            starts_at: start.start_at,
+            closed: closed(&delivery).or(late).or(gate),
         })
     }
 
-    /// Starts the run. `snapshot` names what the caller saw: another one by now is refused.
+    /// Starts the run. `snapshot` names what the caller saw: another one by now is refused. For the owner, reviewers and
+    /// administrators; of two who confirm at once, the second is told of the first.
     pub async fn confirm(&self, id: DeliveryId, snapshot: Option<&str>, by: &By) -> Result<Delivery> {
         let delivery = self.get(id).await?;
         let signing = self.signing_of(&delivery).await?;
@@ -44,11 +51,23 @@ impl Deliveries {
         let now_us = self.now_us();
         self.store
             .write(Lane::Urgent, move |tx| {
+                states::lock(tx, id)?;
                 let delivery = records::get(tx, id)?;
+                approval::may_start(&delivery, &by)?;
                 check(&delivery, wanted.as_deref())?;
-                let spec = spec(&delivery, signing, now_us)?;
+                if let Some(closed) = approval::gate(tx, &delivery)? {
+                    return Err(refuse(&delivery, closed.text().to_owned()));
+                }
+                capacity::take(tx, &delivery)?;
+                let frozen = schedule::frozen(tx, id)?;
+                let late = frozen.as_ref().and_then(|frozen| frozen.closed(&delivery.definition, now_us));
+                if let Some(closed) = late {
+                    return Err(refuse(&delivery, closed.text().to_owned()));
+                }
+                let start = schedule::start_of(&delivery, frozen.as_ref(), now_us)?;
+                let spec = spec(&delivery, signing, &start, now_us);
                 runs::start(tx, &spec, now_us)?;
-                let until_us = now_us + Limits::of(&delivery.definition.parameters)?.resources_us;
+                let until_us = start.start_at.max(now_us) + Limits::of(&delivery.definition.parameters)?.resources_us;
                 if let Some((_, content)) = content.filter(|(hash, _)| Some(hash) == delivery.snapshot.as_ref()) {
                     files::hold(tx, id, &content, until_us)?;
                 }
@@ -56,13 +75,14 @@ impl Deliveries {
                 if let Some(hash) = &delivery.snapshot {
                     tracking::resources::open(tx, id, hash, until_us)?;
                 }
+                states::change(tx, id, Event::Confirmed, &by, "", now_us)?;
                 tx.execute(
-                    "UPDATE delivery SET state = 'pending', confirmed_at = $2, updated_at = $2, resources_until = $3 \
-                     WHERE id = $1",
-                    &binds![id, now_us, until_us],
+                    "UPDATE delivery SET confirmed_at = $2, confirmed_by = $3, resources_until = $4 WHERE id = $1",
+                    &binds![id, now_us, by.name.as_str(), until_us],
                 )?;
                 let messages = words::counted(delivery.to_deliver, "message", "messages");
-                let text = format!("Confirmed{}: {messages}", by.suffix());
+                let who = if by.is_system() { " by itself".to_owned() } else { by.suffix() };
+                let text = format!("Confirmed{who}: {messages}");
                 journal::note(tx, id, now_us, Level::Info, &text)
             })
             .await?;
@@ -123,34 +143,43 @@ pub(crate) fn closed(delivery: &Delivery) -> Option<Closed> {
     })
 }
 
+fn refuse(delivery: &Delivery, reason: String) -> Error {
+    Error::State { id: delivery.id, state: delivery.state, reason }
+}
+
 fn check(delivery: &Delivery, wanted: Option<&str>) -> Result<()> {
-    let refuse = |reason: String| Error::State { id: delivery.id, state: delivery.state, reason };
     if let Some(closed) = closed(delivery) {
-        return Err(refuse(closed.text().to_owned()));
+        let mut reason = closed.text().to_owned();
+        if closed == Closed::AlreadyConfirmed && !delivery.confirmed_by.is_empty() {
+            reason.push_str(&format!(", by {}", delivery.confirmed_by));
+        }
+        return Err(refuse(delivery, reason));
     }
     match (wanted, &delivery.snapshot) {
         (Some(wanted), Some(analysed)) if wanted != analysed => {
-            Err(refuse(format!("snapshot {wanted} is no longer what was analysed; that is {analysed}")))
+            Err(refuse(delivery, format!("snapshot {wanted} is no longer what was analysed; that is {analysed}")))
         }
         _ => Ok(()),
     }
 }
 
-fn spec(delivery: &Delivery, signing: String, now_us: i64) -> Result<RunSpec> {
-    let sending = Sending::of(&delivery.definition.parameters, now_us)?;
-    let priority = if delivery.parent.is_some() { queue::Priority::VeryHigh } else { sending.priority };
-    Ok(RunSpec {
+fn spec(delivery: &Delivery, signing: String, start: &Start, now_us: i64) -> RunSpec {
+    let sending = start.sending;
+    let ours = delivery.parent.is_some() || delivery.purpose == Purpose::Notice;
+    let priority = if ours { queue::Priority::VeryHigh } else { sending.priority };
+    let test_smtp = delivery.definition.parameters.test_smtp && !ours;
+    RunSpec {
         delivery: delivery.id,
         priority,
         pool: delivery.definition.parameters.pool.clone(),
-        start_at: now_us,
+        start_at: start.start_at,
         valid_until: sending.valid_until_us,
         retry: sending.retry,
-        test_smtp: false,
-        // A proof is seen by those who asked for it; the archive is of what went to recipients.
-        bcc: delivery.definition.parameters.bcc && delivery.parent.is_none(),
+        test_smtp,
+        // A proof is seen by those who asked for it; the archive is of what went to recipients, and of a test nothing does.
+        bcc: delivery.definition.parameters.bcc && !ours && !test_smtp,
         signing,
         analysed_at: delivery.analysed_at.unwrap_or(now_us),
         service: None,
-    })
+    }
 }

@@ -15,7 +15,10 @@ use crate::{
 };
 
 mod analyses;
+mod capacity;
 mod content_parts;
+mod pressure;
+mod target;
 
 const START_US: i64 = 1_790_000_000_000_000;
 

@@ -121,13 +121,6 @@ impl Deliveries {
         })
     }
 
-    /// The control rules of the delivery's typology.
-    pub(crate) async fn selection_of(&self, definition: &Definition) -> Result<Selection> {
-        let name = &definition.validation.typology;
-        Selection::shipped(name)
-            .ok_or_else(|| Error::Internal(format!("there is no typology {name:?}, which was checked")))
-    }
-
     /// Facts before the content is compiled.
     pub(crate) async fn first_facts(&self, delivery: &Delivery, draft: &Draft) -> Result<Facts> {
         let config = self.config();

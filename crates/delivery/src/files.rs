@@ -9,9 +9,9 @@ use content::{NamedAsset, Owner};
 use message::Snapshot;
 use store::{Lane, Tx};
 
-use crate::life::editable;
+use crate::life::{editable, edited};
 use crate::types::{DeliveryId, Result};
-use crate::{Deliveries, records};
+use crate::{Deliveries, records, states};
 
 impl Deliveries {
     /// The files of a delivery or template, by name.
@@ -78,10 +78,11 @@ impl Deliveries {
         let (now_us, by) = (self.now_us(), by.to_owned());
         self.store
             .write(Lane::Urgent, move |tx| {
+                states::lock(tx, id)?;
                 let mut delivery = records::get(tx, id)?;
                 editable(&delivery)?;
                 delivery.edited_by = by;
-                records::update_content(tx, &delivery, now_us)
+                edited(tx, &delivery, now_us)
             })
             .await
     }
@@ -113,6 +114,7 @@ impl Deliveries {
             return Ok(());
         }
         self.purged_at.store(now_us, Ordering::Relaxed);
+        self.store.write(Lane::Bulk, move |tx| crate::notices::purge(tx, now_us)).await?;
         let removed = self.rooms.content.purge_assets(now_us).await?;
         if removed > 0 {
             tracing::info!(removed, "files that nobody uses any more are removed");

@@ -19,6 +19,10 @@
 
 mod analyse;
 mod analysis;
+pub mod approval;
+mod brake;
+pub mod calendar;
+pub mod capacity;
 pub mod changes;
 pub mod checks;
 mod confirm;
@@ -26,6 +30,7 @@ mod contacts;
 #[cfg(test)]
 mod contract;
 pub mod definition;
+mod draw;
 mod exclusions;
 mod explain;
 mod facts;
@@ -37,26 +42,35 @@ mod life;
 mod links;
 mod members;
 mod mobiles;
+pub mod notices;
 mod numbering;
 pub mod parameters;
 mod personalise;
 mod plan;
 pub mod presence;
+mod pressure;
 pub mod preview;
 mod proof;
 mod push;
 mod records;
 mod recovery;
 mod remote;
+pub mod schedule;
+mod slots;
 mod starters;
 pub mod states;
 mod status;
 mod target;
+mod target_files;
+mod target_plans;
 pub mod templates;
+mod timing;
 mod turns;
 mod types;
+pub mod typologies;
 mod verdict;
 mod walk;
+pub mod waves;
 mod words;
 
 use std::collections::HashMap;
@@ -64,13 +78,21 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, RwLock};
 
 pub use analysis::AnalysisHandle;
+pub use approval::{Approval, Approvals, Decision, Topic, TopicStatus, may_start};
+pub use calendar::{Calendar, CalendarEntry, HourLoad};
+pub use capacity::CapacityUse;
 pub use definition::Definition;
+pub use exclusions::ExclusionCount;
 pub use folder::Refusal;
 pub use life::New;
 pub use preview::FORMATS as PREVIEW_FORMATS;
 pub use push::{Push, Pushed};
-pub use states::By;
+pub use notices::{Accounts, Notice, NoticeKind};
+pub use states::{By, Change, Event};
+pub use target::WHO;
+pub use target_plans::QueryPlan;
 pub use types::*;
+pub use typologies::{NewRule, NewTypology, RuleDefinition, RuleFilter, RuleKind, Typology, TypologyRule};
 
 /// Tables of this room.
 pub const MIGRATIONS: store::RoomMigrations = store::RoomMigrations {
@@ -79,6 +101,9 @@ pub const MIGRATIONS: store::RoomMigrations = store::RoomMigrations {
         store::Step { number: 1, name: "start", sql: include_str!("../migrations/001_start.sql") },
         store::Step { number: 2, name: "content", sql: include_str!("../migrations/002_content.sql") },
         store::Step { number: 3, name: "analyses", sql: include_str!("../migrations/003_analyses.sql") },
+        store::Step { number: 4, name: "life", sql: include_str!("../migrations/004_life.sql") },
+        store::Step { number: 5, name: "typologies", sql: include_str!("../migrations/005_typologies.sql") },
+        store::Step { number: 6, name: "timetable", sql: include_str!("../migrations/006_timetable.sql") },
     ],
 };
 
@@ -139,6 +164,8 @@ pub struct Deliveries {
     rooms: Rooms,
     config: Arc<RwLock<Arc<Config>>>,
     running: Arc<Mutex<HashMap<DeliveryId, AnalysisHandle>>>,
+    /// Where accounts have their addresses.
+    accounts: Arc<std::sync::OnceLock<Arc<dyn Accounts>>>,
     turns: turns::Turns,
     /// The starting templates are there.
     starters: Arc<tokio::sync::OnceCell<()>>,
@@ -154,6 +181,7 @@ impl Deliveries {
             rooms,
             config: Arc::new(RwLock::new(Arc::new(config))),
             running: Arc::new(Mutex::new(HashMap::new())),
+            accounts: Arc::default(),
             turns: turns::Turns::default(),
             starters: Arc::default(),
             purged_at: Arc::default(),

@@ -1,14 +1,14 @@
 //! Life of a delivery outside analysis and sending: create, edit, duplicate, list, archive, delete.
 
-use store::{Lane, Value, binds};
+use store::{Lane, Tx, Value, binds};
 use typology::Level;
 
 use crate::definition::Definition;
 use crate::folder::Refusal;
 use crate::records::{self, NewDelivery};
-use crate::states::By;
-use crate::types::{Delivery, DeliveryId, Edit, Error, ListFilter, Result, Sources, State, Summary};
-use crate::{Deliveries, files, journal, templates};
+use crate::states::{self, By, Event};
+use crate::types::{Delivery, DeliveryId, Edit, Error, ListFilter, Purpose, Result, Sources, State, Summary};
+use crate::{Deliveries, approval, files, journal, templates};
 
 /// Largest source of a body, in bytes.
 pub const SOURCE_LEN_MAX: usize = 2 << 20;
@@ -33,6 +33,7 @@ impl Deliveries {
     pub async fn create_new(&self, new: New) -> Result<Delivery> {
         new.definition.check()?;
         check_sources(&new.sources)?;
+        self.check_accounts(&new.definition.validation, None).await?;
         let now_us = self.now_us();
         self.store
             .write(Lane::Urgent, move |tx| {
@@ -48,6 +49,7 @@ impl Deliveries {
                     proof_no: 0,
                     label: &new.definition.label,
                     origin: new.origin.as_deref(),
+                    purpose: Purpose::Delivery,
                     now_us,
                 };
                 let id = records::insert(tx, &row)?;
@@ -86,6 +88,8 @@ impl Deliveries {
     pub async fn edit(&self, id: DeliveryId, edit: Edit) -> Result<Delivery> {
         if let Some(definition) = &edit.definition {
             definition.check()?;
+            let seen = self.get(id).await?.definition.validation;
+            self.check_accounts(&definition.validation, Some(&seen)).await?;
         }
         check_sources(&Sources {
             html: edit.html.clone().flatten(),
@@ -96,6 +100,7 @@ impl Deliveries {
         let now_us = self.now_us();
         self.store
             .write(Lane::Urgent, move |tx| {
+                states::lock(tx, id)?;
                 let mut delivery = records::get(tx, id)?;
                 editable(&delivery)?;
                 if edit.based_on.is_some_and(|revision| revision != delivery.revision) {
@@ -115,7 +120,7 @@ impl Deliveries {
                 if delivery.is_template {
                     templates::check_name(tx, &delivery.definition.label, Some(id))?;
                 }
-                records::update_content(tx, &delivery, now_us)?;
+                edited(tx, &delivery, now_us)?;
                 records::get(tx, id)
             })
             .await
@@ -156,55 +161,69 @@ impl Deliveries {
 
     /// Deletes a delivery. One that is being sent must be stopped first; the log of one that was sent stays
     /// until its rows are purged by age.
-    pub async fn delete(&self, id: DeliveryId, _by: &By) -> Result<()> {
-        let delivery = self.get(id).await?;
-        if delivery.state.is_active() || delivery.state == State::Analysing {
-            let reason = match delivery.state {
-                State::Analysing => "stop its analysis before you delete it",
-                _ => "stop it before you delete it",
-            };
-            return Err(Error::State { id, state: delivery.state, reason: reason.into() });
-        }
-        let now_us = self.now_us();
+    pub async fn delete(&self, id: DeliveryId, by: &By) -> Result<()> {
+        // The run may be over although nobody has noted it yet.
+        let live = self.get(id).await?.state;
+        let (by, now_us) = (by.clone(), self.now_us());
         self.store
             .write(Lane::Urgent, move |tx| {
+                if !states::lock(tx, id)?.is_final() && live.is_final() {
+                    states::follow(tx, id, live, None, now_us)?;
+                }
                 // The files of what was sent are looked at until their time is over.
                 let unsent: Vec<DeliveryId> = tx.query(
                     "SELECT id FROM delivery WHERE (id = $1 OR parent = $1) AND confirmed_at IS NULL",
                     &binds![id],
                     |row| row.int(0).map_err(Error::from),
                 )?;
-                for id in unsent {
-                    content::release_assets(tx, content::Owner::Delivery(id))?;
+                states::change(tx, id, Event::Deleted, &by, "", now_us)?;
+                for unsent in unsent {
+                    content::release_assets(tx, content::Owner::Delivery(unsent))?;
                 }
-                tx.execute(
-                    "UPDATE delivery SET state = 'deleted', updated_at = $2 WHERE id = $1 OR \
-                     (parent = $1 AND state IN ('draft', 'ready', 'failed', 'finished', 'stopped', 'cancelled'))",
-                    &binds![id, now_us],
-                )?;
+                for proof in proofs_to_delete(tx, id)? {
+                    states::change(tx, proof, Event::Deleted, &by, "", now_us)?;
+                }
                 Ok(())
             })
             .await
     }
 
-    /// Marks analyses that a crash interrupted, so that they can be started again. Call once at start.
-    pub async fn recover(&self) -> Result<()> {
-        let now_us = self.now_us();
+    /// Gives up a delivery that was not confirmed. It stays in the list, and can be duplicated.
+    pub async fn cancel(&self, id: DeliveryId, why: &str, by: &By) -> Result<Delivery> {
+        let (by, why, now_us) = (by.clone(), why.trim().to_owned(), self.now_us());
         self.store
             .write(Lane::Urgent, move |tx| {
-                let interrupted: Vec<DeliveryId> =
-                    tx.query("SELECT id FROM delivery WHERE state = 'analysing'", &[], |row| {
-                        row.int(0).map_err(Error::from)
-                    })?;
-                for id in interrupted {
-                    records::set_state(tx, id, State::Draft, now_us)?;
-                    let text = "The server stopped during the analysis. Nothing was sent; analyse it again.";
-                    journal::note(tx, id, now_us, Level::Warning, text)?;
-                }
-                Ok(())
+                sendable(&records::get(tx, id)?)?;
+                states::change(tx, id, Event::Cancelled, &by, &why, now_us)?;
+                approval::withdraw(tx, id, "it was cancelled", now_us)?;
+                let because = if why.is_empty() { String::new() } else { format!(": {why}") };
+                journal::note(tx, id, now_us, Level::Info, &format!("Cancelled{}{because}", by.suffix()))
             })
-            .await
+            .await?;
+        self.get(id).await
     }
+
+    /// Gives a delivery to another account. For its owner and administrators.
+    pub async fn give_to(&self, id: DeliveryId, owner: &str, by: &By) -> Result<Delivery> {
+        let (by, owner, now_us) = (by.clone(), owner.trim().to_owned(), self.now_us());
+        self.store
+            .write(Lane::Urgent, move |tx| {
+                states::lock(tx, id)?;
+                let delivery = records::get(tx, id)?;
+                if !by.administer && delivery.owner != by.name {
+                    return Err(Error::Forbidden(format!(
+                        "only {} and administrators may give this delivery to somebody else",
+                        owner_words(&delivery)
+                    )));
+                }
+                tx.execute("UPDATE delivery SET owner = $2, updated_at = $3 WHERE id = $1", &binds![id, owner.as_str(), now_us])?;
+                let text = format!("Given to {owner}{}", by.suffix());
+                journal::note(tx, id, now_us, Level::Info, &text)
+            })
+            .await?;
+        self.get(id).await
+    }
+
 }
 
 /// What is to be created.
@@ -260,14 +279,36 @@ fn apply(delivery: &mut Delivery, edit: Edit) {
     delivery.edited_by = edit.by;
 }
 
+/// Writes what an author changed: nothing that was analysed or approved before counts any more. The row is locked.
+pub(crate) fn edited(tx: &mut Tx<'_>, delivery: &Delivery, now_us: i64) -> Result<()> {
+    let (id, by) = (delivery.id, By::named(&delivery.edited_by));
+    states::change(tx, id, Event::Edited, &by, "", now_us)?;
+    let why = if by.is_system() { "it was edited".to_owned() } else { format!("{} edited it", by.name) };
+    approval::withdraw(tx, id, &why, now_us)?;
+    records::update_content(tx, delivery, now_us)
+}
+
+/// Its owner's name, or words for nobody.
+pub(crate) fn owner_words(delivery: &Delivery) -> String {
+    if delivery.owner.is_empty() { "its owner".to_owned() } else { format!("its owner {}", delivery.owner) }
+}
+
+fn proofs_to_delete(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Vec<DeliveryId>> {
+    let proofs: Vec<(DeliveryId, String)> = tx.query(
+        "SELECT id, state FROM delivery WHERE parent = $1 AND state <> 'deleted'",
+        &binds![id],
+        |row| Ok::<_, Error>((row.int(0)?, row.text(1)?)),
+    )?;
+    let can = |state: &str| State::parse(state).and_then(|state| states::next(state, Event::Deleted)).is_some();
+    Ok(proofs.into_iter().filter(|(_, state)| can(state)).map(|(proof, _)| proof).collect())
+}
+
 /// [`Error::State`] unless the author may change it now.
 pub(crate) fn editable(delivery: &Delivery) -> Result<()> {
     let reason = match delivery.state {
         _ if delivery.parent.is_some() => "a proof cannot be edited: edit the delivery and send a new proof",
-        state if state.is_editable() => return Ok(()),
-        State::Analysing => "stop its analysis before you edit it",
-        state if state.is_final() => "it is over: duplicate it to send again",
-        _ => "its content is frozen since it was confirmed",
+        state if states::next(state, Event::Edited).is_some() => return Ok(()),
+        state => return Err(states::refused(delivery.id, state, Event::Edited)),
     };
     Err(Error::State { id: delivery.id, state: delivery.state, reason: reason.into() })
 }
@@ -295,7 +336,7 @@ fn check_sources(sources: &Sources) -> Result<()> {
 
 fn list_tail(filter: &ListFilter) -> (String, Vec<Value>) {
     let mut binds = Vec::new();
-    let mut tail = String::from("WHERE state <> 'deleted'");
+    let mut tail = String::from("WHERE state <> 'deleted' AND purpose = ''");
     let mut bind = |value: Value| {
         binds.push(value);
         format!("${}", binds.len())

@@ -1,4 +1,5 @@
-//! Which message gets which number: by lane, then by domain, then by recipient, so that id order is part order.
+//! Which message gets which number: by lane, then by slot (a due time of a wave), then by domain, then by recipient, so
+//! that id order is part order within a lane. Seeds come behind all others.
 //!
 //! The recipients' domains are the only thing held in memory (a count and two short names each); recipients are
 //! read page by page in number order through the index on (delivery, domain, recipient).
@@ -9,6 +10,7 @@ use audience::{RecipientColumns, RecipientRow};
 use queue::NewPart;
 use store::{Dialect, Tx, Value, binds};
 
+use crate::slots::{Slot, Slotted};
 use crate::types::{DeliveryId, Error, Result};
 
 /// Recipients of one page: small enough for a short transaction, large enough to hide its cost.
@@ -122,20 +124,32 @@ fn read_domains(
         Dialect::Sqlite => "IN (SELECT value FROM json_each($2))",
         Dialect::Postgres => "= ANY($2)",
     };
-    let sql = format!(
-        "SELECT {} FROM target t JOIN recipient r ON r.id = t.recipient \
-         WHERE t.delivery = $1 AND t.domain {among} AND t.reason IS NULL",
-        columns.sql("r")
-    );
-    let mut rows = tx.query(&sql, &[id.into(), Value::TextArray(names)], |row| {
-        let row = columns.read(row)?;
-        let place = places.get(row.domain()).copied();
-        Ok::<_, Error>((place.ok_or_else(|| Error::Internal("a domain outside its page".into()))?, row))
-    })?;
+    let expected: i64 = shares.iter().map(|share| share.messages).sum();
+    let binds = [id.into(), Value::TextArray(names)];
+    let mut rows = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
+    for table in PEOPLE {
+        // Guests are looked for where somebody is missing.
+        if rows.len() as i64 == expected {
+            break;
+        }
+        let sql = format!(
+            "SELECT {} FROM target t JOIN {table} r ON r.id = t.recipient \
+             WHERE t.delivery = $1 AND t.domain {among} AND t.reason IS NULL",
+            columns.sql("r")
+        );
+        rows.extend(tx.query(&sql, &binds, |row| {
+            let row = columns.read(row)?;
+            let place = places.get(row.domain()).copied();
+            Ok::<_, Error>((place.ok_or_else(|| Error::Internal("a domain outside its page".into()))?, row))
+        })?);
+    }
     // The order of a page is ours: the database reads by whichever index it likes.
     rows.sort_unstable_by_key(|(place, row)| (*place, row.id));
     Ok(rows)
 }
+
+/// Where the people of a target stand: guests' ids are above all recipients'.
+const PEOPLE: [&str; 2] = ["recipient", "guest"];
 
 /// The inner select stops at its limit along the index; joined first, a database may sort the whole rest each time.
 fn read_stretch(
@@ -145,51 +159,171 @@ fn read_stretch(
     after: i64,
     columns: &RecipientColumns,
 ) -> Result<Vec<RecipientRow>> {
+    let mut rows = Vec::with_capacity(PAGE_ROWS);
+    for table in PEOPLE {
+        if rows.len() == PAGE_ROWS {
+            break;
+        }
+        let sql = format!(
+            "SELECT {} FROM (SELECT recipient FROM target WHERE delivery = $1 AND domain = $2 AND recipient > $3 \
+             AND reason IS NULL ORDER BY delivery, domain, recipient LIMIT $4) t \
+             JOIN {table} r ON r.id = t.recipient ORDER BY r.id",
+            columns.sql("r")
+        );
+        let found = tx.query(&sql, &binds![id, domain, after, PAGE_ROWS as i64], |row| {
+            columns.read(row).map_err(Error::from)
+        })?;
+        rows.extend(found);
+    }
+    rest_of_last(tx, id, domain, columns, &mut rows)?;
+    Ok(rows)
+}
+
+/// Somebody who gets several messages has them all in one page, because the next one begins behind the recipient.
+fn rest_of_last(
+    tx: &mut Tx<'_>,
+    id: DeliveryId,
+    domain: &str,
+    columns: &RecipientColumns,
+    rows: &mut Vec<RecipientRow>,
+) -> Result<()> {
+    let Some(last) = rows.last().filter(|_| rows.len() == PAGE_ROWS).cloned() else { return Ok(()) };
+    let here = rows.iter().rev().take_while(|row| row.id == last.id).count() as i64;
+    let table = PEOPLE[usize::from(last.id >= audience::GUEST_FIRST)];
     let sql = format!(
-        "SELECT {} FROM (SELECT recipient FROM target WHERE delivery = $1 AND domain = $2 AND recipient > $3 \
-         AND reason IS NULL ORDER BY delivery, domain, recipient LIMIT $4) t \
-         JOIN recipient r ON r.id = t.recipient ORDER BY r.id",
+        "SELECT {} FROM (SELECT recipient FROM target WHERE delivery = $1 AND domain = $2 AND recipient = $3 \
+         AND reason IS NULL ORDER BY copy LIMIT $4 OFFSET $5) t JOIN {table} r ON r.id = t.recipient",
         columns.sql("r")
     );
-    tx.query(&sql, &binds![id, domain, after, PAGE_ROWS as i64], |row| Ok(columns.read(row)?))
+    let more = binds![id, domain, last.id, crate::checks::TARGET_ITEMS_MAX as i64, here];
+    rows.extend(tx.query(&sql, &more, |row| columns.read(row).map_err(Error::from))?);
+    Ok(())
 }
 
-/// Gathers numbered messages into parts: a part ends where the lane changes, or when it is full.
-pub(crate) struct Parts {
-    snapshot: String,
-    size: i64,
-    open: Option<NewPart>,
-    closed: Vec<NewPart>,
+/// Hands out numbers while recipients are read by lane, domain and recipient.
+pub(crate) struct Numbers {
+    /// Next free number and end, by places of domain and slot; empty: one slot takes everybody, in the order of reading.
+    ranges: HashMap<(u32, u32), (i64, i64)>,
+    end: i64,
 }
 
-impl Parts {
-    pub fn new(snapshot: String, size: i64) -> Parts {
-        Parts { snapshot, size, open: None, closed: Vec::new() }
+impl Numbers {
+    pub fn new(shares: &[DomainShare], slotted: &Slotted) -> Numbers {
+        if slotted.slots.is_single() {
+            return Numbers { ranges: HashMap::new(), end: 0 };
+        }
+        // Slots are numbered in their order, so sorting by (lane, slot, domain) is sorting by these three.
+        let mut order: Vec<(u32, u32)> = slotted.counts.keys().copied().collect();
+        let lane = |place: u32| shares.get(place as usize).map(|share| share.lane.as_str());
+        order.sort_unstable_by_key(|(place, slot)| (lane(*place), *slot, *place));
+        let mut end = 0;
+        let ranges = order.into_iter().map(|key| {
+            let first = end;
+            end += i64::from(slotted.counts[&key]);
+            (key, (first, end))
+        });
+        Numbers { ranges: ranges.collect(), end }
     }
 
-    pub fn add(&mut self, id: i64, lane: &str) {
-        match &mut self.open {
-            Some(part) if part.lane == lane && part.messages < self.size => {
-                part.last_id = id;
-                part.messages += 1;
+    /// The number of the next recipient of a domain and slot. Somebody whose zone changed after the count stands behind
+    /// all others, alone: `true`.
+    pub fn next(&mut self, place: usize, slot: usize) -> (i64, bool) {
+        if self.ranges.is_empty() {
+            self.end += 1;
+            return (self.end - 1, false);
+        }
+        match self.ranges.get_mut(&(place as u32, slot as u32)) {
+            Some((next, end)) if *next < *end => {
+                *next += 1;
+                (*next - 1, false)
             }
-            open => {
-                let next = NewPart {
-                    first_id: id,
-                    last_id: id,
-                    snapshot: self.snapshot.clone(),
-                    wave: 0,
-                    lane: lane.to_owned(),
-                    due_us: 0,
-                    messages: 1,
-                };
-                self.closed.extend(open.replace(next));
+            _ => {
+                self.end += 1;
+                (self.end - 1, true)
             }
         }
     }
 
+}
+
+/// Gathers numbered messages into parts: a part ends where the lane changes, or when it is full; each slot has its own.
+pub(crate) struct Parts {
+    snapshot: String,
+    size: i64,
+    /// What the parts' due times count from (µs).
+    starts_at: i64,
+    lane: String,
+    open: HashMap<Slot, NewPart>,
+    closed: Vec<NewPart>,
+    last_id: Option<i64>,
+}
+
+impl Parts {
+    pub fn new(snapshot: String, size: i64, starts_at: i64) -> Parts {
+        let (open, closed) = (HashMap::new(), Vec::new());
+        Parts { snapshot, size, starts_at, lane: String::new(), open, closed, last_id: None }
+    }
+
+    /// The slot of a delivery that sends to everybody at once.
+    pub fn at_once(&self) -> Slot {
+        Slot { wave: 0, due_us: self.starts_at }
+    }
+
+    /// The number (not the id) that the first seed gets, once everybody else has theirs.
+    pub fn seeds_from(&self) -> i64 {
+        self.last_id.map_or(0, |id| (id & (queue::MESSAGES_MAX - 1)) + 1)
+    }
+
+    /// Adds a message; lanes come one after another, and ids rise within a lane's slot.
+    pub fn add(&mut self, id: i64, lane: &str, slot: Slot) {
+        self.last_id = self.last_id.max(Some(id));
+        if self.lane != lane {
+            self.close();
+            lane.clone_into(&mut self.lane);
+        }
+        match self.open.get_mut(&slot) {
+            Some(part) if part.messages < self.size => {
+                part.last_id = id;
+                part.messages += 1;
+            }
+            _ => {
+                let next = self.part(id, lane, slot);
+                self.closed.extend(self.open.insert(slot, next));
+            }
+        }
+    }
+
+    /// Adds a message that stands behind all others.
+    pub fn add_alone(&mut self, id: i64, lane: &str, slot: Slot) {
+        self.last_id = self.last_id.max(Some(id));
+        let part = self.part(id, lane, slot);
+        self.closed.push(part);
+    }
+
+    /// Adds a seed's message: due at the start, counted apart. After everybody else, lanes sorted.
+    pub fn add_seed(&mut self, id: i64, lane: &str) {
+        self.add(id, lane, Slot { wave: queue::SEED_WAVE, ..self.at_once() });
+    }
+
+    fn part(&self, id: i64, lane: &str, slot: Slot) -> NewPart {
+        NewPart {
+            first_id: id,
+            last_id: id,
+            snapshot: self.snapshot.clone(),
+            wave: slot.wave,
+            lane: lane.to_owned(),
+            due_us: slot.due_us - self.starts_at,
+            messages: 1,
+        }
+    }
+
+    fn close(&mut self) {
+        self.closed.extend(self.open.drain().map(|(_, part)| part));
+    }
+
     pub fn finish(mut self) -> Vec<NewPart> {
-        self.closed.extend(self.open.take());
+        self.close();
+        self.closed.sort_unstable_by_key(|part| part.first_id);
         self.closed
     }
 }
@@ -228,14 +362,63 @@ mod tests {
         );
     }
 
+    fn at(wave: i64) -> Slot {
+        Slot { wave, due_us: wave * 10 }
+    }
+
     #[test]
     fn parts_end_at_a_lane_and_when_full() {
-        let mut parts = Parts::new("hash".into(), 2);
+        let mut parts = Parts::new("hash".into(), 2, 0);
         for (id, lane) in [(0, "a"), (1, "a"), (2, "a"), (3, "b"), (4, "b")] {
-            parts.add(id, lane);
+            parts.add(id, lane, at(0));
         }
         let found: Vec<_> =
             parts.finish().iter().map(|part| (part.first_id, part.last_id, part.messages)).collect();
         assert_eq!(found, [(0, 1, 2), (2, 2, 1), (3, 4, 2)]);
+    }
+
+    #[test]
+    fn slots_of_a_lane_have_parts_of_their_own_and_seeds_come_last() {
+        let mut parts = Parts::new("hash".into(), 8, 10);
+        for (id, wave) in [(0, 1), (5, 2), (1, 1), (6, 2), (2, 1)] {
+            parts.add(id, "a", at(wave));
+        }
+        parts.add_alone(7, "a", at(3));
+        assert_eq!(parts.seeds_from(), 8);
+        parts.add_seed(8, "a");
+        parts.add_seed(9, "b");
+        let found: Vec<_> = parts
+            .finish()
+            .into_iter()
+            .map(|part| (part.first_id, part.last_id, part.wave, part.due_us, part.messages, part.lane))
+            .collect();
+        let part = |first, last, wave, due, messages, lane: &str| (first, last, wave, due, messages, lane.to_owned());
+        assert_eq!(
+            found,
+            [
+                part(0, 2, 1, 0, 3, "a"),
+                part(5, 6, 2, 10, 2, "a"),
+                part(7, 7, 3, 20, 1, "a"),
+                part(8, 8, queue::SEED_WAVE, 0, 1, "a"),
+                part(9, 9, queue::SEED_WAVE, 0, 1, "b"),
+            ]
+        );
+    }
+
+    #[test]
+    fn numbers_rise_by_lane_slot_and_domain_and_nobody_gets_anothers() {
+        let mut shares = shares(&[3, 2, 2]);
+        shares[2].lane = "m".into();
+        let mut slotted = Slotted::single(crate::schedule::Plan::at_once(0), 7);
+        let mut single = Numbers::new(&shares, &slotted);
+        let plain: Vec<_> = (0..3).map(|place| single.next(place, 0)).collect();
+        assert_eq!(plain, [(0, false), (1, false), (2, false)]);
+        slotted = Slotted::with_waves(2);
+        slotted.counts = [((0, 0), 1), ((0, 1), 2), ((1, 0), 2), ((2, 0), 1), ((2, 1), 1)].into();
+        let mut numbers = Numbers::new(&shares, &slotted);
+        let asked = [(0, 1), (0, 0), (0, 1), (1, 0), (1, 0), (2, 1), (2, 0)];
+        let found: Vec<_> = asked.iter().map(|(place, slot)| numbers.next(*place, *slot).0).collect();
+        assert_eq!(found, [3, 0, 4, 1, 2, 6, 5]);
+        assert_eq!((numbers.next(1, 1), numbers.next(0, 0)), ((7, true), (8, true)));
     }
 }

@@ -1,5 +1,6 @@
 //! Sending parameters as numbers: durations, priority, retries, validity.
 
+use jiff::tz::TimeZone;
 use queue::{Priority, RetryPlan};
 
 use crate::definition::Parameters;
@@ -51,15 +52,20 @@ pub struct Sending {
 }
 
 impl Sending {
-    /// Reads the parameters for a start at `start_us`.
+    /// Reads the parameters for a start at `start_us`; a date is one of UTC.
     pub fn of(parameters: &Parameters, start_us: i64) -> Result<Sending, Refusal> {
+        Sending::in_zone(parameters, start_us, &TimeZone::UTC)
+    }
+
+    /// The same with dates by the clocks of `zone`.
+    pub fn in_zone(parameters: &Parameters, start_us: i64, zone: &TimeZone) -> Result<Sending, Refusal> {
         let priority = priority(&parameters.priority).ok_or_else(|| {
             Refusal::new("parameters.priority", "is none of very_low, low, normal, high, very_high")
         })?;
         Ok(Sending {
             priority,
             retry: retry(parameters)?,
-            valid_until_us: valid_until(parameters, start_us)?,
+            valid_until_us: valid_until(parameters, start_us, zone)?,
         })
     }
 }
@@ -109,10 +115,13 @@ fn retry(parameters: &Parameters) -> Result<RetryPlan, Refusal> {
     Ok(RetryPlan { first_day: i64::from(parameters.retries), period_us, ..RetryPlan::default() })
 }
 
-fn valid_until(parameters: &Parameters, start_us: i64) -> Result<i64, Refusal> {
+fn valid_until(parameters: &Parameters, start_us: i64, zone: &TimeZone) -> Result<i64, Refusal> {
     if !parameters.valid_until.trim().is_empty() {
-        return instant_us(&parameters.valid_until).ok_or_else(|| {
-            Refusal::new("parameters.valid_until", "is no date and time like 2026-12-06T08:00 (in UTC)")
+        return instant_in(&parameters.valid_until, zone).ok_or_else(|| {
+            Refusal::new(
+                "parameters.valid_until",
+                "is no date and time like 2026-12-06T08:00 (by the clocks of schedule.time_zone)",
+            )
         });
     }
     let validity = needed_duration("parameters.validity", &parameters.validity)?;
@@ -132,12 +141,16 @@ fn needed_duration(field: &str, text: &str) -> Result<i64, Refusal> {
 
 /// Reads `YYYY-MM-DDTHH:MM[:SS]`, with or without an offset; without one it is UTC. In µs.
 pub fn instant_us(text: &str) -> Option<i64> {
+    instant_in(text, &TimeZone::UTC)
+}
+
+/// The same, where a time without an offset is one of `zone`.
+pub fn instant_in(text: &str, zone: &TimeZone) -> Option<i64> {
     let text = text.trim();
     if let Ok(instant) = text.parse::<jiff::Timestamp>() {
         return Some(instant.as_microsecond());
     }
-    let local: jiff::civil::DateTime = text.parse().ok()?;
-    Some(local.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_microsecond())
+    crate::schedule::moment(text.parse().ok()?, zone)
 }
 
 /// Messages per part: as given, or clamp(messages / 1024, 8, 256).

@@ -17,7 +17,8 @@ use crate::analysis::AnalysisHandle;
 use crate::contacts::Contacts;
 use crate::files::Bytes;
 use crate::mobiles::Mobiles;
-use crate::numbering::{Cutter, DomainShare, Parts, read_page};
+use crate::numbering::{Cutter, DomainShare, Numbers, Parts, read_page};
+use crate::slots::{self, Slot, Slotted};
 use crate::types::{Delivery, DeliveryId, Error, Result};
 
 /// Different template errors that an analysis tells apart; further ones count as the last.
@@ -91,12 +92,24 @@ struct Job {
     order: FieldOrder,
 }
 
+/// Where a recipient's message belongs.
+#[derive(Debug, Clone, Copy)]
+struct Seat {
+    /// Its number in the delivery.
+    n: i64,
+    /// Place of the domain, for its lane.
+    place: usize,
+    slot: Slot,
+    /// It stands behind all others, in a part of its own.
+    alone: bool,
+}
+
 /// One page, evaluated.
 #[derive(Default)]
 struct Batch {
     messages: Vec<NewMessage>,
-    /// Place of each message's domain, for its lane.
-    places: Vec<usize>,
+    /// Where each message belongs.
+    seats: Vec<Seat>,
     evaluated: Evaluated,
     recipients: u64,
 }
@@ -107,14 +120,14 @@ impl Deliveries {
         &self,
         delivery: &Delivery,
         compiled: &Arc<Compiled>,
-        shares: &Arc<Vec<DomainShare>>,
+        (shares, slotted): (&Arc<Vec<DomainShare>>, &Slotted),
         (parts, contacts): (&mut Parts, &mut Contacts),
         handle: &AnalysisHandle,
     ) -> Result<Option<Evaluated>> {
         let job = self.job(delivery.id, compiled).await?;
         let threads = self.config().analysis_threads.max(1);
         let (pages, received) = mpsc::channel(threads + 1);
-        let reader = self.read_pages(job, Arc::clone(shares), pages, handle.clone());
+        let reader = self.read_pages(job, (Arc::clone(shares), slotted), pages, handle.clone());
         let writer = self.write_pages(received, shares, (parts, contacts), handle);
         let (stopped, evaluated) = tokio::join!(reader, writer);
         let evaluated = evaluated?;
@@ -131,12 +144,13 @@ impl Deliveries {
     async fn read_pages(
         &self,
         job: Arc<Job>,
-        shares: Arc<Vec<DomainShare>>,
+        (shares, slotted): (Arc<Vec<DomainShare>>, &Slotted),
         pages: mpsc::Sender<JoinHandle<Batch>>,
         handle: AnalysisHandle,
     ) -> Result<bool> {
         let (id, columns) = (job.delivery, job.order.columns());
-        let (mut n, mut last) = (0, 0);
+        let mut usher = Usher { numbers: Numbers::new(&shares, slotted), slots: slotted.slots.clone() };
+        let mut last = 0;
         let mut cutter = Cutter::new(&shares);
         while let Some(page) = cutter.next(last) {
             if handle.is_stopped() {
@@ -146,10 +160,9 @@ impl Deliveries {
             let columns = columns.clone();
             let rows = self.store.read(move |tx| read_page(tx, id, &page, &shares, &columns)).await?;
             last = rows.last().map_or(last, |(_, row)| row.id);
-            let first = n;
-            n += rows.len() as i64;
+            let rows = rows.into_iter().map(|(place, row)| (usher.seat(place, &row), row)).collect();
             let job = Arc::clone(&job);
-            let batch = tokio::task::spawn_blocking(move || evaluate_rows(&job, first, rows));
+            let batch = tokio::task::spawn_blocking(move || evaluate_rows(&job, rows));
             if pages.send(batch).await.is_err() {
                 // The writer gave up, and says why.
                 return Ok(false);
@@ -169,8 +182,13 @@ impl Deliveries {
         while let Some(page) = pages.recv().await {
             let batch =
                 page.await.map_err(|panic| Error::Internal(format!("evaluation panicked: {panic}")))?;
-            for (message, place) in batch.messages.iter().zip(&batch.places) {
-                parts.add(message.id, &shares[*place].lane);
+            for (message, seat) in batch.messages.iter().zip(&batch.seats) {
+                let lane = &shares[seat.place].lane;
+                if seat.alone {
+                    parts.add_alone(message.id, lane, seat.slot);
+                } else {
+                    parts.add(message.id, lane, seat.slot);
+                }
             }
             total.merge(batch.evaluated);
             // After an error nothing will be sent: go on only to say whom it hits.
@@ -201,17 +219,19 @@ impl Deliveries {
             readers.iter().map(|reader| (providers.lane_of(&reader.domain), reader.clone())).collect();
         ordered.sort_by(|a, b| a.0.cmp(&b.0));
         let lanes: Vec<String> = ordered.iter().map(|(lane, _)| lane.clone()).collect();
+        let slot = parts.at_once();
         let evaluated = tokio::task::spawn_blocking(move || {
             let mut batch = Batch::default();
             for (n, (_, reader)) in ordered.iter().enumerate() {
-                batch.add(&job, n as i64, n, &reader.row, (&reader.address, &reader.domain));
+                let seat = Seat { n: n as i64, place: n, slot, alone: false };
+                batch.add(&job, seat, &reader.row, (&reader.address, &reader.domain));
             }
             batch
         });
         let batch =
             evaluated.await.map_err(|panic| Error::Internal(format!("evaluation panicked: {panic}")))?;
-        for (message, place) in batch.messages.iter().zip(&batch.places) {
-            parts.add(message.id, &lanes[*place]);
+        for (message, seat) in batch.messages.iter().zip(&batch.seats) {
+            parts.add(message.id, &lanes[seat.place], seat.slot);
         }
         let messages = batch.messages;
         let indexed = pairs(&messages);
@@ -228,16 +248,30 @@ fn pairs(messages: &[NewMessage]) -> Vec<(i64, i64)> {
     messages.iter().map(|message| (message.recipient, message.id)).collect()
 }
 
-fn evaluate_rows(job: &Job, first: i64, rows: Vec<(usize, RecipientRow)>) -> Batch {
+/// Shows each recipient to the message's place, in the order in which they are read.
+struct Usher {
+    numbers: Numbers,
+    slots: slots::Slots,
+}
+
+impl Usher {
+    fn seat(&mut self, place: usize, row: &RecipientRow) -> Seat {
+        let at = self.slots.of(row.id, row.get("time_zone").unwrap_or_default());
+        let (n, alone) = self.numbers.next(place, at);
+        Seat { n, place, slot: self.slots.all()[at], alone }
+    }
+}
+
+fn evaluate_rows(job: &Job, rows: Vec<(Seat, RecipientRow)>) -> Batch {
     let mut batch = Batch { messages: Vec::with_capacity(rows.len()), ..Batch::default() };
-    for (index, (place, row)) in rows.iter().enumerate() {
-        batch.add(job, first + index as i64, *place, row, (row.email(), row.domain()));
+    for (seat, row) in &rows {
+        batch.add(job, *seat, row, (row.email(), row.domain()));
     }
     batch
 }
 
 impl Batch {
-    fn add(&mut self, job: &Job, n: i64, place: usize, row: &RecipientRow, to: (&str, &str)) {
+    fn add(&mut self, job: &Job, seat: Seat, row: &RecipientRow, to: (&str, &str)) {
         self.recipients += 1;
         let variant = job.compiled.flags_for(row.email_format(), to.1);
         match job.compiled.evaluate(&job.order.fields(row), variant) {
@@ -248,9 +282,9 @@ impl Batch {
                 }
                 self.evaluated.mobiles.add(&job.compiled.snapshot, variant, &own.slots);
                 self.evaluated.measure(own.slots, own.flags, slots.len(), to.0);
-                self.places.push(place);
+                self.seats.push(seat);
                 self.messages.push(NewMessage {
-                    id: message_id(job.delivery, n),
+                    id: message_id(job.delivery, seat.n),
                     recipient: row.id,
                     domain: to.1.to_owned(),
                     flags: own.flags,

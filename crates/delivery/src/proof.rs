@@ -14,7 +14,9 @@ use crate::folder::Refusal;
 use crate::personalise::Reader;
 use crate::records::{self, NewDelivery};
 use crate::states::By;
-use crate::types::{Analysis, Delivery, DeliveryId, Error, ListFilter, ProofTarget, Result, State, Summary};
+use crate::types::{
+    Analysis, Delivery, DeliveryId, Error, ListFilter, ProofTarget, Purpose, Result, State, Summary,
+};
 use crate::{Deliveries, facts, files, journal, life};
 
 /// Readers that one request may name; more than 100 are then refused by the rule `proof_size`, in the journal.
@@ -80,6 +82,7 @@ impl Deliveries {
                     proof_no,
                     label: &label,
                     origin: None,
+                    purpose: Purpose::Delivery,
                     now_us,
                 };
                 let id = records::insert(tx, &new)?;

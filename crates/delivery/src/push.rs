@@ -261,9 +261,11 @@ fn used_files(
         .map(|(name, bytes)| (name, File::Bytes(bytes)))
         .chain(known.into_iter().map(|(name, hash)| (name, File::Known(hash))));
     let attached = |name: &str| definition.content.attachments.iter().any(|a| plain(&a.file) == plain(name));
+    let target = definition.target.include.iter().chain(&definition.target.exclude);
+    let targeted: Vec<&str> = target.filter_map(|item| item.file.as_deref()).map(plain).collect();
     let (mut used, mut unused) = (BTreeMap::new(), Vec::new());
     for (name, file) in all {
-        if name.starts_with(ASSETS) || attached(&name) {
+        if name.starts_with(ASSETS) || attached(&name) || targeted.contains(&plain(&name)) {
             used.insert(name, file);
         } else {
             unused.push(name);

@@ -3,14 +3,18 @@
 use store::{Row, Tx, binds};
 
 use crate::definition::Definition;
-use crate::types::{Delivery, DeliveryId, Error, ProofFreshness, Result, Sources, State, Summary};
+use crate::types::{Delivery, DeliveryId, Error, ProofFreshness, Purpose, Result, Sources, State, Summary};
 
 const COLUMNS: &str = "id, parent, proof_no, label, code, state, definition, html, body_text, origin, revision, \
      analysed_revision, snapshot, target, to_deliver, predicted_end, archived, created_at, updated_at, analysed_at, \
-     confirmed_at, finished_at, content_hash, proof_hash, mjml, amp, is_template, edited_by, resources_until";
+     confirmed_at, finished_at, content_hash, proof_hash, mjml, amp, is_template, edited_by, resources_until, owner, \
+     purpose, confirmed_by";
 
 const SUMMARY_COLUMNS: &str = "id, label, code, state, parent, proof_no, to_deliver, archived, created_at, updated_at, \
      confirmed_at, finished_at, is_template";
+
+/// The column's word for [`Purpose::Notice`].
+const NOTICE: &str = "notice";
 
 /// A delivery to be written.
 pub(crate) struct NewDelivery<'a> {
@@ -22,16 +26,17 @@ pub(crate) struct NewDelivery<'a> {
     pub proof_no: i64,
     pub label: &'a str,
     pub origin: Option<&'a str>,
+    pub purpose: Purpose,
     pub now_us: i64,
 }
 
 pub(crate) fn insert(tx: &mut Tx<'_>, new: &NewDelivery<'_>) -> Result<DeliveryId> {
     let sources = new.sources;
     let hash = content_hash(new.definition, sources, "");
-    Ok(tx.insert_id(
+    let id = tx.insert_id(
         "INSERT INTO delivery (parent, proof_no, label, code, state, definition, html, body_text, origin, content_hash, \
-         created_at, updated_at, mjml, amp, is_template, edited_by) \
-         VALUES ($1, $2, $3, $4, 'draft', $5, $6, $7, $8, $9, $10, $10, $11, $12, $13, $14)",
+         created_at, updated_at, mjml, amp, is_template, edited_by, owner, purpose) \
+         VALUES ($1, $2, $3, $4, 'draft', $5, $6, $7, $8, $9, $10, $10, $11, $12, $13, $14, $14, $15)",
         &binds![
             new.parent,
             new.proof_no,
@@ -46,9 +51,17 @@ pub(crate) fn insert(tx: &mut Tx<'_>, new: &NewDelivery<'_>) -> Result<DeliveryI
             sources.mjml.as_deref(),
             sources.amp.as_deref(),
             new.is_template,
-            new.by
+            new.by,
+            match new.purpose {
+                Purpose::Delivery => "",
+                Purpose::Notice => NOTICE,
+            }
         ],
-    )?)
+    )?;
+    if new.parent.is_none() && !new.is_template {
+        crate::schedule::remember(tx, id, new.definition)?;
+    }
+    Ok(id)
 }
 
 pub(crate) fn get(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Delivery> {
@@ -64,14 +77,15 @@ pub(crate) fn by_origin(tx: &mut Tx<'_>, origin: &str) -> Result<Option<Delivery
     tx.query_opt(&sql, &binds![origin], read)
 }
 
-/// Overwrites what an author can edit; the analysis is out of date from now on.
+/// Overwrites what an author can edit; the analysis is out of date from now on. Call [`crate::life::edited`], which also
+/// changes the state.
 pub(crate) fn update_content(tx: &mut Tx<'_>, delivery: &Delivery, now_us: i64) -> Result<()> {
     let definition = &delivery.definition;
     let files = crate::files::digest(tx, delivery.id)?;
     let hash = content_hash(definition, &delivery.sources(), &files);
     tx.execute(
         "UPDATE delivery SET label = $2, code = $3, definition = $4, html = $5, body_text = $6, content_hash = $7, \
-         revision = revision + 1, state = 'draft', updated_at = $8, mjml = $9, amp = $10, edited_by = $11 WHERE id = $1",
+         revision = revision + 1, updated_at = $8, mjml = $9, amp = $10, edited_by = $11 WHERE id = $1",
         &binds![
             delivery.id,
             definition.label.as_str(),
@@ -86,7 +100,10 @@ pub(crate) fn update_content(tx: &mut Tx<'_>, delivery: &Delivery, now_us: i64) 
             delivery.edited_by.as_str()
         ],
     )?;
-    Ok(())
+    if delivery.is_template {
+        return Ok(());
+    }
+    crate::schedule::remember(tx, delivery.id, definition)
 }
 
 /// Brings the content's hash up to the files that the delivery has by now.
@@ -95,15 +112,6 @@ pub(crate) fn rehash(tx: &mut Tx<'_>, id: DeliveryId) -> Result<()> {
     let files = crate::files::digest(tx, id)?;
     let hash = content_hash(&delivery.definition, &delivery.sources(), &files);
     tx.execute("UPDATE delivery SET content_hash = $2 WHERE id = $1", &binds![id, hash])?;
-    Ok(())
-}
-
-pub(crate) fn set_state(tx: &mut Tx<'_>, id: DeliveryId, state: State, now_us: i64) -> Result<()> {
-    tx.execute(
-        "UPDATE delivery SET state = $2, updated_at = $3, \
-         finished_at = CASE WHEN $4 = 1 THEN coalesce(finished_at, $3) ELSE finished_at END WHERE id = $1",
-        &binds![id, state.as_str(), now_us, state.is_final()],
-    )?;
     Ok(())
 }
 
@@ -163,6 +171,9 @@ fn read(row: &Row<'_>) -> Result<Delivery> {
         is_template: row.bool(26)?,
         edited_by: row.text(27)?,
         resources_until: row.int_opt(28)?,
+        owner: row.text(29)?,
+        purpose: if row.text(30)? == NOTICE { Purpose::Notice } else { Purpose::Delivery },
+        confirmed_by: row.text(31)?,
     })
 }
 
@@ -213,6 +224,44 @@ fn content_hash(definition: &Definition, sources: &Sources, files: &str) -> Stri
     });
     add(&more.to_string());
     hasher.finalize().to_hex()[..32].to_owned()
+}
+
+/// A draft that is in no database.
+#[cfg(test)]
+pub(crate) fn blank(label: &str) -> Delivery {
+    Delivery {
+        id: 1,
+        parent: None,
+        proof_no: 0,
+        label: label.to_owned(),
+        code: String::new(),
+        state: State::Draft,
+        definition: Definition::new(label),
+        html: None,
+        text: None,
+        mjml: None,
+        amp: None,
+        is_template: false,
+        edited_by: String::new(),
+        owner: String::new(),
+        purpose: Purpose::Delivery,
+        confirmed_by: String::new(),
+        resources_until: None,
+        origin: None,
+        revision: 1,
+        analysed_revision: None,
+        snapshot: None,
+        target: 0,
+        to_deliver: 0,
+        predicted_end: None,
+        archived: false,
+        created_at: 0,
+        updated_at: 0,
+        analysed_at: None,
+        confirmed_at: None,
+        finished_at: None,
+        proof: ProofFreshness::None,
+    }
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@
 use store::{Lane, Tx, binds};
 use typology::Level;
 
-use crate::states::By;
-use crate::types::{DeliveryId, Error, Result, State};
-use crate::{Deliveries, journal, records};
+use crate::states::{self, By, Event};
+use crate::types::{DeliveryId, Error, Result};
+use crate::{Deliveries, journal};
 
 /// Times that one delivery's analysis is begun again in a row: one that brings the server down must not do so for ever.
 const RESTARTS_MAX: i64 = 3;
@@ -43,7 +43,7 @@ fn interrupted(tx: &mut Tx<'_>, now_us: i64) -> Result<Vec<DeliveryId>> {
     )?;
     let mut again = Vec::new();
     for (id, is_proof, restarts) in found {
-        records::set_state(tx, id, State::Draft, now_us)?;
+        states::change(tx, id, Event::AnalysisInterrupted, &By::system(), "the server stopped", now_us)?;
         if is_proof || restarts >= RESTARTS_MAX {
             let text = "The server stopped during the analysis. Nothing was sent; analyse it again.";
             journal::note(tx, id, now_us, Level::Warning, text)?;

@@ -5,13 +5,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use content::{CompileOptions, Compiled, Draft, ImageChoice, ImageFact, Owner, rule_for};
+use content::{CompileOptions, Compiled, Draft, ImageChoice, ImageFact, Owner};
+use message::{ImageMode, Structure};
+use store::{Tx, binds};
 use tokio::task::JoinSet;
 use typology::{Finding, Level};
 
-use crate::analyse::Work;
+use crate::analyse::{Source, Work};
 use crate::analysis::Step;
-use crate::types::{Error, Result};
+use crate::numbering::DomainShare;
+use crate::types::{DeliveryId, Error, Result};
 
 /// Images fetched for one content; further ones stay at their addresses.
 pub const REMOTE_IMAGES_MAX: usize = 100;
@@ -28,9 +31,19 @@ pub(crate) struct Written {
 }
 
 impl Work<'_> {
-    /// Fetches what must travel with the messages to these domains, and compiles again with it.
-    pub async fn with_images(&mut self, written: Written, domains: &[&str]) -> Result<Compiled> {
-        let wanted = wanted(&written, domains);
+    /// Fetches what must travel with some message, and compiles again with it.
+    pub async fn with_images(
+        &mut self,
+        written: Written,
+        source: &Source,
+        shares: &[DomainShare],
+    ) -> Result<Compiled> {
+        let mut wanted = remote(&written);
+        // Whoever gets a format that takes all images along is only asked for when there is something to fetch.
+        let all = !wanted.is_empty()
+            && (written.draft.image_mode == ImageChoice::Inline
+                || self.takes_all(&written.compiled, source, shares).await?);
+        wanted.retain(|image| all || written.draft.image_inline.contains(&image.src));
         if wanted.is_empty() {
             return Ok(written.compiled);
         }
@@ -46,6 +59,27 @@ impl Work<'_> {
             .warnings
             .retain(|warning| !failed.iter().any(|url| warning.message.starts_with(url.as_str())));
         Ok(compiled)
+    }
+
+    /// True when some recipient's format takes all images along: by the domain's rule, or by a profile that names a
+    /// carrier, whatever the domain.
+    async fn takes_all(&self, compiled: &Compiled, source: &Source, shares: &[DomainShare]) -> Result<bool> {
+        let takes = |format: &str, domain: &str| {
+            let variant = usize::from(compiled.flags_for(format, domain));
+            let variant = compiled.snapshot.variants.get(variant);
+            variant.is_some_and(|of| of.images == ImageMode::Inline && of.structure != Structure::Text)
+        };
+        match source {
+            Source::Readers(readers) => {
+                Ok(readers.iter().any(|reader| takes(reader.row.email_format(), &reader.domain)))
+            }
+            Source::Target if shares.iter().any(|share| takes("", &share.domain)) => Ok(true),
+            Source::Target => {
+                let id = self.delivery.id;
+                let profiles = self.this.store.read(move |tx| carrier_profiles(tx, id)).await?;
+                Ok(profiles.iter().any(|(format, domain)| takes(format, domain)))
+            }
+        }
     }
 
     /// Fetches; answers the addresses that gave nothing, each with a finding.
@@ -101,26 +135,26 @@ fn not_fetched(image: &ImageFact, reason: &str) -> Finding {
     Finding::new("remote_image", Level::Warning, text).in_part("html").at(image.line, image.column)
 }
 
-/// The remote images that some message carries, each once.
-fn wanted(written: &Written, domains: &[&str]) -> Vec<ImageFact> {
-    let (draft, options) = (&written.draft, &written.options);
+/// Images at other people's addresses, each once.
+fn remote(written: &Written) -> Vec<ImageFact> {
+    let public_url = &written.options.public_url;
     let mut seen = BTreeSet::new();
-    let remote: Vec<&ImageFact> = written
-        .compiled
-        .facts
-        .images
-        .iter()
-        .filter(|image| is_remote(&image.src, &options.public_url) && seen.insert(image.src.as_str()))
+    let images = written.compiled.facts.images.iter();
+    images
+        .filter(|image| is_remote(&image.src, public_url) && seen.insert(image.src.as_str()))
         .take(REMOTE_IMAGES_MAX)
-        .collect();
-    if remote.is_empty() {
-        return Vec::new();
-    }
-    let all = draft.image_mode == ImageChoice::Inline
-        || domains
-            .iter()
-            .any(|domain| rule_for(&options.format_rules, domain).is_some_and(|rule| rule.inline_images));
-    remote.into_iter().filter(|image| all || draft.image_inline.contains(&image.src)).cloned().collect()
+        .cloned()
+        .collect()
+}
+
+/// Profiles of the target that name a carrier, with their domains.
+fn carrier_profiles(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Vec<(String, String)>> {
+    tx.query(
+        "SELECT DISTINCT r.email_format, t.domain FROM target t JOIN recipient r ON r.id = t.recipient \
+         WHERE t.delivery = $1 AND t.reason IS NULL AND r.email_format IN ('docomo', 'softbank', 'au')",
+        &binds![id],
+        |row| Ok::<_, Error>((row.text(0)?, row.text(1)?)),
+    )
 }
 
 /// An image that is the same for all, at an address that is not ours.

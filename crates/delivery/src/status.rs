@@ -7,7 +7,7 @@ use store::Lane;
 use typology::Level;
 
 use crate::confirm::providers;
-use crate::states::By;
+use crate::states::{self, By, Event};
 use crate::types::{Delivery, DeliveryId, Error, ProviderStatus, Result, State, Status, StopReport};
 use crate::{Deliveries, journal, records};
 
@@ -39,6 +39,9 @@ impl Deliveries {
             failed: 0,
             per_second: 0.0,
             predicted_end: plan.predicted_end,
+            bounced: 0,
+            complaints: 0,
+            held: false,
         });
         Ok(Status {
             id,
@@ -51,6 +54,9 @@ impl Deliveries {
             cancelled: 0,
             deferred: 0,
             unknown: 0,
+            seeds: queue::SeedFigures::default(),
+            bounced: 0,
+            complaints: 0,
             providers: providers.collect(),
             per_second: 0.0,
             predicted_end: delivery.predicted_end,
@@ -59,16 +65,18 @@ impl Deliveries {
 
     /// Asks for a pause; the engine empties its connections and acknowledges.
     pub async fn pause(&self, id: DeliveryId, by: &By) -> Result<Delivery> {
-        self.get(id).await?;
-        self.rooms.queue.pause(id, self.now_us()).await?;
-        self.noted(id, &format!("Pause asked for{}", by.suffix())).await
+        self.pause_because(id, "", by).await
     }
 
     /// Sends again.
     pub async fn resume(&self, id: DeliveryId, by: &By) -> Result<Delivery> {
-        self.get(id).await?;
+        let live = self.get(id).await?.state;
+        // A run that is sending is resumed already: asking twice is no error.
+        if states::next(live, Event::Resumed).is_none() && !is_sending(live) {
+            return Err(states::refused(id, live, Event::Resumed));
+        }
         self.rooms.queue.resume(id, self.now_us()).await?;
-        self.noted(id, &format!("Resumed{}", by.suffix())).await
+        self.commanded(id, (Event::Resumed, by, ""), &format!("Resumed{}", by.suffix())).await
     }
 
     /// Keeps what a stop did in the journal. The stop itself is the engine's, which cuts connections; call this
@@ -81,12 +89,34 @@ impl Deliveries {
             report.in_flight,
             report.cancelled
         );
-        self.noted(id, &text).await
+        self.commanded(id, (Event::StopAsked, by, ""), &text).await
     }
 
-    async fn noted(&self, id: DeliveryId, text: &str) -> Result<Delivery> {
-        let (now_us, text) = (self.now_us(), text.to_owned());
-        self.store.write(Lane::Urgent, move |tx| journal::note(tx, id, now_us, Level::Info, &text)).await?;
+    /// The same as [`Deliveries::pause`], with a reason: what the brake does.
+    pub async fn pause_because(&self, id: DeliveryId, why: &str, by: &By) -> Result<Delivery> {
+        let live = self.get(id).await?.state;
+        if states::next(live, Event::PauseAsked).is_none() && !matches!(live, State::Pausing | State::Paused) {
+            return Err(states::refused(id, live, Event::PauseAsked));
+        }
+        self.rooms.queue.pause(id, self.now_us()).await?;
+        let because = if why.is_empty() { String::new() } else { format!(": {why}") };
+        let text = format!("Pause asked for{}{because}", by.suffix());
+        self.commanded(id, (Event::PauseAsked, by, why), &text).await
+    }
+
+    /// Takes over the state of the run after somebody's command, and keeps who gave it.
+    async fn commanded(&self, id: DeliveryId, asked: (Event, &By, &str), text: &str) -> Result<Delivery> {
+        let now_us = self.now_us();
+        let figures = self.rooms.queue.fresh_figures(id, now_us).await?;
+        let (event, by, why) = (asked.0, asked.1.clone(), asked.2.to_owned());
+        let text = text.to_owned();
+        self.store
+            .write(Lane::Urgent, move |tx| {
+                let to = state_of(figures.state);
+                states::follow(tx, id, to, Some((event, &by, &why)), now_us)?;
+                journal::note(tx, id, now_us, Level::Info, &text)
+            })
+            .await?;
         self.get(id).await
     }
 
@@ -95,6 +125,7 @@ impl Deliveries {
         let now_us = self.now_us();
         self.rooms.queue.expire(now_us).await?;
         self.purge_files(now_us).await?;
+        self.approvals_due(now_us).await?;
         let active: Vec<(DeliveryId, String)> = self
             .store
             .read(|tx| {
@@ -132,13 +163,14 @@ impl Deliveries {
         });
         self.store
             .write(Lane::Urgent, move |tx| {
-                records::set_state(tx, id, state, at)?;
+                states::follow(tx, id, state, None, at)?;
                 match text {
                     Some(text) => journal::note(tx, id, at, Level::Info, &text),
                     None => Ok(()),
                 }
             })
-            .await
+            .await?;
+        self.tell_progress(id, state, figures).await
     }
 
     /// The state as it is this moment: the run's, once there is one.
@@ -166,6 +198,9 @@ fn of_run(delivery: &Delivery, figures: &RunFigures, excluded: BTreeMap<String, 
             failed: provider.failed,
             per_second: provider.per_second,
             predicted_end: end_at_speed(provider.pending - provider.deferred, provider.per_second, now_us),
+            bounced: provider.bounced,
+            complaints: provider.complaints,
+            held: provider.held,
         })
         .collect();
     // Where some provider takes nothing at the moment, the plan of the analysis is the better guess.
@@ -182,10 +217,18 @@ fn of_run(delivery: &Delivery, figures: &RunFigures, excluded: BTreeMap<String, 
         cancelled: figures.cancelled,
         deferred: figures.deferred,
         unknown: figures.unknown,
+        seeds: figures.seeds,
+        bounced: figures.bounced,
+        complaints: figures.complaints,
         providers,
         per_second: figures.per_second,
         predicted_end: figures.ended_at.or(seen_end).or(delivery.predicted_end),
     }
+}
+
+/// A run that is neither held nor over.
+fn is_sending(state: State) -> bool {
+    matches!(state, State::Pending | State::InProgress | State::Retrying)
 }
 
 /// When what was not tried yet will have been, at the speed of the last seconds.

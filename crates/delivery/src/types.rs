@@ -116,6 +116,17 @@ impl State {
     }
 }
 
+/// What a delivery is sent for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// For its recipients.
+    #[default]
+    Delivery,
+    /// A mail of the program to somebody who works here: in no list, outside every indicator.
+    Notice,
+}
+
 /// One delivery, as pages and REST show it.
 #[derive(Debug, Clone)]
 pub struct Delivery {
@@ -145,6 +156,12 @@ pub struct Delivery {
     pub is_template: bool,
     /// Who edited it last; empty: not known.
     pub edited_by: String,
+    /// Whose it is: may confirm it and is told of it; empty: nobody's, so everybody with the right to start may confirm.
+    pub owner: String,
+    /// What it is sent for.
+    pub purpose: Purpose,
+    /// Who confirmed it; empty: nobody yet, or the program itself.
+    pub confirmed_by: String,
     /// Until when mirror pages and images live (µs); set by Confirm.
     pub resources_until: Option<i64>,
     /// Folder that it is pushed from.
@@ -371,6 +388,20 @@ pub struct ProviderPlan {
     pub predicted_end: Option<i64>,
 }
 
+/// One wave as the analysis planned it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WavePlan {
+    /// Its number, from 0.
+    pub wave: i64,
+    /// When its first message is due (µs); without a contact date reckoned from Confirm once there is one, from the
+    /// analysis before.
+    pub starts_at: i64,
+    /// When its last message should be out (µs); absent through a relay.
+    pub ends_at: Option<i64>,
+    /// Its messages.
+    pub messages: i64,
+}
+
 /// How far an analysis is.
 #[derive(Debug, Clone, Serialize)]
 pub struct AnalysisProgress {
@@ -409,6 +440,12 @@ pub struct Status {
     pub deferred: i64,
     /// Pending, the answer after the final dot was lost (inside pending).
     pub unknown: i64,
+    /// Seeds, which are in no other figure.
+    pub seeds: queue::SeedFigures,
+    /// Accepted, and came back later as an address that does not exist (inside sent).
+    pub bounced: i64,
+    /// Called spam by their recipients (inside sent).
+    pub complaints: i64,
     /// By provider.
     pub providers: Vec<ProviderStatus>,
     /// Messages a second over the last seconds.
@@ -434,6 +471,12 @@ pub struct ProviderStatus {
     pub per_second: f64,
     /// Expected end (µs).
     pub predicted_end: Option<i64>,
+    /// Accepted, and came back later as an address that does not exist.
+    pub bounced: i64,
+    /// Called spam by their recipients.
+    pub complaints: i64,
+    /// The brake holds its messages; Resume lets them go.
+    pub held: bool,
 }
 
 /// What a stop did, exactly.
@@ -473,6 +516,8 @@ pub struct ConfirmPlan {
     pub excluded: BTreeMap<String, i64>,
     /// Warnings of the analysis.
     pub warnings: usize,
+    /// When sending begins (µs) when confirmed now.
+    pub starts_at: i64,
     /// Messages expire at (µs) when confirmed now.
     pub valid_until: i64,
     /// Why Confirm is closed; `None`: it is open.
@@ -499,6 +544,14 @@ pub enum Closed {
     Over,
     /// Nobody is left in the target.
     Nobody,
+    /// Its contact date is past, by more than the grace.
+    ContactDatePast,
+    /// Its quiet hours were reckoned for a start right after the analysis.
+    QuietHoursStale,
+    /// Its approvers have not all approved it.
+    AwaitingApproval,
+    /// An approver rejected it.
+    Rejected,
 }
 
 impl Closed {
@@ -513,6 +566,16 @@ impl Closed {
             Closed::AlreadyConfirmed => "it is confirmed already",
             Closed::Over => "it is over: duplicate it to send again",
             Closed::Nobody => "no message would be sent: the target is empty after exclusions",
+            Closed::ContactDatePast => {
+                "its contact date is past: set a later one, or none to send as soon as possible, and analyse it again"
+            }
+            Closed::QuietHoursStale => {
+                "its quiet hours were reckoned for a start right after the analysis, which is too long ago: analyse it again"
+            }
+            Closed::AwaitingApproval => {
+                "its approvers have not approved it yet: wait for them, or remind them"
+            }
+            Closed::Rejected => "an approver rejected it: mend what they said, then analyse it again",
         }
     }
 }
@@ -523,6 +586,9 @@ pub enum Error {
     /// No such delivery.
     #[error("there is no delivery {0}")]
     NotFound(DeliveryId),
+    /// No such thing of another kind.
+    #[error("there is no such {0}")]
+    NoSuch(&'static str),
     /// A field of the definition, or an input, is refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -536,6 +602,9 @@ pub enum Error {
         /// Why not, and what to do.
         reason: String,
     },
+    /// The one who asks may not do that.
+    #[error("{0}")]
+    Forbidden(String),
     /// Somebody else edited it meanwhile.
     #[error("delivery {id} was changed by {} (revision {current}); load it again before you save",
         if .by.is_empty() { "somebody else" } else { .by })]

@@ -8,7 +8,8 @@ use crate::analysis::AnalysisHandle;
 use crate::history::{self, Ended};
 use crate::members::Members;
 use crate::states::{self, By, Event};
-use crate::types::{Delivery, DeliveryId, ProviderPlan, Result, StepTaken};
+use crate::timing::Timing;
+use crate::types::{Delivery, DeliveryId, Result, StepTaken};
 use crate::{Deliveries, journal, records, words};
 
 /// How long the files of an analysis wait for its Confirm, which keeps them for longer.
@@ -21,8 +22,14 @@ pub(crate) struct Frozen {
     /// The same, readable.
     pub content: message::Snapshot,
     pub parts: Vec<queue::NewPart>,
-    pub plans: Vec<ProviderPlan>,
-    pub predicted_end: Option<i64>,
+    pub timing: Timing,
+}
+
+impl Frozen {
+    /// Messages to recipients; seeds count nowhere.
+    fn messages(&self) -> i64 {
+        self.parts.iter().filter(|part| part.wave != queue::SEED_WAVE).map(|part| part.messages).sum()
+    }
 }
 
 /// How the steps ended.
@@ -91,23 +98,18 @@ impl Deliveries {
     }
 }
 
-fn freeze(tx: &mut Tx<'_>, id: DeliveryId, revision: i64, frozen: Frozen, now_us: i64) -> Result<()> {
+pub(crate) fn freeze(tx: &mut Tx<'_>, id: DeliveryId, revision: i64, frozen: Frozen, now_us: i64) -> Result<()> {
     states::change(tx, id, Event::AnalysisPassed, &By::system(), "", now_us)?;
     plan::write_snapshot(tx, &frozen.snapshot, &frozen.bytes)?;
     crate::files::hold(tx, id, &frozen.content, now_us + HELD_US)?;
-    let messages: i64 = frozen.parts.iter().map(|part| part.messages).sum();
+    let messages = frozen.messages();
     plan::insert_parts(tx, id, frozen.parts)?;
-    for plan in &frozen.plans {
-        tx.execute(
-            "INSERT INTO provider_plan (delivery, provider, messages, predicted_end) VALUES ($1, $2, $3, $4)",
-            &binds![id, plan.provider.as_str(), plan.messages, plan.predicted_end],
-        )?;
-    }
+    frozen.timing.keep(tx, id)?;
     let excluded: i64 = plan::excluded_counts(tx, id)?.iter().map(|(_, count)| count).sum();
     tx.execute(
         "UPDATE delivery SET analysed_revision = $2, snapshot = $3, target = $4, to_deliver = $5, \
          predicted_end = $6, analysed_at = $7, updated_at = $7 WHERE id = $1",
-        &binds![id, revision, frozen.snapshot, messages + excluded, messages, frozen.predicted_end, now_us],
+        &binds![id, revision, frozen.snapshot, messages + excluded, messages, frozen.timing.predicted_end, now_us],
     )?;
     Ok(())
 }
@@ -147,7 +149,7 @@ fn verdict_words(verdict: &Verdict, findings: &[Finding], took_ms: i64) -> Strin
             format!("Analysis failed after {seconds:.1} s with {} error(s)", count(Level::Error))
         }
         Verdict::Frozen(frozen) => {
-            let messages: i64 = frozen.parts.iter().map(|part| part.messages).sum();
+            let messages = frozen.messages();
             let warnings = match count(Level::Warning) {
                 0 => String::new(),
                 n => format!(" with {n} warning(s)"),

@@ -343,6 +343,50 @@ async fn images_of_others_travel_with_the_message_or_stay_with_a_warning() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_profile_that_names_a_carrier_takes_the_images_of_others_along() {
+    each(|world| async move {
+        let host = image_host().await;
+        let list = world.audience.create_list("newsletter", START_US).await.unwrap();
+        let body = format!("<img src=\"http://{host}/a.gif\" alt=\"\">{}", html());
+        let images = async || {
+            let id = world.deliveries.create(definition(), Some(body.clone()), None).await.unwrap().id;
+            let analysis = world.analyse(id).await;
+            assert_eq!(errors(&analysis), [""; 0]);
+            let bytes = world.queue.snapshot(&analysis.snapshot.unwrap()).await.unwrap().unwrap();
+            (id, message::Snapshot::from_bytes(&bytes).unwrap().images.len())
+        };
+        let join = async |email: &str, format: &str| {
+            let new = audience::NewRecipient {
+                email: email.into(),
+                email_format: format.into(),
+                attributes: [("tier".to_owned(), "gold".to_owned())].into(),
+                ..Default::default()
+            };
+            let id = world.audience.create_recipient(new, START_US).await.unwrap().id;
+            world.audience.add_to_list(list, vec![id]).await.unwrap();
+        };
+        join("ann@x.example", "html").await;
+        assert_eq!(images().await.1, 0, "nobody takes it along");
+        join("taro@x.example", "softbank").await;
+        let (id, along) = images().await;
+        assert_eq!(along, 1);
+        let found = world.queue.message_of(id, None, "taro@x.example").await.unwrap().unwrap();
+        let flags = world.queue.message(found).await.unwrap().unwrap().flags;
+        assert!(flags & message::FLAGS_VARIANT > i64::from(message::VARIANT_HTML));
+        // So does a proof that is made with this profile, and no other.
+        let proof = async |email: &str| {
+            let target = ProofTarget::Recipients(vec![email.into()]);
+            let proof = world.deliveries.proof(id, target, &By::system()).await.unwrap();
+            let analysis = proof.analysed().await.unwrap();
+            let bytes = world.queue.snapshot(&analysis.snapshot.unwrap()).await.unwrap().unwrap();
+            message::Snapshot::from_bytes(&bytes).unwrap().images.len()
+        };
+        assert_eq!((proof("ann@x.example").await, proof("taro@x.example").await), (0, 1));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_has_the_format_of_its_profile_or_of_its_domain_and_what_is_lost_is_told() {
     each(|world| async move {
         let list = world.audience.create_list("newsletter", START_US).await.unwrap();
