@@ -317,8 +317,7 @@ impl<'a> Work<'a> {
             return None;
         }
         let shown = marks::readable(&source.text);
-        self.facts.text =
-            Some(PartFacts { seen: seen_of_text(&source.text), ..PartFacts::of(&source.text) });
+        self.facts.text = Some(PartFacts { seen: seen_of_text(&source.text), ..PartFacts::of(&source.text) });
         let source = self.links.text(&source);
         self.part(PartName::Text, String::new(), source, Escape::Text);
         Some(shown)
