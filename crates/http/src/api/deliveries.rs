@@ -60,6 +60,8 @@ pub(super) fn delivery_json(delivery: &Delivery) -> Value {
         "amp": delivery.amp,
         "is_template": delivery.is_template,
         "edited_by": delivery.edited_by,
+        "owner": delivery.owner,
+        "confirmed_by": delivery.confirmed_by,
         "resources_until": time_opt(delivery.resources_until),
         "origin": delivery.origin,
         "revision": delivery.revision,

@@ -114,6 +114,7 @@ impl From<delivery::Error> for Problem {
             delivery::Error::State { state, .. } => {
                 Problem::conflict(error.to_string()).with("state", state.as_str())
             }
+            delivery::Error::Forbidden(text) => Problem::new(StatusCode::FORBIDDEN, "forbidden", text),
             delivery::Error::Conflict { current, ref by, at, .. } => {
                 let (text, by) = (error.to_string(), by.clone());
                 Problem::conflict(text)

@@ -1,6 +1,7 @@
 //! REST under `/api/v1`. One file per resource; a handler reads the request, calls one function of a room, and renders.
 
 pub mod analysis;
+mod approval;
 mod archive;
 mod assets;
 pub mod auth;
@@ -17,6 +18,7 @@ mod idempotency;
 pub mod imports;
 pub mod life;
 mod lists;
+mod notices;
 pub mod log;
 pub mod openapi;
 pub mod page;
@@ -47,6 +49,7 @@ pub fn router(state: &AppState) -> Router<AppState> {
     let answers = idempotency::Answers::new(move || clock.now_us());
     let sending = life::sending_routes()
         .merge(analysis::sending_routes())
+        .merge(approval::sending_routes())
         .merge(test_mail::sending_routes())
         .merge(deliveries::making_routes())
         .merge(templates::making_routes())
@@ -54,6 +57,7 @@ pub fn router(state: &AppState) -> Router<AppState> {
     let ordinary = Router::new()
         .merge(sending)
         .merge(analysis::routes())
+        .merge(approval::routes())
         .merge(archive::routes())
         .merge(assets::routes())
         .merge(blocks::routes())
@@ -64,6 +68,7 @@ pub fn router(state: &AppState) -> Router<AppState> {
         .merge(imports::routes())
         .merge(life::routes())
         .merge(lists::routes())
+        .merge(notices::routes())
         .merge(openapi::routes())
         .merge(log::routes())
         .merge(quarantine::routes())

@@ -277,7 +277,7 @@ async fn begin(desk: &Desk, state: &AppState, form: &Form) -> Result<Delivery, d
 
 /// `GET /deliveries/{id}`: the tab where the delivery stands.
 pub async fn open(
-    desk: Desk,
+    _desk: Desk,
     State(state): State<AppState>,
     Path(id): Path<i64>,
 ) -> Result<Response, Fault> {

@@ -244,6 +244,8 @@ fn verdict(
         _ if steps::is_confirmed(found) => ("confirmed", "ok", "ok"),
         Some(Closed::EditedSince) => ("outdated", "warn", "warning"),
         Some(Closed::Nobody) => ("nobody", "warn", "warning"),
+        Some(Closed::AwaitingApproval) => ("awaiting_approval", "warn", "warning"),
+        Some(Closed::Rejected) => ("rejected", "bad", "error"),
         Some(_) => ("errors", "bad", "error"),
         None if found.state == delivery::State::Failed => ("errors", "bad", "error"),
         None if warned => ("warnings", "warn", "warning"),
@@ -261,6 +263,8 @@ fn closed_name(closed: Closed) -> &'static str {
         Closed::AlreadyConfirmed => "already_confirmed",
         Closed::Over => "over",
         Closed::Nobody => "nobody",
+        Closed::AwaitingApproval => "awaiting_approval",
+        Closed::Rejected => "rejected",
     }
 }
 
@@ -325,6 +329,8 @@ mod tests {
             Closed::AlreadyConfirmed,
             Closed::Over,
             Closed::Nobody,
+            Closed::AwaitingApproval,
+            Closed::Rejected,
         ] {
             assert!(
                 texts::exists(&format!("closed-{}", closed_name(closed).replace('_', "-"))),
