@@ -216,6 +216,9 @@ pub enum DeliveryCommand {
         /// Wait for the verdict
         #[arg(long)]
         wait: bool,
+        /// List the statements that it runs, with rows and time, in the journal
+        #[arg(long)]
+        explain: bool,
     },
     /// Confirm: start sending what was analysed
     Confirm {

@@ -31,6 +31,8 @@ pub(super) fn routes() -> Router<AppState> {
     Router::new()
         .route("/deliveries/{id}/preview", get(preview))
         .route("/deliveries/{id}/analysis", get(analysis).post(analyse).delete(stop))
+        .route("/deliveries/{id}/analyses", get(analyses))
+        .route("/deliveries/{id}/analyses/{before}/changes/{after}", get(changes))
 }
 
 /// Proofs send.
@@ -130,14 +132,25 @@ async fn proof(
     })))
 }
 
+#[derive(Deserialize)]
+struct How {
+    /// List the statements that it runs, with rows and time, in the journal.
+    #[serde(default)]
+    explain: bool,
+}
+
 /// Starts an analysis and answers at once; GET tells how far it is.
 async fn analyse(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
     Path(text): Path<String>,
+    Params(how): Params<How>,
 ) -> Answer<Response> {
-    let delivery = delivery_id(&text)?;
-    state.deliveries.start_analysis(delivery, &acting(&caller)).await?;
+    let (delivery, by) = (delivery_id(&text)?, acting(&caller));
+    match how.explain {
+        true => state.deliveries.explain_analysis(delivery, &by).await?,
+        false => state.deliveries.start_analysis(delivery, &by).await?,
+    };
     let document = current(&state, delivery).await?;
     Ok((StatusCode::ACCEPTED, Json(document)).into_response())
 }
@@ -183,6 +196,43 @@ async fn current(state: &AppState, delivery: i64) -> Answer<Value> {
         }
     };
     Ok(analysis_json(&analysis, running.as_ref()))
+}
+
+/// The analyses that are kept, newest first.
+async fn analyses(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Json<Value>> {
+    let kept = state.deliveries.analyses(delivery_id(&text)?).await?;
+    Ok(Json(json!({ "analyses": kept.iter().map(past_json).collect::<Vec<_>>() })))
+}
+
+/// What changed from one analysis to another.
+async fn changes(
+    State(state): State<AppState>,
+    Path((text, before, after)): Path<(String, i64, i64)>,
+) -> Answer<Json<Value>> {
+    let compared = state.deliveries.compare_analyses(delivery_id(&text)?, before, after).await?;
+    Ok(Json(json!({
+        "before": past_json(&compared.before),
+        "after": past_json(&compared.after),
+        "came": compared.came,
+        "went": compared.went,
+        "content": compared.content,
+        "parameters": compared.keys,
+    })))
+}
+
+fn past_json(past: &delivery::history::PastAnalysis) -> Value {
+    json!({
+        "id": id(past.id),
+        "at": time(past.at),
+        "state": past.state,
+        "snapshot": past.snapshot,
+        "to_deliver": past.to_deliver,
+        "excluded": past.excluded,
+        "seconds": past.took_ms as f64 / 1e3,
+        "steps": past.steps.iter().map(|step| json!({
+            "step": step.step, "seconds": step.took_ms as f64 / 1e3, "count": step.count,
+        })).collect::<Vec<_>>(),
+    })
 }
 
 /// The contract's analysis document, with the progress of one that runs.

@@ -67,7 +67,9 @@ async fn delivery(client: &Client, command: DeliveryCommand, out: &mut Output) -
         DeliveryCommand::Proof { id, to, as_recipient, wait } => {
             proof::proof(client, &id, &to, as_recipient.as_deref(), wait, out).await
         }
-        DeliveryCommand::Analyze { id, wait } => proof::analyze(client, &id, wait, out).await,
+        DeliveryCommand::Analyze { id, wait, explain } => {
+            proof::analyze(client, &id, (wait, explain), out).await
+        },
         DeliveryCommand::Confirm { id, yes, snapshot } => {
             life::confirm(client, &id, yes, snapshot.as_deref(), out).await
         }

@@ -55,9 +55,15 @@ pub async fn proof(
 }
 
 /// Runs `delivery analyze`: exit 1 when a finding is an error.
-pub async fn analyze(client: &Client, id: &str, wait: bool, out: &mut Output) -> Done {
+pub async fn analyze(
+    client: &Client,
+    id: &str,
+    (wait, explain): (bool, bool),
+    out: &mut Output,
+) -> Done {
     let path = format!("/deliveries/{}/analysis", segment(id));
-    let mut document = client.post(&path, &json!({}), None).await?;
+    let asked = if explain { format!("{path}?explain=true") } else { path.clone() };
+    let mut document = client.post(&asked, &json!({}), None).await?;
     if wait {
         document = client::wait(client, &path, out, analysed, progress).await?;
     }
