@@ -7,6 +7,7 @@ use store::{Relation, Value};
 use crate::Audience;
 use crate::error::{Error, Result};
 use crate::guests::Guests;
+use crate::relations::{AS_A_SET, OF_RECIPIENTS};
 
 /// A target as a set: everybody in any of `include` and in none of `exclude`, and the guests of a file.
 #[derive(Debug, Clone, Default)]
@@ -97,12 +98,12 @@ impl TargetSet {
     pub fn members(&self) -> Relation {
         let mut binds = Vec::new();
         let condition = self.condition("", &mut binds);
-        let mut sql = format!("SELECT c.id AS recipient FROM recipient c WHERE {condition}");
+        let mut sql = format!("{AS_A_SET}({condition})");
         if let Some(guests) = &self.guests {
-            let among = guests.condition("c", &mut binds);
+            let among = guests.condition("r", &mut binds);
             let excluded = self.guest_excluded(&mut binds);
             sql.push_str(&format!(
-                " UNION ALL SELECT c.id AS recipient FROM guest c WHERE {among}{excluded}"
+                " UNION ALL SELECT r.id AS recipient FROM guest r WHERE {among}{excluded}"
             ));
         }
         Relation::new(sql, binds)
@@ -116,11 +117,8 @@ impl TargetSet {
         let mut binds = vec![Value::Int(*ids.start()), Value::Int(*ids.end())];
         let condition = self.condition(WITHIN, &mut binds);
         let mark = self.mark_of(&mut binds, &recipient_marked);
-        let inner = format!(
-            "SELECT c.id AS recipient, c.domain AS domain, {mark} AS mark FROM recipient c \
-             WHERE c.id BETWEEN $1 AND $2 AND {condition}"
-        );
-        Relation::new(self.named(&inner), binds)
+        let among = format!("FROM recipient r WHERE r.id BETWEEN $1 AND $2 AND {condition}");
+        Relation::new(self.named(&mark, &among), binds)
     }
 
     /// The same columns for the target's guests whose id lies in the range; `None`: the target has none. A guest is judged by
@@ -128,14 +126,11 @@ impl TargetSet {
     pub fn guest_candidates(&self, ids: &RangeInclusive<i64>) -> Option<Relation> {
         let guests = self.guests.as_ref()?;
         let mut binds = vec![Value::Int(*ids.start()), Value::Int(*ids.end())];
-        let among = guests.condition("c", &mut binds);
+        let among = guests.condition("r", &mut binds);
         let excluded = self.guest_excluded(&mut binds);
         let mark = self.mark_of(&mut binds, &guest_marked);
-        let inner = format!(
-            "SELECT c.id AS recipient, c.domain AS domain, {mark} AS mark FROM guest c \
-             WHERE c.id BETWEEN $1 AND $2 AND {among}{excluded}"
-        );
-        Some(Relation::new(self.named(&inner), binds))
+        let among = format!("FROM guest r WHERE r.id BETWEEN $1 AND $2 AND {among}{excluded}");
+        Some(Relation::new(self.named(&mark, &among), binds))
     }
 
     /// One column, `recipient`: the guests whose address a recipient of the target has already, or a guest with a smaller id.
@@ -149,21 +144,17 @@ impl TargetSet {
         let sql = format!(
             "SELECT g.id AS recipient FROM guest g WHERE {among} AND \
              (EXISTS (SELECT 1 FROM guest e WHERE e.email_key = g.email_key AND e.id < g.id AND {earlier}) \
-             OR EXISTS (SELECT 1 FROM recipient c WHERE c.email_key = g.email_key AND {condition}))"
+             OR EXISTS (SELECT 1 FROM recipient r WHERE r.email_key = g.email_key AND {condition}))"
         );
         Some(Relation::new(sql, binds))
     }
 
-    /// `within` narrows each relation `t`.
+    /// Whether the recipient `r` is in the target. `within` narrows each relation `t`.
     fn condition(&self, within: &str, binds: &mut Vec<Value>) -> String {
         let mut any = |elements: &[Element]| {
             let parts: Vec<_> = elements
                 .iter()
-                .map(|element| {
-                    let not = if element.not { "NOT " } else { "" };
-                    let inner = element.relation.splice(binds);
-                    format!("c.id {not}IN (SELECT t.recipient FROM ({inner}) t{within})")
-                })
+                .map(|element| contains(&element.relation, element.not, within, binds))
                 .collect();
             parts.join(" OR ")
         };
@@ -185,38 +176,56 @@ impl TargetSet {
         terms
     }
 
-    /// The place of the first mark that fits, or NULL.
-    fn mark_of(&self, binds: &mut Vec<Value>, marked: &dyn Fn(&Marked, &mut Vec<Value>) -> String) -> String {
-        if self.marks.is_empty() {
-            return "CAST(NULL AS BIGINT)".to_owned();
-        }
-        let mut case = String::from("CASE");
-        for (place, mark) in self.marks.iter().enumerate() {
-            case.push_str(&format!(" WHEN {} THEN {place}", marked(&mark.who, binds)));
-        }
-        case.push_str(" END");
-        format!("CAST({case} AS BIGINT)")
+    /// The marks as the terms of a CASE over their places.
+    fn mark_of(
+        &self,
+        binds: &mut Vec<Value>,
+        marked: &dyn Fn(&Marked, &mut Vec<Value>) -> String,
+    ) -> Vec<String> {
+        self.marks.iter().map(|mark| marked(&mark.who, binds)).collect()
     }
 
-    /// Names the marks that `inner` has by place. The inner select is made once and kept (a few thousand rows): spread over
-    /// two columns, a database would ask each mark twice.
-    fn named(&self, inner: &str) -> String {
-        let (mut reasons, mut rules) = (String::new(), String::new());
-        for (place, mark) in self.marks.iter().enumerate() {
-            reasons.push_str(&format!(" WHEN {place} THEN '{}'", mark.reason));
-            if let Some(rule) = mark.rule {
-                rules.push_str(&format!(" WHEN {place} THEN {rule}"));
-            }
-        }
-        let case = |whens: &str, kind: &str| match whens {
-            "" => format!("CAST(NULL AS {kind})"),
-            whens => format!("CAST(CASE k.mark{whens} END AS {kind})"),
+    /// The select over `among`, with the first mark that fits in words. Where rules have ids the mark is found once and kept
+    /// (a few thousand rows): spread over two columns, a database would ask each mark twice.
+    fn named(&self, marked: &[String], among: &str) -> String {
+        let case = |kind: &str, whens: Vec<String>| match whens.is_empty() {
+            true => format!("CAST(NULL AS {kind})"),
+            false => format!("CAST(CASE{} END AS {kind})", whens.concat()),
         };
+        let each = || self.marks.iter().zip(marked);
+        if self.marks.iter().all(|mark| mark.rule.is_none()) {
+            let reasons = each().map(|(mark, fits)| format!(" WHEN {fits} THEN '{}'", mark.reason)).collect();
+            return format!(
+                "SELECT r.id AS recipient, r.domain AS domain, {} AS reason, CAST(NULL AS BIGINT) AS rule {among}",
+                case("TEXT", reasons)
+            );
+        }
+        let places = each().zip(0..).map(|((_, fits), place)| format!(" WHEN {fits} THEN {place}")).collect();
+        let reasons = (0..).zip(&self.marks);
+        let reasons =
+            reasons.map(|(place, mark)| format!(" WHEN k.mark = {place} THEN '{}'", mark.reason)).collect();
+        let rules = (0..).zip(&self.marks);
+        let rules = rules
+            .filter_map(|(place, mark)| mark.rule.map(|rule| format!(" WHEN k.mark = {place} THEN {rule}")));
         format!(
-            "WITH k AS MATERIALIZED ({inner}) SELECT k.recipient AS recipient, k.domain AS domain, {} AS reason, {} AS rule FROM k",
-            case(&reasons, "TEXT"),
-            case(&rules, "BIGINT")
+            "WITH k AS MATERIALIZED (SELECT r.id AS recipient, r.domain AS domain, {} AS mark {among}) \
+             SELECT k.recipient AS recipient, k.domain AS domain, {} AS reason, {} AS rule FROM k",
+            case("BIGINT", places),
+            case("TEXT", reasons),
+            case("BIGINT", rules.collect())
         )
+    }
+}
+
+/// Whether the recipient `r` is in a relation, or with `not` outside of it. A relation that is a condition over the recipients
+/// themselves becomes that condition: each of them is looked at once, and not once for each relation to make a set of ids of it.
+fn contains(relation: &Relation, not: bool, within: &str, binds: &mut Vec<Value>) -> String {
+    let inner = relation.splice(binds);
+    match inner.strip_prefix(OF_RECIPIENTS) {
+        Some(condition) => format!("{}({condition})", if not { "NOT " } else { "" }),
+        None => {
+            format!("r.id {}IN (SELECT t.recipient FROM ({inner}) t{within})", if not { "NOT " } else { "" })
+        }
     }
 }
 
@@ -224,27 +233,25 @@ impl TargetSet {
 const WITHIN: &str = " WHERE t.recipient BETWEEN $1 AND $2";
 
 const QUARANTINED: &str =
-    "EXISTS (SELECT 1 FROM quarantine q WHERE q.email_key = c.email_key AND q.status = 'quarantined')";
+    "EXISTS (SELECT 1 FROM quarantine q WHERE q.email_key = r.email_key AND q.status = 'quarantined')";
 /// An address has an `@` and a domain has none, so one column holds both.
-const SUPPRESSED: &str = "EXISTS (SELECT 1 FROM suppression s WHERE s.value IN (c.email_key, c.domain))";
+const SUPPRESSED: &str = "EXISTS (SELECT 1 FROM suppression s WHERE s.value IN (r.email_key, r.domain))";
 
 fn recipient_marked(who: &Marked, binds: &mut Vec<Value>) -> String {
-    let mut within = |not: &str, relation: &Relation| {
-        format!("c.id {not}IN (SELECT t.recipient FROM ({}) t{WITHIN})", relation.splice(binds))
-    };
     match who {
-        Marked::Denylisted => "c.denylisted = 1".to_owned(),
+        Marked::Denylisted => "r.denylisted = 1".to_owned(),
         Marked::Quarantined => QUARANTINED.to_owned(),
         Marked::Suppressed => SUPPRESSED.to_owned(),
-        Marked::In(relation) => within("", relation),
-        Marked::Outside(relation) => within("NOT ", relation),
+        Marked::In(relation) => contains(relation, false, WITHIN, binds),
+        Marked::Outside(relation) => contains(relation, true, WITHIN, binds),
     }
 }
 
 fn guest_marked(who: &Marked, binds: &mut Vec<Value>) -> String {
     match who {
         Marked::Denylisted => {
-            "EXISTS (SELECT 1 FROM recipient x WHERE x.email_key = c.email_key AND x.denylisted = 1)".to_owned()
+            "EXISTS (SELECT 1 FROM recipient x WHERE x.email_key = r.email_key AND x.denylisted = 1)"
+                .to_owned()
         }
         Marked::Quarantined => QUARANTINED.to_owned(),
         Marked::Suppressed => SUPPRESSED.to_owned(),
@@ -253,10 +260,10 @@ fn guest_marked(who: &Marked, binds: &mut Vec<Value>) -> String {
     }
 }
 
-/// The guest `c` has the address of a recipient in the relation.
+/// The guest `r` has the address of a recipient in the relation.
 fn same_address(relation: &Relation, binds: &mut Vec<Value>) -> String {
     format!(
-        "EXISTS (SELECT 1 FROM recipient x WHERE x.email_key = c.email_key \
+        "EXISTS (SELECT 1 FROM recipient x WHERE x.email_key = r.email_key \
          AND x.id IN (SELECT t.recipient FROM ({}) t))",
         relation.splice(binds)
     )

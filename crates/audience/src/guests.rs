@@ -122,10 +122,8 @@ impl Audience {
             let sql = format!(
                 "DELETE FROM guest WHERE id IN (SELECT id FROM guest WHERE id BETWEEN $1 AND $2{among} ORDER BY id LIMIT $3)"
             );
-            let removed = self
-                .store
-                .write(Lane::Bulk, move |tx| tx.execute(&sql, &binds).map_err(Error::from))
-                .await?;
+            let removed =
+                self.store.write(Lane::Bulk, move |tx| tx.execute(&sql, &binds).map_err(Error::from)).await?;
             deleted += removed;
             if removed < STEP_ROWS {
                 return Ok(deleted);
@@ -142,6 +140,9 @@ mod tests {
     fn each_delivery_has_its_own_range() {
         assert_eq!(*guest_ids(0).start(), GUEST_FIRST);
         assert_eq!(*guest_ids(7).end() + 1, *guest_ids(8).start());
-        assert!(*guest_ids(1 << 34).end() > *guest_ids(1 << 34).start(), "also for the last delivery there can be");
+        assert!(
+            *guest_ids(1 << 34).end() > *guest_ids(1 << 34).start(),
+            "also for the last delivery there can be"
+        );
     }
 }

@@ -63,7 +63,9 @@ pub use attribute::attribute_name;
 pub use candidates::{Element, Mark, Marked, TargetSet};
 pub use error::{Error, Result};
 pub use export::formula_safe;
-pub use filter::{Condition, Duration, Filter, FilterError, Moment, Named, Op, Subject, Value as FilterValue};
+pub use filter::{
+    Condition, Duration, Filter, FilterError, Moment, Named, Op, Subject, Value as FilterValue,
+};
 pub use guests::{GUEST_FIRST, GuestFile, Guests, guest_ids};
 pub use import::{
     Counts, Import, ImportControl, ImportOptions, ImportProgress, ImportReport, ImportRun, ImportState,

@@ -15,10 +15,16 @@ use crate::filter::{Filter, compile};
 use crate::recipient::Recipient;
 use crate::row::{RecipientRow, recipient_columns};
 
+/// How a relation begins that is a condition over the columns of `recipient r` and nothing more: no further clause, no other
+/// select behind it. Whoever selects from `recipient r` anyway can take the condition alone.
+pub(crate) const OF_RECIPIENTS: &str = "SELECT r.id AS recipient FROM recipient r WHERE ";
+/// How one begins that is to stay a set of ids: something may stand behind it, or it is faster so.
+pub(crate) const AS_A_SET: &str = "SELECT r.id AS recipient FROM recipient AS r WHERE ";
+
 impl Audience {
     /// One column, `recipient`: every recipient's id, once.
     pub fn all_recipients(&self) -> Relation {
-        Relation::new("SELECT r.id AS recipient FROM recipient r", Vec::new())
+        Relation::new(format!("{OF_RECIPIENTS}TRUE"), Vec::new())
     }
 
     /// One column, `recipient`: the ids of a list's members, each once.
@@ -43,14 +49,14 @@ impl Audience {
     pub fn outside(&self, relation: &Relation) -> Relation {
         let mut binds = Vec::new();
         let inner = relation.splice(&mut binds);
-        let sql = format!("SELECT r.id AS recipient FROM recipient r WHERE r.id NOT IN (SELECT t.recipient FROM ({inner}) t)");
+        let sql = format!("{AS_A_SET}r.id NOT IN (SELECT t.recipient FROM ({inner}) t)");
         Relation::new(sql, binds)
     }
 
     /// One column, `recipient`: the recipient with this address, or none.
     pub fn recipient_with_address(&self, email: &str) -> Relation {
         let key = address::parse(email.trim()).map(|address| address.key()).unwrap_or_default();
-        Relation::new("SELECT r.id AS recipient FROM recipient r WHERE r.email_key = $1", vec![key.into()])
+        Relation::new(format!("{OF_RECIPIENTS}r.email_key = $1"), vec![key.into()])
     }
 
     /// One column, `email_key`: the addresses in quarantine, each once.
@@ -79,7 +85,12 @@ impl Audience {
         Ok(found)
     }
 
-    async fn first_of(&self, table: &'static str, relation: &Relation, limit: usize) -> Result<Vec<Recipient>> {
+    async fn first_of(
+        &self,
+        table: &'static str,
+        relation: &Relation,
+        limit: usize,
+    ) -> Result<Vec<Recipient>> {
         let mut binds = Vec::new();
         let inner = relation.splice(&mut binds);
         binds.push(limit.into());
@@ -123,7 +134,8 @@ impl Audience {
         let mut binds = vec![first.id.into()];
         let inner = relation.splice(&mut binds);
         let sql = format!("SELECT max(t.recipient) FROM ({inner}) t WHERE t.recipient >= $1");
-        let last = self.store.read(move |tx| tx.query_one(&sql, &binds, |row| Ok::<_, Error>(row.int(0)?))).await?;
+        let last =
+            self.store.read(move |tx| tx.query_one(&sql, &binds, |row| Ok::<_, Error>(row.int(0)?))).await?;
         let span = u64::try_from(last - first.id).unwrap_or(0) + 1;
         let from = first.id.saturating_add(i64::try_from(spread(seed) % span).unwrap_or(0));
         Ok(self.first_member("guest", relation, from).await?.or(Some(first)))
@@ -157,7 +169,10 @@ impl Audience {
 fn segment(filter: &Filter, now_us: i64, dialect: Dialect) -> Relation {
     let mut binds = Vec::new();
     let condition = compile(filter, dialect, now_us, &mut binds);
-    Relation::new(format!("SELECT r.id AS recipient FROM recipient r WHERE {condition}"), binds)
+    // Inside a larger condition PostgreSQL hashes all members of a list for each step of a walk (200 ms against 5 ms).
+    let hashed = dialect == Dialect::Postgres && filter.names().next().is_some();
+    let select = if hashed { AS_A_SET } else { OF_RECIPIENTS };
+    Relation::new(format!("{select}{condition}"), binds)
 }
 
 /// Neighbouring seeds must not give neighbouring recipients: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).

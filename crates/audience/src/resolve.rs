@@ -98,7 +98,10 @@ impl Resolver<'_, '_> {
         };
         Error::invalid(
             "filter",
-            format!("{} does not exist{by}; create it again or take the name out of the filter", named.words()),
+            format!(
+                "{} does not exist{by}; create it again or take the name out of the filter",
+                named.words()
+            ),
         )
     }
 }

@@ -83,9 +83,13 @@ impl Audience {
         values.extend(binds![attributes_json(&attributes), now_us, now_us]);
         self.store
             .write(Lane::Urgent, move |tx| {
-                let count = tx.query_one("SELECT count(*) FROM seed", &[], |row| Ok::<_, Error>(row.int(0)?))?;
+                let count =
+                    tx.query_one("SELECT count(*) FROM seed", &[], |row| Ok::<_, Error>(row.int(0)?))?;
                 if count >= SEEDS_MAX as i64 {
-                    return Err(Error::invalid("seeds", format!("there are {SEEDS_MAX} already; delete some first")));
+                    return Err(Error::invalid(
+                        "seeds",
+                        format!("there are {SEEDS_MAX} already; delete some first"),
+                    ));
                 }
                 remember_names(tx, attributes.keys())?;
                 let id = tx.insert_id(INSERT, &values)?;
@@ -153,7 +157,12 @@ impl Audience {
     ///
     /// # Errors
     /// A taken name, or a condition that names a list or a segment: seeds are on none.
-    pub async fn create_seed_group(&self, name: &str, condition: Option<&Filter>, now_us: i64) -> Result<i64> {
+    pub async fn create_seed_group(
+        &self,
+        name: &str,
+        condition: Option<&Filter>,
+        now_us: i64,
+    ) -> Result<i64> {
         let name = checked_name("seed group", name)?;
         let condition = condition.map(checked_condition).transpose()?;
         self.store
@@ -161,7 +170,10 @@ impl Audience {
                 let count = "SELECT count(*) FROM seed_group";
                 let count = tx.query_one(count, &[], |row| Ok::<_, Error>(row.int(0)?))?;
                 if count >= SEED_GROUPS_MAX as i64 {
-                    return Err(Error::invalid("name", format!("there are {SEED_GROUPS_MAX} groups already")));
+                    return Err(Error::invalid(
+                        "name",
+                        format!("there are {SEED_GROUPS_MAX} groups already"),
+                    ));
                 }
                 check_free(tx, &name, None)?;
                 let sql = "INSERT INTO seed_group (name, condition, created_at) VALUES ($1, $2, $3)";
@@ -204,7 +216,8 @@ impl Audience {
         self.store
             .write(Lane::Urgent, move |tx| {
                 let sql = format!("{GROUP} WHERE g.id = $1");
-                let found = tx.query_opt(&sql, &binds![group], read_group)?.ok_or(Error::NotFound("seed group"))?;
+                let found =
+                    tx.query_opt(&sql, &binds![group], read_group)?.ok_or(Error::NotFound("seed group"))?;
                 if found.condition.is_some() {
                     let reason = "this group takes its members by a condition; remove the condition first";
                     return Err(Error::invalid("seeds", reason));
@@ -241,7 +254,12 @@ impl Audience {
     ///
     /// # Errors
     /// A group that does not exist, by its name.
-    pub async fn seeds_in(&self, groups: &[String], fill: &[Recipient], now_us: i64) -> Result<Vec<RecipientRow>> {
+    pub async fn seeds_in(
+        &self,
+        groups: &[String],
+        fill: &[Recipient],
+        now_us: i64,
+    ) -> Result<Vec<RecipientRow>> {
         let groups = groups.to_vec();
         let mut seeds = self
             .store

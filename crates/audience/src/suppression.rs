@@ -12,7 +12,9 @@ use store::{Lane, Row, Tx, Value, binds};
 
 use crate::Audience;
 use crate::error::{Error, Result};
-use crate::limits::{CHUNK_ROWS_SQLITE, PAGE_ROWS_MAX, SEARCH_LEN_MAX, SUPPRESSION_FAULTS_MAX, SUPPRESSION_LINE_MAX};
+use crate::limits::{
+    CHUNK_ROWS_SQLITE, PAGE_ROWS_MAX, SEARCH_LEN_MAX, SUPPRESSION_FAULTS_MAX, SUPPRESSION_LINE_MAX,
+};
 use crate::recipient::Address;
 
 /// What a value of the list is.
@@ -137,7 +139,8 @@ impl Audience {
 
     /// Takes entries off the list and returns how many were on it.
     pub async fn unsuppress(&self, values: Vec<String>) -> Result<u64> {
-        let keys: Vec<String> = values.iter().filter_map(|value| entry(value).ok()).map(|(key, _)| key).collect();
+        let keys: Vec<String> =
+            values.iter().filter_map(|value| entry(value).ok()).map(|(key, _)| key).collect();
         self.store
             .write(Lane::Urgent, move |tx| {
                 let rows = keys.into_iter().map(|key| binds![key]);
@@ -153,7 +156,8 @@ impl Audience {
             .store
             .read(move |tx| tx.query(sql, &[], |row| Ok::<_, Error>((row.text(0)?, row.int(1)?))))
             .await?;
-        let count = |kind: SuppressionKind| rows.iter().find(|(name, _)| name == kind.name()).map_or(0, |(_, n)| *n);
+        let count =
+            |kind: SuppressionKind| rows.iter().find(|(name, _)| name == kind.name()).map_or(0, |(_, n)| *n);
         Ok(SuppressionCounts {
             addresses: count(SuppressionKind::Address),
             domains: count(SuppressionKind::Domain),
@@ -223,7 +227,8 @@ fn entry(written: &str) -> std::result::Result<Entry, String> {
 
 fn read_line(written: &str, line: u64, entries: &mut Vec<Entry>, report: &mut SuppressionReport) {
     let cell = written.split([',', ';', '\t']).next().unwrap_or_default().trim().trim_matches('"').trim();
-    let heading = line == 1 && ["email", "address", "domain", "e-mail"].contains(&cell.to_lowercase().as_str());
+    let heading =
+        line == 1 && ["email", "address", "domain", "e-mail"].contains(&cell.to_lowercase().as_str());
     if cell.is_empty() || cell.starts_with('#') || heading {
         return;
     }
@@ -315,7 +320,10 @@ mod tests {
 
     #[test]
     fn lines_are_bounded_and_headings_passed_over() {
-        let file = format!("\u{feff}email,why\r\n# traps\n\na@x.example;1\n\"b.example\",2\n{}\nnot one\n", "z".repeat(100_000));
+        let file = format!(
+            "\u{feff}email,why\r\n# traps\n\na@x.example;1\n\"b.example\",2\n{}\nnot one\n",
+            "z".repeat(100_000)
+        );
         let mut report = SuppressionReport::default();
         let mut found = Vec::new();
         read_lines(Box::new(std::io::Cursor::new(file)), &mut report, |entries| {

@@ -68,11 +68,16 @@ mod tests {
 
     #[test]
     fn one_name_changes_and_its_namesake_of_the_other_kind_stays() {
-        let filter = Filter::parse(&json!({"and": [{"in_list": "a"}, {"not": {"or": [{"in_segment": "a"}]}}]})).unwrap();
+        let filter =
+            Filter::parse(&json!({"and": [{"in_list": "a"}, {"not": {"or": [{"in_segment": "a"}]}}]}))
+                .unwrap();
         let names: Vec<Named> = filter.names().collect();
         assert_eq!(names, [Named::List("a"), Named::Segment("a")]);
         let renamed = filter.renamed(Named::Segment("a"), "b").unwrap();
-        assert_eq!(renamed.to_json(), json!({"and": [{"in_list": "a"}, {"not": {"or": [{"in_segment": "b"}]}}]}));
+        assert_eq!(
+            renamed.to_json(),
+            json!({"and": [{"in_list": "a"}, {"not": {"or": [{"in_segment": "b"}]}}]})
+        );
         assert_eq!(filter.renamed(Named::List("b"), "c"), None);
     }
 }

@@ -48,7 +48,10 @@ impl Parser {
             return Err(fault(path, format!("more than {FILTER_NODES_MAX} conditions")));
         }
         let Json::Object(map) = json else {
-            return Err(fault(path, "a filter is an object: and, or, not, in_list, in_segment, or field with op"));
+            return Err(fault(
+                path,
+                "a filter is an object: and, or, not, in_list, in_segment, or field with op",
+            ));
         };
         if map.contains_key("field") {
             return condition(self, map, path).map(Filter::Condition);

@@ -331,7 +331,9 @@ pub(super) fn add_guests(
     let first = last.map_or(*ids.start(), |last| last + 1);
     let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
     if first.saturating_add(count) > *ids.end() {
-        return Err(Error::File("the files of this delivery have more rows than a delivery can hold".to_owned()));
+        return Err(Error::File(
+            "the files of this delivery have more rows than a delivery can hold".to_owned(),
+        ));
     }
     let rows = rows.into_iter().zip(first..).map(|(mut row, id)| {
         for value in &mut row {

@@ -1,7 +1,8 @@
 //! Guests: the rows of a file that was not imported, in a target beside recipients.
 
 use audience::{
-    Element, Filter, Guests, ImportOptions, ImportState, Mark, NewRecipient, RecipientColumns, TargetSet, guest_ids,
+    Element, Filter, Guests, ImportOptions, ImportState, Mark, NewRecipient, RecipientColumns, TargetSet,
+    guest_ids,
 };
 use serde_json::json;
 use store::testing::each;
@@ -15,7 +16,12 @@ fn file(name: &str) -> ImportOptions {
     ImportOptions { file_name: name.into(), ..options("") }
 }
 
-async fn import(room: &audience::Audience, delivery: i64, name: &str, text: &'static str) -> audience::ImportReport {
+async fn import(
+    room: &audience::Audience,
+    delivery: i64,
+    name: &str,
+    text: &'static str,
+) -> audience::ImportReport {
     let run = room.prepare_guest_import(delivery, source(text), file(name), NOW).await.unwrap();
     run.run().await.unwrap()
 }
@@ -25,13 +31,20 @@ async fn a_file_becomes_guests_and_no_recipients() {
     each(|store| async {
         let room = room(store).await;
         let report = import(&room, 5, "event.csv", FILE).await;
-        assert_eq!((report.state, report.counts.created, report.counts.rejected), (ImportState::Finished, 4, 2));
+        assert_eq!(
+            (report.state, report.counts.created, report.counts.rejected),
+            (ImportState::Finished, 4, 2)
+        );
         import(&room, 5, "more.csv", "email\nfred@x.example\n").await;
         import(&room, 6, "event.csv", "email\ngwen@x.example\n").await;
         assert_eq!(room.recipient_count().await.unwrap(), 0);
         assert_eq!(room.lists().await.unwrap().len(), 0, "and no list is made");
-        assert!(room.attribute_names().await.unwrap().contains(&"seat".to_owned()), "templates can name the columns");
-        let counts: Vec<_> = room.guest_files(5).await.unwrap().into_iter().map(|f| (f.file, f.guests)).collect();
+        assert!(
+            room.attribute_names().await.unwrap().contains(&"seat".to_owned()),
+            "templates can name the columns"
+        );
+        let counts: Vec<_> =
+            room.guest_files(5).await.unwrap().into_iter().map(|f| (f.file, f.guests)).collect();
         assert_eq!(counts, [("event.csv".to_owned(), 4), ("more.csv".to_owned(), 1)]);
 
         let guests = Guests { delivery: 5, files: vec!["event.csv".into()] };
@@ -53,7 +66,11 @@ async fn a_file_becomes_guests_and_no_recipients() {
         assert_eq!(room.delete_guests(5, Some("more.csv")).await.unwrap(), 1);
         assert_eq!(room.delete_guests(5, None).await.unwrap(), 1);
         assert_eq!(room.largest_guest_id(5).await.unwrap(), None);
-        assert_eq!(room.largest_guest_id(6).await.unwrap(), Some(*guest_ids(6).start()), "others keep theirs");
+        assert_eq!(
+            room.largest_guest_id(6).await.unwrap(),
+            Some(*guest_ids(6).start()),
+            "others keep theirs"
+        );
     })
     .await;
 }
@@ -62,7 +79,8 @@ async fn a_file_becomes_guests_and_no_recipients() {
 async fn half_a_file_is_no_target() {
     each(|store| async {
         let room = room(store).await;
-        let run = room.prepare_guest_import(5, source("email\na@x.example\n"), file("f.csv"), NOW).await.unwrap();
+        let run =
+            room.prepare_guest_import(5, source("email\na@x.example\n"), file("f.csv"), NOW).await.unwrap();
         run.control().cancel();
         assert_eq!(run.run().await.unwrap().state, ImportState::Cancelled);
         assert_eq!(room.largest_guest_id(5).await.unwrap(), None);
@@ -79,7 +97,8 @@ async fn guests_are_judged_by_their_address() {
         import(&room, 5, "event.csv", FILE).await;
         import(&room, 5, "more.csv", "email\nEVE@z.example\nfred@x.example\ngwen@x.example\n").await;
         let mut ids = Vec::new();
-        for (email, country) in [("ann@x.example", "DE"), ("carl@y.example", "FR"), ("fred@x.example", "US")] {
+        for (email, country) in [("ann@x.example", "DE"), ("carl@y.example", "FR"), ("fred@x.example", "US")]
+        {
             let new = NewRecipient {
                 email: email.into(),
                 country: country.into(),
@@ -101,7 +120,8 @@ async fn guests_are_judged_by_their_address() {
         };
         assert_eq!(room.count(&set.members()).await.unwrap(), 1 + 7);
         let rows = guests(&room, &set).await;
-        let found: Vec<_> = rows.iter().map(|(email, reason, rule)| (email.as_str(), reason.as_deref(), *rule)).collect();
+        let found: Vec<_> =
+            rows.iter().map(|(email, reason, rule)| (email.as_str(), reason.as_deref(), *rule)).collect();
         assert_eq!(
             found,
             [
@@ -116,10 +136,18 @@ async fn guests_are_judged_by_their_address() {
         );
         let doubles = room.preview(&set.guest_duplicates().unwrap(), 10).await.unwrap();
         let doubles: Vec<_> = doubles.iter().map(|r| r.email.as_str()).collect();
-        assert_eq!(doubles, ["Ann@X.example", "EVE@z.example"], "a recipient of the target, and an earlier row");
+        assert_eq!(
+            doubles,
+            ["Ann@X.example", "EVE@z.example"],
+            "a recipient of the target, and an earlier row"
+        );
 
         let without = TargetSet { exclude: vec![french.clone().into()], ..set.clone() };
-        assert_eq!(guests(&room, &without).await.len(), 6, "who is in an excluded element is not in the target");
+        assert_eq!(
+            guests(&room, &without).await.len(),
+            6,
+            "who is in an excluded element is not in the target"
+        );
         let only = TargetSet { exclude: vec![Element::new(french, true)], ..set.clone() };
         assert_eq!(guests(&room, &only).await.len(), 1, "outside of the French is everybody else");
         let none = TargetSet { guests: None, ..set };

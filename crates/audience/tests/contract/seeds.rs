@@ -46,13 +46,21 @@ async fn groups_are_made_by_hand_or_by_condition() {
         assert_eq!(found, [ben.id, again.id]);
         let names = ["by hand".to_owned(), "french".to_owned()];
         let rows = room.seeds_in(&names, &[], NOW).await.unwrap();
-        assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), [-ann.id, -ben.id, -again.id], "each once");
+        assert_eq!(
+            rows.iter().map(|row| row.id).collect::<Vec<_>>(),
+            [-ann.id, -ben.id, -again.id],
+            "each once"
+        );
         let missing = room.seeds_in(&["gone".to_owned()], &[], NOW).await.unwrap_err().to_string();
         assert!(missing.contains("\"gone\""), "{missing}");
 
         let edit = RecipientEdit { country: Some("DE".into()), ..RecipientEdit::default() };
         room.edit_seed(again.id, edit, NOW + 1).await.unwrap();
-        assert_eq!(room.seeds_of_group(&group, NOW).await.unwrap().len(), 1, "the condition is asked each time");
+        assert_eq!(
+            room.seeds_of_group(&group, NOW).await.unwrap().len(),
+            1,
+            "the condition is asked each time"
+        );
         assert_eq!(room.remove_from_seed_group(hand, vec![ben.id]).await.unwrap(), 1);
         assert_eq!(room.delete_seeds(vec![ann.id]).await.unwrap(), 1);
         assert_eq!(room.seed_group(hand).await.unwrap().unwrap().members, 0);
@@ -89,11 +97,19 @@ async fn gaps_are_filled_from_the_target() {
         }
         let rows = room.seeds_in(&["house".to_owned()], &fill, NOW).await.unwrap();
         let name = |i: usize| rows[i].get("first_name").unwrap();
-        assert_eq!((name(0), name(1), name(2)), ("Ada", "Own", "Ada"), "one after the other, round and round");
+        assert_eq!(
+            (name(0), name(1), name(2)),
+            ("Ada", "Own", "Ada"),
+            "one after the other, round and round"
+        );
         for row in &rows {
             let get = |name: &str| row.get(name).unwrap();
             assert_eq!((get("country"), get("points")), ("JP", "7"), "empty counts as missing");
-            assert_eq!((get("team"), row.email_format()), ("mail", ""), "what a seed has stays, and its format is its own");
+            assert_eq!(
+                (get("team"), row.email_format()),
+                ("mail", ""),
+                "what a seed has stays, and its format is its own"
+            );
             assert!(row.email().ends_with("house.example") && row.domain() == "house.example" && row.id < 0);
         }
     })

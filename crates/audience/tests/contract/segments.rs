@@ -50,7 +50,8 @@ async fn segments_name_segments() {
         let room = room(store).await;
         let list = room.create_list("members", NOW).await.unwrap();
         for (email, country) in [("a@x.example", "DE"), ("b@x.example", "FR"), ("c@x.example", "DE")] {
-            let new = NewRecipient { email: email.into(), country: country.into(), ..NewRecipient::default() };
+            let new =
+                NewRecipient { email: email.into(), country: country.into(), ..NewRecipient::default() };
             let made = room.create_recipient(new, NOW).await.unwrap();
             if email.starts_with(['a', 'b']) {
                 room.add_to_list(list, vec![made.id]).await.unwrap();
@@ -77,7 +78,10 @@ async fn segments_name_segments() {
         assert_eq!(room.segment(german_id).await.unwrap().unwrap().filter, german, "nothing changed");
         let itself = room.create_segment("me", &filter(json!({"in_segment": "me"})), NOW).await;
         assert!(itself.unwrap_err().to_string().contains("ring"));
-        for (json, words) in [(json!({"in_segment": "none"}), "the segment \"none\""), (json!({"in_list": "none"}), "the list \"none\"")] {
+        for (json, words) in [
+            (json!({"in_segment": "none"}), "the segment \"none\""),
+            (json!({"in_list": "none"}), "the list \"none\""),
+        ] {
             let refused = room.create_segment("x", &filter(json), NOW).await.unwrap_err().to_string();
             assert!(refused.contains(words) && refused.contains("does not exist"), "{refused}");
         }
@@ -93,7 +97,10 @@ async fn segments_name_segments() {
         assert!(room.delete_segment(german_id).await.unwrap());
         let refused = room.count_segment(&room.segment(rest_id).await.unwrap().unwrap().filter, NOW).await;
         let refused = refused.unwrap_err().to_string();
-        assert!(refused.contains("the segment \"deutsch\"") && refused.contains("\"german members\" names it"), "{refused}");
+        assert!(
+            refused.contains("the segment \"deutsch\"") && refused.contains("\"german members\" names it"),
+            "{refused}"
+        );
         room.create_segment("deutsch", &german, NOW).await.unwrap();
         room.delete_list(list).await.unwrap();
         let refused = room.count_segment(&rest, NOW).await.unwrap_err().to_string();

@@ -21,7 +21,10 @@ async fn people_subscribe_and_leave() {
         let ids = people(&room, 4).await;
         let weekly = room.create_service(" weekly ", NOW).await.unwrap();
         let offers = room.create_service("offers", NOW).await.unwrap();
-        assert!(matches!(room.create_service("weekly", NOW).await, Err(Error::Exists { what: "service", .. })));
+        assert!(matches!(
+            room.create_service("weekly", NOW).await,
+            Err(Error::Exists { what: "service", .. })
+        ));
         assert!(room.create_service("  ", NOW).await.is_err());
 
         assert_eq!(room.subscribe(weekly, vec![ids[0], ids[1], 999], NOW).await.unwrap(), 2, "999 is nobody");
@@ -50,7 +53,11 @@ async fn people_subscribe_and_leave() {
         assert!(room.rename_service(weekly, "offers").await.is_err(), "the name is taken");
         assert_eq!(room.service_by_name("weekly letter").await.unwrap().unwrap().subscribers, 2);
         room.delete_recipients(vec![ids[0]]).await.unwrap();
-        assert_eq!(room.service(weekly).await.unwrap().unwrap().subscribers, 1, "a deleted person subscribes to nothing");
+        assert_eq!(
+            room.service(weekly).await.unwrap().unwrap().subscribers,
+            1,
+            "a deleted person subscribes to nothing"
+        );
         assert!(room.delete_service(weekly).await.unwrap());
         assert!(!room.delete_service(weekly).await.unwrap());
         assert_eq!(room.services().await.unwrap().len(), 1);

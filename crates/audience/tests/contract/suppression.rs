@@ -11,8 +11,14 @@ async fn addresses_and_domains_are_suppressed() {
     each(|store| async {
         let room = room(store).await;
         let mut ids = Vec::new();
-        for email in ["Trap@one.example", "b@one.example", "c@bücher.example", "d@sub.two.example", "e@two.example"] {
-            let new = NewRecipient { email: email.into(), denylisted: email.starts_with('b'), ..NewRecipient::default() };
+        for email in
+            ["Trap@one.example", "b@one.example", "c@bücher.example", "d@sub.two.example", "e@two.example"]
+        {
+            let new = NewRecipient {
+                email: email.into(),
+                denylisted: email.starts_with('b'),
+                ..NewRecipient::default()
+            };
             ids.push(room.create_recipient(new, NOW).await.unwrap().id);
         }
         let values = ["TRAP@ONE.example", "bücher.example", "@two.example", "no domain", "b@one.example"];
@@ -20,9 +26,12 @@ async fn addresses_and_domains_are_suppressed() {
         assert_eq!((report.added, report.known, report.rejected), (4, 0, 1));
         assert_eq!(report.faults[0].0, 4);
         assert_eq!(room.suppression_counts().await.unwrap(), SuppressionCounts { addresses: 2, domains: 2 });
-        for (email, expected) in
-            [("trap@one.example", true), ("x@xn--bcher-kva.example", true), ("d@sub.two.example", false), ("nobody", false)]
-        {
+        for (email, expected) in [
+            ("trap@one.example", true),
+            ("x@xn--bcher-kva.example", true),
+            ("d@sub.two.example", false),
+            ("nobody", false),
+        ] {
             assert_eq!(room.is_suppressed(email).await.unwrap(), expected, "{email}");
         }
 
@@ -34,7 +43,11 @@ async fn addresses_and_domains_are_suppressed() {
         let rows = walk(&room, &set, ids[0], ids[4]).await;
         let reasons: Vec<_> = rows.iter().map(|(_, _, reason)| reason.as_deref()).collect();
         let s = Some("suppressed");
-        assert_eq!(reasons, [s, Some("denylisted"), s, None, s], "the first mark wins; a domain is not those below it");
+        assert_eq!(
+            reasons,
+            [s, Some("denylisted"), s, None, s],
+            "the first mark wins; a domain is not those below it"
+        );
 
         assert_eq!(room.unsuppress(vec!["two.example".into(), "unknown.example".into()]).await.unwrap(), 1);
         let page = room.suppressed_page(None, "", "", 2).await.unwrap();

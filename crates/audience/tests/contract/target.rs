@@ -76,27 +76,40 @@ async fn elements_can_be_turned_and_marks_say_their_rule() {
             ids.push(room.create_recipient(new, NOW).await.unwrap().id);
         }
         room.add_to_list(list, ids[..4].to_vec()).await.unwrap();
-        let filter = |n: usize| Filter::parse(&json!({"field": "email", "op": "starts_with", "value": format!("r{n}")}));
+        let filter = |n: usize| {
+            Filter::parse(&json!({"field": "email", "op": "starts_with", "value": format!("r{n}")}))
+        };
         let one = async |n: usize| room.recipients_in_segment(&filter(n).unwrap(), NOW).await.unwrap();
         let set = TargetSet {
-            include: vec![Element::new(room.recipients_in_list(list), true), one(0).await.into(), one(1).await.into()],
+            include: vec![
+                Element::new(room.recipients_in_list(list), true),
+                one(0).await.into(),
+                one(1).await.into(),
+            ],
             exclude: vec![one(7).await.into()],
             guests: None,
             marks: vec![
                 Mark { reason: "invalid_address", rule: None, who: audience::Marked::In(one(0).await) },
                 Mark::rule(9, one(0).await),
                 Mark::rule(3, one(5).await),
-                Mark { reason: "rule", rule: Some(4), who: audience::Marked::Outside(room.recipients_in_list(list)) },
+                Mark {
+                    reason: "rule",
+                    rule: Some(4),
+                    who: audience::Marked::Outside(room.recipients_in_list(list)),
+                },
             ],
         };
         for range in [ids[0]..=ids[7], ids[0]..=ids[3], ids[4]..=ids[7]] {
             let relation = set.candidates(&range);
             let mut binds = Vec::new();
-            let sql = format!("SELECT recipient, reason, rule FROM ({}) t ORDER BY 1", relation.splice(&mut binds));
+            let sql =
+                format!("SELECT recipient, reason, rule FROM ({}) t ORDER BY 1", relation.splice(&mut binds));
             let rows: Vec<(i64, Option<String>, Option<i64>)> = room
                 .store()
                 .read(move |tx| {
-                    tx.query(&sql, &binds, |row| Ok::<_, store::Error>((row.int(0)?, row.text_opt(1)?, row.int_opt(2)?)))
+                    tx.query(&sql, &binds, |row| {
+                        Ok::<_, store::Error>((row.int(0)?, row.text_opt(1)?, row.int_opt(2)?))
+                    })
                 })
                 .await
                 .unwrap();
