@@ -8,8 +8,7 @@ use crate::Deliveries;
 use crate::exclusions::{Place, chunk_end, within};
 use crate::types::{DeliveryId, Error, Result};
 
-/// The largest prime below 2^31. Multiplying by a fixed number modulo a prime scatters ids without a collision
-/// (ids are below it for two billion recipients) and is the same arithmetic on both databases.
+/// The largest prime below 2^31: products of two numbers below it fit 64 bits on both databases.
 const PRIME: i64 = 2_147_483_629;
 const FACTOR: i64 = 1_103_515_245;
 
@@ -167,10 +166,14 @@ impl Condition {
 const CLASS: &str = "CASE WHEN v.recipient IS NULL THEN 3 WHEN v.number IS NOT NULL THEN 0 WHEN v.value <> '' THEN 1 ELSE 2 END";
 const NUMBER: &str = "CAST(coalesce(v.number, 0) AS DOUBLE PRECISION)";
 
-/// A member's place in the scattered order.
+/// A member's place in the scattered order: the fifth power of a multiple of the id, shifted by the seed, modulo the
+/// prime. Five and the prime less one have no common divisor, so no two ids below the prime share a place; and unlike a
+/// multiple alone, which takes every second id in runs, a power leaves no pattern to be seen.
 pub(crate) fn rank(seed: u64) -> String {
     let shift = i64::try_from(seed % PRIME.unsigned_abs()).unwrap_or(0);
-    format!("((recipient % {PRIME}) * {FACTOR} + {shift}) % {PRIME}")
+    let x = format!("(((recipient % {PRIME}) * {FACTOR} + {shift}) % {PRIME})");
+    let square = format!("(({x} * {x}) % {PRIME})");
+    format!("((({square} * {square}) % {PRIME}) * {x}) % {PRIME}")
 }
 
 fn sorted_edge(
@@ -213,4 +216,45 @@ fn mark_some(
         &binds,
     )?;
     Ok(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FACTOR, PRIME};
+
+    /// What [`super::rank`] says in SQL.
+    fn rank(recipient: i64, seed: i64) -> i64 {
+        let x = (recipient % PRIME * FACTOR + seed) % PRIME;
+        let square = x * x % PRIME;
+        square * square % PRIME * x % PRIME
+    }
+
+    fn first(seed: i64, of: i64, take: usize) -> Vec<i64> {
+        let mut ids: Vec<i64> = (1..=of).collect();
+        ids.sort_by_key(|id| rank(*id, seed));
+        ids.truncate(take);
+        ids
+    }
+
+    #[test]
+    fn a_draw_has_no_pattern_and_each_seed_its_own() {
+        let drawn = first(7, 10_000, 1_000);
+        for (what, share) in [
+            ("even ids", drawn.iter().filter(|id| **id % 2 == 0).count()),
+            ("the first half", drawn.iter().filter(|id| **id <= 5_000).count()),
+        ] {
+            assert!((430..=570).contains(&share), "{share} of a thousand are {what}");
+        }
+        let other = first(8, 10_000, 1_000);
+        let both = drawn.iter().filter(|id| other.contains(id)).count();
+        assert!((60..=140).contains(&both), "{both} of a hundred expected are in both");
+    }
+
+    #[test]
+    fn no_two_share_a_place() {
+        let mut places: Vec<i64> = (1..=100_000).map(|id| rank(id, 3)).collect();
+        places.sort_unstable();
+        places.dedup();
+        assert_eq!(places.len(), 100_000);
+    }
 }

@@ -154,7 +154,7 @@ impl Pressure {
 
     /// Over the limit, and somebody whom the rule is for; of a row `s` with `recipient` and `weight`.
     fn conditions(&self, among: &Among, dialect: Dialect, binds: &mut Vec<Value>) -> String {
-        let mut within = |relation: &Relation, binds: &mut Vec<Value>| {
+        let within = |relation: &Relation, binds: &mut Vec<Value>| {
             let inner = relation.splice(binds);
             let ids = among.condition("t.recipient", dialect, binds);
             format!("s.recipient IN (SELECT t.recipient FROM ({inner}) t WHERE {ids})")

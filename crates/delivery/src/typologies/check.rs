@@ -1,5 +1,7 @@
 //! What a typology or a rule may say; each refusal names the key.
 
+use typology::Phase;
+
 use super::force::custom_rule;
 use super::{
     CapacityRule, ControlRule, DESCRIPTION_LEN_MAX, NAME_LEN_MAX, NewRule, NewTypology, ORDER_MAX, PressureRule,
@@ -26,7 +28,9 @@ pub(super) fn rule(new: &NewRule) -> Checked {
     name(&new.name)?;
     long("description", &new.description)?;
     within("order", new.order, 0, ORDER_MAX)?;
-    expression("scope", &new.scope)?;
+    if !matches!(new.definition, RuleDefinition::Control(_)) {
+        expression("scope", &new.scope)?;
+    }
     if let (Some(from), Some(until)) = (new.from_us, new.until_us)
         && from >= until
     {
@@ -47,7 +51,12 @@ fn check_control(new: &NewRule, control: &ControlRule) -> Checked {
                 let text = format!("names {:?}, which is no shipped rule", control.native);
                 return Err(Refusal::new("definition.native", text));
             }
-            Ok(())
+            match new.scope.trim() {
+                "" => Ok(()),
+                scope => typology::Expression::parse(scope)
+                    .map(drop)
+                    .map_err(|problem| Refusal::new("scope", problem.to_string())),
+            }
         }
         (true, false) => {
             if control.message.trim().is_empty() {
@@ -131,9 +140,14 @@ fn one_of(field: &str, value: &str, words: &[&str]) -> Checked {
     }
 }
 
+/// An expression over what is known before the target is computed.
 fn expression(field: &str, text: &str) -> Checked {
     if text.trim().is_empty() {
         return Ok(());
     }
-    typology::Expression::parse(text).map(drop).map_err(|problem| Refusal::new(field, problem.to_string()))
+    let parsed = typology::Expression::parse(text).map_err(|problem| Refusal::new(field, problem.to_string()))?;
+    match parsed.known_from() {
+        Phase::StartOfTargeting => Ok(()),
+        _ => Err(Refusal::new(field, "names a fact that is not known yet when the target is computed")),
+    }
 }
