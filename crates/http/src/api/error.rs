@@ -110,6 +110,7 @@ impl From<delivery::Error> for Problem {
     fn from(error: delivery::Error) -> Self {
         match error {
             delivery::Error::NotFound(_) => Problem::not_found("delivery"),
+            delivery::Error::NoSuch(what) => Problem::not_found(what),
             delivery::Error::Refused(refusal) => refusal.into(),
             delivery::Error::State { state, .. } => {
                 Problem::conflict(error.to_string()).with("state", state.as_str())
