@@ -13,6 +13,7 @@ use typology::{Facts, Finding, Level, Phase, ProofFact, Selection};
 
 use crate::analysis::{AnalysisHandle, Step};
 use crate::contacts::Contacts;
+use crate::facts::lookups::Asking;
 use crate::members::Members;
 use crate::numbering::{DomainShare, Parts};
 use crate::parameters;
@@ -129,6 +130,7 @@ impl Deliveries {
             findings: Vec::new(),
             facts: Facts::default(),
             selection: Selection::default(),
+            asking: None,
             members: Members::default(),
         };
         let verdict = match &turn {
@@ -236,6 +238,8 @@ pub(crate) struct Work<'a> {
     pub facts: Facts,
     /// The control rules of the delivery's typology.
     pub selection: Selection,
+    /// Look-ups under way.
+    pub asking: Option<Asking>,
     /// Who gets a message.
     pub members: Members,
 }
@@ -247,7 +251,11 @@ impl Work<'_> {
         let Some(written) = self.content(source, &plan).await? else { return Ok(Verdict::Errors) };
         self.handle.enter(Step::Target, 0);
         let Some(shares) = self.shares(source).await? else { return Ok(Verdict::Stopped) };
+        if !self.answered(&shares).await? {
+            return Ok(Verdict::Stopped);
+        }
         self.rules(Phase::AfterTargeting);
+        self.rules(Phase::StartOfPersonalisation);
         let Some(compiled) = self.frozen(written, source, &shares).await? else { return Ok(Verdict::Errors) };
         let (snapshot, bytes) = compiled_snapshot(&compiled);
         let size = parameters::part_size(
@@ -288,6 +296,7 @@ impl Work<'_> {
         let timing = self.timing(source, &slotted, &shares)?;
         self.handle.enter(Step::Rules, 0);
         self.rules(Phase::EndOfAnalysis);
+        self.keep_facts().await?;
         if self.has_errors() {
             return Ok(Verdict::Errors);
         }
@@ -332,6 +341,12 @@ impl Work<'_> {
         source: &Source,
         shares: &[DomainShare],
     ) -> Result<Option<Arc<Compiled>>> {
+        if self.has_errors() {
+            let warnings = written.compiled.warnings.iter();
+            self.findings.extend(warnings.map(|warning| of_problem(warning, Level::Warning)));
+            self.keep_facts().await?;
+            return Ok(None);
+        }
         let compiled = match self.with_images(written, source, shares).await {
             Ok(compiled) => compiled,
             Err(Error::Content(problems)) => {
@@ -377,11 +392,15 @@ impl Work<'_> {
             Ok(compiled) => {
                 facts::with_content(&mut self.facts, &compiled.facts);
                 self.facts.attachments = compiled.snapshot.attachments.len();
-                self.rules(Phase::StartOfPersonalisation);
-                if self.has_errors() {
+                self.facts.feedback_id = options.feedback_id.clone();
+                if self.fails_early() {
                     let warnings = compiled.warnings.iter();
                     self.findings.extend(warnings.map(|warning| of_problem(warning, Level::Warning)));
                     return Ok(None);
+                }
+                if matches!(source, Source::Target) {
+                    let questions = self.this.questions(&draft, &options, &self.facts.links).await?;
+                    self.asking = Some(Asking::begin(Arc::clone(&self.this.rooms.fetcher), questions));
                 }
                 Ok(Some(Written { draft, options, compiled }))
             }

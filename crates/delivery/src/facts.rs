@@ -1,13 +1,27 @@
-//! Facts for the rules: what the content says, who sends, and what is known of the target.
+//! Facts for the rules: what the content says, who sends, what is known of the target, and what is asked outside.
+
+mod authentication;
+pub(crate) mod kept;
+pub(crate) mod lookups;
+mod sources;
+mod spf;
+mod targets;
+
+use std::collections::BTreeMap;
 
 use content::{
     AttachmentDraft, CompileOptions, ContentFacts, Draft, FormatChoice, ImageChoice, NamedAsset, Owner,
     Problem,
 };
 use message::{Charset, LinkMode, MirrorMode};
-use typology::{Facts, LinkFact, PartFact, Selection, SenderFact};
+use store::{Lane, binds};
+use typology::{
+    ExcludedFact, Facts, HeaderFact, ImageFact, Level, LinkFact, PartFact, Phase, ProviderFact, SenderFact,
+};
 
 use crate::definition::{Definition, LinkChoice};
+use crate::analyse::Work;
+use crate::numbering::DomainShare;
 use crate::parameters::Limits;
 use crate::types::{Delivery, Error, ProofFreshness, Result, Sources};
 use crate::{Config, Deliveries};
@@ -131,7 +145,17 @@ impl Deliveries {
             }
             _ => None,
         };
+        let header =
+            |(name, value): &(String, String)| HeaderFact { name: name.clone(), value: value.clone() };
+        let headers = draft.headers.iter().map(header);
         Ok(Facts {
+            delivery: typology::DeliveryFact {
+                proof: delivery.parent.is_some(),
+                ..crate::typologies::facts_of(&delivery.definition).delivery
+            },
+            headers: headers.collect(),
+            public_url: config.public_url.clone(),
+            tls: Some(config.tls),
             subject: draft.subject.clone(),
             sender: sender(draft, &config, domain_known),
             proof_outdated: match (delivery.parent, delivery.proof) {
@@ -146,6 +170,65 @@ impl Deliveries {
             ..Facts::default()
         })
     }
+}
+
+impl Work<'_> {
+    /// Tries the rules on the content alone, so that a delivery whose content is wrong does not compute a target. Does
+    /// it fail? Their findings are kept only then: they run again when the target is known.
+    pub(crate) fn fails_early(&mut self) -> bool {
+        let phase = Phase::StartOfPersonalisation;
+        let found = typology::run(phase, &self.facts, &self.selection, self.this.now_us());
+        let is_error = |finding: &typology::Finding| finding.level == Level::Error;
+        let fails = self.findings.iter().chain(&found).any(is_error);
+        if fails {
+            self.findings.extend(found);
+        }
+        fails
+    }
+
+    /// Adds what is known once the target is: its providers, its exclusions, and the answers from outside. Answers
+    /// whether the analysis goes on.
+    pub(crate) async fn answered(&mut self, shares: &[DomainShare]) -> Result<bool> {
+        self.facts.providers = providers(shares);
+        let id = self.delivery.id;
+        let excluded = self.this.store.read(move |tx| {
+            tx.query(
+                "SELECT reason, CAST(sum(recipients) AS BIGINT) FROM exclusion_count WHERE delivery = $1 \
+                 GROUP BY reason ORDER BY 2 DESC, 1",
+                &binds![id],
+                |row| Ok::<_, Error>(ExcludedFact { reason: row.text(0)?, recipients: row.int(1)? }),
+            )
+        });
+        self.facts.excluded = excluded.await?;
+        let Some(asking) = self.asking.take() else { return Ok(true) };
+        match asking.answers(self.handle).await? {
+            Some(lookups) => self.facts.lookups = lookups,
+            None => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Keeps the facts, for rules that are yet to be written; a proof's say nothing of a delivery.
+    pub(crate) async fn keep_facts(&self) -> Result<()> {
+        if self.facts.proof.is_some() {
+            return Ok(());
+        }
+        let (id, now_us, facts) = (self.delivery.id, self.this.now_us(), kept::to_json(&self.facts)?);
+        self.this.store.write(Lane::Bulk, move |tx| kept::keep(tx, id, &facts, now_us)).await
+    }
+}
+
+/// Messages by provider, largest first. The domains of no known provider stand together.
+fn providers(shares: &[DomainShare]) -> Vec<ProviderFact> {
+    let mut messages: BTreeMap<&str, i64> = BTreeMap::new();
+    for share in shares {
+        let provider = if share.lane.starts_with("tail-") { "other" } else { share.lane.as_str() };
+        *messages.entry(provider).or_default() += share.messages;
+    }
+    let fact = |(provider, messages): (&str, i64)| ProviderFact { provider: provider.to_owned(), messages };
+    let mut facts: Vec<ProviderFact> = messages.into_iter().map(fact).collect();
+    facts.sort_by(|a, b| b.messages.cmp(&a.messages).then_with(|| a.provider.cmp(&b.provider)));
+    facts
 }
 
 /// Adds what the compiled content says.
@@ -167,8 +250,16 @@ pub(crate) fn with_content(facts: &mut Facts, content: &ContentFacts) {
         unsubscribe: fact.unsubscribe_link,
         mirror: fact.mirror_link,
         bytes: fact.size,
-        ..PartFact::default()
+        characters: Some(fact.seen.chars().filter(|c| !c.is_whitespace()).count()),
+        suspicious: typology::suspicious(&fact.seen),
     };
+    let image = |image: &content::ImageFact| ImageFact {
+        src: image.src.clone(),
+        has_alt: image.has_alt,
+        line: image.line,
+        column: image.column,
+    };
+    facts.images = content.images.iter().map(image).collect();
     facts.mirror_page = Some(content.mirror_page);
     facts.parts = content.html.iter().map(|fact| part("html", false, fact)).collect();
     facts.parts.extend(content.text.iter().map(|fact| part("text", content.text_generated, fact)));

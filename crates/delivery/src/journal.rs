@@ -34,14 +34,15 @@ pub(crate) fn append(tx: &mut Tx<'_>, id: DeliveryId, now_us: i64, findings: &[F
                 finding.text.as_str(),
                 finding.part.as_deref(),
                 finding.line.map(i64::from),
-                finding.column.map(i64::from)
+                finding.column.map(i64::from),
+                finding.hint.as_deref()
             ]
             .to_vec()
         })
         .collect();
     tx.execute_many(
-        "INSERT INTO journal (delivery, seq, at, level, rule, message, part, line, col) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO journal (delivery, seq, at, level, rule, message, part, line, col, hint) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         rows,
     )?;
     Ok(())
@@ -56,7 +57,7 @@ pub(crate) fn clear(tx: &mut Tx<'_>, id: DeliveryId) -> Result<()> {
 /// All lines, oldest first.
 pub(crate) fn lines(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Vec<JournalLine>> {
     tx.query(
-        "SELECT at, level, rule, message, part, line, col FROM journal WHERE delivery = $1 ORDER BY seq",
+        "SELECT at, level, rule, message, part, line, col, hint FROM journal WHERE delivery = $1 ORDER BY seq",
         &binds![id],
         |row| {
             let level = row.text(1)?;
@@ -71,6 +72,7 @@ pub(crate) fn lines(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Vec<JournalLine>>
                 part: row.text_opt(4)?,
                 line: number(5)?,
                 column: number(6)?,
+                hint: row.text_opt(7)?,
             })
         },
     )
@@ -88,7 +90,7 @@ pub(crate) fn findings(lines: Vec<JournalLine>) -> Vec<Finding> {
             part: line.part,
             line: line.line,
             column: line.column,
-            hint: None,
+            hint: line.hint,
             nature: typology::Nature::Plain,
         })
         .collect()

@@ -83,6 +83,7 @@ pub use calendar::{Calendar, CalendarEntry, HourLoad};
 pub use capacity::CapacityUse;
 pub use definition::Definition;
 pub use exclusions::ExclusionCount;
+pub use facts::kept::{TRIED_MAX, TriedOn};
 pub use folder::Refusal;
 pub use life::New;
 pub use preview::FORMATS as PREVIEW_FORMATS;
@@ -104,6 +105,7 @@ pub const MIGRATIONS: store::RoomMigrations = store::RoomMigrations {
         store::Step { number: 4, name: "life", sql: include_str!("../migrations/004_life.sql") },
         store::Step { number: 5, name: "typologies", sql: include_str!("../migrations/005_typologies.sql") },
         store::Step { number: 6, name: "timetable", sql: include_str!("../migrations/006_timetable.sql") },
+        store::Step { number: 7, name: "facts", sql: include_str!("../migrations/007_facts.sql") },
     ],
 };
 
@@ -128,6 +130,12 @@ pub struct Config {
     pub bounce_domain: String,
     /// Everything goes to a relay: predictions by provider make no sense.
     pub relay: bool,
+    /// TLS is offered to receivers, or to the relay.
+    pub tls: bool,
+    /// The name said in EHLO.
+    pub ehlo: String,
+    /// Addresses that mail leaves from; empty: the system chooses, and rules ask about those of `ehlo`.
+    pub sources: Vec<std::net::IpAddr>,
     /// Why copies of sent messages can go nowhere, and what to do about it; none: an archive is configured.
     pub archive_problem: Option<String>,
     /// Threads that evaluate templates during an analysis.

@@ -341,6 +341,8 @@ pub struct JournalLine {
     pub line: Option<u32>,
     /// Column, from 1.
     pub column: Option<u32>,
+    /// How to mend what the rule names.
+    pub hint: Option<String>,
 }
 
 /// What an analysis found.
