@@ -31,6 +31,7 @@ impl Definition {
     /// Refuses keys whose feature comes later (unless at their default), and values outside their range.
     pub fn check(&self) -> Result<(), Refusal> {
         self.check_not_yet()?;
+        self.check_characters()?;
         target::check(self)?;
         self.check_values()?;
         self.check_content()?;
@@ -45,14 +46,20 @@ impl Definition {
     fn check_not_yet(&self) -> Result<(), Refusal> {
         let table: &[(&str, bool)] = &[
             ("target.seeds", self.target.seeds.is_empty()),
-            ("proof.variants", self.proof.variants == 1),
-            ("proof.keep_code", !self.proof.keep_code),
             ("parameters.pool", self.parameters.pool == "default"),
             ("ab", self.ab.is_none()),
-            ("proof.seeds", self.proof.seeds.is_empty()),
         ];
         match table.iter().find(|(_, at_default)| !at_default) {
             Some((key, _)) => Err(Refusal::not_yet(key)),
+            None => Ok(()),
+        }
+    }
+
+    /// No text has a NUL character: PostgreSQL's JSON keeps none, and no mail can carry it.
+    fn check_characters(&self) -> Result<(), Refusal> {
+        let value = serde_json::to_value(self).unwrap_or_default();
+        match with_nul(&value) {
+            Some(field) => Err(Refusal::new(&field, "has a NUL character (U+0000)")),
             None => Ok(()),
         }
     }
@@ -84,12 +91,7 @@ impl Definition {
         {
             return Err(Refusal::new("sender.unqualified_bounces_to", format!("is no address: {error}")));
         }
-        if !matches!(self.proof.mode.as_str(), "substitution" | "recipients") {
-            return Err(match self.proof.mode.as_str() {
-                "seeds" | "recipients_and_seeds" => Refusal::not_yet("proof.mode"),
-                _ => Refusal::new("proof.mode", "is neither substitution nor recipients"),
-            });
-        }
+        crate::readers::check(&self.proof)?;
         crate::parameters::Sending::of(&self.parameters, 0)?;
         crate::parameters::Limits::of(&self.parameters).map(drop)
     }
@@ -249,6 +251,22 @@ pub(crate) fn file_name(field: &str, name: &str) -> Result<(), Refusal> {
     Err(Refusal::new(field, format!("{shown:?} is no file name: it is relative, with / between its parts")))
 }
 
+/// Dotted path of the first text with a NUL character; an entry of a list has the list's.
+fn with_nul(value: &serde_json::Value) -> Option<String> {
+    match value {
+        serde_json::Value::String(text) => text.contains('\0').then(String::new),
+        serde_json::Value::Array(items) => items.iter().find_map(with_nul),
+        serde_json::Value::Object(keys) => keys.iter().find_map(|(key, value)| {
+            if key.contains('\0') {
+                return Some(String::new());
+            }
+            let inner = with_nul(value)?;
+            Some(if inner.is_empty() { key.clone() } else { format!("{key}.{inner}") })
+        }),
+        _ => None,
+    }
+}
+
 fn length(field: &str, value: &str, max: usize) -> Result<(), Refusal> {
     if value.len() > max {
         return Err(Refusal::new(field, format!("is longer than {max} bytes")));
@@ -278,6 +296,13 @@ mod tests {
     fn defaults_pass_once_there_is_a_label() {
         assert!(Definition::new("October").check().is_ok());
         assert_eq!(Definition::new(" ").check().unwrap_err().field, "label");
+    }
+
+    #[test]
+    fn a_nul_is_refused_where_it_stands() {
+        assert_eq!(refused(|d| d.subject = "a\0b".into()).field, "subject");
+        assert_eq!(refused(|d| d.sender.name = "\0".into()).field, "sender.name");
+        assert_eq!(refused(|d| d.content.inline_images = vec!["\0".into()]).field, "content.inline_images");
     }
 
     #[test]

@@ -330,6 +330,17 @@ fn check_sources(sources: &Sources) -> Result<()> {
             let limit = SOURCE_LEN_MAX >> 20;
             return Err(Refusal::new(field, format!("is larger than {limit} MB")).into());
         }
+        // PostgreSQL keeps no such text, and no mail can carry it.
+        if let Some((before, _)) = source.as_deref().and_then(|source| source.split_once('\0')) {
+            let line = before.matches('\n').count() + 1;
+            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+            return Err(Refusal {
+                line: u32::try_from(line).ok(),
+                column: u32::try_from(column).ok(),
+                ..Refusal::new(field, "has a NUL character (U+0000): the file may not be text, or not UTF-8")
+            }
+            .into());
+        }
     }
     Ok(())
 }

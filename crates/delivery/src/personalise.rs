@@ -364,7 +364,11 @@ impl Evaluated {
             .map_err(|error| broken(&error))?;
         let html = match compiled.snapshot.part(PartName::Html) {
             Some(_) => {
-                prepared.part_text(PartName::Html, slots, id, keys).map_err(|error| broken(&error))?.len()
+                let page =
+                    prepared.part_text(PartName::Html, slots, id, keys).map_err(|error| broken(&error))?;
+                // A page has the data of a code where the message has its name.
+                let codes = slots.codes().map(|(_, data)| page.matches(data).count() * data.len());
+                page.len() - codes.sum::<usize>()
             }
             None => 0,
         };

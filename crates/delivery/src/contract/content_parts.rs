@@ -373,8 +373,9 @@ async fn a_profile_that_names_a_carrier_takes_the_images_of_others_along() {
         let found = world.queue.message_of(id, None, "taro@x.example").await.unwrap().unwrap();
         let flags = world.queue.message(found).await.unwrap().unwrap().flags;
         assert!(flags & message::FLAGS_VARIANT > i64::from(message::VARIANT_HTML));
-        // So does a proof that is made with this profile, and no other.
+        // So does a proof with this recipient's profile, and with another's does not.
         let proof = async |email: &str| {
+            let id = world.deliveries.create(definition(), Some(body.clone()), None).await.unwrap().id;
             let target = ProofTarget::Recipients(vec![email.into()]);
             let proof = world.deliveries.proof(id, target, &By::system()).await.unwrap();
             let analysis = proof.analysed().await.unwrap();
@@ -382,6 +383,45 @@ async fn a_profile_that_names_a_carrier_takes_the_images_of_others_along() {
             message::Snapshot::from_bytes(&bytes).unwrap().images.len()
         };
         assert_eq!((proof("ann@x.example").await, proof("taro@x.example").await), (0, 1));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_author_means_is_told_at_its_place() {
+    each(|world| async move {
+        world.recipients(2).await;
+        let analysed = async |body: String| {
+            let id = world.deliveries.create(definition(), Some(body), None).await.unwrap().id;
+            world.analyse(id).await
+        };
+        let at = |analysis: &crate::Analysis, words: &str| {
+            let found = analysis.findings.iter().find(|finding| finding.text.contains(words));
+            let found = found.unwrap_or_else(|| panic!("{words}: {:?}", analysis.findings));
+            (found.line.unwrap_or_default(), found.column.unwrap_or_default())
+        };
+        let odd = format!(
+            "<p>x</p>\n<script>x()</script>\n<a href=\"javascript:x()\">a</a>\n \
+             <a href=\"https://shop.example/a b\">b</a>\n<p dir=\"rtl\">\u{5e9}\u{5dc}\u{5d5}\u{5dd}</p>{}",
+            html()
+        );
+        let odd = analysed(odd).await;
+        assert_eq!(errors(&odd), [""; 0]);
+        // Conditions may close what they open, so a source that has some is not judged.
+        let open = "<p>\n<div><b>x</div><a href=\"{{ unsubscribe_url }}\">Unsubscribe</a></p>";
+        assert_eq!(at(&analysed(open.to_owned()).await, "<b> is not closed"), (2, 6));
+        assert_eq!(at(&odd, "a script stays"), (2, 1));
+        assert_eq!(at(&odd, "javascript:x()"), (3, 1));
+        assert_eq!(at(&odd, "contains a blank"), (4, 2));
+        let nul = world.deliveries.create(definition(), Some(format!("{}\n<p>\0</p>", html())), None).await;
+        let Err(Error::Refused(nul)) = nul else { panic!() };
+        assert_eq!((nul.field.as_str(), nul.line, nul.column), ("html", Some(2), Some(4)), "{nul:?}");
+        let unknown = analysed(format!("{}\n<p style=\"color:{{{{ nobody }}}}\">x</p>", html())).await;
+        assert_eq!((errors(&unknown).len(), at(&unknown, "`nobody`")), (1, (2, 20)));
+        let links: String =
+            (0..10_000).map(|n| format!("<a href=\"https://x.example/{n}\">x</a>\n")).collect();
+        let many = analysed(format!("{links}{}", html())).await;
+        assert_eq!(at(&many, "more than 5000 different links"), (5_001, 1));
     })
     .await;
 }
