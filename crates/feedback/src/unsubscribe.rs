@@ -165,7 +165,7 @@ fn write(tx: &mut Tx<'_>, message: &MessageRow, now_us: i64) -> Result<Written, 
 
 /// The key that the gate compares with. A stored address always parses; were it not so, its lower-cased text is the
 /// best there is.
-fn gate_key(address: &str) -> String {
+pub(crate) fn gate_key(address: &str) -> String {
     match address::parse(address) {
         Ok(mailbox) => queue::address_key(address, mailbox.domain_ascii()),
         Err(_) => address.to_lowercase(),

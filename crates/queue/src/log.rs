@@ -143,6 +143,8 @@ pub struct MessageRow {
     pub flags: i64,
     /// `message::Slots`.
     pub slots: Vec<u8>,
+    /// Wave of its part; [`crate::SEED_WAVE`] for a seed's.
+    pub wave: i64,
     /// Hash of its snapshot.
     pub snapshot: String,
     /// Time of the stamp, once its part was claimed (UTC microseconds).
@@ -331,7 +333,7 @@ fn like(part: &str) -> String {
 }
 
 const COMPOSE_COLUMNS: &str =
-    "m.id, m.recipient, m.address, m.flags, m.slots, p.snapshot, p.stamp, p.signing, o.digest";
+    "m.id, m.recipient, m.address, m.flags, m.slots, p.snapshot, p.stamp, p.signing, o.digest, p.wave";
 
 /// One message by its number.
 pub(crate) fn message(tx: &mut Tx<'_>, id: i64) -> Result<Option<MessageRow>> {
@@ -352,6 +354,7 @@ pub(crate) fn message(tx: &mut Tx<'_>, id: i64) -> Result<Option<MessageRow>> {
                 stamp: row.int_opt(6)?,
                 signing: row.text_opt(7)?,
                 digest: row.blob_opt(8)?,
+                wave: row.int(9)?,
             })
         },
     )

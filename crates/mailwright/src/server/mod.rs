@@ -20,6 +20,7 @@ pub const ROOMS: &[store::RoomMigrations] = &[
     content::MIGRATIONS,
     routes::MIGRATIONS,
     queue::MIGRATIONS,
+    feedback::MIGRATIONS,
     archive::MIGRATIONS,
     tracking::MIGRATIONS,
     delivery::MIGRATIONS,
