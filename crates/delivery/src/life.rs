@@ -8,7 +8,7 @@ use crate::folder::Refusal;
 use crate::records::{self, NewDelivery};
 use crate::states::{self, By, Event};
 use crate::types::{Delivery, DeliveryId, Edit, Error, ListFilter, Purpose, Result, Sources, State, Summary};
-use crate::{Deliveries, approval, files, journal, templates};
+use crate::{Deliveries, approval, files, journal, schedule, templates};
 
 /// Largest source of a body, in bytes.
 pub const SOURCE_LEN_MAX: usize = 2 << 20;
@@ -57,6 +57,9 @@ impl Deliveries {
                     files::copy(tx, other, id)?;
                 }
                 journal::note(tx, id, now_us, Level::Info, "Created")?;
+                if !new.is_template && schedule::is_provisional(&new.definition) {
+                    states::change(tx, id, Event::Postponed, &By::named(&new.by), "", now_us)?;
+                }
                 records::get(tx, id)
             })
             .await
@@ -165,7 +168,8 @@ impl Deliveries {
         // The run may be over although nobody has noted it yet.
         let live = self.get(id).await?.state;
         let (by, now_us) = (by.clone(), self.now_us());
-        self.store
+        let unsent = self
+            .store
             .write(Lane::Urgent, move |tx| {
                 if !states::lock(tx, id)?.is_final() && live.is_final() {
                     states::follow(tx, id, live, None, now_us)?;
@@ -177,15 +181,20 @@ impl Deliveries {
                     |row| row.int(0).map_err(Error::from),
                 )?;
                 states::change(tx, id, Event::Deleted, &by, "", now_us)?;
-                for unsent in unsent {
-                    content::release_assets(tx, content::Owner::Delivery(unsent))?;
+                crate::facts::kept::forget(tx, id)?;
+                for unsent in &unsent {
+                    content::release_assets(tx, content::Owner::Delivery(*unsent))?;
                 }
                 for proof in proofs_to_delete(tx, id)? {
                     states::change(tx, proof, Event::Deleted, &by, "", now_us)?;
                 }
-                Ok(())
+                Ok::<_, Error>(unsent)
             })
-            .await
+            .await?;
+        for unsent in unsent {
+            self.rooms.audience.delete_guests(unsent, None).await?;
+        }
+        Ok(())
     }
 
     /// Gives up a delivery that was not confirmed. It stays in the list, and can be duplicated.
@@ -282,7 +291,8 @@ fn apply(delivery: &mut Delivery, edit: Edit) {
 /// Writes what an author changed: nothing that was analysed or approved before counts any more. The row is locked.
 pub(crate) fn edited(tx: &mut Tx<'_>, delivery: &Delivery, now_us: i64) -> Result<()> {
     let (id, by) = (delivery.id, By::named(&delivery.edited_by));
-    states::change(tx, id, Event::Edited, &by, "", now_us)?;
+    let provisional = !delivery.is_template && schedule::is_provisional(&delivery.definition);
+    states::change(tx, id, if provisional { Event::Postponed } else { Event::Edited }, &by, "", now_us)?;
     let why = if by.is_system() { "it was edited".to_owned() } else { format!("{} edited it", by.name) };
     approval::withdraw(tx, id, &why, now_us)?;
     records::update_content(tx, delivery, now_us)

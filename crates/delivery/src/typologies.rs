@@ -327,6 +327,16 @@ fn once() -> u32 {
     1
 }
 
+impl NewRule {
+    /// The condition of a control rule in the form that can be tried; `None`: it is no such rule.
+    pub fn condition(&self) -> Option<typology::CustomRule> {
+        match &self.definition {
+            RuleDefinition::Control(control) if control.native.is_empty() => Some(force::custom_rule(self, control)),
+            _ => None,
+        }
+    }
+}
+
 /// Which rules a list shows.
 #[derive(Debug, Clone, Default)]
 pub struct RuleFilter {

@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use delivery::{CapacityUse, NewRule, NewTypology, RuleDefinition, RuleFilter, RuleKind, Typology, TypologyRule};
 use serde::Deserialize;
@@ -28,6 +28,7 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/typologies/{id}", get(view).put(update).delete(remove))
         .route("/typology-rules", get(rules).post(create_rule))
         .route("/typology-rules/{id}", get(rule).put(update_rule).delete(remove_rule))
+        .route("/typology-rules/try", post(try_rule))
         .route("/typology-rules/{id}/capacity", get(capacity))
         .route("/control-rules", get(shipped))
         .route("/deliveries/{id}/exclusions", get(exclusions))
@@ -178,6 +179,31 @@ async fn remove_rule(State(state): State<AppState>, Path(text): Path<String>) ->
         true => Ok(StatusCode::NO_CONTENT.into_response()),
         false => Err(Problem::not_found("rule")),
     }
+}
+
+/// Past deliveries that a rule is tried on unless the caller says otherwise.
+const TRIED_DEFAULT: u32 = 20;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Trial {
+    rule: Written,
+    limit: Option<u32>,
+}
+
+async fn try_rule(State(state): State<AppState>, Body(trial): Body<Trial>) -> Answer<Json<Value>> {
+    let condition = trial.rule.rule()?.condition();
+    let condition =
+        condition.ok_or_else(|| Problem::invalid("definition", "is no control rule with a condition"))?;
+    let tried = state.deliveries.try_rule(&condition, trial.limit.unwrap_or(TRIED_DEFAULT)).await?;
+    let one = |tried: &delivery::TriedOn| {
+        let mut document = json!(tried.tried);
+        document["delivery"] = id(tried.delivery);
+        document["label"] = json!(tried.label);
+        document["at"] = time(tried.at);
+        document
+    };
+    Ok(Json(page("tried", tried.iter().map(one).collect(), None)))
 }
 
 async fn capacity(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Json<Value>> {
