@@ -18,6 +18,7 @@ mod analyses;
 mod capacity;
 mod content_parts;
 mod pressure;
+mod rules;
 mod target;
 
 const START_US: i64 = 1_790_000_000_000_000;
@@ -30,6 +31,8 @@ struct World {
     queue: queue::Queue,
     routes: Routes,
     clock: Arc<FakeClock>,
+    /// What the analyses' look-ups are answered.
+    dns: Arc<net::StaticResolver>,
     _dir: tempfile::TempDir,
 }
 
@@ -71,6 +74,7 @@ async fn world(store: Store) -> World {
     let routes = Routes::new(store.clone(), vault, Providers::built_in().clone());
     let queue = queue::Queue::new(store.clone(), 1);
     let content = content::Content::new(store.clone());
+    let dns = Arc::new(net::StaticResolver::new());
     let rooms = Rooms {
         audience: audience.clone(),
         content: content.clone(),
@@ -79,7 +83,7 @@ async fn world(store: Store) -> World {
         clock: clock.clone(),
         tokens,
         fetcher: Arc::new(net::Fetcher::new(
-            Arc::new(net::StaticResolver::new()),
+            Arc::clone(&dns) as Arc<dyn net::Resolver>,
             net::Tls::new(&[]).unwrap(),
             net::Guard::new(vec!["127.0.0.0/8".parse().unwrap()]),
         )),
@@ -92,6 +96,7 @@ async fn world(store: Store) -> World {
         queue,
         routes,
         clock,
+        dns,
         _dir: dir,
     }
 }

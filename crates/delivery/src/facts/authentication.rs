@@ -77,7 +77,8 @@ async fn spf_of(dns: &dyn Resolver, asked: &Asked, sources: &Result<Vec<IpAddr>,
             Spf::Unknown(reason) => return CheckFact::new(Checked::Unknown, reason),
         }
     }
-    if sources.is_empty() && spf::policies(dns, &asked.return_path).await.is_ok_and(|found| found.is_empty()) {
+    if sources.is_empty() && spf::policies(dns, &asked.return_path).await.is_ok_and(|found| found.is_empty())
+    {
         return CheckFact::new(Checked::Missing, "");
     }
     passed
@@ -121,7 +122,8 @@ async fn policy_of(dns: &dyn Resolver, domain: &str) -> (CheckFact, Strict) {
                 (CheckFact::new(Checked::Fail, "it has no p= tag"), Strict::default())
             }
             [policy] => {
-                let strict = |name: &str| tag(policy, name).is_some_and(|mode| mode.eq_ignore_ascii_case("s"));
+                let strict =
+                    |name: &str| tag(policy, name).is_some_and(|mode| mode.eq_ignore_ascii_case("s"));
                 let strict = Strict { spf: strict("aspf"), dkim: strict("adkim") };
                 (CheckFact::new(Checked::Pass, (*policy).clone()), strict)
             }

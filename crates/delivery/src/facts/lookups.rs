@@ -65,7 +65,8 @@ impl Deliveries {
             true => None,
             false => {
                 let wanted = self.rooms.routes.records(&signing, &routes::Facts::default()).await?;
-                let rsa = wanted.records.into_iter().find(|record| record.purpose == routes::Purpose::DkimRsa);
+                let rsa =
+                    wanted.records.into_iter().find(|record| record.purpose == routes::Purpose::DkimRsa);
                 rsa.map(|record| (record.name, record.value))
             }
         };
@@ -134,9 +135,8 @@ async fn answers(
     let started = Instant::now();
     let Questions { sender, urls, ehlo, sources, relay } = questions;
     let dns = Hurried { inner: Arc::clone(fetcher.resolver()), deadline: started + dns_time };
-    let leaving = async {
-        if relay { Ok(Vec::new()) } else { sources::addresses(&dns, &sources, &ehlo).await }
-    };
+    let leaving =
+        async { if relay { Ok(Vec::new()) } else { sources::addresses(&dns, &sources, &ehlo).await } };
     let of_sender = async {
         let leaving = leaving.await;
         let judged = async {
@@ -199,7 +199,8 @@ mod tests {
         let found = answers(fetcher(Arc::new(Silent)), questions(), times).await;
         assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
         let sender = found.authentication.unwrap();
-        let states = [sender.spf.state, sender.dmarc.state, sender.mail.state, found.helo.unwrap().check.state];
+        let states =
+            [sender.spf.state, sender.dmarc.state, sender.mail.state, found.helo.unwrap().check.state];
         assert_eq!(states, [Checked::Unknown; 4]);
         assert_eq!(sender.domain, "shop.example");
         assert_eq!(found.targets.unwrap()[0].check.state, Checked::Unknown);

@@ -68,7 +68,9 @@ pub(crate) async fn helo(dns: &dyn Resolver, name: &str, configured: &[IpAddr]) 
         match dns.addresses(name).await {
             Err(error) if error.is_negative() => CheckFact::new(Checked::Missing, "the name has no address"),
             Err(error) => CheckFact::new(Checked::Unknown, error.to_string()),
-            Ok(found) if configured.is_empty() || found.iter().any(|address| configured.contains(address)) => {
+            Ok(found)
+                if configured.is_empty() || found.iter().any(|address| configured.contains(address)) =>
+            {
                 let shown: Vec<String> = found.iter().map(ToString::to_string).collect();
                 CheckFact::new(Checked::Pass, shown.join(", "))
             }

@@ -71,13 +71,22 @@ struct Evaluation<'a> {
 
 impl Evaluation<'_> {
     /// What the domain's policy says; `None`: it has none. Boxed, because policies include others.
-    fn policy_of(&mut self, domain: String, depth: u32) -> net::Pending<'_, Result<Option<Matched>, Trouble>> {
+    fn policy_of(
+        &mut self,
+        domain: String,
+        depth: u32,
+    ) -> net::Pending<'_, Result<Option<Matched>, Trouble>> {
         Box::pin(async move {
             let found = policies(self.dns, &domain).await.map_err(Trouble::Unknown)?;
             let policy = match found.as_slice() {
                 [] => return Ok(None),
                 [policy] => policy.clone(),
-                _ => return Err(Trouble::Broken(format!("{domain} has {} SPF records, so none counts", found.len()))),
+                _ => {
+                    return Err(Trouble::Broken(format!(
+                        "{domain} has {} SPF records, so none counts",
+                        found.len()
+                    )));
+                }
             };
             let mut redirect = None;
             for term in policy.split_ascii_whitespace().skip(1) {
@@ -101,7 +110,9 @@ impl Evaluation<'_> {
                 Some(target) => {
                     self.count(depth)?;
                     let there = self.policy_of(target.clone(), depth + 1).await?;
-                    let missing = || Trouble::Broken(format!("{domain} redirects to {target}, which has no SPF record"));
+                    let missing = || {
+                        Trouble::Broken(format!("{domain} redirects to {target}, which has no SPF record"))
+                    };
                     there.ok_or_else(missing).map(Some)
                 }
                 // Nothing fits: neutral (section 4.7), which is no pass.
@@ -121,7 +132,9 @@ impl Evaluation<'_> {
                 let target = plain(rest.trim_start_matches(':'))?.to_owned();
                 match self.policy_of(target.clone(), depth + 1).await? {
                     Some(matched) => Ok(matched.qualifier == b'+'),
-                    None => Err(Trouble::Broken(format!("{domain} includes {target}, which has no SPF record"))),
+                    None => {
+                        Err(Trouble::Broken(format!("{domain} includes {target}, which has no SPF record")))
+                    }
                 }
             }
             "a" => {
@@ -145,7 +158,9 @@ impl Evaluation<'_> {
                 let name = plain(rest.trim_start_matches(':'))?;
                 Ok(!negative_is_empty(self.dns.a(name).await)?.is_empty())
             }
-            "ptr" => Err(Trouble::Unknown(format!("the SPF record of {domain} asks for reverse names (ptr)"))),
+            "ptr" => {
+                Err(Trouble::Unknown(format!("the SPF record of {domain} asks for reverse names (ptr)")))
+            }
             other => Err(Trouble::Broken(format!("the SPF record of {domain} has {other:?} in it"))),
         }
     }
@@ -173,7 +188,8 @@ impl Evaluation<'_> {
 /// `name=value` (section 6): `exp=` and modifiers that are not known are left out.
 fn is_modifier(term: &str) -> bool {
     term.split_once('=').is_some_and(|(name, _)| {
-        !name.is_empty() && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.'))
+        !name.is_empty()
+            && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.'))
     })
 }
 
@@ -293,7 +309,9 @@ mod tests {
     #[tokio::test]
     async fn what_nobody_can_tell() {
         assert_eq!(judged("no policy").await, Spf::Missing);
-        for policy in ["v=spf1 include:dark.example +all", "v=spf1 exists:%{i}.a.example -all", "v=spf1 ptr -all"] {
+        for policy in
+            ["v=spf1 include:dark.example +all", "v=spf1 exists:%{i}.a.example -all", "v=spf1 ptr -all"]
+        {
             assert!(matches!(judged(policy).await, Spf::Unknown(_)), "{policy}");
         }
     }

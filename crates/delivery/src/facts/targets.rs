@@ -52,7 +52,11 @@ pub(crate) async fn ask(fetcher: Arc<Fetcher>, urls: Vec<String>, deadline: Inst
     }
     let mut facts: Vec<TargetFact> = urls
         .into_iter()
-        .map(|url| TargetFact { url, check: CheckFact::new(Checked::Unknown, "no answer in time"), status: 0 })
+        .map(|url| TargetFact {
+            url,
+            check: CheckFact::new(Checked::Unknown, "no answer in time"),
+            status: 0,
+        })
         .collect();
     // What is not there at the deadline stays unknown; the requests end with the set.
     while let Ok(Some(done)) = tokio::time::timeout_at(deadline, requests.join_next()).await {
@@ -114,7 +118,10 @@ mod tests {
         ]
         .map(link);
         let urls = of_links(&links, "https://mail.shop.example");
-        assert_eq!(urls, ["https://shop.example/a", "HTTP://shop.example/b#c", "https://mail.shop.example.org/"]);
+        assert_eq!(
+            urls,
+            ["https://shop.example/a", "HTTP://shop.example/b#c", "https://mail.shop.example.org/"]
+        );
         let many: Vec<_> = (0..500).map(|n| link(&format!("https://shop.example/{n}"))).collect();
         assert_eq!(of_links(&many, "https://x.example").len(), TARGETS_MAX);
     }
