@@ -217,6 +217,7 @@ impl<'a> Work<'a> {
         source = images::place(&source, self.draft, self.options, &mut self.images, &mut self.warnings);
         source = self.links.html(&source);
         let mut edits: Vec<Edit> = preheader::insertion(&source.text, &preheader).into_iter().collect();
+        edits.extend(self.options.banner.iter().map(|banner| preheader::banner(&source.text, &banner.html)));
         if self.draft.track_opens {
             edits.push(preheader::pixel(&source.text));
         }
@@ -318,7 +319,10 @@ impl<'a> Work<'a> {
         }
         let shown = marks::readable(&source.text);
         self.facts.text = Some(PartFacts { seen: seen_of_text(&source.text), ..PartFacts::of(&source.text) });
-        let source = self.links.text(&source);
+        let mut source = self.links.text(&source);
+        if let Some(banner) = &self.options.banner {
+            source = source.edited(vec![Edit { range: 0..0, with: vec![Bit::Ours(banner.text.clone())] }]);
+        }
         self.part(PartName::Text, String::new(), source, Escape::Text);
         Some(shown)
     }
@@ -414,6 +418,20 @@ impl<'a> Work<'a> {
                 self.part(PartName::Header(number), name.clone(), source, Escape::Header);
             }
         }
+        self.banner_header();
+    }
+
+    /// The banner's header, unless the author's own take every place: the banner itself says the same.
+    fn banner_header(&mut self) {
+        let Some(banner) = &self.options.banner else { return };
+        if self.draft.headers.len() >= HEADERS_MAX {
+            return;
+        }
+        let (name, value) = banner.header.clone();
+        let number = self.header_names.len() as u8;
+        self.header_names.push(name.clone());
+        let source = Source::new("headers", value);
+        self.part(PartName::Header(number), name, source, Escape::Header);
     }
 
     fn attachments(&mut self) {

@@ -150,6 +150,18 @@ pub struct AttachmentDraft {
     pub when: String,
 }
 
+/// What only proofs carry: where their readers accept or reject them. All three are templates of ours; their fields are
+/// given like a recipient's. A link in them is not tracked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Banner {
+    /// Stands at the start of the HTML body, behind the preheader.
+    pub html: String,
+    /// Stands at the start of the text body.
+    pub text: String,
+    /// An added header: name, value.
+    pub header: (String, String),
+}
+
 /// What the delivery knows at compile time.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CompileOptions {
@@ -181,6 +193,8 @@ pub struct CompileOptions {
     pub format_rules: Vec<FormatRule>,
     /// Signs the addresses of QR and bar codes; none: all codes go along with the message.
     pub code_key: Option<CodeKey>,
+    /// What a proof says of itself; none: nothing, as in the delivery.
+    pub banner: Option<Banner>,
     /// Longest time that the evaluation of one message may take, milliseconds; 0: no limit but the fuel.
     pub personalization_time_ms: u64,
 }

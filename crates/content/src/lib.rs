@@ -78,7 +78,7 @@ pub use blocks::{Block, StoredBlock};
 pub use codes::CodeKey;
 pub use compile::compile;
 pub use compiled::{AMP_SIZE_MAX, Compiled, Evaluation, FILE_NAME_LEN_MAX};
-pub use draft::{AttachmentDraft, CompileOptions, Draft, FormatChoice, ImageChoice, LinkChoice};
+pub use draft::{AttachmentDraft, Banner, CompileOptions, Draft, FormatChoice, ImageChoice, LinkChoice};
 pub use error::{Error, Result};
 pub use facts::{ContentFacts, ImageFact, LinkFact, PartFacts};
 pub use fields::{Columns, FieldValue, Fields};

@@ -19,6 +19,12 @@ pub(crate) fn insertion(html: &str, preheader: &str) -> Option<Edit> {
     Some(Edit { range: at..at, with: vec![Bit::Part("preheader", block)] })
 }
 
+/// The edit that puts a proof's banner (a template) where the preheader goes; it comes behind that one.
+pub(crate) fn banner(html: &str, banner: &str) -> Edit {
+    let at = body_start(html);
+    Edit { range: at..at, with: vec![Bit::Ours(banner.to_owned())] }
+}
+
 /// The edit that puts the open pixel in front of `</body>`, or at the end of an HTML without one.
 pub(crate) fn pixel(html: &str) -> Edit {
     let hidden = Hidden::new(html);

@@ -165,9 +165,26 @@ impl Deliveries {
         if matches!(source, Source::Readers(_)) {
             return Some(None);
         }
+        if delivery.definition.validation.low_activity {
+            self.quiet_time(handle).await?;
+        }
         let rank = Rank::parse(&delivery.definition.validation.analysis_priority).unwrap_or(Rank::Normal);
         let turn = self.turns.take(rank, self.config().analyses_at_once, handle).await?;
         Some(Some(turn))
+    }
+
+    /// Waits for the hours of low activity, when the instance has any; `None`: it was stopped meanwhile.
+    async fn quiet_time(&self, handle: &AnalysisHandle) -> Option<()> {
+        let Some(low) = self.config().low_activity.clone() else { return Some(()) };
+        let begin_us = low.next_inside(self.now_us());
+        if begin_us > self.now_us() {
+            handle.enter(Step::Waiting, 0);
+            tokio::select! {
+                () = self.rooms.clock.sleep_until(begin_us) => {}
+                () = handle.stopped() => {}
+            }
+        }
+        (!handle.is_stopped()).then_some(())
     }
 
     async fn clear_earlier(&self, id: DeliveryId) -> Result<()> {
@@ -248,6 +265,7 @@ impl Work<'_> {
     async fn steps(&mut self, source: &Source) -> Result<Verdict> {
         let plan = self.scheduled(source)?;
         self.handle.enter(Step::Content, 0);
+        self.names().await?;
         let Some(written) = self.content(source, &plan).await? else { return Ok(Verdict::Errors) };
         self.handle.enter(Step::Target, 0);
         let Some(shares) = self.shares(source).await? else { return Ok(Verdict::Stopped) };
@@ -305,13 +323,7 @@ impl Work<'_> {
         self.members = std::mem::take(&mut contacts.members);
         self.this.store.write(Lane::Bulk, |tx| plan::refresh_statistics(tx).map_err(Error::from)).await?;
         let content = compiled.snapshot.clone();
-        Ok(Verdict::Frozen(Box::new(Frozen {
-            snapshot,
-            bytes,
-            content,
-            parts: parts.finish(),
-            timing,
-        })))
+        Ok(Verdict::Frozen(Box::new(Frozen { snapshot, bytes, content, parts: parts.finish(), timing })))
     }
 
     /// How many messages each domain gets; nothing is known of a proof's. `None`: stopped.
@@ -319,7 +331,9 @@ impl Work<'_> {
         match source {
             Source::Readers(readers) => {
                 self.facts.messages = Some(readers.len() as i64);
-                self.facts.proof = Some(ProofFact { recipients: readers.len() });
+                // Who gets it in several formats is one reader.
+                let formats = self.delivery.definition.proof.variants.max(1) as usize;
+                self.facts.proof = Some(ProofFact { recipients: readers.len() / formats });
                 Ok(Some(Arc::default()))
             }
             Source::Target => Ok(self.target().await?.map(Arc::new)),

@@ -254,7 +254,9 @@ impl Deliveries {
             .write(Lane::Urgent, move |tx| {
                 let column = if over { "overdue_at" } else { "reminded_at" };
                 // One of several nodes does it.
-                let sql = format!("UPDATE approval_request SET {column} = $2 WHERE delivery = $1 AND {column} IS NULL");
+                let sql = format!(
+                    "UPDATE approval_request SET {column} = $2 WHERE delivery = $1 AND {column} IS NULL"
+                );
                 if tx.execute(&sql, &binds![id, now_us])? == 0 {
                     return Ok(None);
                 }
@@ -273,7 +275,9 @@ impl Deliveries {
             .await?;
         let Some((delivery, standing)) = found else { return Ok(()) };
         if over {
-            return self.tell_owner(&delivery, NoticeKind::ApprovalOverdue, &overdue_words(&delivery, &standing)).await;
+            return self
+                .tell_owner(&delivery, NoticeKind::ApprovalOverdue, &overdue_words(&delivery, &standing))
+                .await;
         }
         self.tell_approvers(&delivery, &standing, NoticeKind::ApprovalReminder).await
     }
@@ -326,12 +330,14 @@ fn keep(tx: &mut Tx<'_>, id: DeliveryId, said: &Said<'_>, now_us: i64) -> Result
 
 /// The topics that have approvers, with nobody's word yet.
 fn topics(validation: &Validation) -> Vec<TopicStatus> {
-    let named = [(Topic::Content, &validation.content_approvers), (Topic::Target, &validation.target_approvers)];
+    let named =
+        [(Topic::Content, &validation.content_approvers), (Topic::Target, &validation.target_approvers)];
     let mut found = Vec::new();
     for (topic, own) in named {
         let mut seen = BTreeSet::new();
         let all = validation.approvers.iter().chain(own).map(|name| name.trim().to_owned());
-        let approvers: Vec<String> = all.filter(|name| !name.is_empty() && seen.insert(name.clone())).collect();
+        let approvers: Vec<String> =
+            all.filter(|name| !name.is_empty() && seen.insert(name.clone())).collect();
         if !approvers.is_empty() {
             let needed = (validation.approvals_needed.max(1) as usize).min(approvers.len());
             found.push(TopicStatus { topic, approvers, needed, given: 0 });
@@ -397,15 +403,21 @@ pub fn may_start(delivery: &Delivery, by: &By) -> Result<()> {
         return Ok(());
     }
     if !by.start {
-        let text = format!("{} may prepare deliveries, but not start them; an administrator gives that right", by.name);
+        let text = format!(
+            "{} may prepare deliveries, but not start them; an administrator gives that right",
+            by.name
+        );
         return Err(Error::Forbidden(text));
     }
     let reviewers = &delivery.definition.validation.reviewers;
     if delivery.owner.is_empty() || delivery.owner == by.name || reviewers.contains(&by.name) {
         return Ok(());
     }
-    let reviewers =
-        if reviewers.is_empty() { String::new() } else { format!(", its reviewers ({})", reviewers.join(", ")) };
+    let reviewers = if reviewers.is_empty() {
+        String::new()
+    } else {
+        format!(", its reviewers ({})", reviewers.join(", "))
+    };
     let owner = owner_words(delivery);
     Err(Error::Forbidden(format!("only {owner}{reviewers} and administrators may start this delivery")))
 }
@@ -425,9 +437,9 @@ fn may_decide(delivery: &Delivery, who: &str, seen: &str) -> Result<()> {
     }
     match &delivery.snapshot {
         Some(analysed) if analysed == seen => Ok(()),
-        Some(analysed) => {
-            Err(refuse(format!("snapshot {seen} is no longer what was analysed; that is {analysed}: look at it again")))
-        }
+        Some(analysed) => Err(refuse(format!(
+            "snapshot {seen} is no longer what was analysed; that is {analysed}: look at it again"
+        ))),
         None => Err(refuse(Closed::NotAnalysed.text().to_owned())),
     }
 }
@@ -447,7 +459,9 @@ fn why_not_itself(tx: &mut Tx<'_>, delivery: &Delivery, now_us: i64) -> Result<O
             row.bool(0).map_err(Error::from)
         })?;
     if !starts_itself {
-        return Ok(Some(Some("whoever asked for the analysis may not start it; confirm it by hand".to_owned())));
+        return Ok(Some(Some(
+            "whoever asked for the analysis may not start it; confirm it by hand".to_owned(),
+        )));
     }
     let late = request(tx, delivery.id)?.is_some_and(|request| request.due_at <= now_us);
     if late {
@@ -599,7 +613,10 @@ mod tests {
 
     #[test]
     fn ranges_are_checked_by_name() {
-        assert_eq!(check(&Validation { approval: "perhaps".into(), ..Validation::default() }).unwrap_err().field, "validation.approval");
+        assert_eq!(
+            check(&Validation { approval: "perhaps".into(), ..Validation::default() }).unwrap_err().field,
+            "validation.approval"
+        );
         assert_eq!(check(&validation(&[" "], &[], 1)).unwrap_err().field, "validation.approvers");
         assert_eq!(check(&validation(&["ann"], &[], 0)).unwrap_err().field, "validation.approvals_needed");
         let soon = Validation { approval_deadline: "5s".into(), ..Validation::default() };

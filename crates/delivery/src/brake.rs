@@ -58,7 +58,9 @@ impl Limits {
         let found: Vec<String> = kinds
             .into_iter()
             .filter_map(|(name, n, limit)| Some((name, n, limit?)))
-            .filter(|(_, n, limit)| i128::from(*n) * 1_000_000 > i128::from(*limit) * i128::from(count.answered))
+            .filter(|(_, n, limit)| {
+                i128::from(*n) * 1_000_000 > i128::from(*limit) * i128::from(count.answered)
+            })
             .map(|(name, n, limit)| {
                 format!(
                     "{name} {} ({} of {} answered) passed {}",
@@ -79,7 +81,10 @@ fn share(field: &str, text: &str) -> Result<Option<i64>, Refusal> {
     }
     match Size::parse(text) {
         Some(Size::Share(share)) if share > 0 => Ok(Some(share)),
-        _ => Err(Refusal::new(field, format!("{text:?} is no share: write a percentage like 0.3%, up to 100%"))),
+        _ => Err(Refusal::new(
+            field,
+            format!("{text:?} is no share: write a percentage like 0.3%, up to 100%"),
+        )),
     }
 }
 
@@ -210,7 +215,8 @@ impl Deliveries {
         if held.is_empty() {
             return Ok(());
         }
-        let holds = held.iter().map(|(lane, why)| Hold { lane: lane.clone(), reason: why.clone(), at: now_us });
+        let holds =
+            held.iter().map(|(lane, why)| Hold { lane: lane.clone(), reason: why.clone(), at: now_us });
         self.rooms.queue.hold(id, holds.collect()).await?;
         let told: Vec<String> = held.iter().map(|(provider, why)| format!("{provider}: {why}")).collect();
         let told = told.join("; ");
@@ -220,7 +226,8 @@ impl Deliveries {
             .filter(|p| held.iter().any(|(name, _)| *name == p.provider))
             .map(|p| (p.provider.clone(), Count::at(p)))
             .collect();
-        let text = format!("The brake holds messages to {told}. Resume to let them go, or stop the delivery.");
+        let text =
+            format!("The brake holds messages to {told}. Resume to let them go, or stop the delivery.");
         self.store
             .write(Lane::Urgent, move |tx| {
                 mark(tx, id, &marked, now_us)?;
@@ -352,7 +359,9 @@ mod tests {
         one.bounced = 60;
         assert!(judged(limits("5%", "", ""), vec![one]).is_some());
         let slow = vec![provider("a", 60, 0, 61)];
-        assert!(matches!(judged(limits("", "", "50%"), slow), Some(Action::Pause(why)) if why.contains("deferrals")));
+        assert!(
+            matches!(judged(limits("", "", "50%"), slow), Some(Action::Pause(why)) if why.contains("deferrals"))
+        );
     }
 
     #[test]
@@ -385,6 +394,9 @@ mod tests {
             let brake = Brake { complaints: wrong.into(), ..Brake::default() };
             assert_eq!(Limits::of(&brake).unwrap_err().field, "waves.brake.complaints", "{wrong}");
         }
-        assert_eq!((percent(3_000), percent(123_456), percent(1_000_000)), ("0.3%".into(), "12.34%".into(), "100%".into()));
+        assert_eq!(
+            (percent(3_000), percent(123_456), percent(1_000_000)),
+            ("0.3%".into(), "12.34%".into(), "100%".into())
+        );
     }
 }

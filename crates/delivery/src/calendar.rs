@@ -100,8 +100,7 @@ impl Deliveries {
 }
 
 /// Without a contact date a plan is as of its analysis: once confirmed, it moves by the time until Confirm.
-const SHIFT: &str =
-    "CASE WHEN t.contact_us IS NULL AND d.confirmed_at IS NOT NULL THEN d.confirmed_at - t.planned_at ELSE 0 END";
+const SHIFT: &str = "CASE WHEN t.contact_us IS NULL AND d.confirmed_at IS NOT NULL THEN d.confirmed_at - t.planned_at ELSE 0 END";
 
 /// Waves that are under way in the stretch, and provisional dates in it. Waves that began up to a day before may reach into it.
 fn entries(tx: &mut Tx<'_>, from_us: i64, to_us: i64) -> Result<Vec<CalendarEntry>> {
@@ -158,7 +157,11 @@ fn load(entries: &[CalendarEntry], from_us: i64, to_us: i64) -> Vec<HourLoad> {
         while hour < end.min(to_us) {
             let messages = by(hour + HOUR_US) - by(hour);
             let sum = hours.entry(hour).or_insert(HourLoad { hour, confirmed: 0, tentative: 0 });
-            if entry.tentative { sum.tentative += messages } else { sum.confirmed += messages }
+            if entry.tentative {
+                sum.tentative += messages
+            } else {
+                sum.confirmed += messages
+            }
             hour += HOUR_US;
         }
     }

@@ -58,22 +58,29 @@ impl Lines {
         })?;
         let mut lines = Vec::new();
         for line in &rule.lines {
-            let start = crate::parameters::instant_in(&line.start, &zone)
-                .ok_or_else(|| refuse(format!("{:?} is no date and time like 2026-12-01T08:00", line.start)))?;
-            let duration = positive(&line.duration)
-                .ok_or_else(|| refuse(format!("{:?} is no duration: write a number and s, m, h or d", line.duration)))?;
+            let start = crate::parameters::instant_in(&line.start, &zone).ok_or_else(|| {
+                refuse(format!("{:?} is no date and time like 2026-12-01T08:00", line.start))
+            })?;
+            let duration = positive(&line.duration).ok_or_else(|| {
+                refuse(format!("{:?} is no duration: write a number and s, m, h or d", line.duration))
+            })?;
             let every = match (line.every.trim(), line.times) {
                 ("", 0 | 1) => 0,
                 ("", _) => return Err(refuse("a line that comes several times needs `every`".into())),
-                (every, _) => positive(every)
-                    .ok_or_else(|| refuse(format!("{every:?} is no duration: write a number and s, m, h or d")))?,
+                (every, _) => positive(every).ok_or_else(|| {
+                    refuse(format!("{every:?} is no duration: write a number and s, m, h or d"))
+                })?,
             };
             for n in 0..i64::from(line.times.max(1)) {
                 if lines.len() >= LINES_MAX {
                     return Err(refuse(format!("are more than {LINES_MAX}, repetitions counted")));
                 }
                 let from_us = start.saturating_add(every.saturating_mul(n));
-                lines.push(Line { from_us, until_us: from_us.saturating_add(duration), quantity: line.quantity });
+                lines.push(Line {
+                    from_us,
+                    until_us: from_us.saturating_add(duration),
+                    quantity: line.quantity,
+                });
             }
         }
         lines.sort_by_key(|line| line.from_us);
@@ -201,7 +208,8 @@ fn over(rule: &str, messages: i64, keep: i64) -> Finding {
         words::number(keep)
     );
     let mut finding = Finding::new("capacity", Level::Warning, text);
-    finding.hint = Some("choose another contact date, smaller waves, or let the rule leave out what is over".into());
+    finding.hint =
+        Some("choose another contact date, smaller waves, or let the rule leave out what is over".into());
     finding
 }
 
@@ -261,7 +269,8 @@ pub(crate) fn take(tx: &mut Tx<'_>, delivery: &Delivery) -> Result<()> {
         let lines = Lines::of(&capacity)?;
         let over = lines.at(line).is_some_and(|line| before + messages > line.quantity);
         if capacity.exclude && before > 0 && over {
-            let reason = format!("another delivery took the capacity of the rule {name:?} since: analyse it again");
+            let reason =
+                format!("another delivery took the capacity of the rule {name:?} since: analyse it again");
             return Err(Error::State { id, state: delivery.state, reason });
         }
     }
@@ -276,7 +285,13 @@ mod tests {
     use crate::typologies::CapacityLine;
 
     fn line(start: &str, duration: &str, quantity: i64) -> CapacityLine {
-        CapacityLine { start: start.into(), duration: duration.into(), quantity, every: String::new(), times: 1 }
+        CapacityLine {
+            start: start.into(),
+            duration: duration.into(),
+            quantity,
+            every: String::new(),
+            times: 1,
+        }
     }
 
     fn rule(lines: Vec<CapacityLine>) -> CapacityRule {
@@ -300,7 +315,9 @@ mod tests {
 
     #[test]
     fn each_wave_takes_from_the_line_that_it_starts_in() {
-        let lines = Lines::of(&rule(vec![line("2026-12-01T08:00", "2h", 100), line("2026-12-01T10:00", "2h", 500)])).unwrap();
+        let lines =
+            Lines::of(&rule(vec![line("2026-12-01T08:00", "2h", 100), line("2026-12-01T10:00", "2h", 500)]))
+                .unwrap();
         let start = lines.0[0].from_us;
         let mut definition = Definition::new("x");
         let wave = |start: &str, size: &str| WaveLine { start: start.into(), size: size.into() };

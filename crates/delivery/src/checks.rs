@@ -46,11 +46,8 @@ impl Definition {
     fn check_not_yet(&self) -> Result<(), Refusal> {
         let table: &[(&str, bool)] = &[
             ("target.seeds", self.target.seeds.is_empty()),
-            ("proof.variants", self.proof.variants == 1),
-            ("proof.keep_code", !self.proof.keep_code),
             ("parameters.pool", self.parameters.pool == "default"),
             ("ab", self.ab.is_none()),
-            ("proof.seeds", self.proof.seeds.is_empty()),
         ];
         match table.iter().find(|(_, at_default)| !at_default) {
             Some((key, _)) => Err(Refusal::not_yet(key)),
@@ -94,12 +91,7 @@ impl Definition {
         {
             return Err(Refusal::new("sender.unqualified_bounces_to", format!("is no address: {error}")));
         }
-        if !matches!(self.proof.mode.as_str(), "substitution" | "recipients") {
-            return Err(match self.proof.mode.as_str() {
-                "seeds" | "recipients_and_seeds" => Refusal::not_yet("proof.mode"),
-                _ => Refusal::new("proof.mode", "is neither substitution nor recipients"),
-            });
-        }
+        crate::readers::check(&self.proof)?;
         crate::parameters::Sending::of(&self.parameters, 0)?;
         crate::parameters::Limits::of(&self.parameters).map(drop)
     }
@@ -318,7 +310,8 @@ mod tests {
         let refusal = refused(|d| d.parameters.pool = "fast".into());
         assert_eq!(refusal.field, "parameters.pool");
         assert!(refusal.text.contains("not yet supported"), "{}", refusal.text);
-        assert_eq!(refused(|d| d.proof.variants = 2).field, "proof.variants");
+        assert_eq!(refused(|d| d.proof.variants = 4).field, "proof.variants");
+        assert_eq!(refused(|d| d.proof.mode = "everybody".into()).field, "proof.mode");
     }
 
     #[test]

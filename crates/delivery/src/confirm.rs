@@ -156,9 +156,10 @@ fn check(delivery: &Delivery, wanted: Option<&str>) -> Result<()> {
         return Err(refuse(delivery, reason));
     }
     match (wanted, &delivery.snapshot) {
-        (Some(wanted), Some(analysed)) if wanted != analysed => {
-            Err(refuse(delivery, format!("snapshot {wanted} is no longer what was analysed; that is {analysed}")))
-        }
+        (Some(wanted), Some(analysed)) if wanted != analysed => Err(refuse(
+            delivery,
+            format!("snapshot {wanted} is no longer what was analysed; that is {analysed}"),
+        )),
         _ => Ok(()),
     }
 }

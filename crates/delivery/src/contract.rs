@@ -17,8 +17,11 @@ use crate::{
 mod analyses;
 mod capacity;
 mod content_parts;
+mod life;
 mod pressure;
+mod proofs;
 mod rules;
+mod schedule;
 mod target;
 
 const START_US: i64 = 1_790_000_000_000_000;
@@ -31,6 +34,7 @@ struct World {
     queue: queue::Queue,
     routes: Routes,
     clock: Arc<FakeClock>,
+    tokens: Arc<message::TokenKeys>,
     /// What the analyses' look-ups are answered.
     dns: Arc<net::StaticResolver>,
     _dir: tempfile::TempDir,
@@ -53,6 +57,7 @@ fn config() -> Config {
         archive_problem: None,
         analysis_threads: 2,
         analyses_at_once: 2,
+        low_activity: None,
     }
 }
 
@@ -81,7 +86,7 @@ async fn world(store: Store) -> World {
         routes: routes.clone(),
         queue: queue.clone(),
         clock: clock.clone(),
-        tokens,
+        tokens: Arc::clone(&tokens),
         fetcher: Arc::new(net::Fetcher::new(
             Arc::clone(&dns) as Arc<dyn net::Resolver>,
             net::Tls::new(&[]).unwrap(),
@@ -96,6 +101,7 @@ async fn world(store: Store) -> World {
         queue,
         routes,
         clock,
+        tokens,
         dns,
         _dir: dir,
     }

@@ -80,7 +80,12 @@ impl Deliveries {
         relation: Relation,
         mark: (&'static str, Option<i64>),
     ) -> Result<()> {
-        self.mark(id, Condition { order: Order::Random(0), edge: Edge::Members(relation), inside: true }, mark).await
+        self.mark(
+            id,
+            Condition { order: Order::Random(0), edge: Edge::Members(relation), inside: true },
+            mark,
+        )
+        .await
     }
 
     /// The first member behind the first `count`; none: there are no more.
@@ -101,11 +106,17 @@ impl Deliveries {
             .await
     }
 
-    async fn mark(&self, id: DeliveryId, condition: Condition, mark: (&'static str, Option<i64>)) -> Result<()> {
+    async fn mark(
+        &self,
+        id: DeliveryId,
+        condition: Condition,
+        mark: (&'static str, Option<i64>),
+    ) -> Result<()> {
         let mut place = Some(Place::default());
         while let Some(from) = place {
             let condition = condition.clone();
-            place = self.store.write(Lane::Bulk, move |tx| mark_some(tx, id, &condition, mark, &from)).await?;
+            place =
+                self.store.write(Lane::Bulk, move |tx| mark_some(tx, id, &condition, mark, &from)).await?;
         }
         Ok(())
     }
@@ -155,7 +166,10 @@ impl Condition {
                 )
             }
             (_, Edge::Members(relation)) => {
-                format!("{not}EXISTS (SELECT 1 FROM ({}) t WHERE t.recipient = target.recipient)", relation.splice(binds))
+                format!(
+                    "{not}EXISTS (SELECT 1 FROM ({}) t WHERE t.recipient = target.recipient)",
+                    relation.splice(binds)
+                )
             }
             _ => "1 = 1".to_owned(),
         }
@@ -191,9 +205,7 @@ fn sorted_edge(
          FROM target g LEFT JOIN ({values}) v ON v.recipient = g.recipient WHERE g.delivery = $1 AND g.reason IS NULL \
          ORDER BY 1, 2{turned}, 3{turned}, 4 LIMIT 1 OFFSET $2"
     );
-    tx.query_opt(&sql, &binds, |row| {
-        Ok(Edge::Sorted(row.int(0)?, row.real(1)?, row.text(2)?, row.int(3)?))
-    })
+    tx.query_opt(&sql, &binds, |row| Ok(Edge::Sorted(row.int(0)?, row.real(1)?, row.text(2)?, row.int(3)?)))
 }
 
 fn mark_some(

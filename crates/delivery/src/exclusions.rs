@@ -114,7 +114,10 @@ pub(crate) fn random(id: DeliveryId, target: &Target) -> Order {
 /// The size of a control group.
 pub(crate) fn control_size(group: &ControlGroup) -> Result<Size, Refusal> {
     Size::parse(&group.size).ok_or_else(|| {
-        let text = format!("has the size {:?}; write a number of recipients, or a percentage up to 100%", group.size);
+        let text = format!(
+            "has the size {:?}; write a number of recipients, or a percentage up to 100%",
+            group.size
+        );
         Refusal::new("target.control_group", text)
     })
 }
@@ -173,7 +176,11 @@ fn record(tx: &mut Tx<'_>, id: DeliveryId, tables: &[&str], from: &Place) -> Res
              WHERE {condition} AND reason IS NOT NULL GROUP BY recipient) t JOIN {table} r ON r.id = t.recipient"
         );
         let rows = tx.query(&sql, &binds, |row| {
-            Ok::<_, Error>(NewExcluded { recipient: row.int(0)?, address: row.text(1)?, reason: row.text(2)? })
+            Ok::<_, Error>(NewExcluded {
+                recipient: row.int(0)?,
+                address: row.text(1)?,
+                reason: row.text(2)?,
+            })
         })?;
         excluded.extend(rows);
     }

@@ -19,8 +19,8 @@ use typology::{
     ExcludedFact, Facts, HeaderFact, ImageFact, Level, LinkFact, PartFact, Phase, ProviderFact, SenderFact,
 };
 
-use crate::definition::{Definition, LinkChoice};
 use crate::analyse::Work;
+use crate::definition::{Definition, LinkChoice};
 use crate::numbering::DomainShare;
 use crate::parameters::Limits;
 use crate::types::{Delivery, Error, ProofFreshness, Result, Sources};
@@ -105,6 +105,7 @@ impl Deliveries {
         Ok(CompileOptions {
             delivery,
             inert,
+            banner: (proof_no > 0).then(|| crate::rounds::banner(proof_no)),
             subject_prefix: prefix(definition, proof_no),
             public_url: config.public_url.clone(),
             bounce_domain,

@@ -202,10 +202,10 @@ mod tests {
 
     #[test]
     fn a_later_feature_is_refused_with_its_line() {
-        let refusal = parse(&format!("{SMALL}\n[parameters]\nretries = 3\ntest_smtp = true\n")).unwrap_err();
-        assert_eq!((refusal.field.as_str(), refusal.line), ("parameters.test_smtp", Some(12)));
-        let refusal = parse(&format!("{SMALL}\n[waves]\nsize = \"25%\"\n")).unwrap_err();
-        assert_eq!((refusal.field.as_str(), refusal.line), ("waves", Some(10)));
+        let refusal = parse(&format!("{SMALL}\n[parameters]\nretries = 3\npool = \"fast\"\n")).unwrap_err();
+        assert_eq!((refusal.field.as_str(), refusal.line), ("parameters.pool", Some(12)));
+        let refusal = parse(&format!("{SMALL}\n[waves]\nperiod = \"1d\"\nsize = \"125%\"\n")).unwrap_err();
+        assert_eq!((refusal.field.as_str(), refusal.line), ("waves.size", Some(12)));
     }
 
     #[test]

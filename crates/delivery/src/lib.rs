@@ -29,6 +29,7 @@ mod confirm;
 mod contacts;
 #[cfg(test)]
 mod contract;
+mod dates;
 pub mod definition;
 mod draw;
 mod exclusions;
@@ -42,6 +43,7 @@ mod life;
 mod links;
 mod members;
 mod mobiles;
+mod names;
 pub mod notices;
 mod numbering;
 pub mod parameters;
@@ -52,9 +54,11 @@ mod pressure;
 pub mod preview;
 mod proof;
 mod push;
+mod readers;
 mod records;
 mod recovery;
 mod remote;
+pub mod rounds;
 pub mod schedule;
 mod slots;
 mod starters;
@@ -86,12 +90,13 @@ pub use exclusions::ExclusionCount;
 pub use facts::kept::{TRIED_MAX, TriedOn};
 pub use folder::Refusal;
 pub use life::New;
+pub use notices::{Accounts, Notice, NoticeKind};
 pub use preview::FORMATS as PREVIEW_FORMATS;
 pub use push::{Push, Pushed};
-pub use notices::{Accounts, Notice, NoticeKind};
 pub use states::{By, Change, Event};
 pub use target::WHO;
 pub use target_plans::QueryPlan;
+pub use turns::LowActivity;
 pub use types::*;
 pub use typologies::{NewRule, NewTypology, RuleDefinition, RuleFilter, RuleKind, Typology, TypologyRule};
 
@@ -142,6 +147,8 @@ pub struct Config {
     pub analysis_threads: usize,
     /// Analyses at once; further ones wait for their turn.
     pub analyses_at_once: usize,
+    /// When analyses with `validation.low_activity` begin; none: they do not wait.
+    pub low_activity: Option<turns::LowActivity>,
 }
 
 /// The rooms that this one asks.

@@ -182,7 +182,6 @@ impl Deliveries {
                 )?;
                 states::change(tx, id, Event::Deleted, &by, "", now_us)?;
                 crate::facts::kept::forget(tx, id)?;
-                crate::facts::kept::forget(tx, id)?;
                 for unsent in &unsent {
                     content::release_assets(tx, content::Owner::Delivery(*unsent))?;
                 }
@@ -226,14 +225,16 @@ impl Deliveries {
                         owner_words(&delivery)
                     )));
                 }
-                tx.execute("UPDATE delivery SET owner = $2, updated_at = $3 WHERE id = $1", &binds![id, owner.as_str(), now_us])?;
+                tx.execute(
+                    "UPDATE delivery SET owner = $2, updated_at = $3 WHERE id = $1",
+                    &binds![id, owner.as_str(), now_us],
+                )?;
                 let text = format!("Given to {owner}{}", by.suffix());
                 journal::note(tx, id, now_us, Level::Info, &text)
             })
             .await?;
         self.get(id).await
     }
-
 }
 
 /// What is to be created.
@@ -310,7 +311,8 @@ fn proofs_to_delete(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Vec<DeliveryId>> 
         &binds![id],
         |row| Ok::<_, Error>((row.int(0)?, row.text(1)?)),
     )?;
-    let can = |state: &str| State::parse(state).and_then(|state| states::next(state, Event::Deleted)).is_some();
+    let can =
+        |state: &str| State::parse(state).and_then(|state| states::next(state, Event::Deleted)).is_some();
     Ok(proofs.into_iter().filter(|(_, state)| can(state)).map(|(proof, _)| proof).collect())
 }
 

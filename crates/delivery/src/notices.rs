@@ -237,12 +237,15 @@ impl Deliveries {
                 ("validation.reviewers", of.reviewers.clone()),
             ]
         };
-        let known: Vec<String> =
-            seen.map(|seen| groups(seen).into_iter().flat_map(|(_, names)| names).collect()).unwrap_or_default();
+        let known: Vec<String> = seen
+            .map(|seen| groups(seen).into_iter().flat_map(|(_, names)| names).collect())
+            .unwrap_or_default();
         for (field, names) in groups(now) {
             for name in names.iter().filter(|name| !known.contains(name)) {
                 if accounts.address_of(name).await.is_none() {
-                    return Err(Refusal::new(field, format!("names {name:?}, which is no account here")).into());
+                    return Err(
+                        Refusal::new(field, format!("names {name:?}, which is no account here")).into()
+                    );
                 }
             }
         }
@@ -254,7 +257,9 @@ impl Deliveries {
             Some(accounts) => accounts.address_of(account).await,
             None => None,
         };
-        known.filter(|address| !address.is_empty()).or_else(|| address::parse(account).is_ok().then(|| account.to_owned()))
+        known
+            .filter(|address| !address.is_empty())
+            .or_else(|| address::parse(account).is_ok().then(|| account.to_owned()))
     }
 
     pub(crate) async fn tell_approvers(
@@ -309,7 +314,8 @@ impl Deliveries {
 
     async fn asking_words(&self, delivery: &Delivery, standing: &Approvals) -> Result<String> {
         let figures = self.analysis_words(delivery).await?;
-        let until = standing.due_at.map(|at| format!("\nYou have time until {}.", instant(at))).unwrap_or_default();
+        let until =
+            standing.due_at.map(|at| format!("\nYou have time until {}.", instant(at))).unwrap_or_default();
         let snapshot = standing.snapshot.as_deref().unwrap_or_default();
         Ok(format!(
             "You are asked to approve the delivery {}.\n\n{figures}\nSnapshot: {snapshot}{until}\n\nLook at it, then \
@@ -427,7 +433,12 @@ impl Deliveries {
     }
 
     /// After the state of a run changed: tells its owner of the start and of the end.
-    pub(crate) async fn tell_progress(&self, id: DeliveryId, to: State, figures: &queue::RunFigures) -> Result<()> {
+    pub(crate) async fn tell_progress(
+        &self,
+        id: DeliveryId,
+        to: State,
+        figures: &queue::RunFigures,
+    ) -> Result<()> {
         let (kind, what) = match to {
             State::InProgress => (NoticeKind::Started, "Sending began"),
             State::Finished if figures.expired => (NoticeKind::Finished, "The validity period is over"),
@@ -486,10 +497,10 @@ fn plain(subject: &str) -> Definition {
 /// A reader who is no recipient.
 fn nobody(to: &str) -> Result<Reader> {
     let to = to.trim();
-    let mailbox = address::parse(to)
-        .map_err(|error| Refusal::new("to", format!("{to:?} is no address: {error}")))?;
+    let mailbox =
+        address::parse(to).map_err(|error| Refusal::new("to", format!("{to:?} is no address: {error}")))?;
     let domain = mailbox.domain_ascii().to_owned();
-    Ok(Reader { row: RecipientRow::default(), address: to.to_owned(), domain })
+    Ok(Reader { row: RecipientRow::default(), address: to.to_owned(), domain, variant: None })
 }
 
 fn one_line(text: &str) -> String {

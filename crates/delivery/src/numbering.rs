@@ -243,7 +243,6 @@ impl Numbers {
             }
         }
     }
-
 }
 
 /// Gathers numbered messages into parts: a part ends where the lane changes, or when it is full; each slot has its own.
@@ -392,7 +391,9 @@ mod tests {
             .into_iter()
             .map(|part| (part.first_id, part.last_id, part.wave, part.due_us, part.messages, part.lane))
             .collect();
-        let part = |first, last, wave, due, messages, lane: &str| (first, last, wave, due, messages, lane.to_owned());
+        let part = |first, last, wave, due, messages, lane: &str| {
+            (first, last, wave, due, messages, lane.to_owned())
+        };
         assert_eq!(
             found,
             [

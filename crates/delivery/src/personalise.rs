@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use audience::{FIELDS, RecipientColumns, RecipientRow};
 use content::{Columns, Compiled, FieldValue, Fields, Problem};
-use message::{Envelope, PartName, Prepared, Signer, Slots, Stamp, TokenKeys, compose};
+use message::{Envelope, PartName, Prepared, Signer, Slots, Stamp, Token, TokenKeys, compose};
 use queue::{NewMessage, message_id, plan};
 use store::Lane;
 use tokio::sync::mpsc;
@@ -18,6 +18,7 @@ use crate::contacts::Contacts;
 use crate::files::Bytes;
 use crate::mobiles::Mobiles;
 use crate::numbering::{Cutter, DomainShare, Numbers, Parts, read_page};
+use crate::rounds::{self, ProofReader};
 use crate::slots::{self, Slot, Slotted};
 use crate::types::{Delivery, DeliveryId, Error, Result};
 
@@ -32,6 +33,8 @@ pub(crate) struct Reader {
     pub row: RecipientRow,
     pub address: String,
     pub domain: String,
+    /// The format whatever the profile asks for; none: as it asks.
+    pub variant: Option<u8>,
 }
 
 /// A template problem with the recipients that it hits.
@@ -65,6 +68,7 @@ impl FieldOrder {
         let own = std::iter::once("email").chain(FIELDS);
         let names: Vec<String> = own
             .chain(attributes.iter().map(String::as_str))
+            .chain([rounds::URL_FIELD])
             .filter(|name| used.contains(*name))
             .map(str::to_owned)
             .collect();
@@ -76,8 +80,10 @@ impl FieldOrder {
         RecipientColumns::of(self.names.iter().map(String::as_str))
     }
 
-    pub fn fields(&self, row: &RecipientRow) -> Fields {
+    /// A recipient's values; `review_url` is where a reader accepts or rejects a proof, empty for all others.
+    fn fields(&self, row: &RecipientRow, review_url: &str) -> Fields {
         let value = |name: &String| match row.get(name) {
+            _ if name == rounds::URL_FIELD => FieldValue::from(review_url),
             Some(text) => FieldValue::from(text),
             None => FieldValue::Null,
         };
@@ -220,23 +226,34 @@ impl Deliveries {
         ordered.sort_by(|a, b| a.0.cmp(&b.0));
         let lanes: Vec<String> = ordered.iter().map(|(lane, _)| lane.clone()).collect();
         let slot = parts.at_once();
+        let (tokens, public_url) = (Arc::clone(&self.rooms.tokens), self.config().public_url.clone());
         let evaluated = tokio::task::spawn_blocking(move || {
             let mut batch = Batch::default();
+            let mut kept = Vec::with_capacity(ordered.len());
             for (n, (_, reader)) in ordered.iter().enumerate() {
                 let seat = Seat { n: n as i64, place: n, slot, alone: false };
-                batch.add(&job, seat, &reader.row, (&reader.address, &reader.domain));
+                let message = message_id(job.delivery, seat.n);
+                let review_url = tokens.review_url(&public_url, Token { message, inert: true });
+                let variant = batch.add(&job, seat, &Addressee::reader(reader, &review_url));
+                kept.push(ProofReader::new(message, reader, job.compiled.format_name(variant)));
             }
-            batch
+            (batch, kept)
         });
-        let batch =
+        let (batch, kept) =
             evaluated.await.map_err(|panic| Error::Internal(format!("evaluation panicked: {panic}")))?;
         for (message, seat) in batch.messages.iter().zip(&batch.seats) {
             parts.add(message.id, &lanes[seat.place], seat.slot);
         }
         let messages = batch.messages;
         let indexed = pairs(&messages);
+        let proof = delivery.parent.is_some().then_some(delivery.id);
         self.store
-            .write(Lane::Urgent, move |tx| plan::insert_messages(tx, messages).map_err(Error::from))
+            .write(Lane::Urgent, move |tx| {
+                if let Some(proof) = proof {
+                    rounds::keep_readers(tx, proof, kept)?;
+                }
+                plan::insert_messages(tx, messages).map(drop).map_err(Error::from)
+            })
             .await?;
         contacts.add(&self.store, indexed).await?;
         Ok(batch.evaluated)
@@ -245,7 +262,9 @@ impl Deliveries {
 
 /// What the index by recipient needs of messages; written behind them, because a deletion finds it through them.
 fn pairs(messages: &[NewMessage]) -> Vec<(i64, i64)> {
-    messages.iter().map(|message| (message.recipient, message.id)).collect()
+    // Seeds, whose ids are negative, are nobody's history.
+    let people = messages.iter().filter(|message| message.recipient > 0);
+    people.map(|message| (message.recipient, message.id)).collect()
 }
 
 /// Shows each recipient to the message's place, in the order in which they are read.
@@ -262,19 +281,41 @@ impl Usher {
     }
 }
 
+/// Whom a message is for.
+struct Addressee<'a> {
+    row: &'a RecipientRow,
+    address: &'a str,
+    domain: &'a str,
+    variant: Option<u8>,
+    review_url: &'a str,
+}
+
+impl<'a> Addressee<'a> {
+    fn of(row: &'a RecipientRow) -> Addressee<'a> {
+        Addressee { row, address: row.email(), domain: row.domain(), variant: None, review_url: "" }
+    }
+
+    fn reader(reader: &'a Reader, review_url: &'a str) -> Addressee<'a> {
+        let (address, domain) = (reader.address.as_str(), reader.domain.as_str());
+        Addressee { row: &reader.row, address, domain, variant: reader.variant, review_url }
+    }
+}
+
 fn evaluate_rows(job: &Job, rows: Vec<(Seat, RecipientRow)>) -> Batch {
     let mut batch = Batch { messages: Vec::with_capacity(rows.len()), ..Batch::default() };
     for (seat, row) in &rows {
-        batch.add(job, *seat, row, (row.email(), row.domain()));
+        batch.add(job, *seat, &Addressee::of(row));
     }
     batch
 }
 
 impl Batch {
-    fn add(&mut self, job: &Job, seat: Seat, row: &RecipientRow, to: (&str, &str)) {
+    /// Evaluates a message; the number of its format is returned.
+    fn add(&mut self, job: &Job, seat: Seat, whom: &Addressee<'_>) -> u8 {
         self.recipients += 1;
-        let variant = job.compiled.flags_for(row.email_format(), to.1);
-        match job.compiled.evaluate(&job.order.fields(row), variant) {
+        let (row, to) = (whom.row, (whom.address, whom.domain));
+        let variant = whom.variant.unwrap_or_else(|| job.compiled.flags_for(row.email_format(), whom.domain));
+        match job.compiled.evaluate(&job.order.fields(row, whom.review_url), variant) {
             Ok(own) => {
                 let slots = own.slots.to_bytes();
                 for warning in &own.warnings {
@@ -294,6 +335,7 @@ impl Batch {
             }
             Err(problem) => self.evaluated.fail(&problem, Level::Error, to.0),
         }
+        variant
     }
 }
 

@@ -42,7 +42,12 @@ pub(crate) fn expected(
         Capacity { own_per_second: OWN_PER_CORE_SECOND * config.analysis_threads.max(1) as f64, sources: 1 };
     let mut waves: Vec<WavePlan> = (0..)
         .zip(slotted.slots.waves())
-        .map(|(wave, planned)| WavePlan { wave, starts_at: i64::MAX, ends_at: None, messages: planned.messages })
+        .map(|(wave, planned)| WavePlan {
+            wave,
+            starts_at: i64::MAX,
+            ends_at: None,
+            messages: planned.messages,
+        })
         .collect();
     let mut free_at: HashMap<String, i64> = HashMap::new();
     let mut plans: BTreeMap<String, ProviderPlan> = BTreeMap::new();

@@ -20,8 +20,8 @@ use store::{Dialect, Relation, Value};
 pub(crate) use window::Window;
 
 use crate::Deliveries;
-use crate::typologies::{InForce, Named, PressureRule};
 use crate::types::{DeliveryId, Error, Result};
+use crate::typologies::{InForce, Named, PressureRule};
 
 /// A pressure rule that was made ready for one delivery.
 #[derive(Debug, Clone)]
@@ -94,7 +94,9 @@ impl Deliveries {
         let mut marks = Vec::new();
         let dialect = self.store.dialect();
         for rule in rules.iter().filter(|rule| rule.household.is_none()) {
-            let Some(over) = rule.over(&self.rooms.audience.all_recipients(), among, dialect) else { continue };
+            let Some(over) = rule.over(&self.rooms.audience.all_recipients(), among, dialect) else {
+                continue;
+            };
             let (sql, binds) = (over.sql, over.binds);
             let over = self
                 .store

@@ -1,15 +1,12 @@
 //! Proofs: the delivery as a few people will judge it. Each is a delivery of its own, numbered, analysed and logged
 //! like any other, outside every indicator; its links act on nobody.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use audience::{Recipient, RecipientRow};
 use store::{Lane, binds};
 use typology::Level;
 
 use crate::analyse::Source;
-use crate::definition::{Definition, Substitution};
 use crate::folder::Refusal;
 use crate::personalise::Reader;
 use crate::records::{self, NewDelivery};
@@ -18,9 +15,6 @@ use crate::types::{
     Analysis, Delivery, DeliveryId, Error, ListFilter, ProofTarget, Purpose, Result, State, Summary,
 };
 use crate::{Deliveries, facts, files, journal, life};
-
-/// Readers that one request may name; more than 100 are then refused by the rule `proof_size`, in the journal.
-const READERS_MAX: usize = 1_000;
 
 /// A proof on its way.
 pub struct StartedProof {
@@ -73,8 +67,12 @@ impl Deliveries {
                 )?;
                 let proof_no = last + 1;
                 let label = format!("{}{}", facts::prefix(&parent.definition, proof_no), parent.label);
+                let mut definition = parent.definition.clone();
+                if !definition.proof.keep_code {
+                    definition.code = String::new();
+                }
                 let new = NewDelivery {
-                    definition: &parent.definition,
+                    definition: &definition,
                     sources: &parent.sources(),
                     is_template: false,
                     by: &by.name,
@@ -121,95 +119,4 @@ impl Deliveries {
             .await?;
         Ok(analysis)
     }
-
-    async fn readers(&self, definition: &Definition, target: ProofTarget) -> Result<Vec<Reader>> {
-        let target = match target {
-            ProofTarget::AsDefined if definition.proof.mode == "recipients" => {
-                ProofTarget::Recipients(definition.proof.recipients.clone())
-            }
-            ProofTarget::AsDefined => ProofTarget::Substitution(definition.proof.addresses.clone()),
-            given => given,
-        };
-        let readers = match target {
-            ProofTarget::Substitution(list) => self.substituted(definition, list).await?,
-            ProofTarget::Recipients(list) => self.specific(list).await?,
-            ProofTarget::AsDefined => Vec::new(),
-        };
-        let readers = self.kept(definition, readers).await?;
-        if readers.is_empty() {
-            return Err(Refusal::new("proof", "goes to nobody: name at least one address").into());
-        }
-        Ok(readers)
-    }
-
-    async fn substituted(&self, definition: &Definition, list: Vec<Substitution>) -> Result<Vec<Reader>> {
-        check_count(list.len())?;
-        let members = self.target_set(&definition.target).await?.members();
-        let seed = self.now_us().unsigned_abs();
-        let mut readers = Vec::with_capacity(list.len());
-        for (n, substitution) in list.into_iter().enumerate() {
-            let profile = if substitution.profile.eq_ignore_ascii_case("random") {
-                let found =
-                    self.rooms.audience.random_recipient(&members, seed.wrapping_add(n as u64)).await?;
-                found.ok_or_else(|| {
-                    Refusal::new(
-                        "target",
-                        "is empty: a proof shows the content as somebody of the target sees it",
-                    )
-                })?
-            } else {
-                self.recipient("proof.as", &substitution.profile).await?
-            };
-            readers.push(reader(&profile, Some(&substitution.to))?);
-        }
-        Ok(readers)
-    }
-
-    async fn specific(&self, list: Vec<String>) -> Result<Vec<Reader>> {
-        check_count(list.len())?;
-        let mut readers = Vec::with_capacity(list.len());
-        for address in list {
-            readers.push(reader(&self.recipient("proof.recipients", &address).await?, None)?);
-        }
-        Ok(readers)
-    }
-
-    async fn recipient(&self, field: &str, address: &str) -> Result<Recipient> {
-        let found = self.rooms.audience.recipient_by_address(address).await?;
-        found.ok_or_else(|| Refusal::new(field, format!("{address} is nobody of the audience")).into())
-    }
-
-    /// Applies the proof's keep options. By default a proof keeps duplicates, denylisted and quarantined.
-    async fn kept(&self, definition: &Definition, readers: Vec<Reader>) -> Result<Vec<Reader>> {
-        let options = &definition.proof;
-        let mut seen = HashSet::new();
-        let mut kept = Vec::with_capacity(readers.len());
-        for reader in readers {
-            let key = address::parse(&reader.address).map(|mailbox| mailbox.key()).unwrap_or_default();
-            let drop = (!options.keep_duplicates && !seen.insert(key))
-                || (!options.keep_denylisted && reader.row.denylisted)
-                || (!options.keep_quarantined && self.rooms.audience.is_quarantined(&reader.address).await?);
-            if !drop {
-                kept.push(reader);
-            }
-        }
-        Ok(kept)
-    }
-}
-
-fn check_count(count: usize) -> Result<()> {
-    if count > READERS_MAX {
-        return Err(
-            Refusal::new("proof", format!("names {count} readers; a proof goes to at most 100")).into()
-        );
-    }
-    Ok(())
-}
-
-fn reader(profile: &Recipient, to: Option<&str>) -> Result<Reader> {
-    let address = to.unwrap_or(&profile.email).trim().to_owned();
-    let mailbox = address::parse(&address)
-        .map_err(|error| Refusal::new("proof.to", format!("{address:?} is no address: {error}")))?;
-    let domain = mailbox.domain_ascii().to_owned();
-    Ok(Reader { row: RecipientRow::from(profile), address, domain })
 }

@@ -71,8 +71,8 @@ pub(crate) fn get(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Delivery> {
 
 pub(crate) fn by_origin(tx: &mut Tx<'_>, origin: &str) -> Result<Option<Delivery>> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM delivery WHERE origin = $1 AND state IN ('draft', 'ready', 'failed', 'analysing') \
-         ORDER BY id DESC LIMIT 1"
+        "SELECT {COLUMNS} FROM delivery WHERE origin = $1 AND state IN ('draft', 'targeting_pending', 'ready', 'failed', \
+         'analysing') ORDER BY id DESC LIMIT 1"
     );
     tx.query_opt(&sql, &binds![origin], read)
 }

@@ -374,7 +374,8 @@ pub(crate) struct Start {
 /// Reckons the start of a run for Confirm. Without a timetable (a proof) it is now.
 pub(crate) fn start_of(delivery: &Delivery, frozen: Option<&Timetable>, now_us: i64) -> Result<Start> {
     let definition = &delivery.definition;
-    let contact = frozen.and_then(|frozen| frozen.contact_us.map(|contact_us| (contact_us, frozen.starts_at)));
+    let contact =
+        frozen.and_then(|frozen| frozen.contact_us.map(|contact_us| (contact_us, frozen.starts_at)));
     let zone = zone_of(&definition.schedule)?;
     let (validity_from, start_at) = contact.unwrap_or((now_us, now_us));
     Ok(Start { start_at, sending: Sending::in_zone(&definition.parameters, validity_from, &zone)? })
@@ -513,8 +514,14 @@ mod tests {
         // The night of the clocks has 10 hours, and ends at 08:00 all the same.
         assert_eq!(hours.end_of(at("2026-03-28T20:30Z"), &berlin()), at("2026-03-29T06:00Z"));
         let short = DayHours::parse("01:00-02:30").unwrap();
-        assert_eq!(short.end_of(at("2026-03-29T00:30Z"), &berlin()), at("2026-03-29T01:30Z"), "02:30 is skipped");
-        for wrong in ["", "21-08", "21:00", "24:00-08:00", "8:60-9:00", "08:00-08:00", "a:bc-d:ef", "21:00–08:00"] {
+        assert_eq!(
+            short.end_of(at("2026-03-29T00:30Z"), &berlin()),
+            at("2026-03-29T01:30Z"),
+            "02:30 is skipped"
+        );
+        for wrong in
+            ["", "21-08", "21:00", "24:00-08:00", "8:60-9:00", "08:00-08:00", "a:bc-d:ef", "21:00–08:00"]
+        {
             assert_eq!(DayHours::parse(wrong), None, "{wrong}");
         }
     }

@@ -87,9 +87,11 @@ impl Slots {
         &self.slots
     }
 
-    /// The earliest due time (µs).
+    /// What the due times of parts count from (µs): with a contact date the earliest of them, which the run then starts
+    /// at; without one the moment of reckoning, which Confirm's stands for.
     pub fn starts_at(&self) -> i64 {
-        self.slots.iter().map(|slot| slot.due_us).min().unwrap_or(self.plan.start_us)
+        let dated = self.slots.iter().filter(|_| self.plan.contact_us.is_some());
+        dated.map(|slot| slot.due_us).min().unwrap_or(self.plan.start_us)
     }
 
     /// The latest due time (µs).
@@ -232,10 +234,15 @@ impl Slotted {
         if self.slots.is_single() {
             (0..shares.len()).for_each(|place| add(place, 0, shares[place].messages));
         } else {
-            self.counts.iter().for_each(|((place, slot), n)| add(*place as usize, *slot as usize, i64::from(*n)));
+            self.counts
+                .iter()
+                .for_each(|((place, slot), n)| add(*place as usize, *slot as usize, i64::from(*n)));
         }
         let lanes = |lanes: HashMap<&'a str, (i64, u64)>| {
-            lanes.into_iter().map(|(lane, (messages, domains))| LaneLoad { lane, messages, domains }).collect()
+            lanes
+                .into_iter()
+                .map(|(lane, (messages, domains))| LaneLoad { lane, messages, domains })
+                .collect()
         };
         let mut loads: Vec<(Slot, Vec<LaneLoad<'a>>)> =
             self.slots.all().iter().copied().zip(by_slot.into_iter().map(lanes)).collect();
@@ -284,7 +291,8 @@ fn count(tx: &mut Tx<'_>, id: DeliveryId, slots: Slots, shares: &[DomainShare]) 
         )?;
         ranks.cut();
     }
-    let places: HashMap<&str, u32> = (0..).zip(shares).map(|(at, share)| (share.domain.as_str(), at)).collect();
+    let places: HashMap<&str, u32> =
+        (0..).zip(shares).map(|(at, share)| (share.domain.as_str(), at)).collect();
     let mut counting = Counting { slots, ranks, counts: HashMap::new(), held: Vec::new() };
     tx.query_each(&rows_sql(&counting.slots.plan), &binds![id], |row| {
         let place = places.get(row.str(0)?).copied();
@@ -305,7 +313,9 @@ fn rows_sql(plan: &Plan) -> String {
             "LEFT JOIN recipient r ON r.id = t.recipient LEFT JOIN guest g ON g.id = t.recipient ",
         ),
     };
-    format!("SELECT t.domain, t.recipient, {zone} FROM target t {joins}WHERE t.delivery = $1 AND t.reason IS NULL")
+    format!(
+        "SELECT t.domain, t.recipient, {zone} FROM target t {joins}WHERE t.delivery = $1 AND t.reason IS NULL"
+    )
 }
 
 /// Where waves begin, found by counting ranks in buckets: first all, then the members of the few buckets that a wave
@@ -403,8 +413,11 @@ impl Counting {
             self.count(place, wave, zone);
         }
         let moved = self.slots.sort();
-        let counts =
-            self.counts.into_iter().map(|((place, slot), n)| ((place, moved[slot as usize] as u32), n)).collect();
+        let counts = self
+            .counts
+            .into_iter()
+            .map(|((place, slot), n)| ((place, moved[slot as usize] as u32), n))
+            .collect();
         Slotted { slots: self.slots, counts }
     }
 }
@@ -416,13 +429,14 @@ mod tests {
 
     const HOUR_US: i64 = 3_600_000_000;
 
-    fn waves(sizes: &[i64]) -> Vec<Wave> {
-        (0..).zip(sizes).map(|(k, n)| Wave { start_us: k * HOUR_US, messages: *n }).collect()
+    fn waves(start_us: i64, sizes: &[i64]) -> Vec<Wave> {
+        (0..).zip(sizes).map(|(k, n)| Wave { start_us: start_us + k * HOUR_US, messages: *n }).collect()
     }
 
     /// Counts these recipients as the two passes over the table do.
     fn counted(plan: Plan, sizes: &[i64], people: &[(i64, &str)]) -> Slotted {
-        let slots = Slots::new(plan, waves(sizes), 7);
+        let waves = waves(plan.start_us, sizes);
+        let slots = Slots::new(plan, waves, 7);
         let mut ranks = Ranks::default();
         if sizes.len() > 1 {
             ranks = Ranks::of(&slots.waves);
@@ -471,12 +485,16 @@ mod tests {
         definition.schedule.recipient_time_zone = true;
         let plan = Plan::of(&definition, 0).unwrap();
         let start_us = plan.start_us;
-        let names = ["Europe/Paris", "Asia/Tokyo", "Mars/Base", "", "Europe/Berlin", "local", "America/New_York"];
+        let names =
+            ["Europe/Paris", "Asia/Tokyo", "Mars/Base", "", "Europe/Berlin", "local", "America/New_York"];
         let people: Vec<(i64, &str)> = (1..).zip(names).collect();
         let mut slots = Slots::new(plan, vec![Wave { start_us, messages: 7 }], 7);
         let found: Vec<usize> = people.iter().map(|(id, zone)| slots.of(*id, zone)).collect();
         assert_eq!(slots.all().len(), 3);
-        assert_eq!((found[0], found[2], found[3], found[4], found[5]), (found[3], found[3], found[3], found[3], found[3]));
+        assert_eq!(
+            (found[0], found[2], found[3], found[4], found[5]),
+            (found[3], found[3], found[3], found[3], found[3])
+        );
         assert_eq!(slots.starts_at(), start_us - 8 * HOUR_US, "Tokyo is eight hours before Berlin");
         assert_eq!(slots.last_due(), start_us + 6 * HOUR_US, "New York is six hours behind");
         let moved = slots.sort();
@@ -512,7 +530,8 @@ mod tests {
         let slotted = counted(Plan::at_once(0), &[40, 60], &people);
         let shares = [DomainShare { domain: "a.example".into(), lane: "tail-1".into(), messages: 100 }];
         let loads = slotted.loads(&shares);
-        let found: Vec<(i64, i64)> = loads.iter().map(|(slot, lanes)| (slot.due_us, lanes[0].messages)).collect();
+        let found: Vec<(i64, i64)> =
+            loads.iter().map(|(slot, lanes)| (slot.due_us, lanes[0].messages)).collect();
         assert_eq!(found, [(0, 40), (HOUR_US, 60)]);
         assert_eq!(slotted.due_before(&shares, 1), 40);
         assert_eq!(Slotted::single(Plan::at_once(0), 100).loads(&shares)[0].1[0].messages, 100);

@@ -9,20 +9,19 @@ use typology::Level;
 use crate::confirm::providers;
 use crate::states::{self, By, Event};
 use crate::types::{Delivery, DeliveryId, Error, ProviderStatus, Result, State, Status, StopReport};
-use crate::{Deliveries, journal, records};
+use crate::{Deliveries, dates, journal, records};
 
 impl Deliveries {
     /// Figures of a delivery, at most a quarter of a second old. Before Confirm they are those of the analysis.
     pub async fn status(&self, id: DeliveryId) -> Result<Status> {
         let delivery = self.store.read(move |tx| records::get(tx, id)).await?;
-        let excluded: BTreeMap<String, i64> = self
+        let (excluded, late) = self
             .store
-            .read(move |tx| queue::plan::excluded_counts(tx, id).map_err(Error::from))
-            .await?
-            .into_iter()
-            .collect();
+            .read(move |tx| Ok::<_, Error>((queue::plan::excluded_counts(tx, id)?, dates::is_late(tx, id)?)))
+            .await?;
+        let excluded: BTreeMap<String, i64> = excluded.into_iter().collect();
         match self.rooms.queue.figures(id, self.now_us()).await {
-            Ok(figures) => Ok(of_run(&delivery, &figures, excluded, self.now_us())),
+            Ok(figures) => Ok(Status { late, ..of_run(&delivery, &figures, excluded, self.now_us()) }),
             Err(queue::Error::NotConfirmed(_)) => self.before_confirm(delivery, excluded).await,
             Err(error) => Err(error.into()),
         }
@@ -60,6 +59,7 @@ impl Deliveries {
             providers: providers.collect(),
             per_second: 0.0,
             predicted_end: delivery.predicted_end,
+            late: false,
         })
     }
 
@@ -68,14 +68,17 @@ impl Deliveries {
         self.pause_because(id, "", by).await
     }
 
-    /// Sends again.
+    /// Sends again, and lets go what the brake holds.
     pub async fn resume(&self, id: DeliveryId, by: &By) -> Result<Delivery> {
         let live = self.get(id).await?.state;
         // A run that is sending is resumed already: asking twice is no error.
         if states::next(live, Event::Resumed).is_none() && !is_sending(live) {
             return Err(states::refused(id, live, Event::Resumed));
         }
-        self.rooms.queue.resume(id, self.now_us()).await?;
+        let now_us = self.now_us();
+        self.start_late(id, now_us).await?;
+        self.rooms.queue.lift(id, None).await?;
+        self.rooms.queue.resume(id, now_us).await?;
         self.commanded(id, (Event::Resumed, by, ""), &format!("Resumed{}", by.suffix())).await
     }
 
@@ -95,7 +98,8 @@ impl Deliveries {
     /// The same as [`Deliveries::pause`], with a reason: what the brake does.
     pub async fn pause_because(&self, id: DeliveryId, why: &str, by: &By) -> Result<Delivery> {
         let live = self.get(id).await?.state;
-        if states::next(live, Event::PauseAsked).is_none() && !matches!(live, State::Pausing | State::Paused) {
+        if states::next(live, Event::PauseAsked).is_none() && !matches!(live, State::Pausing | State::Paused)
+        {
             return Err(states::refused(id, live, Event::PauseAsked));
         }
         self.rooms.queue.pause(id, self.now_us()).await?;
@@ -126,6 +130,8 @@ impl Deliveries {
         self.rooms.queue.expire(now_us).await?;
         self.purge_files(now_us).await?;
         self.approvals_due(now_us).await?;
+        self.analyse_on_date(now_us).await?;
+        self.watch_brakes(now_us).await?;
         let active: Vec<(DeliveryId, String)> = self
             .store
             .read(|tx| {
@@ -223,6 +229,7 @@ fn of_run(delivery: &Delivery, figures: &RunFigures, excluded: BTreeMap<String, 
         providers,
         per_second: figures.per_second,
         predicted_end: figures.ended_at.or(seen_end).or(delivery.predicted_end),
+        late: false,
     }
 }
 

@@ -8,8 +8,8 @@ use tracking::Reaction;
 use crate::Deliveries;
 use crate::definition::{Definition, Proof, Target, TargetItem};
 use crate::folder::Refusal;
-use crate::typologies::InForce;
 use crate::types::{DeliveryId, Error, Result};
+use crate::typologies::InForce;
 
 /// What `who` may say; `all` when it says nothing.
 pub const WHO: [&str; 7] = ["all", "sent", "failed", "opened", "clicked", "not_opened", "not_clicked"];
@@ -86,7 +86,12 @@ impl Deliveries {
     }
 
     /// Looks up everything that a target names.
-    async fn set_of(&self, id: Option<DeliveryId>, target: &Target, proof: Option<&Proof>) -> Result<TargetSet> {
+    async fn set_of(
+        &self,
+        id: Option<DeliveryId>,
+        target: &Target,
+        proof: Option<&Proof>,
+    ) -> Result<TargetSet> {
         let mut set = TargetSet::default();
         let mut files = Vec::new();
         for item in &target.include {
@@ -154,7 +159,9 @@ impl Deliveries {
     /// Lists and segments that a filter names may be gone by now: the refusal says which.
     async fn filtered(&self, field: &str, filter: &Filter, who: &str) -> Result<Relation> {
         match self.rooms.audience.recipients_in_segment(filter, self.now_us()).await {
-            Err(audience::Error::Invalid { reason, .. }) => Err(Refusal::new(field, format!("{who}{reason}")).into()),
+            Err(audience::Error::Invalid { reason, .. }) => {
+                Err(Refusal::new(field, format!("{who}{reason}")).into())
+            }
             other => Ok(other?),
         }
     }
@@ -202,6 +209,7 @@ pub(crate) fn file_needs_delivery(field: &str) -> Refusal {
 /// Where the proofs of a delivery go: who among the recipients has one of these addresses gets the delivery too.
 fn proof_addresses(proof: &Proof) -> impl Iterator<Item = &str> {
     let substitution = proof.mode == "substitution";
-    let to = proof.addresses.iter().filter(move |_| substitution).map(|substitution| substitution.to.as_str());
+    let to =
+        proof.addresses.iter().filter(move |_| substitution).map(|substitution| substitution.to.as_str());
     to.chain(proof.recipients.iter().filter(move |_| !substitution).map(String::as_str))
 }

@@ -28,7 +28,11 @@ impl Deliveries {
         let known = self.read_before(id, file).await?;
         let asset = self.target_file(id, file).await?;
         let list = match (known, asset) {
-            (Some(Read { hash, list: Some(list) }), asset) if asset.as_ref().is_none_or(|a| a.hash == hash) => list,
+            (Some(Read { hash, list: Some(list) }), asset)
+                if asset.as_ref().is_none_or(|a| a.hash == hash) =>
+            {
+                list
+            }
             (_, Some(asset)) => self.import_file(id, file, &asset).await?,
             (_, None) => return Err(missing(field, file).into()),
         };
@@ -39,7 +43,11 @@ impl Deliveries {
     pub(crate) async fn check_guests(&self, id: DeliveryId, file: &str) -> Result<()> {
         let known = self.read_before(id, file).await?;
         match self.target_file(id, file).await? {
-            Some(asset) if known.as_ref().is_some_and(|known| known.list.is_none() && known.hash == asset.hash) => Ok(()),
+            Some(asset)
+                if known.as_ref().is_some_and(|known| known.list.is_none() && known.hash == asset.hash) =>
+            {
+                Ok(())
+            }
             Some(asset) => {
                 let (bytes, options) = self.source(&asset, file, String::new()).await?;
                 let audience = &self.rooms.audience;
@@ -83,7 +91,8 @@ impl Deliveries {
             .await?;
         let warnings = rows.into_iter().filter(|(file, _)| named.contains(file)).map(|(file, rejected)| {
             let rows = words::counted(rejected, "row", "rows");
-            let mut finding = Finding::new("target_file", Level::Warning, format!("{rows} of {file} could not be taken"));
+            let mut finding =
+                Finding::new("target_file", Level::Warning, format!("{rows} of {file} could not be taken"));
             finding.hint = Some("the page Imports says which, and why".into());
             finding
         });
@@ -120,7 +129,9 @@ impl Deliveries {
         self.store
             .read(move |tx| {
                 let sql = "SELECT hash, list FROM target_file WHERE delivery = $1 AND file = $2";
-                tx.query_opt(sql, &binds![id, file], |row| Ok(Read { hash: row.text(0)?, list: row.int_opt(1)? }))
+                tx.query_opt(sql, &binds![id, file], |row| {
+                    Ok(Read { hash: row.text(0)?, list: row.int_opt(1)? })
+                })
             })
             .await
     }
@@ -149,6 +160,8 @@ impl Deliveries {
 }
 
 fn missing(field: &str, file: &str) -> Refusal {
-    let text = format!("names the file {file:?}, which the delivery does not have: add it to its files, or upload its rows");
+    let text = format!(
+        "names the file {file:?}, which the delivery does not have: add it to its files, or upload its rows"
+    );
     Refusal::new(field, text)
 }

@@ -24,7 +24,8 @@ impl Deliveries {
         let delivery = self.get(id).await?;
         let definition = &delivery.definition;
         let plan = Plan::of(definition, self.now_us())?;
-        let force = self.in_force(definition, &crate::typologies::facts_of(definition), plan.start_us).await?;
+        let force =
+            self.in_force(definition, &crate::typologies::facts_of(definition), plan.start_us).await?;
         let set = self.walked_set(id, definition, &force).await?;
         let dialect = self.store.dialect();
         let ids = 1..=walk_step(dialect);

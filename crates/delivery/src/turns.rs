@@ -5,9 +5,11 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use jiff::tz::TimeZone;
 use tokio::sync::Notify;
 
 use crate::analysis::{AnalysisHandle, Step};
+use crate::schedule::DayHours;
 
 /// Whose turn it is.
 #[derive(Clone, Default)]
@@ -47,6 +49,26 @@ impl Rank {
             "high" => Rank::High,
             _ => return None,
         })
+    }
+}
+
+/// The hours of low activity of an instance, by the clocks of a zone.
+#[derive(Debug, Clone)]
+pub struct LowActivity {
+    hours: DayHours,
+    zone: TimeZone,
+}
+
+impl LowActivity {
+    /// Reads `01:00-05:00` (then in UTC) or `01:00-05:00 Europe/Paris`.
+    pub fn parse(text: &str) -> Option<LowActivity> {
+        let (hours, zone) = text.trim().split_once(' ').unwrap_or((text.trim(), "UTC"));
+        Some(LowActivity { hours: DayHours::parse(hours)?, zone: TimeZone::get(zone.trim()).ok()? })
+    }
+
+    /// The moment itself when it is within the hours, else their next beginning (µs).
+    pub(crate) fn next_inside(&self, now_us: i64) -> i64 {
+        self.hours.next_inside(now_us, &self.zone)
     }
 }
 
@@ -126,6 +148,19 @@ mod tests {
 
     fn handle() -> AnalysisHandle {
         AnalysisHandle::new(Arc::new(net::FakeClock::new(0)))
+    }
+
+    #[test]
+    fn hours_of_low_activity_are_read_with_their_zone() {
+        let hour = 3_600_000_000;
+        let at = |text: &str, hours: i64| LowActivity::parse(text).unwrap().next_inside(hours * hour) / hour;
+        assert_eq!(at("01:00-05:00", 2), 2);
+        assert_eq!(at("01:00-05:00", 6), 25);
+        // 1970-01-01T00:00Z is nine o'clock in Tokyo.
+        assert_eq!(at("01:00-05:00 Asia/Tokyo", 0), 16);
+        for wrong in ["", "1-5", "01:00-05:00 Nowhere/City", "01:00-01:00"] {
+            assert!(LowActivity::parse(wrong).is_none(), "{wrong}");
+        }
     }
 
     async fn settle() {

@@ -454,6 +454,8 @@ pub struct Status {
     pub per_second: f64,
     /// Expected end (µs).
     pub predicted_end: Option<i64>,
+    /// The server was down at the contact date, by more than the grace: it is paused until somebody resumes or stops it.
+    pub late: bool,
 }
 
 /// Live figures of one provider.
@@ -503,6 +505,15 @@ pub enum ProofTarget {
     Substitution(Vec<crate::definition::Substitution>),
     /// Specific recipients, by address.
     Recipients(Vec<String>),
+    /// Seeds, by the names of their groups.
+    Seeds(Vec<String>),
+    /// Both.
+    RecipientsAndSeeds {
+        /// Addresses of recipients.
+        recipients: Vec<String>,
+        /// Names of seed groups.
+        seeds: Vec<String>,
+    },
 }
 
 /// What Confirm will do, to be shown before it is done.

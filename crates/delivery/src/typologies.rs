@@ -331,7 +331,9 @@ impl NewRule {
     /// The condition of a control rule in the form that can be tried; `None`: it is no such rule.
     pub fn condition(&self) -> Option<typology::CustomRule> {
         match &self.definition {
-            RuleDefinition::Control(control) if control.native.is_empty() => Some(force::custom_rule(self, control)),
+            RuleDefinition::Control(control) if control.native.is_empty() => {
+                Some(force::custom_rule(self, control))
+            }
             _ => None,
         }
     }
@@ -435,9 +437,10 @@ impl Deliveries {
                     self.whom("definition.limits", &limit.whom()).await?;
                 }
                 if !pressure.household.is_empty() {
-                    self.rooms.audience.values_of(&pressure.household).map_err(|error| {
-                        Refusal::new("definition.household", error.to_string())
-                    })?;
+                    self.rooms
+                        .audience
+                        .values_of(&pressure.household)
+                        .map_err(|error| Refusal::new("definition.household", error.to_string()))?;
                 }
                 Ok(())
             }
@@ -459,7 +462,9 @@ impl Deliveries {
         };
         match (&whom.segment, &whom.filter) {
             (None, None) => Ok(None),
-            (Some(_), Some(_)) => Err(Refusal::new(field, "names a segment and a filter; name one of them").into()),
+            (Some(_), Some(_)) => {
+                Err(Refusal::new(field, "names a segment and a filter; name one of them").into())
+            }
             _ => self.relation(field, &item).await.map(Some),
         }
     }

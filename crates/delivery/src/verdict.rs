@@ -98,7 +98,13 @@ impl Deliveries {
     }
 }
 
-pub(crate) fn freeze(tx: &mut Tx<'_>, id: DeliveryId, revision: i64, frozen: Frozen, now_us: i64) -> Result<()> {
+pub(crate) fn freeze(
+    tx: &mut Tx<'_>,
+    id: DeliveryId,
+    revision: i64,
+    frozen: Frozen,
+    now_us: i64,
+) -> Result<()> {
     states::change(tx, id, Event::AnalysisPassed, &By::system(), "", now_us)?;
     plan::write_snapshot(tx, &frozen.snapshot, &frozen.bytes)?;
     crate::files::hold(tx, id, &frozen.content, now_us + HELD_US)?;
@@ -109,7 +115,15 @@ pub(crate) fn freeze(tx: &mut Tx<'_>, id: DeliveryId, revision: i64, frozen: Fro
     tx.execute(
         "UPDATE delivery SET analysed_revision = $2, snapshot = $3, target = $4, to_deliver = $5, \
          predicted_end = $6, analysed_at = $7, updated_at = $7 WHERE id = $1",
-        &binds![id, revision, frozen.snapshot, messages + excluded, messages, frozen.timing.predicted_end, now_us],
+        &binds![
+            id,
+            revision,
+            frozen.snapshot,
+            messages + excluded,
+            messages,
+            frozen.timing.predicted_end,
+            now_us
+        ],
     )?;
     Ok(())
 }

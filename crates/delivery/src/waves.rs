@@ -192,7 +192,10 @@ fn shown_share(share: i64) -> String {
 
 fn size(field: &str, text: &str) -> Result<Size, Refusal> {
     Size::parse(text).filter(|size| !size.is_zero()).ok_or_else(|| {
-        Refusal::new(field, format!("{text:?} is no size: write a number like 5000, or a percentage up to 100%"))
+        Refusal::new(
+            field,
+            format!("{text:?} is no size: write a number like 5000, or a percentage up to 100%"),
+        )
     })
 }
 
@@ -252,7 +255,11 @@ mod tests {
         assert_eq!(found(equal_waves("25%", "6h"), 7), [(0, 1), (6, 2), (12, 2), (18, 2)]);
         assert_eq!(found(equal_waves("20", "1d"), 50), [(0, 20), (24, 20), (48, 10)]);
         assert_eq!(found(equal_waves("100%", ""), 5), [(0, 5)]);
-        assert_eq!(found(equal_waves("10%", "1h"), 3), [(3, 1), (6, 1), (9, 1)], "nobody is left for the others");
+        assert_eq!(
+            found(equal_waves("10%", "1h"), 3),
+            [(3, 1), (6, 1), (9, 1)],
+            "nobody is left for the others"
+        );
     }
 
     #[test]

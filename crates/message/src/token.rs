@@ -15,6 +15,8 @@ pub const MIRROR_PATH: &str = "/m/";
 pub const CLICK_PATH: &str = "/l/";
 /// Path before the token of the open pixel; `.gif` follows it.
 pub const OPEN_PATH: &str = "/o/";
+/// Path before the token of the page where a reader of a proof accepts or rejects it.
+pub const REVIEW_PATH: &str = "/p/";
 /// Path before the hash of an image; its extension follows.
 pub const ASSET_PATH: &str = "/a/";
 
@@ -36,6 +38,8 @@ pub enum Purpose {
     Click,
     /// Open pixel.
     Open,
+    /// Word of a proof's reader.
+    Review,
     /// Signed return path.
     ReturnPath,
     /// Left side of the Message-ID: no secret, but another instance's messages must not share it.
@@ -58,6 +62,7 @@ pub struct TokenKeys {
     mirror: [u8; 32],
     click: [u8; 32],
     open: [u8; 32],
+    review: [u8; 32],
     return_path: [u8; 32],
     message_id: [u8; 32],
 }
@@ -76,6 +81,7 @@ impl TokenKeys {
             mirror: blake3::derive_key("mailwright 2026 token mirror", secret),
             click: blake3::derive_key("mailwright 2026 token click", secret),
             open: blake3::derive_key("mailwright 2026 token open", secret),
+            review: blake3::derive_key("mailwright 2026 token review", secret),
             return_path: blake3::derive_key("mailwright 2026 token return path", secret),
             message_id: blake3::derive_key("mailwright 2026 token message id", secret),
         }
@@ -87,6 +93,7 @@ impl TokenKeys {
             Purpose::Mirror => &self.mirror,
             Purpose::Click => &self.click,
             Purpose::Open => &self.open,
+            Purpose::Review => &self.review,
             Purpose::ReturnPath => &self.return_path,
             Purpose::MessageId => &self.message_id,
         }
@@ -135,6 +142,11 @@ impl TokenKeys {
     /// The whole link of the mirror page.
     pub fn mirror_url(&self, public_url: &str, token: Token) -> String {
         format!("{public_url}{MIRROR_PATH}{}", self.link_token(Purpose::Mirror, token))
+    }
+
+    /// The whole link by which a reader of a proof accepts or rejects it.
+    pub fn review_url(&self, public_url: &str, token: Token) -> String {
+        format!("{public_url}{REVIEW_PATH}{}", self.link_token(Purpose::Review, token))
     }
 
     /// What stands before the number of a tracked link: `PUBLIC_URL/l/TOKEN/`.
@@ -225,7 +237,9 @@ mod tests {
         #[test]
         fn a_token_says_what_was_put_in(message in any::<i64>(), inert in any::<bool>()) {
             let token = Token { message, inert };
-            for purpose in [Purpose::Unsubscribe, Purpose::Mirror, Purpose::Click, Purpose::Open] {
+            for purpose in [
+                Purpose::Unsubscribe, Purpose::Mirror, Purpose::Click, Purpose::Open, Purpose::Review,
+            ] {
                 prop_assert_eq!(keys().verify_link(purpose, &keys().link_token(purpose, token)), Some(token));
             }
             let path = keys().return_path("bounce.shop.example", token);

@@ -44,7 +44,9 @@ fn check_item(item: &TargetItem, field: &str) -> Result<(), Refusal> {
         ));
     }
     match (&item.who, item.recipients_of.is_some()) {
-        (Some(_), false) => return Err(Refusal::new(field, "has an element with `who`, which goes with `recipients_of`")),
+        (Some(_), false) => {
+            return Err(Refusal::new(field, "has an element with `who`, which goes with `recipients_of`"));
+        }
         (Some(who), true) => one_of(field, who, &WHO)?,
         (None, _) => {}
     }
@@ -64,10 +66,16 @@ fn check_control_group(group: &ControlGroup) -> Result<(), Refusal> {
     let size = control_size(group)?;
     one_of(FIELD, &group.method, &["random", "first"])?;
     if !group.list.is_empty() && !size.is_zero() {
-        return Err(Refusal::new(FIELD, "has a list and a size; a list's members are the group, whatever their number"));
+        return Err(Refusal::new(
+            FIELD,
+            "has a list and a size; a list's members are the group, whatever their number",
+        ));
     }
     if (group.method == "first") == group.sort.trim_start_matches('-').is_empty() {
-        return Err(Refusal::new(FIELD, "needs `sort`, the field that is sorted by, with method = \"first\" and with that alone"));
+        return Err(Refusal::new(
+            FIELD,
+            "needs `sort`, the field that is sorted by, with method = \"first\" and with that alone",
+        ));
     }
     Ok(())
 }

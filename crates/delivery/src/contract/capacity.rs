@@ -22,7 +22,11 @@ impl World {
             scope: String::new(),
             from_us: None,
             until_us: None,
-            definition: RuleDefinition::Capacity(CapacityRule { lines: vec![line], exclude, ..Default::default() }),
+            definition: RuleDefinition::Capacity(CapacityRule {
+                lines: vec![line],
+                exclude,
+                ..Default::default()
+            }),
         };
         self.deliveries.create_rule(rule).await.unwrap().id
     }

@@ -64,14 +64,22 @@ impl World {
 /// The worked example: at most 3 in two weeks, six mails; which are dropped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_worked_example() {
-    const DATES: [&str; 6] = ["2027-05-30", "2027-06-03", "2027-06-08", "2027-06-12", "2027-06-22", "2027-06-30"];
+    const DATES: [&str; 6] =
+        ["2027-05-30", "2027-06-03", "2027-06-08", "2027-06-12", "2027-06-22", "2027-06-30"];
     for (grouping, dropped) in [("month", vec![4, 6]), ("quarter", vec![4, 5, 6]), ("", vec![4])] {
         each(|world| {
             let dropped = dropped.clone();
             async move {
                 world.recipients(4).await;
                 let period = "14d".into();
-                world.pressure(PressureRule { limit: 3, period, grouping: grouping.into(), ..Default::default() }).await;
+                world
+                    .pressure(PressureRule {
+                        limit: 3,
+                        period,
+                        grouping: grouping.into(),
+                        ..Default::default()
+                    })
+                    .await;
                 let mut found = Vec::new();
                 for (n, date) in DATES.iter().enumerate() {
                     world.at(date);
@@ -103,7 +111,10 @@ async fn only_what_was_sent_counts() {
         let report = world.send(|_| {}).await;
         let report = world.deliveries.exclusion_report(report.id).await.unwrap();
         assert_eq!(report.len(), 1, "{report:?}");
-        assert_eq!((report[0].reason.as_str(), report[0].rule.as_deref(), report[0].recipients), ("pressure", Some("Fatigue"), 6));
+        assert_eq!(
+            (report[0].reason.as_str(), report[0].rule.as_deref(), report[0].recipients),
+            ("pressure", Some("Fatigue"), 6)
+        );
         world.clock.advance(Duration::from_secs(16 * 86_400));
         assert_eq!(world.send(|_| {}).await.to_deliver, 6, "the window went by");
     })

@@ -108,7 +108,10 @@ async fn recipients_of_the_newest_confirmed_delivery_by_what_became_of_it() {
             .store
             .write(store::Lane::Urgent, move |tx| {
                 for (id, state) in [(first, 1), (first + 1, 2)] {
-                    tx.execute("INSERT INTO outcome (id, state, attempts) VALUES ($1, $2, 1)", &binds![id, state])?;
+                    tx.execute(
+                        "INSERT INTO outcome (id, state, attempts) VALUES ($1, $2, 1)",
+                        &binds![id, state],
+                    )?;
                 }
                 Ok::<_, Error>(())
             })
@@ -182,9 +185,7 @@ async fn exclusions_have_their_order_and_the_report_names_the_rule() {
 async fn the_same_seed_chooses_the_same_ones() {
     each(|world| async move {
         world.recipients(60).await;
-        let limited = |seed| {
-            move |d: &mut Definition| (d.target.limit, d.target.seed) = (20, seed)
-        };
+        let limited = |seed| move |d: &mut Definition| (d.target.limit, d.target.seed) = (20, seed);
         let first = world.analysed(limited(Some(7))).await;
         let again = world.analysed(limited(Some(7))).await;
         let other = world.analysed(limited(Some(8_000_000))).await;
@@ -225,10 +226,16 @@ async fn control_groups_by_lot_by_sort_and_by_list() {
         };
         // points are n * 7 % 12: 0 has 0, 7 has 1, 2 has 2; 5 has none and comes last either way.
         let lowest = kept("points").await;
-        assert!(!lowest.iter().any(|a| a.starts_with("r0@") || a.starts_with("r7@") || a.starts_with("r2@")), "{lowest:?}");
+        assert!(
+            !lowest.iter().any(|a| a.starts_with("r0@") || a.starts_with("r7@") || a.starts_with("r2@")),
+            "{lowest:?}"
+        );
         // 11 has 5, 8 has 8; 10 has 10, 3 has 9, and 5 would have 11.
         let highest = kept("-points").await;
-        assert!(!highest.iter().any(|a| a.starts_with("r10@") || a.starts_with("r3@") || a.starts_with("r8@")), "{highest:?}");
+        assert!(
+            !highest.iter().any(|a| a.starts_with("r10@") || a.starts_with("r3@") || a.starts_with("r8@")),
+            "{highest:?}"
+        );
         let list = world.audience.create_list("controls", START_US).await.unwrap();
         let members = vec![world.id_of("r1@yahoo.com").await, world.id_of("r4@gmail.com").await];
         world.audience.add_to_list(list, members).await.unwrap();
@@ -284,12 +291,16 @@ async fn the_readers_of_the_proof_may_be_in_the_target() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_is_imported_or_its_rows_are_guests() {
-    const CSV: &str = "email,first_name\nr1@yahoo.com,Twin\nnew@guest.example,New\nNEW@guest.example,Twice\nnobody,X\n";
+    const CSV: &str =
+        "email,first_name\nr1@yahoo.com,Twin\nnew@guest.example,New\nNEW@guest.example,Twice\nnobody,X\n";
     each(|world| async move {
         world.recipients(4).await;
         for (import, recipients) in [(false, 4), (true, 5)] {
             let mut wanted = definition();
-            wanted.target.include.push(item(|i| (i.file, i.import) = (Some("extra.csv".into()), Some(import))));
+            wanted
+                .target
+                .include
+                .push(item(|i| (i.file, i.import) = (Some("extra.csv".into()), Some(import))));
             let id = world.deliveries.create(wanted, Some(html()), None).await.unwrap().id;
             world.deliveries.put_asset(id, "extra.csv", CSV.as_bytes().to_vec(), "").await.unwrap();
             let analysis = world.analyse(id).await;
@@ -298,7 +309,9 @@ async fn a_file_is_imported_or_its_rows_are_guests() {
             assert_eq!(addresses.len(), 5, "import {import}: {addresses:?}");
             assert!(addresses.iter().any(|a| a.eq_ignore_ascii_case("new@guest.example")), "{addresses:?}");
             assert_eq!(world.audience.recipient_count().await.unwrap(), recipients);
-            assert!(analysis.findings.iter().any(|f| f.rule == "target_file" && f.text.contains("extra.csv")));
+            assert!(
+                analysis.findings.iter().any(|f| f.rule == "target_file" && f.text.contains("extra.csv"))
+            );
             assert_eq!(world.analyse(id).await.to_deliver, 5, "again");
         }
     })
@@ -318,7 +331,9 @@ async fn typologies_and_rules_are_kept_and_wrong_ones_refused() {
         };
         let made = world.deliveries.create_typology(new("Shop")).await.unwrap();
         assert!(world.deliveries.create_typology(new("Shop")).await.is_err());
-        assert!(world.deliveries.delete_typology(all[0].id).await.unwrap_err().to_string().contains("shipped"));
+        assert!(
+            world.deliveries.delete_typology(all[0].id).await.unwrap_err().to_string().contains("shipped")
+        );
         let rule = NewRule { typologies: vec!["Shop".into()], ..filtering("No gold", gold()) };
         let kept = world.deliveries.create_rule(rule.clone()).await.unwrap();
         assert_eq!(world.deliveries.typology_rule(kept.id).await.unwrap().unwrap().rule, rule);
@@ -341,7 +356,9 @@ async fn typologies_and_rules_are_kept_and_wrong_ones_refused() {
         let mut wanted = definition();
         wanted.validation.typology = "Shop".into();
         world.deliveries.create(wanted, Some(html()), None).await.unwrap();
-        assert!(world.deliveries.delete_typology(made.id).await.unwrap_err().to_string().contains("named by 1"));
+        assert!(
+            world.deliveries.delete_typology(made.id).await.unwrap_err().to_string().contains("named by 1")
+        );
         assert!(world.deliveries.delete_rule(kept.id).await.unwrap());
     })
     .await;

@@ -10,8 +10,8 @@ use super::Pressure;
 use crate::Deliveries;
 use crate::analysis::AnalysisHandle;
 use crate::exclusions::CHUNK_ROWS;
-use crate::walk::walk_step;
 use crate::types::{DeliveryId, Error, Result};
+use crate::walk::walk_step;
 
 /// A place among the members of households.
 #[derive(Clone, Default)]
@@ -62,7 +62,9 @@ impl Deliveries {
                 let sql = sql.clone();
                 let gone = self
                     .store
-                    .write(Lane::Bulk, move |tx| tx.execute(&sql, &binds![id, CHUNK_ROWS]).map_err(Error::from))
+                    .write(Lane::Bulk, move |tx| {
+                        tx.execute(&sql, &binds![id, CHUNK_ROWS]).map_err(Error::from)
+                    })
                     .await?;
                 if gone == 0 {
                     break;

@@ -11,8 +11,8 @@ use crate::Deliveries;
 use crate::definition::Definition;
 use crate::folder::Refusal;
 use crate::schedule::Plan;
-use crate::typologies::{PressureRule, facts_of};
 use crate::types::{DeliveryId, Error, Result};
+use crate::typologies::{PressureRule, facts_of};
 
 /// A delivery that may count.
 struct Other {
@@ -110,7 +110,9 @@ fn others(tx: &mut Tx<'_>, me: DeliveryId, ids: Vec<DeliveryId>) -> Result<Vec<O
         store::Dialect::Sqlite => "IN (SELECT j.value FROM json_each($1) j)",
         store::Dialect::Postgres => "= ANY($1)",
     };
-    let sql = format!("SELECT id, definition FROM delivery WHERE id {among} AND parent IS NULL AND id <> $2 ORDER BY id");
+    let sql = format!(
+        "SELECT id, definition FROM delivery WHERE id {among} AND parent IS NULL AND id <> $2 ORDER BY id"
+    );
     let mut binds = vec![Value::IntArray(ids)];
     binds.extend(binds![me].iter().cloned());
     tx.query(&sql, &binds, |row| {
@@ -126,7 +128,10 @@ fn others(tx: &mut Tx<'_>, me: DeliveryId, ids: Vec<DeliveryId>) -> Result<Vec<O
 /// Is the delivery one of those that the rule counts?
 fn counts(rule: &PressureRule, other: &Other) -> Result<bool> {
     typology::in_scope(&rule.deliveries, &facts_of(&other.definition)).map_err(|problem| {
-        Refusal::new("validation.typology", format!("has a pressure rule that cannot tell what to count: {problem}"))
-            .into()
+        Refusal::new(
+            "validation.typology",
+            format!("has a pressure rule that cannot tell what to count: {problem}"),
+        )
+        .into()
     })
 }

@@ -78,15 +78,21 @@ impl Window {
 
     /// The window of a rule for a contact date.
     pub fn of(rule: &PressureRule, contact_us: i64) -> Result<Window, Refusal> {
-        let period = duration_us(&rule.period).filter(|us| *us <= PERIOD_DAYS_MAX * DAY_US).ok_or_else(|| {
-            let text = format!("is no duration up to {PERIOD_DAYS_MAX}d: write a number and s, m, h or d, like 15d");
-            Refusal::new("definition.period", text)
-        })?;
+        let period =
+            duration_us(&rule.period).filter(|us| *us <= PERIOD_DAYS_MAX * DAY_US).ok_or_else(|| {
+                let text = format!(
+                    "is no duration up to {PERIOD_DAYS_MAX}d: write a number and s, m, h or d, like 15d"
+                );
+                Refusal::new("definition.period", text)
+            })?;
         let unit = Unit::parse(&rule.grouping).ok_or_else(|| {
             Refusal::new("definition.grouping", "is none of day, week, month, quarter, year, or empty")
         })?;
         if period == 0 && unit == Unit::None {
-            return Err(Refusal::new("definition.period", "is 0 without a grouping, so that nothing would count"));
+            return Err(Refusal::new(
+                "definition.period",
+                "is 0 without a grouping, so that nothing would count",
+            ));
         }
         let zone = TimeZone::get(&rule.time_zone).map_err(|_| {
             let text = format!("{:?} is no time zone; write one like Europe/Berlin", rule.time_zone);
@@ -95,19 +101,31 @@ impl Window {
         let out_of_time = |_| Refusal::new("definition.period", "reaches beyond the calendar");
         let contact = Timestamp::from_microsecond(contact_us).map_err(out_of_time)?.to_zoned(zone.clone());
         let end = contact.date().saturating_add(1.days()).to_zoned(zone.clone()).map_err(out_of_time)?;
-        let back = if period == 0 { contact.start_of_day().map_err(out_of_time)? } else { moved(&end, -period) };
+        let back =
+            if period == 0 { contact.start_of_day().map_err(out_of_time)? } else { moved(&end, -period) };
         let forward = if rule.planned { moved(&end, period) } else { end };
         let from = unit_bound(&back, unit, Unit::first, &zone).map_err(out_of_time)?;
-        let last = Timestamp::from_microsecond(forward.timestamp().as_microsecond() - 1).map_err(out_of_time)?;
+        let last =
+            Timestamp::from_microsecond(forward.timestamp().as_microsecond() - 1).map_err(out_of_time)?;
         let until = match unit {
             Unit::None => forward,
-            unit => unit_bound(&last.to_zoned(zone.clone()), unit, Unit::after, &zone).map_err(out_of_time)?,
+            unit => {
+                unit_bound(&last.to_zoned(zone.clone()), unit, Unit::after, &zone).map_err(out_of_time)?
+            }
         };
-        Ok(Window { from_us: from.timestamp().as_microsecond(), until_us: until.timestamp().as_microsecond() })
+        Ok(Window {
+            from_us: from.timestamp().as_microsecond(),
+            until_us: until.timestamp().as_microsecond(),
+        })
     }
 }
 
-fn unit_bound(at: &Zoned, unit: Unit, bound: fn(Unit, Date) -> Date, zone: &TimeZone) -> Result<Zoned, jiff::Error> {
+fn unit_bound(
+    at: &Zoned,
+    unit: Unit,
+    bound: fn(Unit, Date) -> Date,
+    zone: &TimeZone,
+) -> Result<Zoned, jiff::Error> {
     match unit {
         Unit::None => Ok(at.clone()),
         unit => bound(unit, at.date()).to_zoned(zone.clone()),
@@ -137,7 +155,11 @@ mod tests {
         let contact: Timestamp = contact.parse().unwrap();
         let window = Window::of(&rule, contact.as_microsecond()).unwrap();
         let shown = |us: i64| {
-            Timestamp::from_microsecond(us).unwrap().to_zoned(TimeZone::get(zone).unwrap()).datetime().to_string()
+            Timestamp::from_microsecond(us)
+                .unwrap()
+                .to_zoned(TimeZone::get(zone).unwrap())
+                .datetime()
+                .to_string()
         };
         (shown(window.from_us), shown(window.until_us))
     }
@@ -165,14 +187,8 @@ mod tests {
     fn days_are_days_of_the_zone_also_across_a_change_of_the_clocks() {
         let of = |contact| window("2d", "", false, "Europe/Berlin", contact);
         // 23:30 UTC is the next day in Berlin; on 29 March 2026 the clocks go forward.
-        assert_eq!(
-            of("2026-03-28T23:30:00Z"),
-            ("2026-03-28T00:00:00".into(), "2026-03-30T00:00:00".into())
-        );
-        assert_eq!(
-            of("2026-03-28T21:30:00Z"),
-            ("2026-03-27T00:00:00".into(), "2026-03-29T00:00:00".into())
-        );
+        assert_eq!(of("2026-03-28T23:30:00Z"), ("2026-03-28T00:00:00".into(), "2026-03-30T00:00:00".into()));
+        assert_eq!(of("2026-03-28T21:30:00Z"), ("2026-03-27T00:00:00".into(), "2026-03-29T00:00:00".into()));
     }
 
     #[test]

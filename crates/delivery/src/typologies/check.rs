@@ -4,8 +4,8 @@ use typology::Phase;
 
 use super::force::custom_rule;
 use super::{
-    CapacityRule, ControlRule, DESCRIPTION_LEN_MAX, NAME_LEN_MAX, NewRule, NewTypology, ORDER_MAX, PressureRule,
-    RuleDefinition, WEIGHT_MAX, Whom,
+    CapacityRule, ControlRule, DESCRIPTION_LEN_MAX, NAME_LEN_MAX, NewRule, NewTypology, ORDER_MAX,
+    PressureRule, RuleDefinition, WEIGHT_MAX, Whom,
 };
 use crate::folder::Refusal;
 use crate::{capacity, pressure};
@@ -89,8 +89,9 @@ fn check_pressure(rule: &PressureRule) -> Checked {
     }
     for limit in &rule.limits {
         within("definition.limits", limit.limit, 0, NUMBER_MAX)?;
-        filtering(&limit.whom())
-            .map_err(|_| Refusal::new("definition.limits", "has an element with not exactly one of segment, filter"))?;
+        filtering(&limit.whom()).map_err(|_| {
+            Refusal::new("definition.limits", "has an element with not exactly one of segment, filter")
+        })?;
     }
     one_of("definition.measure", &rule.measure, &["messages", "weight"])?;
     expression("definition.deliveries", &rule.deliveries)?;
@@ -114,7 +115,10 @@ fn name(name: &str) -> Checked {
         return Err(Refusal::new("name", "is missing"));
     }
     if name.chars().count() > NAME_LEN_MAX || name.chars().any(char::is_control) {
-        return Err(Refusal::new("name", format!("is longer than {NAME_LEN_MAX} characters, or has a line break")));
+        return Err(Refusal::new(
+            "name",
+            format!("is longer than {NAME_LEN_MAX} characters, or has a line break"),
+        ));
     }
     Ok(())
 }
@@ -145,7 +149,8 @@ fn expression(field: &str, text: &str) -> Checked {
     if text.trim().is_empty() {
         return Ok(());
     }
-    let parsed = typology::Expression::parse(text).map_err(|problem| Refusal::new(field, problem.to_string()))?;
+    let parsed =
+        typology::Expression::parse(text).map_err(|problem| Refusal::new(field, problem.to_string()))?;
     match parsed.known_from() {
         Phase::StartOfTargeting => Ok(()),
         _ => Err(Refusal::new(field, "names a fact that is not known yet when the target is computed")),

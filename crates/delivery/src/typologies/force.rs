@@ -3,7 +3,8 @@
 use typology::{Base, Choice, CustomRule, DeliveryFact, Facts, Level, Phase, Selection, SenderFact, Span};
 
 use super::{
-    CapacityRule, ControlRule, NewRule, ORDER_DEFAULT, PressureRule, RuleDefinition, Typology, TypologyRule, Whom,
+    CapacityRule, ControlRule, NewRule, ORDER_DEFAULT, PressureRule, RuleDefinition, Typology, TypologyRule,
+    Whom,
 };
 use super::{by_name, rows};
 use crate::Deliveries;
@@ -38,11 +39,13 @@ impl Deliveries {
         start_us: i64,
     ) -> Result<InForce> {
         let (typology, rules) = self.typology_of(definition).await?;
-        let mut force =
-            InForce { weight: weight_of(definition, &typology), ..InForce::default() };
+        let mut force = InForce { weight: weight_of(definition, &typology), ..InForce::default() };
         for TypologyRule { id, rule, .. } in rules {
             let dates = Span { from_us: rule.from_us, until_us: rule.until_us };
-            if matches!(rule.definition, RuleDefinition::Control(_)) || !rule.active || !dates.contains(start_us) {
+            if matches!(rule.definition, RuleDefinition::Control(_))
+                || !rule.active
+                || !dates.contains(start_us)
+            {
                 continue;
             }
             let fits = typology::in_scope(&rule.scope, facts);
@@ -72,7 +75,9 @@ impl Deliveries {
                 RuleDefinition::Control(control) if rule.active && control.native.is_empty() => {
                     selection.custom.push(custom_rule(rule, control));
                 }
-                RuleDefinition::Control(control) if rule.active => selection.choices.push(choice(rule, control)),
+                RuleDefinition::Control(control) if rule.active => {
+                    selection.choices.push(choice(rule, control))
+                }
                 _ => {}
             }
         }
@@ -103,7 +108,8 @@ impl InForce {
 }
 
 fn unscoped(name: &str, problem: &typology::ExpressionError) -> Error {
-    Refusal::new("validation.typology", format!("has the rule {name:?}, whose scope is wrong: {problem}")).into()
+    Refusal::new("validation.typology", format!("has the rule {name:?}, whose scope is wrong: {problem}"))
+        .into()
 }
 
 fn weight_of(definition: &Definition, typology: &Typology) -> i64 {

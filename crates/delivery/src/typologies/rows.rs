@@ -43,7 +43,9 @@ pub(super) fn insert_typology(tx: &mut Tx<'_>, new: &NewTypology, now_us: i64) -
 pub(super) fn update_typology(tx: &mut Tx<'_>, id: i64, new: &NewTypology, now_us: i64) -> Result<Typology> {
     let old = typology(tx, id)?;
     if old.shipped && (old.name != new.name.trim() || old.base != new.base) {
-        return Err(Refusal::new("name", "is that of a shipped typology, which keeps its name and base").into());
+        return Err(
+            Refusal::new("name", "is that of a shipped typology, which keeps its name and base").into()
+        );
     }
     free(tx, "typology", &new.name, id)?;
     tx.execute(
@@ -56,7 +58,9 @@ pub(super) fn update_typology(tx: &mut Tx<'_>, id: i64, new: &NewTypology, now_u
 pub(super) fn delete_typology(tx: &mut Tx<'_>, id: i64) -> Result<bool> {
     let Some(old) = typologies(tx, "WHERE t.id = $1", &binds![id])?.pop() else { return Ok(false) };
     if old.shipped {
-        return Err(Refusal::new("typology", format!("{:?} is shipped and cannot be deleted", old.name)).into());
+        return Err(
+            Refusal::new("typology", format!("{:?} is shipped and cannot be deleted", old.name)).into()
+        );
     }
     let used: i64 = tx.query_one(
         "SELECT count(*) FROM delivery WHERE state IN ('draft', 'targeting_pending', 'analysing', 'ready', 'failed') \
@@ -66,7 +70,8 @@ pub(super) fn delete_typology(tx: &mut Tx<'_>, id: i64) -> Result<bool> {
     )?;
     if used > 0 {
         let deliveries = crate::words::counted(used, "delivery that is", "deliveries that are");
-        let text = format!("{:?} is named by {deliveries} not confirmed; give them another one first", old.name);
+        let text =
+            format!("{:?} is named by {deliveries} not confirmed; give them another one first", old.name);
         return Err(Refusal::new("typology", text).into());
     }
     tx.execute("DELETE FROM typology_member WHERE typology = $1", &binds![id])?;
@@ -190,8 +195,8 @@ pub(super) fn update_rule(tx: &mut Tx<'_>, id: i64, new: &NewRule, now_us: i64) 
 fn belong(tx: &mut Tx<'_>, rule: i64, names: &[String]) -> Result<()> {
     for name in names {
         let found = typologies(tx, "WHERE t.name = $1", &binds![name.trim()])?.pop();
-        let found =
-            found.ok_or_else(|| Refusal::new("typologies", format!("there is no typology named {name:?}")))?;
+        let found = found
+            .ok_or_else(|| Refusal::new("typologies", format!("there is no typology named {name:?}")))?;
         if found.rules >= RULES_MAX as i64 {
             let text = format!("{name:?} has {RULES_MAX} rules, which is the most that it may have");
             return Err(Refusal::new("typologies", text).into());
