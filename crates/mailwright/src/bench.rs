@@ -5,6 +5,7 @@ mod compose;
 mod import;
 mod instance;
 mod measure;
+mod pressure;
 mod sending;
 
 use crate::output::{Done, Failure, Output};
@@ -25,6 +26,8 @@ pub const BENCHES: &[Bench] = &[
     import::POSTGRES,
     analysis::SQLITE,
     analysis::POSTGRES,
+    pressure::SQLITE,
+    pressure::POSTGRES,
     compose::BENCH,
     sending::SQLITE,
     sending::POSTGRES,

@@ -53,7 +53,7 @@ fn run(out: &mut Output, dialect: Dialect) -> Done {
 }
 
 /// As many rows of the messages' shape by one statement, and away again outside the measured time.
-async fn insert_select(instance: &Instance) -> Result<Duration, Failure> {
+pub async fn insert_select(instance: &Instance) -> Result<Duration, Failure> {
     let table = "CREATE TABLE IF NOT EXISTS bare (id BIGINT PRIMARY KEY, recipient BIGINT NOT NULL, domain TEXT NOT NULL, \
                  flags BIGINT NOT NULL, address TEXT NOT NULL, slots TEXT NOT NULL)";
     instance.store.write(Lane::Bulk, move |tx| tx.execute(table, &[])).await.map_err(failed)?;
@@ -66,7 +66,7 @@ async fn insert_select(instance: &Instance) -> Result<Duration, Failure> {
     Ok(took)
 }
 
-async fn render(instance: &Instance, recipients: usize) -> Result<Duration, Failure> {
+pub async fn render(instance: &Instance, recipients: usize) -> Result<Duration, Failure> {
     let sample = instance
         .audience
         .preview(&instance.audience.all_recipients(), SAMPLE.min(recipients))
