@@ -8,6 +8,8 @@
     const opener = event.target.closest("[data-dialog]");
     if (opener) {
       const dialog = document.getElementById(opener.dataset.dialog);
+      // Without scripts such a button or link leads to a page that asks the same.
+      if (dialog) event.preventDefault();
       if (dialog && !dialog.open) dialog.showModal();
       opener.closest("details.menu")?.removeAttribute("open");
       return;
@@ -131,7 +133,7 @@
     for (const part of document.querySelectorAll("[data-shows]")) {
       const [name, value] = part.dataset.shows.split("=");
       const chosen = document.querySelector(`[name="${name}"]:checked, select[name="${name}"]`);
-      part.hidden = chosen ? chosen.value !== value : true;
+      part.hidden = chosen ? !value.split("|").includes(chosen.value) : true;
     }
   }
   document.addEventListener("change", shows);
@@ -151,11 +153,12 @@
     location.replace(here);
   });
 
-  // Times are sent in UTC and shown in the reader's own zone.
+  // Times are shown in the zone of the reader's account, else in that of the browser.
   // "en" alone would mean the American order of day and month.
   const locale = document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang;
-  const moment = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hour12: false });
-  const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+  const timeZone = document.documentElement.dataset.zone || undefined;
+  const moment = new Intl.DateTimeFormat(locale, { timeZone, day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hour12: false });
+  const clock = new Intl.DateTimeFormat(locale, { timeZone, hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
   function times() {
     for (const time of document.querySelectorAll("time[datetime]:not([title])")) {
       const at = new Date(time.dateTime);

@@ -1,7 +1,7 @@
 //! Accounts: added, reset and deleted by someone who is signed in, or by the command line on the machine.
 
 use crate::error::{Error, Result};
-use crate::{Access, Caller, FIRST_ACCOUNT, OneTime, Rights, audit, limits, passwords, secret};
+use crate::{Access, Caller, FIRST_ACCOUNT, OneTime, Rights, audit, limits, passwords, secret, sessions};
 use store::{Dialect, Lane, Row, Tx, binds};
 
 /// One person who may sign in.
@@ -23,6 +23,8 @@ pub struct Account {
     pub email: String,
     /// Whether signing in takes a second factor.
     pub totp: bool,
+    /// It was made by an invitation that nobody has taken up yet.
+    pub invited: bool,
     /// Until when an invitation or a reset link can be used, in microseconds UTC; none: there is no link.
     pub link_until: Option<i64>,
 }
@@ -30,7 +32,7 @@ pub struct Account {
 /// What [`account`] reads.
 const ACCOUNT: &str = "SELECT id, name, one_time, created, signed_in, rights, email, \
     CASE WHEN totp IS NULL THEN 0 ELSE 1 END, \
-    (SELECT expires FROM password_link WHERE password_link.account = account.id) FROM account";
+    (SELECT expires FROM password_link WHERE password_link.account = account.id), password FROM account";
 
 impl Access {
     pub(crate) async fn first_account(&self, now_us: i64) -> Result<Option<OneTime>> {
@@ -72,17 +74,10 @@ impl Access {
         self.inner
             .store
             .write(Lane::Urgent, move |tx| {
-                let count = tx.query_one("SELECT count(*) FROM account", &[], |row| row.int(0))?;
-                if count >= limits::ACCOUNTS_MAX {
-                    return Err(Error::Name(format!("there are {count} accounts already, the most allowed")));
-                }
-                tx.execute(
-                    "INSERT INTO account (name, password, one_time, created, rights) VALUES ($1, $2, 1, $3, $4)",
-                    &binds![&added, hash, now_us, rights.bits()],
-                )
-                .map_err(|error| taken(error, &added))?;
+                let new = New { name: &added, password: hash, one_time: true, rights, email: "", now_us };
+                insert(tx, new)?;
                 audit::record(tx, now_us, &actor, "user.add", &added, &rights.names().join(", "))?;
-                Ok(())
+                Ok::<_, Error>(())
             })
             .await?;
         Ok(OneTime { name, password })
@@ -105,7 +100,9 @@ impl Access {
                         |row| row.int(0),
                     )?
                     .ok_or_else(|| Error::NotFound(format!("account named {reset}")))?;
-                tx.execute("DELETE FROM session WHERE account = $1", &binds![id])?;
+                for table in ["session", "password_link", "pending_sign_in"] {
+                    tx.execute(&format!("DELETE FROM {table} WHERE account = $1"), &binds![id])?;
+                }
                 audit::record(tx, now_us, &actor, "user.reset", &reset, "")?;
                 Ok::<_, Error>(())
             })
@@ -163,16 +160,7 @@ impl Access {
     ) -> Result<()> {
         passwords::acceptable(&caller.name, new)?;
         let user = caller.user;
-        let stored = self
-            .inner
-            .store
-            .read(move |tx| {
-                tx.query_opt("SELECT password FROM account WHERE id = $1", &binds![user], |row| row.text(0))
-            })
-            .await?;
-        if !self.check_password(stored.as_deref(), present).await? {
-            return Err(Error::WrongPassword);
-        }
+        self.own_password(caller, present, now_us).await?;
         if present == new {
             return Err(Error::WeakPassword("the new password is the present one".into()));
         }
@@ -187,11 +175,117 @@ impl Access {
                 )?;
                 let keep = keep.map_or_else(Vec::new, |hash| hash.to_vec());
                 tx.execute("DELETE FROM session WHERE account = $1 AND hash <> $2", &binds![user, keep])?;
+                for table in ["password_link", "pending_sign_in"] {
+                    tx.execute(&format!("DELETE FROM {table} WHERE account = $1"), &binds![user])?;
+                }
                 audit::record(tx, now_us, &name, "user.password", &name, "")?;
                 Ok(())
             })
             .await
     }
+}
+
+impl Access {
+    /// Sets what a person chose for their own pages and mail: a language tag, an IANA zone, an address; each may be
+    /// empty.
+    ///
+    /// # Errors
+    /// [`Error::Preference`] for a zone that does not exist or an address that cannot be one.
+    pub async fn set_profile(&self, caller: &Caller, profile: Profile, now_us: i64) -> Result<()> {
+        let profile = profile.checked()?;
+        let (user, name) = (caller.user, caller.name.clone());
+        self.inner
+            .store
+            .write(Lane::Urgent, move |tx| {
+                let sql = "UPDATE account SET language = $2, time_zone = $3, email = $4 WHERE id = $1";
+                let Profile { language, time_zone, email } = profile;
+                if tx.execute(sql, &binds![user, language, time_zone, email])? == 0 {
+                    return Err(Error::NotFound("account of the command line".into()));
+                }
+                audit::record(tx, now_us, &name, "user.profile", &name, "")?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Sets the address to which an account's notices and links go; empty: none.
+    pub async fn set_email(&self, actor: &str, name: &str, email: &str, now_us: i64) -> Result<()> {
+        let (actor, name, email) = (actor.to_string(), name.to_string(), valid_email(email)?);
+        self.inner
+            .store
+            .write(Lane::Urgent, move |tx| {
+                if tx.execute("UPDATE account SET email = $2 WHERE name = $1", &binds![&name, email])? == 0 {
+                    return Err(Error::NotFound(format!("account named {name}")));
+                }
+                audit::record(tx, now_us, &actor, "user.email", &name, "")?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Checks the password of someone who is signed in, before something that an open browser must not be enough for.
+    /// A wrong one counts like one at the sign-in.
+    pub(crate) async fn own_password(&self, caller: &Caller, password: &str, now_us: i64) -> Result<()> {
+        let user = caller.user;
+        let stored = self.inner.store.read(move |tx| {
+            let sql = "SELECT password, locked_until FROM account WHERE id = $1";
+            tx.query_opt(sql, &binds![user], |row| Ok::<_, store::Error>((row.text(0)?, row.int(1)?)))
+        });
+        let stored = stored.await?;
+        if let Some((_, until)) = stored
+            && until > now_us
+        {
+            return Err(sessions::locked(until, now_us));
+        }
+        if self.check_password(stored.as_ref().map(|(hash, _)| hash.as_str()), password).await? {
+            return Ok(());
+        }
+        self.inner.store.write(Lane::Urgent, move |tx| sessions::failed(tx, user, now_us)).await?;
+        Err(Error::WrongPassword)
+    }
+}
+
+/// What a person chooses for themselves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// Language tag of the pages; empty: the browser's.
+    pub language: String,
+    /// IANA time zone; empty: the browser's.
+    pub time_zone: String,
+    /// Address for notices; empty: none.
+    pub email: String,
+}
+
+impl Profile {
+    fn checked(self) -> Result<Profile> {
+        let language = self.language.trim().to_string();
+        if language.len() > 20
+            || !language.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
+        {
+            return Err(Error::Preference("a language is a tag like en or ja".into()));
+        }
+        let time_zone = self.time_zone.trim().to_string();
+        if !time_zone.is_empty() && jiff::tz::TimeZone::get(&time_zone).is_err() {
+            let name: String = time_zone.chars().take(60).collect();
+            return Err(Error::Preference(format!(
+                "there is no time zone named {name}; one is Europe/Berlin"
+            )));
+        }
+        Ok(Profile { language, time_zone, email: valid_email(&self.email)? })
+    }
+}
+
+/// An address, or empty. Whoever sends to it parses it whole; here only what would break lines and lists is kept out.
+pub(crate) fn valid_email(email: &str) -> Result<String> {
+    let email = email.trim();
+    let shape =
+        email.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'));
+    let clean = email.len() <= limits::EMAIL_LEN_MAX
+        && !email.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, ',' | ';' | '<' | '>'));
+    if email.is_empty() || shape && clean {
+        return Ok(email.to_string());
+    }
+    Err(Error::Preference("this is no mail address".into()))
 }
 
 fn account(row: &Row<'_>) -> store::Result<Account> {
@@ -205,11 +299,12 @@ fn account(row: &Row<'_>) -> store::Result<Account> {
         email: row.text(6)?,
         totp: row.bool(7)?,
         link_until: row.int_opt(8)?,
+        invited: row.str(9)? == passwords::NOBODY,
     })
 }
 
 /// Names are typed on command lines and shown in lists.
-fn valid_name(name: &str) -> Result<String> {
+pub(crate) fn valid_name(name: &str) -> Result<String> {
     let name = name.trim();
     let fits = (1..=limits::NAME_LEN_MAX).contains(&name.chars().count());
     if !fits || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
@@ -219,6 +314,30 @@ fn valid_name(name: &str) -> Result<String> {
         )));
     }
     Ok(name.to_string())
+}
+
+/// An account to be.
+pub(crate) struct New<'a> {
+    pub(crate) name: &'a str,
+    /// Its hash.
+    pub(crate) password: String,
+    pub(crate) one_time: bool,
+    pub(crate) rights: Rights,
+    pub(crate) email: &'a str,
+    pub(crate) now_us: i64,
+}
+
+/// Puts an account in; answers its id.
+pub(crate) fn insert(tx: &mut Tx<'_>, new: New<'_>) -> Result<i64> {
+    let count = tx.query_one("SELECT count(*) FROM account", &[], |row| row.int(0))?;
+    if count >= limits::ACCOUNTS_MAX {
+        return Err(Error::Name(format!("there are {count} accounts already, the most allowed")));
+    }
+    let sql = "INSERT INTO account (name, password, one_time, created, rights, email) \
+               VALUES ($1, $2, $3, $4, $5, $6)";
+    let New { name, password, one_time, rights, email, now_us } = new;
+    let binds = binds![name, password, i64::from(one_time), now_us, rights.bits(), email];
+    tx.insert_id(sql, &binds).map_err(|error| taken(error, name))
 }
 
 fn taken(error: store::Error, name: &str) -> Error {

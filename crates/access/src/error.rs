@@ -9,6 +9,15 @@ pub enum Error {
     /// Name and password do not fit. It is not said which.
     #[error("name or password is wrong")]
     WrongPassword,
+    /// A code of the second factor does not fit, was used before, or came too late.
+    #[error("this code is not right; take the one that your app shows now")]
+    Code,
+    /// An invitation or reset link that nobody made, that was used, or that is too old.
+    #[error("this link does not work any more; ask for a new one")]
+    Link,
+    /// A preference cannot be had; the text names it.
+    #[error("{0}")]
+    Preference(String),
     /// Too many failed tries.
     #[error("too many failed tries; try again in {wait_s} seconds")]
     Locked {

@@ -1,10 +1,13 @@
 //! Who may do what here: accounts, sessions, API tokens, the audit log, and the settings that administrators make.
 //!
-//! **Owns** the tables `account`, `session`, `api_token`, `audit` and `setting`, and the file `DIR/local-token`.
+//! **Owns** the tables `account`, `session`, `pending_sign_in`, `recovery_code`, `password_link`, `api_token`, `audit` and
+//! `setting`, and the file `DIR/local-token`.
 //!
 //! Invariants:
-//! - Nothing that opens a door is stored readable: passwords as argon2id, cookies and tokens as hashes, secret settings
-//!   sealed by the vault. A copy of the database signs nobody in.
+//! - Nothing that opens a door is stored readable: passwords as argon2id; cookies, tokens, links and recovery codes as
+//!   hashes; the second factor's secrets and secret settings sealed by the vault. A copy of the database signs nobody in.
+//! - A caller has [`Rights`]; the door (http) asks for them by one table. Somebody can always administer.
+//! - A code, a recovery code and a password link each work once, also when two come at the same moment.
 //! - The first start makes `admin` with a one-time password, which must be changed at the first sign-in.
 //! - Guessing is slow: failed tries lock the account for a growing time and the peer address for a while; a name that
 //!   does not exist costs as much time as a wrong password.
@@ -14,12 +17,13 @@
 //!   the environment pins, the web cannot change. [`Settings`] are immutable; changes arrive through a watch.
 //!
 //! **Neighbours**: below it only `store`. `http` asks it about callers; the wiring hands its settings to the rooms.
-//! Deliberately absent: rights finer than "signed in", directory services, a second factor.
+//! Deliberately absent: rights by folder or list, groups, directory services; who owns or reviews a delivery (`delivery`).
 
 mod accounts;
 mod audit;
 mod error;
 pub mod limits;
+mod links;
 mod local;
 mod passwords;
 mod rights;
@@ -28,15 +32,18 @@ mod sessions;
 pub mod settings;
 mod stored;
 mod tokens;
+mod totp;
 
-pub use accounts::Account;
-pub use audit::{AuditLine, record};
+pub use accounts::{Account, Profile};
+pub use audit::{AuditFilter, AuditLine, Deed, record};
 pub use error::{Error, Result};
+pub use links::{LinkKind, PasswordLink};
 pub use local::LOCAL_TOKEN_FILE;
 pub use rights::{Right, Rights};
-pub use sessions::{SESSION_COOKIE, SignedIn};
+pub use sessions::{Browser, SESSION_COOKIE, SessionLine, SignIn, SignedIn, Ticket};
 pub use settings::{ClientAddresses, Entry, Fixed, Origin, Relay, RelayTls, Setting, Settings, Span};
 pub use tokens::{ApiToken, TOKEN_PREFIX};
+pub use totp::{NewSecret, app_code};
 
 use std::collections::HashMap;
 use std::net::IpAddr;

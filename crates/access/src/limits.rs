@@ -36,3 +36,23 @@ pub const DETAIL_LEN_MAX: usize = 2_000;
 pub const AUDIT_PAGE_MAX: i64 = 500;
 /// Accounts.
 pub const ACCOUNTS_MAX: i64 = 1_000;
+/// Lines are kept so long (as long as the log of deliveries in comparable products).
+pub const AUDIT_KEPT_US: i64 = 180 * 86_400 * 1_000_000;
+/// Lines deleted in one transaction: nobody waits for the purge.
+pub const AUDIT_PURGE_ROWS: i64 = 5_000;
+/// How often [`crate::Access::keep_clean`] deletes what has expired.
+pub const PURGE_PERIOD_US: i64 = 3_600 * 1_000_000;
+/// The same deed by the same person on the same thing is one line for so long, where drafts are saved while typing.
+pub const AUDIT_MERGE_US: i64 = 10 * 60 * 1_000_000;
+/// An invitation can be used for so long: a weekend and some days away.
+pub const INVITATION_AGE_MAX_US: i64 = 7 * 86_400 * 1_000_000;
+/// A link to choose a new password can be used for so long.
+pub const RESET_AGE_MAX_US: i64 = 24 * 3_600 * 1_000_000;
+/// Between the password and the code of the second factor.
+pub const SECOND_FACTOR_WAIT_US: i64 = 10 * 60 * 1_000_000;
+/// Recovery codes made at once.
+pub const RECOVERY_CODES: usize = 10;
+/// Longest address of an account, in octets (RFC 5321 4.5.3.1.3).
+pub const EMAIL_LEN_MAX: usize = 254;
+/// What is kept of a browser's name, in characters.
+pub const AGENT_LEN_MAX: usize = 200;

@@ -12,7 +12,7 @@ const READABLE: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz23456789A";
 /// Length of a one-time password: 5 bits a character, 80 bits.
 const ONE_TIME_LEN: usize = 16;
 
-fn random<const N: usize>() -> Result<[u8; N]> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut octets = [0; N];
     rand::rngs::SysRng
         .try_fill_bytes(&mut octets)

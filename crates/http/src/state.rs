@@ -2,7 +2,7 @@
 
 use std::{future::Future, net::SocketAddr, path::PathBuf, pin::Pin, sync::Arc};
 
-use access::Caller;
+use access::{Caller, Right};
 use delivery::{By, Deliveries, StopReport};
 use tokio::sync::watch;
 
@@ -103,10 +103,10 @@ pub struct Services {
     pub demo: Option<Arc<dyn DemoMailbox>>,
 }
 
-/// The same person, as deliveries know them. Everybody who is signed in may start and administer, as long as accounts have
-/// no rights of their own.
+/// The same person, as deliveries know them.
 pub fn acting(caller: &Caller) -> By {
-    By { name: caller.name.clone(), administer: true, start: true }
+    let (administer, start) = (caller.may(Right::Administer), caller.may(Right::Start));
+    By { name: caller.name.clone(), administer, start }
 }
 
 impl AppState {
@@ -167,6 +167,38 @@ impl Services {
             at: self.clock.now_us(),
         };
         Ok(self.queue.suppress(vec![entry]).await?)
+    }
+
+    /// Ends subscriptions, and cancels what this service's deliveries still have pending for these people. Answers how many
+    /// there were.
+    pub async fn unsubscribe(&self, service: i64, recipients: &[audience::Recipient]) -> Result<u64, Problem> {
+        let ids = recipients.iter().map(|recipient| recipient.id).collect();
+        let entry = |recipient: &audience::Recipient| queue::Suppression {
+            address_key: recipient.email_key.clone(),
+            service: Some(service),
+            reason: "unsubscribed".to_owned(),
+            at: self.clock.now_us(),
+        };
+        // First, so that a fault in between leaves somebody who can be unsubscribed again, and is not written to.
+        self.queue.suppress(recipients.iter().map(entry).collect()).await?;
+        Ok(self.audience.unsubscribe(service, ids).await?)
+    }
+
+    /// Puts addresses and domains on the suppression list, and cancels what is pending for these addresses in every delivery.
+    /// Deliveries that were analysed before do not look at the list's domains again.
+    pub async fn suppress(&self, values: Vec<String>) -> Result<audience::SuppressionReport, Problem> {
+        let now_us = self.clock.now_us();
+        let keys = values.iter().filter_map(|value| Some(address::parse(value.trim()).ok()?.key()));
+        let entry = |address_key| queue::Suppression {
+            address_key,
+            service: None,
+            reason: "suppressed".to_owned(),
+            at: now_us,
+        };
+        let entries = keys.map(entry).collect();
+        let report = self.audience.suppress(values, now_us).await?;
+        self.queue.suppress(entries).await?;
+        Ok(report)
     }
 
     /// Stops a delivery and keeps what that did in its journal.

@@ -98,6 +98,18 @@ fn refused(error: impl std::fmt::Display) -> Failure {
     Failure::refused(error.to_string())
 }
 
+/// What receivers look up of a sender beside the records of Domains: the names of its server and of its web site, and
+/// where its own mail goes. All of it is on this machine.
+fn publish_host(internet: &Internet) {
+    let domain = newsletter::SENDER_DOMAIN;
+    let host = format!("out.{domain}");
+    for name in [host.as_str(), domain] {
+        internet.publish(name, "A", "127.0.0.1");
+    }
+    internet.publish(domain, "MX", &format!("10 {host}"));
+    internet.change_zone(|zone| zone.node("1.0.0.127.in-addr.arpa").ptr.push(host.clone()));
+}
+
 /// Fills a fresh data directory; on a second start only the records are published again.
 async fn seed(state: &AppState, internet: &Internet) -> Done {
     let now_us = state.clock.now_us();
@@ -107,6 +119,7 @@ async fn seed(state: &AppState, internet: &Internet) -> Done {
     for record in &records.records {
         internet.publish(&record.name, record.kind, &record.value);
     }
+    publish_host(internet);
     if state.audience.list_by_name(LIST).await.map_err(refused)?.is_some() {
         return Ok(());
     }

@@ -42,6 +42,8 @@ pub enum Kind {
         /// Largest value.
         max: i64,
     },
+    /// Hours of the day, perhaps with an IANA zone: `01:00-05:00 Europe/Paris`.
+    Hours,
     /// A length of time within bounds.
     Span {
         /// Least value.
@@ -79,6 +81,7 @@ impl Kind {
             Kind::Servers => "IP addresses, with a port when it is not 53, separated by commas".into(),
             Kind::Ranges => "ranges such as 10.0.0.0/8, separated by commas".into(),
             Kind::Count { min, max } => format!("a whole number from {min} to {max}"),
+            Kind::Hours => "hours of the day such as 01:00-05:00, or 01:00-05:00 Europe/Paris".into(),
             Kind::Span { min, max } => format!("a length of time from {min} to {max}, such as 1h or 5d"),
         }
     }
@@ -115,6 +118,8 @@ impl Kind {
                 }
                 Parsed::Count(count)
             }
+            Kind::Hours if text.is_empty() || is_hours(text) => Parsed::Text(text.into()),
+            Kind::Hours => return Err(form()),
             Kind::Span { min, max } => {
                 let span: Span = text.parse().map_err(|_| form())?;
                 if span < min || span > max {
@@ -124,6 +129,13 @@ impl Kind {
             }
         })
     }
+}
+
+fn is_hours(text: &str) -> bool {
+    let (hours, zone) = text.split_once(' ').unwrap_or((text, "UTC"));
+    let time = |text: &str| text.len() == 5 && text.parse::<jiff::civil::Time>().is_ok();
+    let differ = |(from, to): (&str, &str)| from != to && time(from) && time(to);
+    hours.split_once('-').is_some_and(differ) && jiff::tz::TimeZone::get(zone.trim()).is_ok()
 }
 
 fn list<T>(text: &str, item: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
@@ -212,6 +224,9 @@ mod tests {
             (Kind::Choice(&["none", "zip"]), "gzip"),
             (Kind::Count { min: 1, max: 5 }, "6"),
             (Kind::Span { min: Span::from_seconds(1), max: Span::from_days(1) }, "2d"),
+            (Kind::Hours, "1-5"),
+            (Kind::Hours, "01:00-05:00 Nowhere/City"),
+            (Kind::Hours, "01:00-01:00"),
         ];
         for (kind, text) in bad {
             assert!(kind.parse(text).is_err(), "{kind:?} {text}");

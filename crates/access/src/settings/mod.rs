@@ -144,6 +144,11 @@ impl Settings {
         self.count("analysis.at_once").map_or(2, |count| count as usize)
     }
 
+    /// Hours in which analyses begin that may wait.
+    pub fn low_activity(&self) -> Option<&str> {
+        self.text("analysis.low_activity")
+    }
+
     /// Cap on connections to one site, over what the provider rules say.
     pub fn connections_per_site(&self) -> Option<u32> {
         self.count("mta.connections_per_site")

@@ -176,6 +176,12 @@ pub const REGISTRY: &[Setting] = &[
         "2",
         "Analyses that run at once; further ones wait for their turn. A proof never waits.",
     ),
+    anywhere(
+        "analysis.low_activity",
+        Kind::Hours,
+        "",
+        "When analyses begin that may wait, such as 01:00-05:00 Europe/Paris; without a zone in UTC. Empty: at once.",
+    ),
     anywhere("content.from_name", Kind::Text, "", "Sender name of new deliveries."),
     anywhere("content.from_address", Kind::Mailbox, "", "Sender address of new deliveries."),
     anywhere("content.from_masks", Kind::Masks, "", "Sender addresses that are allowed. Empty: all."),

@@ -10,23 +10,31 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{guard, problem::Problem, state::AppState};
+use crate::{acts::Looked, guard, problem::Problem, state::AppState};
 
 /// Headers that say that somebody else stands between the caller and us.
 const FORWARDING: [&str; 4] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
 
-/// The layer around the API: lets signed-in callers through, with their [`Caller`] as an extension.
-pub(super) async fn require(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    let found = caller(&state, &parts).await;
-    request = Request::from_parts(parts, body);
-    match found {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
+/// The layer around the API: lets signed-in callers through who may do what they ask, with their [`Caller`] as an
+/// extension, and writes down what was done.
+pub(super) async fn require(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let admitted = admit(&state, &mut parts).await;
+    match admitted {
+        Ok((caller, looked)) => {
+            parts.extensions.insert(caller.clone());
+            let work = next.run(Request::from_parts(parts, body));
+            looked.run(&state, Some(&caller), work).await
         }
         Err(problem) => problem.into_response(),
     }
+}
+
+async fn admit(state: &AppState, parts: &mut Parts) -> Result<(Caller, Looked), Problem> {
+    let caller = caller(state, parts).await?;
+    let looked = Looked::up(parts, state).await?;
+    looked.check(&caller)?;
+    Ok((caller, looked))
 }
 
 async fn caller(state: &AppState, request: &Parts) -> Result<Caller, Problem> {

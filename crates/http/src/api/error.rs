@@ -50,6 +50,16 @@ impl From<audience::FilterError> for Problem {
     }
 }
 
+impl From<feedback::Error> for Problem {
+    fn from(error: feedback::Error) -> Self {
+        match error {
+            feedback::Error::Store(error) => error.into(),
+            feedback::Error::Audience(error) => error.into(),
+            feedback::Error::Queue(error) => error.into(),
+        }
+    }
+}
+
 impl From<tracking::Error> for Problem {
     fn from(error: tracking::Error) -> Self {
         match error {
@@ -172,6 +182,9 @@ impl From<access::Error> for Problem {
             Error::WeakPassword(_) => Self::invalid("password", text),
             Error::Name(_) => Self::invalid("name", text),
             Error::Rights(_) => Self::invalid("rights", text),
+            Error::Preference(_) => Self::invalid("profile", text),
+            Error::Code => Self::new(StatusCode::UNAUTHORIZED, "code", text),
+            Error::Link => Self::new(StatusCode::GONE, "link", text),
             Error::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", text),
             Error::LastAdministrator => Self::conflict(text),
             Error::Setting(_) => Self::invalid("value", text),

@@ -4,6 +4,7 @@ pub mod analysis;
 mod approval;
 mod archive;
 mod assets;
+mod audit;
 pub mod auth;
 mod backup;
 mod blocks;
@@ -14,12 +15,13 @@ mod editing;
 mod error;
 mod format_rules;
 pub mod health;
-mod idempotency;
+pub(crate) mod idempotency;
 pub mod imports;
 pub mod life;
 mod lists;
 mod notices;
 pub mod log;
+mod me;
 pub mod openapi;
 pub mod page;
 mod push;
@@ -30,6 +32,7 @@ mod settings;
 pub mod shape;
 mod templates;
 mod test_mail;
+mod typologies;
 mod users;
 
 use axum::{
@@ -41,12 +44,23 @@ use axum::{
 };
 use serde_json::Value;
 
-use crate::{guard, limits::BODY_BYTES_MAX, problem::Problem, state::AppState};
+use crate::{acts::Told, guard, limits::BODY_BYTES_MAX, problem::Problem, state::AppState};
 
 /// The whole API, for callers that are signed in.
 pub fn router(state: &AppState) -> Router<AppState> {
     let clock = std::sync::Arc::clone(&state.clock);
     let answers = idempotency::Answers::new(move || clock.now_us());
+    let api = resources(answers)
+        .fallback(|| async { Problem::not_found("resource") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "This resource does not know that method.")
+        })
+        .layer(from_fn_with_state(state.clone(), auth::require));
+    Router::new().nest("/api/v1", api)
+}
+
+/// All resources, without what stands before them.
+pub(crate) fn resources(answers: idempotency::Answers) -> Router<AppState> {
     let sending = life::sending_routes()
         .merge(analysis::sending_routes())
         .merge(approval::sending_routes())
@@ -60,6 +74,7 @@ pub fn router(state: &AppState) -> Router<AppState> {
         .merge(approval::routes())
         .merge(archive::routes())
         .merge(assets::routes())
+        .merge(audit::routes())
         .merge(blocks::routes())
         .merge(deliveries::routes())
         .merge(domains::routes())
@@ -71,29 +86,33 @@ pub fn router(state: &AppState) -> Router<AppState> {
         .merge(notices::routes())
         .merge(openapi::routes())
         .merge(log::routes())
+        .merge(me::routes())
         .merge(quarantine::routes())
         .merge(recipients::routes())
         .merge(segments::routes())
         .merge(settings::routes())
         .merge(templates::routes())
+        .merge(typologies::routes())
         .merge(users::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .merge(push::routes())
         .merge(assets::upload_routes())
         .layer(from_fn(guard::time_limit));
     // These may take as long as their bytes do.
-    let long = imports::upload_routes().merge(backup::routes());
-    let api = ordinary
-        .merge(long)
-        .fallback(|| async { Problem::not_found("resource") })
-        .method_not_allowed_fallback(|| async {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "This resource does not know that method.")
-        })
-        .layer(from_fn_with_state(state.clone(), auth::require));
-    Router::new().nest("/api/v1", api)
+    let long = imports::upload_routes().merge(backup::routes()).merge(audit::export_routes());
+    ordinary.merge(long)
 }
 
-/// 201 with the new thing.
+/// 201 with the new thing, which also tells the audit log what it is called.
 fn created(document: &Value) -> Response {
-    (StatusCode::CREATED, Json(document.clone())).into_response()
+    let word = |name: &str| document[name].as_str().unwrap_or_default().to_owned();
+    let (id, name) = (word("id"), if document["name"].is_string() { word("name") } else { word("label") });
+    // A recipient's name is none of the log's business; what has an address is one.
+    let name = if document["email"].is_string() { String::new() } else { name };
+    let told = if id.is_empty() {
+        Told { subject: name, detail: String::new() }
+    } else {
+        Told { subject: id, detail: name }
+    };
+    told.on((StatusCode::CREATED, Json(document.clone())).into_response())
 }

@@ -1,12 +1,12 @@
 //! `/users` and `/tokens`: who may sign in, and what programs use instead of a password.
 
-use access::{Account, ApiToken, Caller, OneTime, Rights};
+use access::{Account, ApiToken, Caller, OneTime, PasswordLink, Rights};
 use axum::{
     Extension, Json, Router,
     extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::{delete, get, post},
+    routing::{delete, get, patch, post},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,6 +18,7 @@ use super::{
     shape::{id, read_id, time, time_opt},
 };
 use crate::{
+    links,
     problem::{Answer, Problem},
     state::AppState,
 };
@@ -25,9 +26,11 @@ use crate::{
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
         .route("/users", get(users).post(add))
-        .route("/users/{name}", delete(remove))
+        .route("/users/{name}", patch(edit).delete(remove))
         .route("/users/{name}/reset", post(reset))
-        .route("/me", get(me))
+        .route("/users/{name}/link", post(link))
+        .route("/users/{name}/second-factor", delete(clear_second_factor))
+        .route("/invitations", post(invite))
         .route("/tokens", get(tokens).post(create))
         .route("/tokens/{id}", delete(revoke))
 }
@@ -42,6 +45,8 @@ fn account_json(account: &Account) -> Value {
         "rights": account.rights.names(),
         "email": account.email,
         "second_factor": account.totp,
+        "invited": account.invited,
+        "link_until": time_opt(account.link_until),
     })
 }
 
@@ -78,6 +83,80 @@ async fn add(
     Ok(created(&one_time_json(&one_time)))
 }
 
+/// A link by which somebody chooses a password. It is a secret: whoever has it is let in as that user.
+fn link_json(state: &AppState, link: &PasswordLink, mailed: bool) -> Value {
+    json!({
+        "name": link.name,
+        "kind": link.kind.name(),
+        "link": links::url(state, link),
+        "expires_at": time(link.expires),
+        "mailed": mailed,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Invited {
+    name: String,
+    #[serde(default)]
+    email: String,
+    rights: Option<Vec<String>>,
+}
+
+async fn invite(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    Body(new): Body<Invited>,
+) -> Answer<Response> {
+    let rights = read_rights(new.rights.as_deref())?;
+    let now_us = state.clock.now_us();
+    let link = state.access.invite(&caller.name, &new.name, &new.email, rights, now_us).await?;
+    let mailed = links::mail(&state, &link).await;
+    Ok(created(&link_json(&state, &link, mailed)))
+}
+
+async fn link(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Answer<Response> {
+    let link = state.access.password_link(&caller.name, &name, state.clock.now_us()).await?;
+    let mailed = links::mail(&state, &link).await;
+    Ok(created(&link_json(&state, &link, mailed)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Changed {
+    rights: Option<Vec<String>>,
+    email: Option<String>,
+}
+
+async fn edit(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    Body(changed): Body<Changed>,
+) -> Answer<Json<Value>> {
+    let now_us = state.clock.now_us();
+    if let Some(email) = &changed.email {
+        state.access.set_email(&caller.name, &name, email, now_us).await?;
+    }
+    if let Some(names) = &changed.rights {
+        state.access.set_rights(&caller.name, &name, read_rights(Some(names))?, now_us).await?;
+    }
+    Ok(Json(account_json(&state.access.user(&name).await?)))
+}
+
+async fn clear_second_factor(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Answer<Response> {
+    state.access.clear_second_factor(&caller.name, &name, state.clock.now_us()).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
 async fn reset(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
@@ -94,10 +173,6 @@ async fn remove(
 ) -> Answer<Response> {
     state.access.delete_user(&caller.name, &name, state.clock.now_us()).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-async fn me(Extension(caller): Extension<Caller>) -> Json<Value> {
-    Json(json!({"id": id(caller.user), "name": caller.name, "rights": caller.rights.names()}))
 }
 
 fn token_json(token: &ApiToken) -> Value {
@@ -132,7 +207,7 @@ async fn owner(state: &AppState, caller: Caller, named: Option<&str>) -> Answer<
     let users = state.access.users().await?;
     let account =
         users.iter().find(|account| account.name == name).ok_or_else(|| Problem::not_found("user"))?;
-    Ok(Caller { user: account.id, name: account.name.clone(), ..caller })
+    Ok(Caller { user: account.id, name: account.name.clone(), rights: account.rights, ..caller })
 }
 
 async fn tokens(State(state): State<AppState>, Extension(caller): Extension<Caller>) -> Answer<Json<Value>> {

@@ -8,7 +8,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 
-use super::{assets, filters, texts};
+use super::{filters, page::Bare, texts};
 use crate::problem::Problem;
 
 /// Why a page cannot be shown or a form not be done.
@@ -51,8 +51,7 @@ impl<E: Into<Problem>> From<E> for Fault {
 #[derive(Template)]
 #[template(path = "fault.html")]
 struct FaultPage<'a> {
-    css: String,
-    mark: String,
+    frame: Bare,
     title: String,
     detail: &'a str,
 }
@@ -71,8 +70,7 @@ impl IntoResponse for Fault {
             },
         );
         let page = FaultPage {
-            css: assets::url("app.css"),
-            mark: assets::url("mark.svg"),
+            frame: Bare::new(),
             title,
             detail: &self.0.detail,
         };

@@ -1,6 +1,8 @@
 //! Numbers, times, spans and sizes, as people read them.
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{Timestamp, civil, tz::TimeZone};
+
+use super::reader::{self, Language};
 
 /// A number with its thousands grouped: `1,234,567`.
 pub fn grouped(number: i64) -> String {
@@ -18,23 +20,45 @@ pub fn grouped(number: i64) -> String {
     out
 }
 
-/// A time in microseconds UTC as `26 Nov 2026, 10:12 UTC`. The pages' script turns it into the reader's zone.
+/// A time in microseconds UTC as `26 Nov 2026, 10:12 UTC`, in the reader's zone and language. Where no zone was chosen
+/// it is UTC, and the pages' script turns it into the browser's.
 pub fn moment(at_us: i64) -> String {
-    timestamp(at_us).map_or_else(String::new, |at| at.strftime("%-d %b %Y, %H:%M UTC").to_string())
+    let zone = reader::zone();
+    let Some(at) = timestamp(at_us, zone.clone()) else { return String::new() };
+    let written = match reader::language() {
+        Language::English => "%-d %b %Y, %H:%M",
+        Language::Japanese => "%Y年%-m月%-d日 %H:%M",
+    };
+    // A chosen zone is the reader's own and goes without saying.
+    let named = if reader::chosen_zone().is_some() { "" } else { " UTC" };
+    format!("{}{named}", at.strftime(written))
 }
 
-/// The clock time alone: `10:12:07`.
+/// The clock time alone: `10:12:07`, in the reader's zone.
 pub fn clock(at_us: i64) -> String {
-    timestamp(at_us).map_or_else(String::new, |at| at.strftime("%H:%M:%S").to_string())
+    timestamp(at_us, reader::zone()).map_or_else(String::new, |at| at.strftime("%H:%M:%S").to_string())
+}
+
+/// A time for `<input type="datetime-local">`, in the reader's zone: `2026-11-26T10:12`.
+pub fn local_input(at_us: i64) -> String {
+    timestamp(at_us, reader::zone()).map_or_else(String::new, |at| at.strftime("%Y-%m-%dT%H:%M").to_string())
+}
+
+/// What such a field, or a date field, holds, read in the reader's zone; none when it is no time. An hour that a clock
+/// change skips counts as the one after it, one that comes twice as the first.
+pub fn from_local_input(text: &str) -> Option<i64> {
+    let text = text.trim();
+    let local = text.parse::<civil::DateTime>().or_else(|_| text.parse::<civil::Date>().map(Into::into)).ok()?;
+    local.to_zoned(reader::zone()).ok().map(|at| at.timestamp().as_microsecond())
 }
 
 /// For the `datetime` attribute: `2026-11-26T10:12:07Z`.
 pub fn machine(at_us: i64) -> String {
-    timestamp(at_us).map_or_else(String::new, |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    timestamp(at_us, TimeZone::UTC).map_or_else(String::new, |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
-fn timestamp(at_us: i64) -> Option<jiff::Zoned> {
-    Timestamp::from_microsecond(at_us).ok().map(|at| at.to_zoned(TimeZone::UTC))
+fn timestamp(at_us: i64, zone: TimeZone) -> Option<jiff::Zoned> {
+    Timestamp::from_microsecond(at_us).ok().map(|at| at.to_zoned(zone))
 }
 
 /// A span in microseconds in its two largest units: `2 h 5 min`, `45 s`, `3 d 4 h`.
@@ -114,5 +138,30 @@ mod tests {
         assert_eq!(span(7_500_000_000), "2 h 5 min");
         assert_eq!(span(-1), "0 s");
         assert_eq!(size(30_200), "30.2 KB");
+    }
+
+    #[tokio::test]
+    async fn times_are_the_readers_own_both_ways() {
+        let at = 1_795_687_920_000_000;
+        let of = |language: &str, zone: &str| {
+            let (language, time_zone) = (language.to_owned(), zone.to_owned());
+            let caller = access::Caller { language, time_zone, ..access::Caller::local() };
+            reader::Reader::of(Some(&caller), &axum::http::HeaderMap::new())
+        };
+        let tokyo = of("ja", "Asia/Tokyo").reads(async { (moment(at), local_input(at)) }).await;
+        assert_eq!(tokyo, ("2026年11月26日 19:12".to_owned(), "2026-11-26T19:12".to_owned()));
+        let back = of("", "Asia/Tokyo").reads(async { from_local_input("2026-11-26T19:12") }).await;
+        assert_eq!(back, Some(at));
+        let berlin = |text: &'static str| of("", "Europe/Berlin").reads(async move { from_local_input(text) });
+        let hour = 3_600_000_000;
+        // The nights on which clocks change: 2:30 is skipped, then comes twice.
+        let (skipped, after) = (berlin("2026-03-29T02:30").await, berlin("2026-03-29T03:30").await);
+        assert_eq!(skipped, after);
+        let (twice, later) = (berlin("2026-10-25T02:30").await.unwrap(), berlin("2026-10-25T03:30").await.unwrap());
+        assert_eq!(later - twice, 2 * hour, "the first of the two");
+        assert_eq!(berlin("2026-11-26").await, Some(1_795_647_600_000_000), "a date is its midnight there");
+        for wrong in ["", "tomorrow", "2026-02-30", "2026-01-01T25:00"] {
+            assert_eq!(berlin(wrong).await, None, "{wrong}");
+        }
     }
 }

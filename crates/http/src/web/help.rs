@@ -17,7 +17,7 @@ use super::{
 struct Manual;
 
 /// The manual's chapters in reading order; a test compares it with the folder.
-const CHAPTERS: [&str; 16] = [
+const CHAPTERS: [&str; 18] = [
     "getting-started",
     "key-steps",
     "content",
@@ -25,6 +25,7 @@ const CHAPTERS: [&str; 16] = [
     "japanese-mobiles",
     "audience",
     "personalisation",
+    "target",
     "typologies",
     "rules",
     "sending-and-retries",
@@ -32,6 +33,7 @@ const CHAPTERS: [&str; 16] = [
     "domains-and-dns",
     "archive",
     "settings",
+    "users-and-audit",
     "api-and-command-line",
     "operations",
 ];
@@ -110,7 +112,8 @@ fn plain(event: Event<'_>) -> Event<'_> {
     }
 }
 
-fn anchor(words: &str) -> String {
+/// The id of a heading: `Send *again*` -> `send-again`.
+pub fn anchor(words: &str) -> String {
     let mut out = String::new();
     for letter in words.chars().flat_map(char::to_lowercase) {
         if letter.is_alphanumeric() {

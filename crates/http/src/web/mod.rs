@@ -8,8 +8,10 @@
 //! arrived mail is never part of a page: it stands in a frame without rights. Forms count only from our own pages
 //! ([`same_site`]). What cannot be undone asks first. Nothing here changes anything on GET.
 
+mod account;
 mod archive;
 mod assets;
+mod audit;
 mod blocks;
 mod chart;
 mod deliveries;
@@ -28,10 +30,13 @@ mod imports;
 mod lists;
 mod mailbox;
 mod page;
+mod password;
 mod picks;
 mod quarantine;
+mod reader;
 mod recipients;
 mod same_site;
+mod second_factor;
 mod segment_form;
 mod segments;
 mod session;
@@ -46,17 +51,26 @@ mod users;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    middleware::from_fn,
+    middleware::{from_fn, from_fn_with_state},
     routing::{get, post},
 };
 
 use crate::state::AppState;
 
 /// All pages. The caller puts the Host check and the security headers around it.
-pub fn router() -> Router<AppState> {
+pub fn router(state: &AppState) -> Router<AppState> {
+    let guard = from_fn_with_state(state.clone(), session::guard);
+    let guarded = pages().layer(guard).layer(from_fn(same_site::check)).layer(from_fn(session::keep_uri));
+    guarded.route("/assets/{name}", get(assets::serve))
+}
+
+/// The pages without what stands before them.
+pub(crate) fn pages() -> Router<AppState> {
     let pages = Router::new()
         .route("/", get(home::view))
         .route("/sign-in", get(session::sign_in_page).post(session::sign_in))
+        .route("/sign-in/code", post(session::code))
+        .route("/password/{token}", get(password::view).post(password::choose))
         .route("/sign-out", post(session::sign_out))
         .route("/setup", get(setup::begin))
         .route("/setup/{step}", get(setup::view).post(setup::act))
@@ -64,12 +78,14 @@ pub fn router() -> Router<AppState> {
         .merge(content())
         .merge(audience())
         .merge(system())
+        .merge(own_account())
         .fallback(fault::nowhere)
         .layer(DefaultBodyLimit::max(form::FORM_BYTES_MAX));
     let uploads =
-        Router::new().route("/imports/upload", post(imports::upload)).layer(DefaultBodyLimit::disable());
-    let guarded = pages.merge(uploads).layer(from_fn(same_site::check)).layer(from_fn(session::keep_uri));
-    guarded.route("/assets/{name}", get(assets::serve))
+        Router::new()
+            .route("/imports/upload", post(imports::upload))
+            .layer(DefaultBodyLimit::disable());
+    pages.merge(uploads)
 }
 
 fn content() -> Router<AppState> {
@@ -99,6 +115,7 @@ fn audience() -> Router<AppState> {
         .route("/segments/count", post(segments::count))
         .route("/segments/{id}", get(segments::view).post(segments::save))
         .route("/segments/{id}/delete", post(segments::delete))
+        .merge(seeds_and_services())
         .route("/imports", get(imports::index))
         .route("/imports/new", get(imports::new))
         .route("/imports/map", get(imports::map))
@@ -112,6 +129,20 @@ fn audience() -> Router<AppState> {
         .route("/quarantine/release", post(quarantine::release))
 }
 
+fn seeds_and_services() -> Router<AppState> {
+    Router::new()
+}
+
+fn own_account() -> Router<AppState> {
+    Router::new()
+        .route("/account", get(account::view))
+        .route("/account/profile", post(account::profile))
+        .route("/account/password", post(account::password))
+        .route("/account/second-factor", get(second_factor::view).post(second_factor::act))
+        .route("/account/sessions/end", post(account::end_others))
+        .route("/account/sessions/{id}/end", post(account::end))
+}
+
 fn system() -> Router<AppState> {
     Router::new()
         .route("/domains", get(domains::index).post(domains::add))
@@ -120,7 +151,10 @@ fn system() -> Router<AppState> {
         .route("/settings", get(settings::view).post(settings::save))
         .route("/settings/users", get(users::index).post(users::add))
         .route("/settings/users/reset", post(users::reset))
-        .route("/settings/password", post(users::password))
+        .route("/settings/users/link", post(users::link))
+        .route("/settings/users/edit", post(users::edit))
+        .route("/settings/users/second-factor", post(users::second_factor))
+        .route("/settings/users/delete", post(users::delete))
         .route("/settings/formats", get(formats::index))
         .route("/settings/formats/new", get(formats::new).post(formats::create))
         .route("/settings/formats/{id}", get(formats::view).post(formats::save))
@@ -130,6 +164,8 @@ fn system() -> Router<AppState> {
         .route("/settings/archive/give-up", post(archive::give_up))
         .route("/settings/tokens", get(tokens::index).post(tokens::add))
         .route("/settings/tokens/{id}/revoke", post(tokens::revoke))
+        .route("/audit", get(audit::view))
+        .route("/audit.csv", get(audit::export))
         .route("/help", get(help::first))
         .route("/help/{chapter}", get(help::chapter))
         .route("/mailbox", get(mailbox::index))

@@ -1,5 +1,6 @@
 //! What every page carries: where it stands in the navigation, who looks at it, and the word about what was just done.
 
+use access::{Right, Rights};
 use askama::Template;
 use axum::{
     extract::FromRequestParts,
@@ -7,7 +8,7 @@ use axum::{
     response::{Html, IntoResponse, Redirect, Response},
 };
 
-use super::{assets, fault::Fault, session::Viewer, texts};
+use super::{assets, fault::Fault, reader, session::Viewer, texts};
 use crate::state::AppState;
 
 /// The places of the navigation.
@@ -16,15 +17,23 @@ use crate::state::AppState;
 pub enum Place {
     Home,
     Deliveries,
+    Calendar,
     Templates,
     Blocks,
     Recipients,
     Lists,
     Segments,
+    Services,
+    Seeds,
     Imports,
     Quarantine,
+    Suppression,
     Domains,
+    Typologies,
     Settings,
+    Audit,
+    Account,
+    Notices,
     Help,
     Mailbox,
 }
@@ -32,18 +41,26 @@ pub enum Place {
 impl Place {
     /// All of them.
     #[cfg(test)]
-    pub const ALL: [Place; 13] = [
+    pub const ALL: [Place; 21] = [
         Place::Home,
         Place::Deliveries,
+        Place::Calendar,
         Place::Templates,
         Place::Blocks,
         Place::Recipients,
         Place::Lists,
         Place::Segments,
+        Place::Services,
+        Place::Seeds,
         Place::Imports,
         Place::Quarantine,
+        Place::Suppression,
         Place::Domains,
+        Place::Typologies,
         Place::Settings,
+        Place::Audit,
+        Place::Account,
+        Place::Notices,
         Place::Help,
         Place::Mailbox,
     ];
@@ -53,15 +70,23 @@ impl Place {
         match self {
             Place::Home => "home",
             Place::Deliveries => "deliveries",
+            Place::Calendar => "calendar",
             Place::Templates => "templates",
             Place::Blocks => "blocks",
             Place::Recipients => "recipients",
             Place::Lists => "lists",
             Place::Segments => "segments",
+            Place::Services => "services",
+            Place::Seeds => "seeds",
             Place::Imports => "imports",
             Place::Quarantine => "quarantine",
+            Place::Suppression => "suppression",
             Place::Domains => "domains",
+            Place::Typologies => "typologies",
             Place::Settings => "settings",
+            Place::Audit => "audit",
+            Place::Account => "account",
+            Place::Notices => "notices",
             Place::Help => "help",
             Place::Mailbox => "mailbox",
         }
@@ -72,15 +97,23 @@ impl Place {
         match self {
             Place::Home => "/",
             Place::Deliveries => "/deliveries",
+            Place::Calendar => "/calendar",
             Place::Templates => "/templates",
             Place::Blocks => "/blocks",
             Place::Recipients => "/recipients",
             Place::Lists => "/lists",
             Place::Segments => "/segments",
+            Place::Services => "/services",
+            Place::Seeds => "/seeds",
             Place::Imports => "/imports",
             Place::Quarantine => "/quarantine",
+            Place::Suppression => "/suppression",
             Place::Domains => "/domains",
+            Place::Typologies => "/typologies",
             Place::Settings => "/settings",
+            Place::Audit => "/audit",
+            Place::Account => "/account",
+            Place::Notices => "/notices",
             Place::Help => "/help",
             Place::Mailbox => "/mailbox",
         }
@@ -91,8 +124,27 @@ impl Place {
 pub struct Page {
     place: Place,
     viewer: String,
+    rights: Rights,
     demo: bool,
     done: String,
+    unread: i64,
+}
+
+/// What pages without the navigation carry.
+pub struct Bare {
+    /// URL of the style sheet.
+    pub css: String,
+    /// URL of the mark.
+    pub mark: String,
+    /// Tag of the language.
+    pub lang: &'static str,
+}
+
+impl Bare {
+    /// For the present reader.
+    pub fn new() -> Bare {
+        Bare { css: assets::url("app.css"), mark: assets::url("mark.svg"), lang: reader::language().tag() }
+    }
 }
 
 /// One group of the navigation.
@@ -109,6 +161,21 @@ impl Page {
         &self.viewer
     }
 
+    /// Whether the user may do what the right of that name allows; pages leave out what would be refused.
+    pub fn may(&self, right: &str) -> bool {
+        Right::named(right).is_some_and(|right| self.rights.may(right))
+    }
+
+    /// Tag of the language of the page.
+    pub fn lang(&self) -> &'static str {
+        reader::language().tag()
+    }
+
+    /// The user's time zone; empty: that of the browser.
+    pub fn zone(&self) -> String {
+        reader::zone_name()
+    }
+
     /// Whether this is the demo, where nothing leaves the machine.
     pub fn demo(&self) -> bool {
         self.demo
@@ -119,15 +186,33 @@ impl Page {
         &self.done
     }
 
+    /// Notices that the user has not read.
+    pub fn unread(&self) -> i64 {
+        self.unread
+    }
+
+    /// Whether this is the page of notices.
+    pub fn is_notices(&self) -> bool {
+        self.place == Place::Notices
+    }
+
     /// The navigation.
     pub fn groups(&self) -> Vec<Group> {
         use Place::*;
         let mut groups = vec![
-            Group { heading: "", places: vec![Home, Deliveries] },
+            Group { heading: "", places: vec![Home, Deliveries, Calendar] },
             Group { heading: "content", places: vec![Templates, Blocks] },
-            Group { heading: "audience", places: vec![Recipients, Lists, Segments, Imports, Quarantine] },
-            Group { heading: "system", places: vec![Domains, Settings, Help] },
+            Group {
+                heading: "audience",
+                places: vec![
+                    Recipients, Lists, Segments, Services, Seeds, Imports, Quarantine, Suppression,
+                ],
+            },
+            Group { heading: "system", places: vec![Domains, Typologies, Settings, Audit, Help] },
         ];
+        for group in &mut groups {
+            group.places.retain(|place| !matches!(place, Settings | Audit) || self.may("administer"));
+        }
         if self.demo {
             groups.insert(0, Group { heading: "demo", places: vec![Mailbox] });
             groups.swap(0, 1);
@@ -138,6 +223,11 @@ impl Page {
     /// Whether the place is the page's own.
     pub fn is_here(&self, place: &Place) -> bool {
         self.place == *place
+    }
+
+    /// Whether this is one of the user's own pages, which stand beside the navigation.
+    pub fn is_account(&self) -> bool {
+        self.place == Place::Account
     }
 
     /// URL of an asset.
@@ -154,12 +244,15 @@ pub struct Desk {
     pub fragment: bool,
     demo: bool,
     done: String,
+    unread: i64,
 }
 
 impl Desk {
     /// The frame of a page at a place.
     pub fn page(&self, place: Place) -> Page {
-        Page { place, viewer: self.viewer.name.clone(), demo: self.demo, done: self.done.clone() }
+        let Viewer { name, caller, .. } = &self.viewer;
+        let (viewer, rights) = (name.clone(), caller.rights);
+        Page { place, viewer, rights, demo: self.demo, done: self.done.clone(), unread: self.unread }
     }
 }
 
@@ -171,9 +264,14 @@ impl FromRequestParts<AppState> for Desk {
         if viewer.caller.must_change_password {
             return Err(Redirect::to("/setup").into_response());
         }
+        let fragment = is_fragment(&parts.headers);
+        // A page without its bell is better than none.
+        let unread =
+            if fragment { 0 } else { state.deliveries.unread_notices(&viewer.name).await.unwrap_or(0) };
         Ok(Desk {
             viewer,
-            fragment: is_fragment(&parts.headers),
+            fragment,
+            unread,
             demo: state.demo.is_some(),
             done: done_text(parts.uri.query().unwrap_or("")),
         })

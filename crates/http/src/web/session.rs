@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use access::{Caller, SESSION_COOKIE};
+use access::{Browser, Caller, Right, SESSION_COOKIE, SignIn, SignedIn, Ticket};
 use askama::Template;
 use axum::{
     extract::{ConnectInfo, FromRequestParts, Query, Request, State},
@@ -13,14 +13,20 @@ use axum::{
 use serde::Deserialize;
 
 use super::{
-    assets,
     fault::Fault,
     filters,
     form::Form,
-    page::{is_fragment, show_as},
+    page::{Bare, is_fragment, show, show_as},
+    reader::Reader,
     texts,
 };
-use crate::{api::auth::cookie, guard::request_host, state::{AppState, acting}};
+use crate::{
+    acts::{Looked, Need, missing},
+    api::auth::cookie,
+    guard::request_host,
+    problem::Problem,
+    state::{AppState, acting},
+};
 
 /// Who is signed in. Taken by a handler alone it also lets those through who still must change their password; pages take
 /// [`super::page::Desk`], which does not.
@@ -46,12 +52,84 @@ impl FromRequestParts<AppState> for Viewer {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Viewer, Response> {
         let Some(value) = cookie(&parts.headers).map(str::to_owned) else { return Err(to_sign_in(parts)) };
+        // The guard has looked already.
+        if let Some(Known(caller)) = parts.extensions.get::<Known>().cloned() {
+            return Ok(Viewer { name: caller.name.clone(), caller, cookie: value });
+        }
         match state.access.session(&value, state.clock.now_us()).await {
             Ok(Some(caller)) => Ok(Viewer { name: caller.name.clone(), caller, cookie: value }),
             Ok(None) => Err(to_sign_in(parts)),
             Err(error) => Err(Fault::from(error).into_response()),
         }
     }
+}
+
+/// Whose session the cookie is.
+#[derive(Clone)]
+struct Known(Caller);
+
+/// The layer around all pages: who asks, whether they may, in which language and zone they read, and the line about what
+/// they did.
+pub async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let known = match cookie(&parts.headers) {
+        Some(value) => state.access.session(value, state.clock.now_us()).await,
+        None => Ok(None),
+    };
+    let known = match known {
+        Ok(known) => known,
+        Err(error) => return Fault::from(error).into_response(),
+    };
+    let reader = Reader::of(known.as_ref(), &parts.headers);
+    let looked = match admit(&state, &mut parts, known.as_ref()).await {
+        Ok(looked) => looked,
+        Err(refusal) => return reader.reads_now(|| refusal.into_response()),
+    };
+    if let Some(caller) = known.clone() {
+        parts.extensions.insert(Known(caller));
+    }
+    let work = reader.clone().reads(next.run(Request::from_parts(parts, body)));
+    reader.keeps_reading(looked.run(&state, known.as_ref(), work).await)
+}
+
+/// Why a request goes no further.
+enum Refusal {
+    /// Sign in, or change the one-time password.
+    Elsewhere(Response),
+    Right(Right),
+    Fault(Fault),
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Refusal::Elsewhere(response) => response,
+            Refusal::Right(right) => may_not(right).into_response(),
+            Refusal::Fault(fault) => fault.into_response(),
+        }
+    }
+}
+
+async fn admit(state: &AppState, parts: &mut Parts, known: Option<&Caller>) -> Result<Looked, Refusal> {
+    let looked = Looked::up(parts, state).await.map_err(|problem| Refusal::Fault(Fault(problem)))?;
+    match (looked.need, known) {
+        // A page that is only looked at asks for its viewer itself.
+        (Need::Nobody, _) | (Need::Anyone, Some(_)) => {}
+        (Need::Anyone, None) if parts.method.is_safe() => {}
+        (_, None) => return Err(Refusal::Elsewhere(to_sign_in(parts))),
+        (Need::Right(_), Some(caller)) if caller.must_change_password => {
+            return Err(Refusal::Elsewhere(Redirect::to("/setup").into_response()));
+        }
+        (Need::Right(right), Some(caller)) if !caller.may(right) => return Err(Refusal::Right(right)),
+        (Need::Right(_), Some(_)) => {}
+    }
+    Ok(looked)
+}
+
+/// The refusal for want of a right, in the reader's language.
+pub fn may_not(right: Right) -> Fault {
+    let detail = texts::text_s("fault-right", &texts::pick("right", right.name()));
+    Fault(Problem { detail, ..missing(right) })
 }
 
 /// The request's address as the browser sent it: nested routers see only its end.
@@ -88,15 +166,14 @@ fn own_path(next: &str) -> &str {
 #[derive(Template)]
 #[template(path = "sign_in.html")]
 struct SignInPage<'a> {
-    css: String,
-    mark: String,
+    frame: Bare,
     next: &'a str,
     name: &'a str,
     problem: String,
 }
 
 fn page<'a>(next: &'a str, name: &'a str, problem: String) -> SignInPage<'a> {
-    SignInPage { css: assets::url("app.css"), mark: assets::url("mark.svg"), next, name, problem }
+    SignInPage { frame: Bare::new(), next, name, problem }
 }
 
 /// `?next=` of the sign-in page.
@@ -111,32 +188,99 @@ pub async fn sign_in_page(Query(asked): Query<Asked>) -> Result<Response, Fault>
     show_as(StatusCode::OK, &page(own_path(&asked.next), "", String::new()))
 }
 
+/// The browser that asks.
+pub fn browser(peer: Option<&ConnectInfo<SocketAddr>>, headers: &HeaderMap) -> Browser {
+    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0.ip().to_canonical());
+    let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    Browser { peer, agent: agent.to_owned() }
+}
+
+/// The address of the browser's end, where the server knows it.
+pub type Peer = Option<axum::Extension<ConnectInfo<SocketAddr>>>;
+
 /// `POST /sign-in`. Whoever holds a one-time password goes to Setup, which asks for a new one first.
 pub async fn sign_in(
     State(state): State<AppState>,
-    peer: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
+    peer: Peer,
     uri: Uri,
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, Fault> {
-    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0.0.ip().to_canonical());
+    let browser = browser(peer.as_deref(), &headers);
     let (name, next) = (form.get("name"), own_path(form.raw("next")));
-    let signed_in = state.access.sign_in(name, form.raw("password"), peer, state.clock.now_us()).await;
-    let signed_in = match signed_in {
-        Ok(signed_in) => signed_in,
-        Err(access::Error::WrongPassword) => {
-            let problem = texts::text("sign-in-wrong");
-            return show_as(StatusCode::UNAUTHORIZED, &page(next, name, problem));
+    let entry = state.access.sign_in(name, form.raw("password"), &browser, state.clock.now_us()).await;
+    match entry {
+        Ok(entry) => entered(&state, entry, next, request_host(&uri, &headers)),
+        Err(error) => match refused(&error) {
+            Some((status, problem)) => show_as(status, &page(next, name, problem)),
+            None => Err(error.into()),
+        },
+    }
+}
+
+/// Why somebody is not let in, where the form can be tried again.
+fn refused(error: &access::Error) -> Option<(StatusCode, String)> {
+    match error {
+        access::Error::WrongPassword => Some((StatusCode::UNAUTHORIZED, texts::text("sign-in-wrong"))),
+        access::Error::Code => Some((StatusCode::UNAUTHORIZED, texts::text("code-wrong"))),
+        access::Error::Locked { wait_s } => {
+            Some((StatusCode::TOO_MANY_REQUESTS, texts::text_n("sign-in-slow", *wait_s)))
         }
-        Err(access::Error::Locked { wait_s }) => {
-            let problem = texts::text_n("sign-in-slow", wait_s);
-            return show_as(StatusCode::TOO_MANY_REQUESTS, &page(next, name, problem));
-        }
-        Err(error) => return Err(error.into()),
-    };
+        _ => None,
+    }
+}
+
+/// After a right password: in, or to the code of the second factor.
+pub fn entered(state: &AppState, entry: SignIn, next: &str, host: Option<&str>) -> Result<Response, Fault> {
+    match entry {
+        SignIn::Done(signed_in) => let_in(state, &signed_in, next, host),
+        SignIn::Code(ticket) => show(&code_page(&ticket.0, next, String::new())),
+    }
+}
+
+fn let_in(
+    state: &AppState,
+    signed_in: &SignedIn,
+    next: &str,
+    host: Option<&str>,
+) -> Result<Response, Fault> {
     let target = if signed_in.caller.must_change_password { "/setup" } else { next };
-    let secure = is_https(&state, request_host(&uri, &headers));
-    with_cookie(Redirect::to(target).into_response(), &signed_in.cookie, secure, None)
+    with_cookie(Redirect::to(target).into_response(), &signed_in.cookie, is_https(state, host), None)
+}
+
+#[derive(Template)]
+#[template(path = "sign_in_code.html")]
+struct CodePage<'a> {
+    frame: Bare,
+    ticket: &'a str,
+    next: &'a str,
+    problem: String,
+}
+
+fn code_page<'a>(ticket: &'a str, next: &'a str, problem: String) -> CodePage<'a> {
+    CodePage { frame: Bare::new(), ticket, next, problem }
+}
+
+/// `POST /sign-in/code`: the second factor.
+pub async fn code(
+    State(state): State<AppState>,
+    peer: Peer,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, Fault> {
+    let browser = browser(peer.as_deref(), &headers);
+    let (ticket, next) = (Ticket(form.get("ticket").to_owned()), own_path(form.raw("next")));
+    match state.access.second_factor(&ticket, form.get("code"), &browser, state.clock.now_us()).await {
+        Ok(signed_in) => let_in(&state, &signed_in, next, request_host(&uri, &headers)),
+        Err(access::Error::Link) => {
+            show_as(StatusCode::UNAUTHORIZED, &page(next, "", texts::text("code-late")))
+        }
+        Err(error) => match refused(&error) {
+            Some((status, problem)) => show_as(status, &code_page(&ticket.0, next, problem)),
+            None => Err(error.into()),
+        },
+    }
 }
 
 /// `POST /sign-out`.

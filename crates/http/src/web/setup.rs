@@ -1,6 +1,6 @@
 //! Setup: password, public URL, sender domain, way out, first list. Every step can be skipped and come back to.
 
-use access::{Relay, RelayTls};
+use access::{Relay, RelayTls, Right};
 use askama::Template;
 use axum::{
     extract::{Path, Query, State},
@@ -15,8 +15,8 @@ use super::{
     fault::Fault,
     filters,
     form::Form,
-    page::{show, show_as},
-    session::Viewer,
+    page::{Bare, show, show_as},
+    session::{Viewer, may_not},
     texts,
 };
 use crate::{problem::Problem, state::AppState};
@@ -39,8 +39,7 @@ struct RelayForm {
 #[derive(Template)]
 #[template(path = "setup.html")]
 struct SetupPage {
-    css: String,
-    mark: String,
+    frame: Bare,
     script: String,
     step: &'static str,
     dots: Vec<(&'static str, &'static str)>,
@@ -62,6 +61,8 @@ struct SetupPage {
 pub async fn begin(viewer: Viewer, State(state): State<AppState>) -> Result<Response, Fault> {
     let step = if viewer.caller.must_change_password {
         "password"
+    } else if !viewer.caller.may(Right::Administer) {
+        return Ok(Redirect::to("/").into_response());
     } else if state.settings().public_url().is_none() && state.demo.is_none() {
         "url"
     } else if state.routes.domains().await?.is_empty() {
@@ -80,6 +81,14 @@ fn to(step: &str) -> Response {
 
 fn known(step: &str) -> Result<&'static str, Fault> {
     STEPS.into_iter().find(|name| *name == step).ok_or(Fault::not_found("page"))
+}
+
+/// Everybody chooses a password; what follows concerns the whole instance.
+fn may(viewer: &Viewer, step: &str) -> Result<(), Fault> {
+    match step == "password" || viewer.caller.may(Right::Administer) {
+        true => Ok(()),
+        false => Err(may_not(Right::Administer)),
+    }
 }
 
 /// `?domain=` and `?check` of the domain step.
@@ -101,6 +110,7 @@ pub async fn view(
     if viewer.caller.must_change_password && step != "password" {
         return Ok(to("password"));
     }
+    may(&viewer, step)?;
     show(&build(&viewer, &state, step, &asked).await?)
 }
 
@@ -127,8 +137,7 @@ async fn build(
         _ => None,
     };
     Ok(SetupPage {
-        css: assets::url("app.css"),
-        mark: assets::url("mark.svg"),
+        frame: Bare::new(),
         script: assets::url("app.js"),
         step,
         dots: STEPS.into_iter().enumerate().map(|(index, name)| (name, kind(index))).collect(),
@@ -191,6 +200,7 @@ pub async fn act(
     if forced && step != "password" {
         return Ok(to("password"));
     }
+    may(&viewer, step)?;
     let outcome = match form.get("do") {
         "skip" if !forced => Ok(After::Next),
         _ => match step {
@@ -202,6 +212,7 @@ pub async fn act(
         },
     };
     let fault = match outcome {
+        Ok(After::Next) if !viewer.caller.may(Right::Administer) => return Ok(Redirect::to("/").into_response()),
         Ok(After::Next) => return Ok(following(step)),
         Ok(After::Go(path)) => return Ok(Redirect::to(&path).into_response()),
         Ok(After::Stay(done)) => {

@@ -1,17 +1,33 @@
-//! The one catalogue of texts. Pages name a text by its key; the words stand in `texts/en.ftl`.
+//! The one catalogue of texts. Pages name a text by its key; the words stand in `texts/en.ftl`, and in the reader's
+//! language in a file of the same keys. What such a file lacks is said in English.
 //!
-//! A test checks that every key that a template or a page names exists, and that no text is left over.
+//! Tests check that every key that a template or a page names exists, that no text is left over, and that a
+//! translation has no key and no word to put in that English has not.
 
 use std::sync::LazyLock;
 
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue, concurrent::FluentBundle};
 
-use super::format;
+use super::{
+    format,
+    reader::{self, Language},
+};
 
 const ENGLISH: &str = include_str!("../../texts/en.ftl");
+const JAPANESE: &str = include_str!("../../texts/ja.ftl");
 
 /// Immutable data, parsed once; it holds no state.
-static CATALOGUE: LazyLock<Texts> = LazyLock::new(|| Texts::parse(ENGLISH));
+static CATALOGUE: LazyLock<Texts> = LazyLock::new(|| Texts::parse("en", ENGLISH));
+static IN_JAPANESE: LazyLock<Texts> = LazyLock::new(|| Texts::parse("ja", JAPANESE));
+
+/// The text of a key in the reader's language, else in English.
+fn get(key: &str, args: Option<&FluentArgs<'_>>) -> Option<String> {
+    let own = match reader::language() {
+        Language::English => None,
+        Language::Japanese => IN_JAPANESE.get(key, args),
+    };
+    own.or_else(|| CATALOGUE.get(key, args))
+}
 
 /// A parsed catalogue.
 pub struct Texts {
@@ -20,7 +36,7 @@ pub struct Texts {
 }
 
 impl Texts {
-    fn parse(source: &str) -> Texts {
+    fn parse(tag: &str, source: &str) -> Texts {
         // What cannot be parsed is left out and shows as its key; the tests refuse such a catalogue.
         let resource = match FluentResource::try_new(source.to_owned()) {
             Ok(resource) => resource,
@@ -28,7 +44,7 @@ impl Texts {
         };
         let names = source.lines().filter_map(|line| line.split_once(" =")).map(|(key, _)| key);
         let keys = names.filter(|key| !key.starts_with([' ', '#'])).map(str::to_owned).collect();
-        let mut bundle = FluentBundle::new_concurrent(vec!["en".parse().unwrap_or_default()]);
+        let mut bundle = FluentBundle::new_concurrent(vec![tag.parse().unwrap_or_default()]);
         // No invisible isolation marks: names inside texts are escaped, and marks would be copied along.
         bundle.set_use_isolating(false);
         let _ = bundle.add_resource(resource);
@@ -48,7 +64,7 @@ impl Texts {
 
 /// The text of a key; the key itself when there is none, so that a gap is seen and not hidden.
 pub fn text(key: &str) -> String {
-    CATALOGUE.get(key, None).unwrap_or_else(|| key.to_owned())
+    get(key, None).unwrap_or_else(|| key.to_owned())
 }
 
 /// Whether there is such a text.
@@ -59,7 +75,7 @@ pub fn exists(key: &str) -> bool {
 /// The text `prefix-name`; for names that the program does not know yet, the name as it is.
 pub fn pick(prefix: &str, name: &str) -> String {
     let key = format!("{prefix}-{}", name.replace('_', "-"));
-    CATALOGUE.get(&key, None).unwrap_or_else(|| name.replace('_', " "))
+    get(&key, None).unwrap_or_else(|| name.replace('_', " "))
 }
 
 /// All texts `prefix-…` as a JSON object, for scripts; their words to put in stand as `{s}` and `{s2}`.
@@ -88,7 +104,7 @@ pub fn text_ns(key: &str, number: i64, word: &str) -> String {
     args.set("n", FluentValue::from(number));
     args.set("count", format::grouped(number));
     args.set("s", word.to_owned());
-    CATALOGUE.get(key, Some(&args)).unwrap_or_else(|| key.to_owned())
+    get(key, Some(&args)).unwrap_or_else(|| key.to_owned())
 }
 
 /// A text with two words: `$s` and `$s2`.
@@ -96,7 +112,7 @@ pub fn text_ss(key: &str, word: &str, second: &str) -> String {
     let mut args = FluentArgs::new();
     args.set("s", word.to_owned());
     args.set("s2", second.to_owned());
-    CATALOGUE.get(key, Some(&args)).unwrap_or_else(|| key.to_owned())
+    get(key, Some(&args)).unwrap_or_else(|| key.to_owned())
 }
 
 #[cfg(test)]
@@ -202,6 +218,51 @@ mod tests {
         assert!(left.is_empty(), "nobody uses: {left:#?}");
     }
 
+    /// The words that a text asks its page for.
+    fn places(text: &str) -> BTreeSet<&str> {
+        let words = text.split('$').skip(1);
+        words.map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or("")).collect()
+    }
+
+    /// The texts of a catalogue as they stand there, by key.
+    fn sources_of(source: &str) -> BTreeMap<String, String> {
+        let mut texts: BTreeMap<String, String> = BTreeMap::new();
+        let mut held = String::new();
+        for line in source.lines() {
+            match line.split_once(" =").filter(|(key, _)| !key.starts_with([' ', '#'])) {
+                Some((key, rest)) => {
+                    key.clone_into(&mut held);
+                    assert!(texts.insert(held.clone(), rest.to_owned()).is_none(), "{key} stands twice");
+                }
+                None if line.starts_with(' ') => texts.entry(held.clone()).or_default().push_str(line),
+                None => {}
+            }
+        }
+        texts
+    }
+
+    #[test]
+    fn translations_say_what_english_says() {
+        let resource = FluentResource::try_new(JAPANESE.to_owned());
+        assert!(resource.is_ok(), "{:?}", resource.err().map(|(_, errors)| errors));
+        let english = sources_of(ENGLISH);
+        for (key, text) in sources_of(JAPANESE) {
+            let Some(own) = english.get(&key) else { panic!("{key} is in no page") };
+            // A plural's number may go unused where a language has no plural.
+            let (asked, given) = (places(&text), places(own));
+            assert!(asked.is_subset(&given), "{key} asks for {asked:?}, English for {given:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_gets_their_language_and_else_english() {
+        let caller = access::Caller { language: "ja".into(), ..access::Caller::local() };
+        let reader = reader::Reader::of(Some(&caller), &axum::http::HeaderMap::new());
+        let said = reader.reads(async { (text("sign-in"), text("a-key-that-is-nowhere")) }).await;
+        assert_eq!(said, ("サインイン".to_owned(), "a-key-that-is-nowhere".to_owned()));
+        assert_eq!(text("sign-in"), "Sign in");
+    }
+
     #[test]
     fn scripts_get_their_texts_with_places_for_words() {
         let texts: serde_json::Value = serde_json::from_str(&bundle("editor-say")).unwrap();
@@ -210,7 +271,7 @@ mod tests {
 
     #[test]
     fn plurals_and_groups() {
-        let texts = Texts::parse("m = { $n ->\n    [one] one message\n   *[other] { $count } messages\n }\n");
+        let texts = Texts::parse("en", "m = { $n ->\n    [one] one message\n   *[other] { $count } messages\n }\n");
         let say = |number: i64| {
             let mut args = FluentArgs::new();
             args.set("n", FluentValue::from(number));

@@ -26,7 +26,7 @@ struct TokensPage {
 
 async fn build(desk: &Desk, state: &AppState) -> Result<TokensPage, Fault> {
     let rows = state.access.tokens(desk.viewer.caller.user).await?;
-    Ok(TokensPage { page: desk.page(Place::Settings), rows, problem: String::new(), secret: String::new() })
+    Ok(TokensPage { page: desk.page(Place::Account), rows, problem: String::new(), secret: String::new() })
 }
 
 /// `GET /settings/tokens`.

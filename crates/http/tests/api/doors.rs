@@ -70,9 +70,10 @@ async fn users_tokens_and_cookies() {
         let after = answer(house.anonymous(Method::GET, "/api/v1/me").bearer_auth(bearer)).await.0;
         assert_eq!(after, StatusCode::UNAUTHORIZED);
 
-        let peer = "127.0.0.1".parse().unwrap();
         let now_us = house.state.clock.now_us();
-        let signed_in = house.state.access.sign_in("admin", &house.password, peer, now_us).await.unwrap();
+        let browser = access::Browser { peer: "127.0.0.1".parse().unwrap(), agent: String::new() };
+        let entry = house.state.access.sign_in("admin", &house.password, &browser, now_us).await.unwrap();
+        let access::SignIn::Done(signed_in) = entry else { panic!("no second factor is on") };
         let cookie = format!("{}={}", access::SESSION_COOKIE, signed_in.cookie);
         let early = answer(house.anonymous(Method::GET, "/api/v1/me").header("cookie", &cookie)).await.0;
         assert_eq!(early, StatusCode::FORBIDDEN, "the one-time password comes first");

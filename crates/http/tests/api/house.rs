@@ -56,12 +56,16 @@ pub struct House {
     _dir: tempfile::TempDir,
 }
 
+/// The password of [`House::user`].
+pub const USER_PASSWORD: &str = "four unrelated words";
+
 const ROOMS: &[store::RoomMigrations] = &[
     ::access::MIGRATIONS,
     ::audience::MIGRATIONS,
     content::MIGRATIONS,
     routes::MIGRATIONS,
     queue::MIGRATIONS,
+    feedback::MIGRATIONS,
     archive::MIGRATIONS,
     tracking::MIGRATIONS,
     ::delivery::MIGRATIONS,
@@ -153,6 +157,17 @@ impl House {
         self.client.request(method, format!("http://{}{path}", self.public))
     }
 
+    /// A user with these rights and a password of their own: the cookie of a session, and a token.
+    pub async fn user(&self, name: &str, rights: ::access::Rights) -> (String, String) {
+        let (access, now_us) = (&self.state.access, self.state.clock.now_us());
+        let link = access.invite("test", name, "", rights, now_us).await.unwrap();
+        let browser = ::access::Browser { peer: [127, 0, 0, 1].into(), agent: "test".to_owned() };
+        let entry = access.use_link(&link.token, USER_PASSWORD, &browser, now_us).await.unwrap();
+        let ::access::SignIn::Done(signed_in) = entry else { panic!("a second factor") };
+        let (_, token) = access.create_token(&signed_in.caller, "test", now_us).await.unwrap();
+        (format!("{}={}", ::access::SESSION_COOKIE, signed_in.cookie), token)
+    }
+
     pub async fn get(&self, path: &str) -> (StatusCode, Value) {
         answer(self.request(Method::GET, &format!("/api/v1{path}"))).await
     }
@@ -234,6 +249,7 @@ fn config(address: SocketAddr) -> Config {
         archive_problem: None,
         analysis_threads: 2,
         analyses_at_once: 2,
+        low_activity: None,
     }
 }
 

@@ -4,11 +4,15 @@
 #![allow(clippy::unwrap_used)]
 
 mod archive;
+mod account;
 mod audience;
 mod content;
 mod deliveries;
 mod doors;
+mod groups;
 mod house;
 mod pages;
+mod rights;
 mod pages_content;
 mod tracking;
+mod typologies;

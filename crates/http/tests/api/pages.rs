@@ -23,7 +23,7 @@ pub(super) struct Shown {
 }
 
 impl Browser {
-    fn new(house: &House) -> Browser {
+    pub fn new(house: &House) -> Browser {
         let client = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
         Browser { base: format!("http://{}", house.address), cookie: String::new(), client }
     }
@@ -36,6 +36,11 @@ impl Browser {
         let fields = [("now", house.password.as_str()), ("new", NEW_PASSWORD), ("again", NEW_PASSWORD)];
         assert_eq!(browser.post("/setup/password", &fields).await.location, "/setup/url");
         browser
+    }
+
+    /// Takes over a session.
+    pub fn be(&mut self, cookie: &str) {
+        cookie.clone_into(&mut self.cookie);
     }
 
     pub fn cookie(&self) -> &str {

@@ -10,7 +10,7 @@ use axum::{
         sse::{Event, KeepAlive},
     },
 };
-use delivery::{Delivery, ProviderStatus, Status};
+use delivery::{Delivery, ProviderStatus, Status, WavePlan};
 use serde::Deserialize;
 
 use super::{
@@ -33,6 +33,9 @@ const SPARK_VALUES_MAX: usize = 300;
 /// Providers shown by themselves.
 const PROVIDERS_MAX: usize = 16;
 
+/// Changes of state that are listed.
+const CHANGES_MAX: usize = 20;
+
 /// What the queue calls domains without a line of their own.
 const OTHER: &str = "other";
 
@@ -43,6 +46,9 @@ struct ProviderRow {
     deferred: i64,
     failed: i64,
     waiting: i64,
+    bounced: i64,
+    complaints: i64,
+    held: bool,
     per_second: f64,
     predicted_end: Option<i64>,
 }
@@ -57,6 +63,9 @@ impl ProviderRow {
             sent: row.sent,
             deferred: row.deferred,
             failed: row.failed,
+            bounced: row.bounced,
+            complaints: row.complaints,
+            held: row.held,
             waiting,
             per_second: row.per_second,
             predicted_end: row.predicted_end.filter(|_| row.pending > 0),
@@ -79,6 +88,14 @@ struct Watch {
     cancelled: i64,
     excluded: i64,
     unknown: i64,
+    bounced: i64,
+    complaints: i64,
+    seeds: i64,
+    seeds_sent: i64,
+    /// It waits for a word because the server was down at the contact date.
+    late: bool,
+    /// What the brake holds, and why.
+    holds: Vec<(String, String)>,
     note: String,
     note_tone: &'static str,
     spark: String,
@@ -87,7 +104,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn of(found: &Delivery, status: Status, speeds: &VecDeque<f64>) -> Watch {
+    fn of(found: &Delivery, status: Status, holds: Vec<(String, String)>, speeds: &VecDeque<f64>) -> Watch {
         let messages = status.pending + status.sent + status.failed + status.cancelled;
         let decided = messages - status.pending;
         let shares = [
@@ -96,7 +113,9 @@ impl Watch {
             ("idle", status.cancelled),
             ("warn", status.deferred),
         ];
-        let (note, note_tone) = note(status.state);
+        let (note, note_tone) =
+            if status.late { (String::new(), "") } else { note(status.state, found, status.pending == messages) };
+        let seeds = &status.seeds;
         let speeds: Vec<f64> = speeds.iter().copied().collect();
         Watch {
             active: status.state.is_active(),
@@ -113,6 +132,12 @@ impl Watch {
             cancelled: status.cancelled,
             excluded: status.excluded.values().sum(),
             unknown: status.unknown,
+            bounced: status.bounced,
+            complaints: status.complaints,
+            seeds: seeds.pending + seeds.sent + seeds.failed + seeds.cancelled,
+            seeds_sent: seeds.sent,
+            late: status.late,
+            holds,
             note,
             note_tone,
             // A line along the ground says nothing.
@@ -147,14 +172,26 @@ fn providers(mut all: Vec<ProviderStatus>, active: bool) -> Vec<ProviderRow> {
             failed: sum(|row| row.failed),
             per_second: rest.iter().map(|row| row.per_second).sum(),
             predicted_end: rest.iter().filter_map(|row| row.predicted_end).max(),
+            bounced: sum(|row| row.bounced),
+            complaints: sum(|row| row.complaints),
+            held: rest.iter().any(|row| row.held),
         }));
     }
     rows
 }
 
-fn note(state: delivery::State) -> (String, &'static str) {
+/// What the brake holds, and why.
+async fn holds(state: &AppState, id: i64) -> Result<Vec<(String, String)>, Fault> {
+    let held = state.deliveries.holds(id).await?;
+    Ok(held.into_iter().map(|hold| (texts::pick("provider", &hold.lane), hold.reason)).collect())
+}
+
+fn note(state: delivery::State, found: &Delivery, untouched: bool) -> (String, &'static str) {
     use delivery::State::*;
     match state {
+        Pending if untouched && !found.definition.schedule.contact_date.is_empty() => {
+            (texts::text("watch-note-scheduled"), "")
+        }
         Pausing | Paused => (texts::text("watch-note-paused"), "warn"),
         Retrying => (texts::text("watch-note-retrying"), ""),
         Stopping | Stopped => (texts::text("watch-note-stopped"), "warn"),
@@ -168,6 +205,28 @@ struct WatchPage {
     page: Page,
     frame: Frame,
     watch: Watch,
+    plan: Vec<WavePlan>,
+    changes: Vec<ChangeRow>,
+}
+
+/// A change of state: when, who, what, why.
+struct ChangeRow {
+    at: i64,
+    who: String,
+    event: &'static str,
+    why: String,
+}
+
+/// The newest changes of state.
+async fn changes(state: &AppState, id: i64) -> Result<Vec<ChangeRow>, Fault> {
+    let all = state.deliveries.changes(id).await?;
+    let row = |change: delivery::Change| ChangeRow {
+        at: change.at,
+        who: change.who,
+        event: change.event.as_str(),
+        why: change.why,
+    };
+    Ok(all.into_iter().rev().take(CHANGES_MAX).map(row).collect())
 }
 
 #[derive(Template)]
@@ -191,12 +250,19 @@ pub async fn view(
 ) -> Result<Response, Fault> {
     let found = state.deliveries.get(id).await?;
     let status = state.deliveries.status(id).await?;
-    let mut watch = Watch::of(&found, status, &VecDeque::new());
+    let mut watch = Watch::of(&found, status, holds(&state, id).await?, &VecDeque::new());
     if let Some(report) = asked.stopped.as_deref().and_then(stop_report) {
         watch.note = report;
     }
     let frame = Frame::of(&state, &found, "watch").await?;
-    show(&WatchPage { page: desk.page(Place::Deliveries), frame, watch })
+    let waves = state.deliveries.waves(id).await?;
+    show(&WatchPage {
+        page: desk.page(Place::Deliveries),
+        frame,
+        watch,
+        plan: if waves.len() > 1 { waves } else { Vec::new() },
+        changes: changes(&state, id).await?,
+    })
 }
 
 fn stop_report(text: &str) -> Option<String> {
@@ -256,7 +322,8 @@ async fn look_again(look: &mut Look, was: delivery::State) -> Result<Option<Stri
         look.speeds.pop_front();
     }
     look.speeds.push_back(status.per_second);
-    let part = WatchPart { watch: Watch::of(&found, status, &look.speeds) };
+    let holds = holds(&look.state, look.id).await?;
+    let part = WatchPart { watch: Watch::of(&found, status, holds, &look.speeds) };
     part.render().map(Some).map_err(|error| Fault::internal(&error))
 }
 
@@ -286,6 +353,9 @@ mod tests {
             failed: 0,
             per_second: 0.5,
             predicted_end: None,
+            bounced: 0,
+            complaints: 0,
+            held: false,
         };
         let rows = providers((0..100).map(one).collect(), true);
         assert_eq!(rows.len(), PROVIDERS_MAX + 1);
