@@ -117,6 +117,7 @@ pub const OPERATIONS: &[Operation] = &[
     other("delete", "/typology-rules/{id}", "Delete a rule."),
     get_("/typology-rules/{id}/capacity", "The lines of a capacity rule, and what is left of each.", NONE),
     get_("/control-rules", "The control rules that are shipped.", NONE),
+    get_("/control-rules/facts", "The facts that conditions of rules may name.", NONE),
     post(
         "/events",
         "Tell bounces and complaints that came after messages were accepted: by message_id, or delivery and address.",

@@ -31,6 +31,7 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/typology-rules/try", post(try_rule))
         .route("/typology-rules/{id}/capacity", get(capacity))
         .route("/control-rules", get(shipped))
+        .route("/control-rules/facts", get(facts))
         .route("/deliveries/{id}/exclusions", get(exclusions))
 }
 
@@ -229,10 +230,19 @@ async fn shipped() -> Json<Value> {
             "order": rule.order,
             "level": rule.level,
             "summary": rule.summary,
+            "why": rule.why,
             "hint": rule.hint,
         })
     };
     Json(page("control-rules", typology::all().iter().map(rule).collect(), None))
+}
+
+/// What a condition may name, with the phase from which on it is known.
+async fn facts() -> Json<Value> {
+    let fact = |fact: &typology::FactDoc| {
+        json!({"name": fact.name, "kind": fact.kind, "known_from": fact.known_from, "text": fact.text})
+    };
+    Json(page("facts", typology::FACTS.iter().map(fact).collect(), None))
 }
 
 async fn exclusions(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Json<Value>> {
