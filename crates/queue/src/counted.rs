@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use store::{Dialect, Relation, Tx, Value, binds};
 
 use crate::types::{Control, SEED_WAVE};
+use crate::variants::HELD_DUE_US;
 use crate::{Result, delivery_of, id_range};
 
 /// Messages that count, by a range of ids inside one delivery.
@@ -198,11 +199,12 @@ pub fn due_between(tx: &mut Tx<'_>, from_us: i64, until_us: i64) -> Result<Vec<D
     let cut = [Control::Stopping, Control::Stopped, Control::Expired].map(|control| (control as i64).to_string());
     let sql = format!(
         "SELECT r.delivery, r.start_at, CASE WHEN r.control IN ({}) THEN 1 ELSE 0 END, \
-         min(p.due), max(p.due) FROM run r JOIN part p ON p.delivery = r.delivery \
+         min({due}), max({due}) FROM run r JOIN part p ON p.delivery = r.delivery \
          WHERE r.start_at < $2 AND r.valid_until > $1 AND r.test_smtp = 0 AND p.wave <> $3 \
          AND p.first_id BETWEEN (r.delivery << {bits}) AND ((r.delivery + 1) << {bits}) - 1 \
          GROUP BY r.delivery, r.start_at, r.control ORDER BY r.delivery",
         cut.join(","),
+        due = planned_due("p."),
         bits = crate::ids::MESSAGE_BITS,
     );
     let runs = tx.query(&sql, &binds![from_us, until_us, SEED_WAVE], |row| {
@@ -228,12 +230,21 @@ pub fn due_between(tx: &mut Tx<'_>, from_us: i64, until_us: i64) -> Result<Vec<D
     Ok(found)
 }
 
+/// A part's due time; what waits for the winner of a test counts from the start.
+fn planned_due(part: &str) -> String {
+    format!("CASE WHEN {part}due >= {HELD_DUE_US} THEN 0 ELSE {part}due END")
+}
+
 /// The parts of a delivery by due time, neighbours joined.
 fn parts_by_due(tx: &mut Tx<'_>, delivery: i64) -> Result<Vec<(i64, Vec<(i64, i64)>)>> {
     let (first, last) = id_range(delivery);
     let mut dues: std::collections::BTreeMap<i64, Vec<(i64, i64)>> = std::collections::BTreeMap::new();
+    let sql = format!(
+        "SELECT {}, first_id, last_id FROM part WHERE first_id BETWEEN $1 AND $2 AND wave <> $3 ORDER BY first_id",
+        planned_due("")
+    );
     tx.query_each(
-        "SELECT due, first_id, last_id FROM part WHERE first_id BETWEEN $1 AND $2 AND wave <> $3 ORDER BY first_id",
+        &sql,
         &binds![first, last, SEED_WAVE],
         |row| {
             let (due, first, last) = (row.int(0)?, row.int(1)?, row.int(2)?);

@@ -1,10 +1,12 @@
 //! The queue: confirmed runs, their parts and messages, outcomes, retries, tallies and suppressions. The only room that
 //! moves a message's state.
 //!
-//! **Owns** the tables `snapshot run part message contact excluded outcome retry tally suppress bcc hold returned`.
+//! **Owns** the tables `snapshot run part message contact excluded outcome retry tally suppress bcc hold returned
+//! variant_slots`.
 //!
 //! **Invariants**
-//! - Message rows are immutable, outcomes insert-only; only the small `retry` set changes. A message has an outcome or
+//! - Message rows are immutable once their part may be claimed (what waits for the winner of a test gets its slots before:
+//!   [`variants`]), outcomes insert-only; only the small `retry` set changes. A message has an outcome or
 //!   has not; the state shown is: outcome row, else retry row → pending (deferred), else run stopped or expired →
 //!   cancelled, else pending. Stop and expiry are therefore O(1).
 //! - For each delivery, always: messages = pending + sent + failed + cancelled, as the `tally` says, which changes in
@@ -46,6 +48,7 @@ mod settle;
 mod settler;
 mod suppress;
 mod types;
+pub mod variants;
 mod verify;
 
 pub use claim::{LaneWork, RetryWish};
@@ -71,5 +74,6 @@ pub const MIGRATIONS: store::RoomMigrations = store::RoomMigrations {
         store::Step { number: 1, name: "start", sql: include_str!("../migrations/001_start.sql") },
         store::Step { number: 2, name: "copies", sql: include_str!("../migrations/002_copies.sql") },
         store::Step { number: 3, name: "seeds_holds", sql: include_str!("../migrations/003_seeds_holds.sql") },
+        store::Step { number: 4, name: "variants", sql: include_str!("../migrations/004_variants.sql") },
     ],
 };

@@ -52,6 +52,7 @@ pub fn purge_some(tx: &mut Tx<'_>, delivery: i64) -> Result<bool> {
         for table in ["message", "outcome", "retry", "bcc"] {
             tx.execute(&format!("DELETE FROM {table} WHERE id BETWEEN $1 AND $2"), &binds![first, upto])?;
         }
+        tx.execute("DELETE FROM variant_slots WHERE message BETWEEN $1 AND $2", &binds![first, upto])?;
         return Ok(true);
     }
     let excluded = tx.execute(
