@@ -51,10 +51,13 @@ fn provider_json(provider: &ProviderStatus) -> Value {
         "failed": provider.failed,
         "per_second": provider.per_second,
         "predicted_end": time_opt(provider.predicted_end),
+        "held": provider.held,
+        "bounced": provider.bounced,
+        "complaints": provider.complaints,
     })
 }
 
-/// The contract's status document. Seeds come with a later version: their counts are 0.
+/// The contract's status document.
 pub fn status_json(status: &Status) -> Value {
     json!({
         "id": id(status.id),
@@ -69,10 +72,13 @@ pub fn status_json(status: &Status) -> Value {
         },
         "deferred": status.deferred,
         "unknown": status.unknown,
-        "seeds": {"pending": 0, "sent": 0, "failed": 0, "cancelled": 0},
+        "seeds": status.seeds,
         "providers": status.providers.iter().map(provider_json).collect::<Vec<_>>(),
         "per_second": status.per_second,
         "predicted_end": time_opt(status.predicted_end),
+        "bounced": status.bounced,
+        "complaints": status.complaints,
+        "late": status.late,
     })
 }
 
@@ -87,6 +93,7 @@ fn confirm_json(plan: &ConfirmPlan) -> Value {
         "providers": plan.providers.iter().map(plan_json).collect::<Vec<_>>(),
         "excluded": plan.excluded,
         "warnings": plan.warnings,
+        "starts_at": time(plan.starts_at),
         "valid_until": time(plan.valid_until),
         "open": plan.closed.is_none(),
         "closed": plan.closed,

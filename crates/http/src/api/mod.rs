@@ -9,10 +9,12 @@ pub mod auth;
 mod backup;
 mod blocks;
 pub mod body;
+mod calendar;
 pub mod deliveries;
 mod domains;
 mod editing;
 mod error;
+mod events;
 mod format_rules;
 pub mod health;
 pub(crate) mod idempotency;
@@ -76,9 +78,11 @@ pub(crate) fn resources(answers: idempotency::Answers) -> Router<AppState> {
         .merge(assets::routes())
         .merge(audit::routes())
         .merge(blocks::routes())
+        .merge(calendar::routes())
         .merge(deliveries::routes())
         .merge(domains::routes())
         .merge(editing::routes())
+        .merge(events::routes())
         .merge(format_rules::routes())
         .merge(imports::routes())
         .merge(life::routes())

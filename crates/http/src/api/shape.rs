@@ -19,6 +19,15 @@ pub fn time_opt(at_us: Option<i64>) -> Value {
     at_us.map_or(Value::Null, time)
 }
 
+/// Reads a moment like `2026-12-01T08:00:00Z`, or a date (its midnight in UTC), as microseconds.
+pub fn instant(text: &str) -> Option<i64> {
+    if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+        return Some(moment.as_microsecond());
+    }
+    let day: jiff::civil::Date = text.parse().ok()?;
+    Some(day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_microsecond())
+}
+
 /// Reads an id of a path or a query.
 pub fn read_id(text: &str, what: &str) -> Result<i64, Problem> {
     // An id that cannot exist is answered like one that does not.
