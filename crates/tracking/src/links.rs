@@ -84,6 +84,50 @@ impl LinkTable {
     }
 }
 
+/// The links of one delivery: one table, or one for each stretch of messages that have a content of their own.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct DeliveryLinks(Vec<Stretch>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Stretch {
+    first_id: i64,
+    last_id: i64,
+    table: Arc<LinkTable>,
+}
+
+impl DeliveryLinks {
+    /// One content for all.
+    pub(crate) fn whole(delivery: i64, table: LinkTable) -> DeliveryLinks {
+        let (first_id, last_id) = queue::id_range(delivery);
+        DeliveryLinks(vec![Stretch { first_id, last_id, table: Arc::new(table) }])
+    }
+
+    /// A content for each stretch; they rise and do not overlap.
+    pub(crate) fn by_stretch(stretches: impl Iterator<Item = (i64, i64, Arc<LinkTable>)>) -> DeliveryLinks {
+        let stretch = |(first_id, last_id, table)| Stretch { first_id, last_id, table };
+        DeliveryLinks(stretches.map(stretch).collect())
+    }
+
+    /// The links of a message; none: nothing is known of its content (yet).
+    pub(crate) fn of(&self, message: i64) -> Option<Arc<LinkTable>> {
+        let behind = self.0.partition_point(|stretch| stretch.first_id <= message);
+        let stretch = self.0.get(behind.checked_sub(1)?)?;
+        (message <= stretch.last_id).then(|| Arc::clone(&stretch.table))
+    }
+
+    fn size(&self) -> usize {
+        let mut size = self.0.len() * size_of::<Stretch>();
+        let mut seen: Vec<&str> = Vec::new();
+        for stretch in &self.0 {
+            if !seen.contains(&stretch.table.snapshot.as_str()) {
+                seen.push(&stretch.table.snapshot);
+                size += stretch.table.size();
+            }
+        }
+        size
+    }
+}
+
 /// The tables kept in memory, by delivery. Those not used for longest go first.
 #[derive(Debug, Default)]
 pub(crate) struct Cache(Mutex<Tables>);
@@ -99,15 +143,15 @@ struct Tables {
 struct Entry {
     used: u64,
     read_at: i64,
-    table: Arc<LinkTable>,
+    links: Arc<DeliveryLinks>,
 }
 
 /// What the cache has.
 pub(crate) enum Found {
     /// As good as asked now.
-    Fresh(Arc<LinkTable>),
+    Fresh(Arc<DeliveryLinks>),
     /// Ask again; this one serves where nobody answers.
-    Old(Arc<LinkTable>),
+    Old(Arc<DeliveryLinks>),
     Nothing,
 }
 
@@ -122,28 +166,28 @@ impl Cache {
         let uses = tables.uses;
         let Some(entry) = tables.entries.get_mut(&delivery) else { return Found::Nothing };
         entry.used = uses;
-        let table = Arc::clone(&entry.table);
+        let links = Arc::clone(&entry.links);
         if (0..LINK_TABLE_AGE_MAX_US).contains(&(now - entry.read_at)) {
-            Found::Fresh(table)
+            Found::Fresh(links)
         } else {
-            Found::Old(table)
+            Found::Old(links)
         }
     }
 
-    pub(crate) fn put(&self, delivery: i64, table: Arc<LinkTable>, now: i64) {
+    pub(crate) fn put(&self, delivery: i64, links: Arc<DeliveryLinks>, now: i64) {
         let mut tables = self.lock();
         tables.uses += 1;
-        let entry = Entry { used: tables.uses, read_at: now, table };
-        tables.size += entry.table.size();
+        let entry = Entry { used: tables.uses, read_at: now, links };
+        tables.size += entry.links.size();
         if let Some(before) = tables.entries.insert(delivery, entry) {
-            tables.size -= before.table.size();
+            tables.size -= before.links.size();
         }
         while tables.entries.len() > 1
             && (tables.entries.len() > LINK_TABLES_MAX || tables.size > LINK_TABLES_SIZE_MAX)
         {
             let oldest = tables.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(id, _)| *id);
             if let Some(gone) = oldest.and_then(|oldest| tables.entries.remove(&oldest)) {
-                tables.size -= gone.table.size();
+                tables.size -= gone.links.size();
             }
         }
     }
@@ -152,7 +196,7 @@ impl Cache {
     pub(crate) fn forget(&self, delivery: i64) {
         let mut tables = self.lock();
         if let Some(gone) = tables.entries.remove(&delivery) {
-            tables.size -= gone.table.size();
+            tables.size -= gone.links.size();
         }
     }
 }
@@ -172,29 +216,46 @@ mod tests {
         Arc::new(LinkTable { links, snapshot: String::new(), mirror: MirrorMode::Always, until: 9 })
     }
 
+    fn whole(table: Arc<LinkTable>) -> Arc<DeliveryLinks> {
+        Arc::new(DeliveryLinks::by_stretch([(0, i64::MAX, table)].into_iter()))
+    }
+
+    #[test]
+    fn a_message_has_the_links_of_its_stretch() {
+        let (a, b) = (table(1, "https://a.example/"), table(1, "https://b.example/"));
+        let links = DeliveryLinks::by_stretch([(10, 19, a), (20, 29, b)].into_iter());
+        let host = |message| links.of(message).map(|table| table.links[0].url.clone());
+        for (message, url) in
+            [(10, "https://a.example/"), (19, "https://a.example/"), (20, "https://b.example/")]
+        {
+            assert_eq!(host(message).as_deref(), Some(url));
+        }
+        assert_eq!((host(9), host(30)), (None, None));
+    }
+
     #[test]
     fn the_least_used_goes_first_and_the_size_is_bounded() {
         let cache = Cache::default();
         for delivery in 0..=LINK_TABLES_MAX as i64 {
             assert!(matches!(cache.get(0, 5), Found::Fresh(_)) || delivery == 0);
-            cache.put(delivery, table(1, "https://shop.example/"), 5);
+            cache.put(delivery, whole(table(1, "https://shop.example/")), 5);
         }
         assert!(matches!(cache.get(1, 5), Found::Nothing));
         assert!(matches!(cache.get(0, 5), Found::Fresh(_)));
         assert_eq!(cache.lock().entries.len(), LINK_TABLES_MAX);
         let long = "x".repeat(1_000);
         for delivery in 1_000..1_020 {
-            cache.put(delivery, table(10_000, &long), 5);
+            cache.put(delivery, whole(table(10_000, &long)), 5);
         }
         assert!(cache.lock().size <= LINK_TABLES_SIZE_MAX);
-        let counted: usize = cache.lock().entries.values().map(|entry| entry.table.size()).sum();
+        let counted: usize = cache.lock().entries.values().map(|entry| entry.links.size()).sum();
         assert_eq!(cache.lock().size, counted);
     }
 
     #[test]
     fn an_old_table_is_asked_for_again() {
         let cache = Cache::default();
-        cache.put(7, table(1, "https://shop.example/"), 5);
+        cache.put(7, whole(table(1, "https://shop.example/")), 5);
         assert!(matches!(cache.get(7, 5 + LINK_TABLE_AGE_MAX_US), Found::Old(_)));
         assert!(matches!(cache.get(7, 4), Found::Old(_)), "a clock that went back");
         cache.forget(7);

@@ -63,6 +63,35 @@ fn without_event(delivery: i64, kind: &str) -> Relation {
     Relation::new(format!("SELECT s.recipient FROM ({sent}) s WHERE s.recipient NOT IN ({did})"), binds)
 }
 
+/// How many of some messages were opened, and in how many a link was followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reactions {
+    /// Messages with any event of a person, as for [`Reaction::Opened`].
+    pub opened: i64,
+    /// As for [`Reaction::Clicked`].
+    pub clicked: i64,
+}
+
+/// Counts the reactions to the messages in these ranges of ids, which do not overlap.
+///
+/// # Errors
+/// The database's.
+pub fn reactions(tx: &mut Tx<'_>, ranges: &[(i64, i64)]) -> Result<Reactions> {
+    let mut sum = Reactions::default();
+    let sql = format!(
+        "SELECT count(DISTINCT e.message), count(DISTINCT CASE WHEN e.kind = {} THEN e.message END) FROM event e \
+         WHERE e.message BETWEEN $1 AND $2 AND e.machine = 0",
+        EventKind::Click as i64
+    );
+    for (first, last) in ranges {
+        let (opened, clicked) =
+            tx.query_one(&sql, &binds![*first, *last], |row| Ok::<_, Error>((row.int(0)?, row.int(1)?)))?;
+        sum.opened += opened;
+        sum.clicked += clicked;
+    }
+    Ok(sum)
+}
+
 /// Clicks of one link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinkClicks {

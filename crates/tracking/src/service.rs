@@ -16,7 +16,7 @@ use crate::limits::{
     FOLD_IDLE, FOLD_RETRY, FOLD_SPACING, LINK_TABLE_AGE_MAX_US, LINK_TABLE_RETRY_US, LINK_TABLE_WAIT_MAX,
     PURGE_PERIOD_US, RECORD_WAIT_MAX,
 };
-use crate::links::{Cache, Destination, Found, LinkTable, Resource};
+use crate::links::{Cache, DeliveryLinks, Destination, Found, LinkTable, Resource};
 use crate::relations::{EventRow, LinkClicks, clicks_by_link, events_of, purge_some};
 use crate::resources;
 use crate::writer::{Shared, Writer};
@@ -133,42 +133,61 @@ impl Tracking {
         let delivery = delivery_of(message);
         let tables = &self.inner.tables;
         let read = match tables.get(delivery, now) {
-            Found::Fresh(table) => return Ok(within(table, now)),
-            Found::Nothing => self.read_table(message).await?,
+            Found::Fresh(links) => match links.of(message) {
+                Some(table) => return Ok(within(table, now)),
+                // What its message says was decided after these were read.
+                None => self.read_links(message).await?,
+            },
+            Found::Nothing => self.read_links(message).await?,
             Found::Old(old) => {
-                match tokio::time::timeout(LINK_TABLE_WAIT_MAX, self.read_table(message)).await {
+                match tokio::time::timeout(LINK_TABLE_WAIT_MAX, self.read_links(message)).await {
                     Ok(Ok(read)) => read,
-                    Ok(Err(Error::Store(_) | Error::Queue(_))) | Err(_) => {
-                        let again = now - LINK_TABLE_AGE_MAX_US + LINK_TABLE_RETRY_US;
-                        tables.put(delivery, Arc::clone(&old), again);
-                        return Ok(within(old, now));
+                    Ok(Err(error @ (Error::Store(_) | Error::Queue(_)))) => {
+                        return self.old_links(message, old, now).ok_or(error);
                     }
+                    Err(_) => return Ok(self.old_links(message, old, now).unwrap_or(Resource::Unknown)),
                     Ok(Err(error)) => return Err(error),
                 }
             }
         };
-        let Some(table) = read.map(Arc::new) else {
+        let Some(links) = read.map(Arc::new) else {
             tables.forget(delivery);
             return Ok(Resource::Unknown);
         };
-        tables.put(delivery, Arc::clone(&table), now);
-        Ok(within(table, now))
+        tables.put(delivery, Arc::clone(&links), now);
+        Ok(links.of(message).map_or(Resource::Unknown, |table| within(table, now)))
     }
 
-    async fn read_table(&self, message: i64) -> Result<Option<LinkTable>> {
-        let found = self
-            .inner
-            .store
-            .read(move |tx| {
-                let Some((hash, until)) = resources::find(tx, message)? else { return Ok(None) };
-                let bytes = queue::plan::snapshot(tx, &hash)?;
-                Ok::<_, Error>(bytes.map(|bytes| (hash, until, bytes)))
-            })
-            .await?;
-        let Some((hash, until, bytes)) = found else { return Ok(None) };
-        let read = tokio::task::spawn_blocking(move || Snapshot::from_bytes(&bytes));
-        let snapshot = read.await.map_err(|error| Error::io("snapshot")(std::io::Error::other(error)))??;
-        Ok(Some(LinkTable::new(snapshot, hash, until)))
+    /// Serves what was read long ago, while the database is away, and asks again a little later.
+    fn old_links(&self, message: i64, old: Arc<DeliveryLinks>, now: i64) -> Option<Resource<Arc<LinkTable>>> {
+        let table = old.of(message)?;
+        let again = now - LINK_TABLE_AGE_MAX_US + LINK_TABLE_RETRY_US;
+        self.inner.tables.put(delivery_of(message), old, again);
+        Some(within(table, now))
+    }
+
+    async fn read_links(&self, message: i64) -> Result<Option<DeliveryLinks>> {
+        let delivery = delivery_of(message);
+        let found = self.inner.store.read(move |tx| resources::contents(tx, delivery)).await?;
+        let Some(found) = found else { return Ok(None) };
+        let read = tokio::task::spawn_blocking(move || {
+            let mut tables = Vec::with_capacity(found.contents.len());
+            for (hash, bytes) in found.contents {
+                tables.push(LinkTable::new(Snapshot::from_bytes(&bytes)?, hash, found.until));
+            }
+            Ok::<_, Error>((tables, found.spans))
+        });
+        let (mut tables, spans) =
+            read.await.map_err(|error| Error::io("snapshot")(std::io::Error::other(error)))??;
+        if spans.is_empty() {
+            return Ok(tables.pop().map(|table| DeliveryLinks::whole(delivery, table)));
+        }
+        let tables: Vec<_> = tables.into_iter().map(Arc::new).collect();
+        let stretches = spans.into_iter().filter_map(|span| {
+            let table = tables.iter().find(|table| table.snapshot == span.snapshot)?;
+            Some((span.first_id, span.last_id, Arc::clone(table)))
+        });
+        Ok(Some(DeliveryLinks::by_stretch(stretches)))
     }
 
     /// The events of a message, for its page in the log.

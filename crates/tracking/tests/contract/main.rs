@@ -179,6 +179,61 @@ async fn links_lead_where_the_snapshot_says_until_the_validity_is_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_messages_say_different_things_each_has_its_own_links() {
+    each(|store| async move {
+        migrate(&store).await;
+        let dir = tempfile::tempdir().unwrap();
+        confirm(&store, 7, 2, true).await;
+        let tracking = open(&store, dir.path());
+        assert!(location(&tracking, message_id(7, 0), 0, "", T0).await.is_some());
+        // A second part with another content, and a third that waits for it.
+        let mut other = rig::snapshot(7);
+        other.links[0].url = "https://shop.example/other".into();
+        let (hash, bytes) = (other.hash(), other.to_bytes());
+        let winner = hash.clone();
+        let part = move |n: i64, due_us: i64| queue::NewPart {
+            first_id: message_id(7, n),
+            last_id: message_id(7, n),
+            snapshot: hash.clone(),
+            wave: n,
+            lane: "tail-1".to_owned(),
+            due_us,
+            messages: 1,
+        };
+        let held = queue::variants::HELD_DUE_US;
+        let added = move |tx: &mut Tx<'_>| {
+            queue::plan::write_snapshot(tx, &part(2, 0).snapshot, &bytes)?;
+            queue::plan::insert_parts(tx, 7, [part(2, 0), part(3, held)])?;
+            tracking::resources::open_by_part(tx, 7, UNTIL).map_err(queue::Error::from)
+        };
+        store.write(Lane::Urgent, added).await.unwrap();
+        let later = T0 + limits::LINK_TABLE_AGE_MAX_US;
+        let at = async |n: i64| location(&tracking, message_id(7, n), 0, "", later).await;
+        assert_eq!(at(1).await.as_deref(), Some("https://shop.example/a?c="));
+        assert_eq!(at(2).await.as_deref(), Some("https://shop.example/other"));
+        assert_eq!(tracking.link(message_id(7, 3), 0, "", later).await.unwrap(), Resource::Unknown);
+        let release = move |tx: &mut Tx<'_>| queue::variants::release(tx, 7, &winner, later);
+        assert_eq!(store.write(Lane::Urgent, release).await.unwrap(), 1);
+        assert_eq!(
+            at(3).await.as_deref(),
+            Some("https://shop.example/other"),
+            "what was read before is no answer"
+        );
+
+        for (n, kind) in
+            [(0, EventKind::Open), (0, EventKind::Click), (1, EventKind::Open), (2, EventKind::Click)]
+        {
+            tracking.record(event(message_id(7, n), kind, None, T0)).await;
+        }
+        tracking.fold(T0).await.unwrap();
+        let ranges = [(message_id(7, 0), message_id(7, 1)), (message_id(7, 3), message_id(7, 3))];
+        let found = store.read(move |tx| tracking::reactions(tx, &ranges)).await.unwrap();
+        assert_eq!(found, tracking::Reactions { opened: 2, clicked: 1 });
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_the_database_known_links_lead_on_and_events_wait() {
     let server = store::testing::Server::start();
     let url = server.database().await;
