@@ -182,6 +182,7 @@ impl Deliveries {
                 )?;
                 states::change(tx, id, Event::Deleted, &by, "", now_us)?;
                 crate::facts::kept::forget(tx, id)?;
+                crate::history::forget(tx, id)?;
                 for unsent in &unsent {
                     content::release_assets(tx, content::Owner::Delivery(*unsent))?;
                 }
