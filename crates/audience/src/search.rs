@@ -17,6 +17,8 @@ pub struct Search {
     pub text: String,
     /// Only members of this list.
     pub list: Option<i64>,
+    /// Only subscribers of this service.
+    pub service: Option<i64>,
     /// Only those with the denylist flag set, or only those without.
     pub denylisted: Option<bool>,
     /// Continue behind this recipient: `next` of the page before.
@@ -63,14 +65,19 @@ impl Audience {
 fn select(search: &Search, text: &str, limit: usize, dialect: Dialect) -> (String, Vec<Value>) {
     let mut binds = binds![search.after.unwrap_or(0), limit + 1];
     let mut sql = format!("SELECT {} FROM recipient r", recipient_columns("r"));
-    let mut from = "r.id > $1";
+    let mut key = "r.id";
+    if let Some(service) = search.service {
+        binds.push(service.into());
+        sql.push_str(&format!(" JOIN subscription b ON b.recipient = r.id AND b.service = ${}", binds.len()));
+        // The service's own index is in the order of its subscribers' ids; so is a list's of its members'.
+        key = "b.recipient";
+    }
     if let Some(list) = search.list {
         binds.push(list.into());
         sql.push_str(&format!(" JOIN list_member m ON m.recipient = r.id AND m.list = ${}", binds.len()));
-        // The list's own index is in the order of its members' ids.
-        from = "m.recipient > $1";
+        key = "m.recipient";
     }
-    sql.push_str(&format!(" WHERE {from}"));
+    sql.push_str(&format!(" WHERE {key} > $1"));
     if let Some(denylisted) = search.denylisted {
         binds.push(denylisted.into());
         sql.push_str(&format!(" AND r.denylisted = ${}", binds.len()));
@@ -88,10 +95,6 @@ fn select(search: &Search, text: &str, limit: usize, dialect: Dialect) -> (Strin
         let parts = [find("r.email"), find("r.first_name || ' ' || r.last_name")];
         sql.push_str(&format!(" AND ({})", parts.join(" OR ")));
     }
-    sql.push_str(if search.list.is_some() {
-        " ORDER BY m.recipient LIMIT $2"
-    } else {
-        " ORDER BY r.id LIMIT $2"
-    });
+    sql.push_str(&format!(" ORDER BY {key} LIMIT $2"));
     (sql, binds)
 }

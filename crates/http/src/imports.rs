@@ -59,6 +59,11 @@ impl Spooled {
         Self { file, bytes }
     }
 
+    /// Its bytes, from the beginning.
+    pub fn source(self) -> Box<dyn std::io::Read + Send> {
+        Box::new(self.file)
+    }
+
     /// Its size in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes

@@ -21,18 +21,13 @@ pub async fn mail(state: &AppState, link: &PasswordLink) -> bool {
         return false;
     }
     let (subject, text) = words(&url(state, link), link);
-    match send(state, &link.email, &subject, &text).await {
-        Ok(()) => true,
+    match state.deliveries.send_notice(&link.email, &subject, &text).await {
+        Ok(_) => true,
         Err(error) => {
             tracing::warn!(%error, kind = link.kind.name(), "a link could not be mailed");
             false
         }
     }
-}
-
-/// Notices are not there yet.
-async fn send(_state: &AppState, _to: &str, _subject: &str, _text: &str) -> Result<(), String> {
-    Err("there are no notices yet".to_owned())
 }
 
 /// Subject and text. In English: the reader's language is not known before they come.

@@ -1,6 +1,6 @@
 //! Services: subscribing and leaving, apart from the denylist.
 
-use audience::{Element, Error, NewRecipient, TargetSet};
+use audience::{Element, Error, NewRecipient, Search, TargetSet};
 use store::testing::each;
 
 use crate::{NOW, room};
@@ -41,6 +41,16 @@ async fn people_subscribe_and_leave() {
         assert_eq!(room.subscriptions_of(ids[1]).await.unwrap().len(), 1, "the other service stays");
         let taken = room.preview(&room.subscribers_of(weekly), 10).await.unwrap();
         assert_eq!(taken.iter().map(|r| r.id).collect::<Vec<_>>(), [ids[0], ids[2]]);
+
+        let list = room.create_list("list", NOW).await.unwrap();
+        room.add_to_list(list, vec![ids[2], ids[3]]).await.unwrap();
+        let first = Search { service: Some(weekly), limit: 1, ..Search::default() };
+        let page = room.search(first.clone()).await.unwrap();
+        assert_eq!((page.recipients[0].id, page.next), (ids[0], Some(ids[0])));
+        let rest = room.search(Search { after: page.next, ..first.clone() }).await.unwrap();
+        assert_eq!((rest.recipients[0].id, rest.next), (ids[2], None));
+        let both = room.search(Search { list: Some(list), limit: 9, ..first }).await.unwrap();
+        assert_eq!(both.recipients.iter().map(|r| r.id).collect::<Vec<_>>(), [ids[2]]);
 
         let outside = TargetSet {
             include: vec![Element::new(room.subscribers_of(weekly), true)],

@@ -65,7 +65,10 @@ const UNWRITTEN: &[(&str, &str)] = &[
     ("/api/v1/notices/read", "one's own notices"),
     ("/notices/read", "one's own notices"),
     ("/deliveries/{id}/content/presence", "who has an editor open is forgotten in a minute"),
+    ("/api/v1/typology-rules/try", "tries, and keeps nothing"),
     ("/blocks/live", "shows what was typed"),
+    ("/deliveries/{id}/target/estimate", "counts"),
+    ("/typologies/rules/try", "tries, and keeps nothing"),
     ("/segments/count", "counts"),
 ];
 

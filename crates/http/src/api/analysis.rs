@@ -102,6 +102,8 @@ struct Proof {
     profile: Option<String>,
     /// Specific recipients instead, each as themselves.
     recipients: Option<Vec<String>>,
+    /// Names of seed groups, alone or beside `recipients`.
+    seeds: Option<Vec<String>>,
 }
 
 async fn proof(
@@ -110,16 +112,19 @@ async fn proof(
     Path(text): Path<String>,
     Body(body): Body<Proof>,
 ) -> Answer<Response> {
-    let target = match (body.to, body.recipients) {
-        (Some(_), Some(_)) => return Err(Problem::invalid("recipients", "Give either to or recipients.")),
-        (Some(to), None) => {
+    let target = match (body.to, body.recipients, body.seeds) {
+        (Some(_), Some(_), _) => return Err(Problem::invalid("recipients", "Give either to or recipients.")),
+        (Some(_), None, Some(_)) => return Err(Problem::invalid("seeds", "Give either to or seeds.")),
+        (Some(to), None, None) => {
             let profile = body.profile.unwrap_or_else(|| "random".to_owned());
             ProofTarget::Substitution(
                 to.into_iter().map(|to| Substitution { to, profile: profile.clone() }).collect(),
             )
         }
-        (None, Some(recipients)) => ProofTarget::Recipients(recipients),
-        (None, None) => ProofTarget::AsDefined,
+        (None, Some(recipients), None) => ProofTarget::Recipients(recipients),
+        (None, None, Some(seeds)) => ProofTarget::Seeds(seeds),
+        (None, Some(recipients), Some(seeds)) => ProofTarget::RecipientsAndSeeds { recipients, seeds },
+        (None, None, None) => ProofTarget::AsDefined,
     };
     // The proof analyses and confirms itself; how it ended stands in its own journal.
     let proof = state.deliveries.proof(delivery_id(&text)?, target, &acting(&caller)).await?.proof;

@@ -1,6 +1,6 @@
 //! `/lists`: named sets of recipients.
 
-use audience::List;
+use audience::{List, Recipient};
 use axum::{
     Json, Router,
     extract::{Path, State},
@@ -46,7 +46,7 @@ struct Named {
 /// Ids or addresses.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Members {
+pub(super) struct Members {
     recipients: Vec<String>,
 }
 
@@ -92,16 +92,21 @@ async fn remove(State(state): State<AppState>, Path(text): Path<String>) -> Answ
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn members(state: &AppState, members: &Members) -> Answer<Vec<i64>> {
+/// The recipients that a body names, at most as many as a page has.
+pub(super) async fn members(state: &AppState, members: &Members) -> Answer<Vec<Recipient>> {
     if members.recipients.len() > PAGE_ROWS_MAX as usize {
         return Err(Problem::invalid("recipients", format!("At most {PAGE_ROWS_MAX} in one request.")));
     }
-    let mut ids = Vec::with_capacity(members.recipients.len());
+    let mut found = Vec::with_capacity(members.recipients.len());
     for (index, text) in members.recipients.iter().enumerate() {
         let recipient = recipients::find(state, text).await;
-        ids.push(recipient.map_err(|problem| problem.at(format!("recipients[{index}]")))?.id);
+        found.push(recipient.map_err(|problem| problem.at(format!("recipients[{index}]")))?);
     }
-    Ok(ids)
+    Ok(found)
+}
+
+fn ids(recipients: &[Recipient]) -> Vec<i64> {
+    recipients.iter().map(|recipient| recipient.id).collect()
 }
 
 async fn add(
@@ -110,7 +115,7 @@ async fn add(
     Body(body): Body<Members>,
 ) -> Answer<Json<Value>> {
     let list = find(&state, &text).await?;
-    let added = state.audience.add_to_list(list.id, members(&state, &body).await?).await?;
+    let added = state.audience.add_to_list(list.id, ids(&members(&state, &body).await?)).await?;
     Ok(Json(json!({"added": added})))
 }
 
@@ -120,6 +125,6 @@ async fn take(
     Body(body): Body<Members>,
 ) -> Answer<Json<Value>> {
     let list = find(&state, &text).await?;
-    let removed = state.audience.remove_from_list(list.id, members(&state, &body).await?).await?;
+    let removed = state.audience.remove_from_list(list.id, ids(&members(&state, &body).await?)).await?;
     Ok(Json(json!({"removed": removed})))
 }

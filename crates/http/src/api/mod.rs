@@ -29,9 +29,13 @@ pub mod page;
 mod push;
 mod quarantine;
 mod recipients;
+mod seeds;
+mod rounds;
 mod segments;
+mod services;
 mod settings;
 pub mod shape;
+mod suppression;
 mod templates;
 mod test_mail;
 mod typologies;
@@ -93,8 +97,12 @@ pub(crate) fn resources(answers: idempotency::Answers) -> Router<AppState> {
         .merge(me::routes())
         .merge(quarantine::routes())
         .merge(recipients::routes())
+        .merge(seeds::routes())
+        .merge(rounds::routes())
         .merge(segments::routes())
+        .merge(services::routes())
         .merge(settings::routes())
+        .merge(suppression::routes())
         .merge(templates::routes())
         .merge(typologies::routes())
         .merge(users::routes())
@@ -103,7 +111,7 @@ pub(crate) fn resources(answers: idempotency::Answers) -> Router<AppState> {
         .merge(assets::upload_routes())
         .layer(from_fn(guard::time_limit));
     // These may take as long as their bytes do.
-    let long = imports::upload_routes().merge(backup::routes()).merge(audit::export_routes());
+    let long = imports::upload_routes().merge(suppression::upload_routes()).merge(backup::routes()).merge(audit::export_routes());
     ordinary.merge(long)
 }
 

@@ -173,7 +173,8 @@ pub const OPERATIONS: &[Operation] = &[
         query: &["tab"],
         ..other("delete", "/deliveries/{id}/presence", "Say that an editor was closed.")
     },
-    sends("/deliveries/{id}/proofs", "Send a proof."),
+    get_("/deliveries/{id}/proofs", "Rounds of proofs, what changed between them, what readers said.", NONE),
+    sends("/deliveries/{id}/proofs", "Send a proof: to, recipients, seeds, or as its definition says."),
     get_("/deliveries/{id}/analysis", "How far the analysis is, or what it found.", NONE),
     post("/deliveries/{id}/analysis", "Analyse; `?explain=true` lists the statements in the journal."),
     get_("/deliveries/{id}/analyses", "Analyses that are kept, with the time of each step.", NONE),

@@ -27,6 +27,7 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/recipients", get(list).post(create))
         .route("/recipients/{id}", get(view).patch(edit).delete(remove))
         .route("/recipients/{id}/lists", get(lists))
+        .route("/recipients/{id}/services", get(services))
 }
 
 /// A recipient as JSON.
@@ -51,6 +52,7 @@ pub(super) fn recipient_json(recipient: &Recipient) -> Value {
 #[derive(Deserialize)]
 struct Which {
     list: Option<String>,
+    service: Option<String>,
     denylisted: Option<bool>,
 }
 
@@ -63,11 +65,13 @@ async fn list(
         Some(text) => Some(read_id(text, "list")?),
         None => None,
     };
+    let service = which.service.as_deref().map(|text| read_id(text, "service")).transpose()?;
     let found = state
         .audience
         .search(Search {
             text: params.search()?.to_owned(),
             list,
+            service,
             denylisted: which.denylisted,
             after: params.after_id("recipients")?,
             limit: params.rows()?,
@@ -121,4 +125,12 @@ async fn lists(State(state): State<AppState>, Path(text): Path<String>) -> Answe
     let recipient = find(&state, &text).await?;
     let lists = state.audience.lists_of(recipient.id).await?;
     Ok(axum::Json(page("lists", lists.iter().map(super::lists::list_json).collect(), None)))
+}
+
+async fn services(State(state): State<AppState>, Path(text): Path<String>) -> Answer<axum::Json<Value>> {
+    let recipient = find(&state, &text).await?;
+    let all = state.audience.subscriptions_of(recipient.id).await?;
+    let item =
+        |one: &audience::Subscription| json!({"id": id(one.service), "name": one.name, "since": time(one.since)});
+    Ok(axum::Json(page("services", all.iter().map(item).collect(), None)))
 }

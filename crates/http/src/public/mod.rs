@@ -6,6 +6,7 @@ mod mirror;
 mod page;
 pub mod pictures;
 mod pixel;
+mod review;
 mod unsubscribe;
 mod visitor;
 
@@ -37,6 +38,7 @@ impl Door {
 pub fn router() -> Router<AppState> {
     Router::new()
         .route("/u/{token}", get(unsubscribe::show).post(unsubscribe::act))
+        .route("/p/{token}", get(review::show).post(review::act))
         .route("/l/{token}/{number}", get(follow::follow))
         .route("/o/{file}", get(pixel::show))
         .route("/m/{token}", get(mirror::show))

@@ -30,6 +30,20 @@ pub fn with_button(heading: &str, text: &str, button: &str) -> Response {
     page(StatusCode::OK, heading, &body)
 }
 
+/// A page with paragraphs, a text field for a comment, and two buttons that post *accepted* or *rejected*.
+pub fn with_answer(heading: &str, paragraphs: &[&str], comment: &str) -> Response {
+    let shown = paragraphs.iter().filter(|text| !text.is_empty());
+    let text: String = shown.map(|text| format!("<p>{}</p>", escaped(text))).collect();
+    let body = format!(
+        "{text}<form method=\"post\"><p><label for=\"comment\">What you think of it</label></p>\
+         <p><textarea id=\"comment\" name=\"comment\" rows=\"5\" maxlength=\"1000\" style=\"width:100%;font:inherit\">\
+         {}</textarea></p><p><button type=\"submit\" name=\"word\" value=\"accepted\">Accept</button> \
+         <button type=\"submit\" name=\"word\" value=\"rejected\" style=\"background:#b91c1c\">Reject</button></p></form>",
+        escaped(comment)
+    );
+    page(StatusCode::OK, heading, &body)
+}
+
 /// 410: the resource validity is over.
 pub fn expired() -> Response {
     plain(

@@ -48,6 +48,35 @@ pub fn spark(values: &[f64]) -> String {
     )
 }
 
+/// A column for each pair of amounts, the second on top of the first, from zero to the highest sum. Nothing where all are
+/// nothing.
+pub fn columns(values: &[(i64, i64)]) -> String {
+    let peak = values.iter().map(|(first, second)| first + second).max().unwrap_or(0);
+    if peak <= 0 {
+        return String::new();
+    }
+    let step = WIDTH / values.len() as f64;
+    let mut out = "<svg class=\"spark\" viewBox=\"0 0 1000 80\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
+         <line class=\"g\" x1=\"0\" y1=\"78\" x2=\"1000\" y2=\"78\"/>"
+        .to_owned();
+    for (index, (first, second)) in values.iter().enumerate() {
+        let mut top = 78.0;
+        for (tone, amount) in [("accent", *first), ("idle", *second)] {
+            if amount > 0 {
+                let height = (amount as f64 / peak as f64 * 76.0).max(1.0);
+                top -= height;
+                out.push_str(&format!(
+                    "<rect class=\"f-{tone}\" x=\"{:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{height:.1}\"/>",
+                    index as f64 * step,
+                    step * 0.8
+                ));
+            }
+        }
+    }
+    out.push_str("</svg>");
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +87,13 @@ mod tests {
         assert!(drawn.contains("f-ok") && drawn.contains("f-bad") && !drawn.contains("f-warn"));
         assert!(!drawn.contains("width=\"-"), "{drawn}");
         assert!(meter(&[("ok", 5)], 0, "").contains("f-ok"));
+    }
+
+    #[test]
+    fn columns_stand_on_each_other() {
+        assert_eq!(columns(&[(0, 0), (0, 0)]), "");
+        let drawn = columns(&[(1, 1), (0, 0)]);
+        assert!(drawn.contains("y=\"40.0\"") && drawn.contains("y=\"2.0\""), "{drawn}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod archive;
 mod assets;
 mod audit;
 mod blocks;
+mod calendar;
 mod chart;
 mod deliveries;
 mod delivery;
@@ -29,22 +30,29 @@ mod icons;
 mod imports;
 mod lists;
 mod mailbox;
+mod notices;
 mod page;
 mod password;
+mod person;
 mod picks;
 mod quarantine;
 mod reader;
 mod recipients;
+mod rule_form;
 mod same_site;
 mod second_factor;
+mod seeds;
 mod segment_form;
 mod segments;
+mod services;
 mod session;
 mod settings;
 mod setup;
+mod suppression;
 mod templates;
 mod texts;
 mod tokens;
+mod typologies;
 mod uploads;
 mod users;
 
@@ -75,6 +83,10 @@ pub(crate) fn pages() -> Router<AppState> {
         .route("/setup", get(setup::begin))
         .route("/setup/{step}", get(setup::view).post(setup::act))
         .nest("/deliveries", delivery::routes())
+        .route("/calendar", get(calendar::view))
+        .route("/notices", get(notices::view))
+        .route("/notices/read", post(notices::read))
+        .merge(typologies::routes())
         .merge(content())
         .merge(audience())
         .merge(system())
@@ -84,6 +96,7 @@ pub(crate) fn pages() -> Router<AppState> {
     let uploads =
         Router::new()
             .route("/imports/upload", post(imports::upload))
+            .route("/suppression/upload", post(suppression::upload))
             .layer(DefaultBodyLimit::disable());
     pages.merge(uploads)
 }
@@ -131,6 +144,18 @@ fn audience() -> Router<AppState> {
 
 fn seeds_and_services() -> Router<AppState> {
     Router::new()
+        .route("/services", get(services::index).post(services::create))
+        .route("/services/{id}/rename", post(services::rename))
+        .route("/services/{id}/delete", post(services::delete))
+        .route("/seeds", get(seeds::index))
+        .route("/seeds/new", get(seeds::new).post(seeds::create))
+        .route("/seeds/groups", post(seeds::create_group))
+        .route("/seeds/groups/{id}", get(seeds::view_group).post(seeds::save_group))
+        .route("/seeds/groups/{id}/delete", post(seeds::delete_group))
+        .route("/seeds/{id}", get(seeds::view).post(seeds::save))
+        .route("/seeds/{id}/delete", post(seeds::delete))
+        .route("/suppression", get(suppression::index).post(suppression::add))
+        .route("/suppression/remove", post(suppression::remove))
 }
 
 fn own_account() -> Router<AppState> {

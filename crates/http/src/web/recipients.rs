@@ -1,7 +1,7 @@
 //! Recipients: search, view, create, edit, delete, denylist.
 
 use askama::Template;
-use audience::{Attributes, EMAIL_FORMATS, FIELDS, List, NewRecipient, Recipient, RecipientEdit, Search};
+use audience::{List, Recipient, Search, Service};
 use axum::{
     extract::{Path, Query, State},
     response::Response,
@@ -13,14 +13,13 @@ use super::{
     filters,
     form::Form,
     page::{Desk, Page, Place, done, show, show_as},
+    person::{Person, PersonForm},
     texts,
 };
 use crate::state::AppState;
 
 /// Rows of a page.
 const PAGE_ROWS: usize = 50;
-/// Empty lines offered for further attributes.
-const SPARE_ATTRIBUTES: usize = 2;
 
 struct Row {
     id: i64,
@@ -55,8 +54,10 @@ struct RecipientsPage {
     page: Page,
     q: String,
     list: i64,
+    service: i64,
     denylisted: bool,
     lists: Vec<List>,
+    services: Vec<Service>,
     rows: Vec<Row>,
     total: i64,
     filtered: bool,
@@ -84,6 +85,8 @@ pub struct Asked {
     #[serde(default)]
     list: String,
     #[serde(default)]
+    service: String,
+    #[serde(default)]
     denylisted: String,
     after: Option<i64>,
 }
@@ -94,11 +97,12 @@ pub async fn index(
     State(state): State<AppState>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Fault> {
-    let list = asked.list.parse::<i64>().ok();
+    let (list, service) = (asked.list.parse::<i64>().ok(), asked.service.parse::<i64>().ok());
     let denylisted = !asked.denylisted.is_empty();
     let search = Search {
         text: asked.q.clone(),
         list,
+        service,
         denylisted: denylisted.then_some(true),
         after: asked.after,
         limit: PAGE_ROWS,
@@ -109,13 +113,14 @@ pub async fn index(
     let here = |after: Option<i64>| {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.append_pair("q", &asked.q).append_pair("list", &asked.list);
+        query.append_pair("service", &asked.service);
         query.append_pair("denylisted", &asked.denylisted);
         if let Some(after) = after {
             query.append_pair("after", &after.to_string());
         }
         format!("/recipients?{}", query.finish())
     };
-    let filtered = !asked.q.trim().is_empty() || list.is_some() || denylisted;
+    let filtered = !asked.q.trim().is_empty() || list.is_some() || service.is_some() || denylisted;
     let (first, paged) = (here(None), asked.after.is_some());
     let next = found.next.map(|after| here(Some(after))).unwrap_or_default();
     if desk.fragment {
@@ -123,12 +128,15 @@ pub async fn index(
     }
     let page = desk.page(Place::Recipients);
     let (lists, list) = (state.audience.lists().await?, list.unwrap_or(0));
+    let (services, service) = (state.audience.services().await?, service.unwrap_or(0));
     show(&RecipientsPage {
         page,
         q: asked.q.clone(),
         list,
+        service,
         denylisted,
         lists,
+        services,
         rows,
         total,
         filtered,
@@ -138,17 +146,8 @@ pub async fn index(
     })
 }
 
-struct FieldRow {
-    name: &'static str,
-    value: String,
-}
-
-struct AttributeRow {
-    name: String,
-    value: String,
-}
-
-struct ListRow {
+/// A list or a service that one can be on.
+struct Membership {
     id: i64,
     name: String,
     member: bool,
@@ -160,12 +159,9 @@ struct RecipientPage {
     page: Page,
     heading: String,
     id: i64,
-    email: String,
-    fields: Vec<FieldRow>,
-    formats: &'static [&'static str],
-    attributes: Vec<AttributeRow>,
-    known: Vec<String>,
-    lists: Vec<ListRow>,
+    person: PersonForm,
+    lists: Vec<Membership>,
+    services: Vec<Membership>,
     denylisted: bool,
     quarantined: Option<String>,
     created_at: i64,
@@ -176,10 +172,9 @@ struct RecipientPage {
 #[derive(Default)]
 struct Sheet {
     id: i64,
-    email: String,
-    fields: [String; FIELDS.len()],
-    attributes: Attributes,
+    person: Person,
     lists: Vec<i64>,
+    services: Vec<i64>,
     denylisted: bool,
     created_at: i64,
 }
@@ -187,70 +182,48 @@ struct Sheet {
 impl Sheet {
     async fn of(state: &AppState, recipient: Recipient) -> Result<Sheet, Fault> {
         let lists = state.audience.lists_of(recipient.id).await?.into_iter().map(|list| list.id).collect();
+        let services = state.audience.subscriptions_of(recipient.id).await?;
         Ok(Sheet {
             id: recipient.id,
-            email: recipient.email,
-            fields: [
-                recipient.first_name,
-                recipient.last_name,
-                recipient.language,
-                recipient.time_zone,
-                recipient.country,
-                recipient.city,
-                recipient.email_format,
-            ],
-            attributes: recipient.attributes,
             lists,
+            services: services.into_iter().map(|subscription| subscription.service).collect(),
             denylisted: recipient.denylisted,
             created_at: recipient.created_at,
+            person: Person::of(recipient),
         })
     }
 
     fn sent(id: i64, form: &Form) -> Sheet {
-        let names = form.all("attribute_name").into_iter();
-        let pairs = names.zip(form.all("attribute_value"));
-        let attributes = pairs
-            .filter(|(name, value)| !name.trim().is_empty() && !value.trim().is_empty())
-            .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
-            .collect();
+        let ids = |name| form.all(name).into_iter().filter_map(|text| text.parse().ok()).collect();
         Sheet {
             id,
-            email: form.get("email").to_owned(),
-            fields: FIELDS.map(|name| form.get(name).to_owned()),
-            attributes,
-            lists: form.all("list").into_iter().filter_map(|text| text.parse().ok()).collect(),
+            person: Person::sent(form),
+            lists: ids("list"),
+            services: ids("service"),
             denylisted: false,
             created_at: 0,
         }
     }
 
     async fn page(self, desk: &Desk, state: &AppState, problem: String) -> Result<RecipientPage, Fault> {
-        let mut attributes: Vec<AttributeRow> =
-            self.attributes.into_iter().map(|(name, value)| AttributeRow { name, value }).collect();
-        attributes.extend(
-            (0..SPARE_ATTRIBUTES).map(|_| AttributeRow { name: String::new(), value: String::new() }),
-        );
+        let email = self.person.email.clone();
         let lists = state.audience.lists().await?.into_iter();
-        let quarantined = self.id > 0 && state.audience.is_quarantined(&self.email).await?;
+        let services = state.audience.services().await?.into_iter();
+        let quarantined = self.id > 0 && state.audience.is_quarantined(&email).await?;
         Ok(RecipientPage {
             page: desk.page(Place::Recipients),
-            heading: if self.id > 0 { self.email.clone() } else { texts::text("recipient-new") },
+            heading: if self.id > 0 { email.clone() } else { texts::text("recipient-new") },
             id: self.id,
-            fields: FIELDS
-                .into_iter()
-                .zip(self.fields)
-                .map(|(name, value)| FieldRow { name, value })
-                .collect(),
-            formats: &EMAIL_FORMATS,
-            attributes,
-            known: state.audience.attribute_names().await?,
             lists: lists
-                .map(|list| ListRow { member: self.lists.contains(&list.id), id: list.id, name: list.name })
+                .map(|list| Membership { member: self.lists.contains(&list.id), id: list.id, name: list.name })
+                .collect(),
+            services: services
+                .map(|one| Membership { member: self.services.contains(&one.id), id: one.id, name: one.name })
                 .collect(),
             denylisted: self.denylisted,
-            quarantined: quarantined.then(|| self.email.clone()),
+            quarantined: quarantined.then_some(email),
             created_at: self.created_at,
-            email: self.email,
+            person: self.person.form(state).await?,
             problem,
         })
     }
@@ -270,22 +243,9 @@ pub async fn view(desk: Desk, State(state): State<AppState>, Path(id): Path<i64>
 /// `POST /recipients/new`.
 pub async fn create(desk: Desk, State(state): State<AppState>, form: Form) -> Result<Response, Fault> {
     let sheet = Sheet::sent(0, &form);
-    let [first_name, last_name, language, time_zone, country, city, email_format] = sheet.fields.clone();
-    let new = NewRecipient {
-        email: sheet.email.clone(),
-        first_name,
-        last_name,
-        language,
-        time_zone,
-        country,
-        city,
-        email_format,
-        attributes: sheet.attributes.clone(),
-        denylisted: false,
-    };
-    match state.audience.create_recipient(new, state.clock.now_us()).await {
+    match state.audience.create_recipient(sheet.person.to_new(), state.clock.now_us()).await {
         Ok(recipient) => {
-            set_lists(&state, recipient.id, &sheet.lists).await?;
+            set_memberships(&state, &recipient, &sheet).await?;
             Ok(done(&format!("/recipients/{}", recipient.id), "created"))
         }
         Err(error) => again(&desk, &state, sheet, error.into()).await,
@@ -302,27 +262,10 @@ pub async fn save(
     let mut sheet = Sheet::sent(id, &form);
     let before = state.audience.recipient(id).await?.ok_or(Fault::not_found("recipient"))?;
     (sheet.denylisted, sheet.created_at) = (before.denylisted, before.created_at);
-    // What is no longer on the page is removed.
-    let mut attributes: std::collections::BTreeMap<String, Option<String>> =
-        before.attributes.into_keys().map(|name| (name, None)).collect();
-    attributes.extend(sheet.attributes.clone().into_iter().map(|(name, value)| (name, Some(value))));
-    let [first_name, last_name, language, time_zone, country, city, email_format] =
-        sheet.fields.clone().map(Some);
-    let edit = RecipientEdit {
-        email: Some(sheet.email.clone()),
-        first_name,
-        last_name,
-        language,
-        time_zone,
-        country,
-        city,
-        email_format,
-        attributes,
-        ..RecipientEdit::default()
-    };
+    let edit = sheet.person.to_edit(before.attributes);
     match state.audience.edit_recipient(id, edit, state.clock.now_us()).await {
-        Ok(_) => {
-            set_lists(&state, id, &sheet.lists).await?;
+        Ok(recipient) => {
+            set_memberships(&state, &recipient, &sheet).await?;
             Ok(done(&format!("/recipients/{id}"), "saved"))
         }
         Err(error) => again(&desk, &state, sheet, error.into()).await,
@@ -336,13 +279,23 @@ async fn again(desk: &Desk, state: &AppState, sheet: Sheet, fault: Fault) -> Res
     show_as(fault.0.status, &sheet.page(desk, state, fault.text().to_owned()).await?)
 }
 
-async fn set_lists(state: &AppState, id: i64, wanted: &[i64]) -> Result<(), Fault> {
+/// Puts the recipient on the lists and services that the form has ticked, and takes it off the others.
+async fn set_memberships(state: &AppState, recipient: &Recipient, sheet: &Sheet) -> Result<(), Fault> {
+    let id = recipient.id;
     let now: Vec<i64> = state.audience.lists_of(id).await?.into_iter().map(|list| list.id).collect();
-    for list in wanted.iter().filter(|list| !now.contains(list)) {
+    for list in sheet.lists.iter().filter(|list| !now.contains(list)) {
         state.audience.add_to_list(*list, vec![id]).await?;
     }
-    for list in now.iter().filter(|list| !wanted.contains(list)) {
+    for list in now.iter().filter(|list| !sheet.lists.contains(list)) {
         state.audience.remove_from_list(*list, vec![id]).await?;
+    }
+    let now = state.audience.subscriptions_of(id).await?;
+    let now: Vec<i64> = now.into_iter().map(|subscription| subscription.service).collect();
+    for service in sheet.services.iter().filter(|service| !now.contains(service)) {
+        state.audience.subscribe(*service, vec![id], state.clock.now_us()).await?;
+    }
+    for service in now.iter().filter(|service| !sheet.services.contains(service)) {
+        state.unsubscribe(*service, std::slice::from_ref(recipient)).await?;
     }
     Ok(())
 }

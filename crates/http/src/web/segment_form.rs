@@ -11,6 +11,8 @@ use super::form::Form;
 pub const DEPTH_MAX: usize = 5;
 /// The field of a line that asks for membership of a list.
 pub const IN_LIST: &str = "in_list";
+/// The field of a line that asks whether another segment takes somebody.
+pub const IN_SEGMENT: &str = "in_segment";
 
 /// A line of the form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,12 +90,13 @@ fn lay(filter: &Json, depth: usize, lines: &mut Vec<Line>) {
         }
         return;
     }
-    if let Some(list) = inner.get(IN_LIST) {
+    let named = [IN_LIST, IN_SEGMENT].into_iter().find_map(|key| Some((key, inner.get(key)?)));
+    if let Some((key, name)) = named {
         let op = if inverted { "ne" } else { "eq" };
         lines.push(Line {
-            field: IN_LIST.into(),
+            field: key.into(),
             op: op.into(),
-            value: plain(list),
+            value: plain(name),
             ..Line::condition(depth)
         });
         return;
@@ -182,8 +185,8 @@ fn build(lines: &[Line], line: &Line, at: usize) -> (Json, usize) {
 }
 
 fn condition(line: &Line) -> Json {
-    if line.field == IN_LIST {
-        let inside = json!({IN_LIST: line.value});
+    if let Some(key) = [IN_LIST, IN_SEGMENT].into_iter().find(|key| *key == line.field) {
+        let inside = json!({ key: line.value });
         return if line.op == "ne" { json!({"not": inside}) } else { inside };
     }
     let mut out = Map::new();
@@ -220,6 +223,7 @@ mod tests {
         for filter in [
             json!({"and": [{"field": "country", "op": "in", "value": ["DE", "AT"]}, {"not": {"in_list": "competitors"}}]}),
             json!({"not": {"or": [{"field": "city", "op": "is_empty"}, {"and": [{"in_list": "a"}]}]}}),
+            json!({"and": [{"in_segment": "gold"}, {"not": {"in_segment": "silver"}}]}),
             json!({"or": []}),
             json!({"and": [{"field": "denylisted", "op": "eq", "value": true}]}),
         ] {

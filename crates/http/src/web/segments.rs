@@ -47,7 +47,7 @@ pub async fn index(desk: Desk, State(state): State<AppState>) -> Result<Response
     let mut rows = Vec::new();
     for segment in state.audience.segments().await? {
         let size = if started.elapsed() < COUNT_TIME_MAX {
-            Some(state.audience.count_segment(&segment.filter, now_us).await?)
+            size_of(&state, &segment.filter, now_us).await?
         } else {
             None
         };
@@ -57,23 +57,78 @@ pub async fn index(desk: Desk, State(state): State<AppState>) -> Result<Response
     show(&SegmentsPage { page: desk.page(Place::Segments), rows, problem: String::new() })
 }
 
+/// How many a segment takes; none when it names what is not there any more, which its own page says.
+async fn size_of(state: &AppState, filter: &Filter, now_us: i64) -> Result<Option<i64>, Fault> {
+    match state.audience.count_segment(filter, now_us).await.map_err(Fault::from) {
+        Ok(size) => Ok(Some(size)),
+        Err(fault) if fault.is_callers() => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
 /// A filter in words: `Country is one of DE, AT · Points is at least 1000`.
-fn summary(filter: &Json) -> String {
+pub fn summary(filter: &Json) -> String {
     let lines = segment_form::lines_of(filter);
     let words = lines.iter().filter(|line| line.kind == "cond").map(|line| {
-        let field = if line.field == segment_form::IN_LIST {
-            texts::text("segment-in-list")
-        } else {
-            texts::pick("field", &line.field)
+        let field = match line.field.as_str() {
+            segment_form::IN_LIST => texts::text("segment-in-list"),
+            segment_form::IN_SEGMENT => texts::text("segment-in-segment"),
+            field => texts::pick("field", field),
         };
         format!("{field} {} {}", texts::pick("op", &line.op), line.value).trim().to_owned()
     });
     words.collect::<Vec<_>>().join(" · ")
 }
 
-struct Choice {
-    value: String,
-    label: String,
+/// An option of a choice.
+pub struct Choice {
+    /// What a form sends.
+    pub value: String,
+    /// What people read.
+    pub label: String,
+}
+
+/// What a condition can ask of: fields that everybody has, and attributes.
+pub async fn choices(state: &AppState) -> Result<(Vec<Choice>, Vec<Choice>), Fault> {
+    let field = |value: &str| Choice { value: value.to_owned(), label: texts::pick("field", value) };
+    let names = state.audience.attribute_names().await?.into_iter();
+    let attributes = names.map(|name| Choice { value: name.clone(), label: name });
+    Ok((known_fields().into_iter().map(field).collect(), attributes.collect()))
+}
+
+/// What `filter_tree.html` shows.
+pub struct Tree {
+    /// The lines of the filter.
+    pub rows: Vec<Line>,
+    /// Fields that everybody has.
+    pub fields: Vec<Choice>,
+    /// Attributes in use.
+    pub attributes: Vec<Choice>,
+    /// Lists and segments that can be named; empty: none can.
+    pub names: Vec<String>,
+    /// Whether lists and segments can be named.
+    pub named: bool,
+    /// The comparisons.
+    pub ops: Vec<&'static str>,
+}
+
+/// The form of a filter.
+pub async fn tree(state: &AppState, mut rows: Vec<Line>, named: bool) -> Result<Tree, Fault> {
+    let (fields, attributes) = choices(state).await?;
+    for line in &mut rows {
+        let name = line.field.as_str();
+        let is_known = line.kind == "group"
+            || named && matches!(name, segment_form::IN_LIST | segment_form::IN_SEGMENT)
+            || fields.iter().chain(&attributes).any(|choice| choice.value == name);
+        line.unknown = if is_known { String::new() } else { line.field.clone() };
+    }
+    let mut names = Vec::new();
+    if named {
+        names.extend(state.audience.lists().await?.into_iter().map(|list| list.name));
+        names.extend(state.audience.segments().await?.into_iter().map(|segment| segment.name));
+    }
+    let ops = Op::ALL.into_iter().map(|(_, name)| name).collect();
+    Ok(Tree { rows, fields, attributes, names, named, ops })
 }
 
 #[derive(Template)]
@@ -84,12 +139,8 @@ struct SegmentPage {
     action: String,
     name: String,
     view: &'static str,
-    rows: Vec<Line>,
+    tree: Tree,
     json: String,
-    fields: Vec<Choice>,
-    attributes: Vec<Choice>,
-    lists: Vec<String>,
-    ops: Vec<&'static str>,
     count: Option<i64>,
     sample: Vec<String>,
     count_problem: String,
@@ -134,18 +185,7 @@ impl Sheet {
         parsed.map_err(|error| error.to_string())
     }
 
-    async fn page(mut self, desk: &Desk, state: &AppState, problem: String) -> Result<SegmentPage, Fault> {
-        let attribute_names = state.audience.attribute_names().await?;
-        let known = known_fields();
-        for line in &mut self.lines {
-            let name = line.field.as_str();
-            let is_known = line.kind == "group"
-                || name == segment_form::IN_LIST
-                || known.contains(&name)
-                || attribute_names.iter().any(|attribute| attribute == name);
-            line.unknown = if is_known { String::new() } else { line.field.clone() };
-        }
-        let choice = |value: &str| Choice { value: value.to_owned(), label: texts::pick("field", value) };
+    async fn page(self, desk: &Desk, state: &AppState, problem: String) -> Result<SegmentPage, Fault> {
         let (heading, action) = match self.id {
             0 => (texts::text("segment-new"), "/segments/new".to_owned()),
             id => (self.name.clone(), format!("/segments/{id}")),
@@ -156,15 +196,8 @@ impl Sheet {
             action,
             name: self.name,
             view: self.view,
-            rows: self.lines,
+            tree: tree(state, self.lines, true).await?,
             json: self.json,
-            fields: known.into_iter().map(choice).collect(),
-            attributes: attribute_names
-                .iter()
-                .map(|name| Choice { value: name.clone(), label: name.clone() })
-                .collect(),
-            lists: state.audience.lists().await?.into_iter().map(|list| list.name).collect(),
-            ops: Op::ALL.into_iter().map(|(_, name)| name).collect(),
             count: None,
             sample: Vec::new(),
             count_problem: String::new(),
@@ -265,7 +298,14 @@ async fn counted(state: &AppState, sheet: &Sheet) -> Result<CountPart, Fault> {
     match sheet.filter() {
         Err(count_problem) => Ok(CountPart { count: None, sample: Vec::new(), count_problem }),
         Ok(filter) => {
-            let count = state.audience.count_segment(&filter, now_us).await?;
+            let count = match state.audience.count_segment(&filter, now_us).await.map_err(Fault::from) {
+                Ok(count) => count,
+                Err(fault) if fault.is_callers() => {
+                    let count_problem = fault.text().to_owned();
+                    return Ok(CountPart { count: None, sample: Vec::new(), count_problem });
+                }
+                Err(fault) => return Err(fault),
+            };
             let sample = state.audience.preview_segment(&filter, now_us, SAMPLE).await?;
             let sample = sample.into_iter().map(|recipient| recipient.email).collect();
             Ok(CountPart { count: Some(count), sample, count_problem: String::new() })

@@ -41,11 +41,12 @@ struct SettingsPage {
 }
 
 /// Groups by the first part of the key, in the order of the page.
-const GROUPS: [(&str, &[&str]); 7] = [
+const GROUPS: [(&str, &[&str]); 8] = [
     ("public", &["listen", "public_listen", "public_url", "database"]),
     ("sender", &["content"]),
     ("sending", &["mta", "net"]),
     ("deliveries", &["delivery"]),
+    ("analyses", &["analysis"]),
     ("bounces", &["feedback"]),
     ("archive", &["archive"]),
     ("tracking", &["tracking"]),

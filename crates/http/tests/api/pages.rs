@@ -203,9 +203,11 @@ async fn prepare(browser: &mut Browser) {
     let page = browser.get("/deliveries/1/target").await.text;
     let fields = [
         ("revision", revision(&page)),
-        ("item:list:newsletter", "include".to_owned()),
-        ("exclude_duplicates", "1".to_owned()),
-        ("limit", "0".to_owned()),
+        ("new_side", "include".to_owned()),
+        ("new_kind", "list".to_owned()),
+        ("new_list", "newsletter".to_owned()),
+        ("do", "add".to_owned()),
+        ("exclude_denylisted", "1".to_owned()),
     ];
     let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
     assert_eq!(

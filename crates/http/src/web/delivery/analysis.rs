@@ -1,4 +1,4 @@
-//! The Analysis tab: start, progress, journal, exclusions, prediction, verdict, and the Confirm dialog.
+//! The Analysis tab: start, progress, journal, exclusions, prediction, approvers, verdict, and what former analyses said.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -10,7 +10,7 @@ use axum::{
         sse::{Event, KeepAlive},
     },
 };
-use delivery::{Closed, Delivery, JournalLine, ProofFreshness};
+use delivery::{Closed, Delivery, ExclusionCount, JournalLine, history::PastAnalysis};
 use serde::Deserialize;
 use typology::Level;
 
@@ -19,9 +19,13 @@ use super::{
         chart,
         fault::Fault,
         filters,
+        form::Form,
+        help,
         page::{Desk, Page, Place, done, show},
         texts,
     },
+    approval::Standing,
+    confirm::{self, Plan, PlanRow},
     frame::Frame,
     steps,
 };
@@ -36,8 +40,11 @@ struct Line {
     icon: &'static str,
     tone: &'static str,
     rule: String,
+    /// Where the manual explains the rule; empty: it is nobody's but one's own.
+    help: String,
     place: String,
     text: String,
+    hint: String,
 }
 
 impl Line {
@@ -55,25 +62,19 @@ impl Line {
             }
             _ => part,
         };
-        Line { at: line.at, level, icon, tone, rule: line.rule, place, text: line.text }
+        let shipped = typology::all().into_iter().find(|rule| rule.name == line.rule);
+        Line {
+            at: line.at,
+            level,
+            icon,
+            tone,
+            help: shipped.map(|rule| format!("/help/rules#{}", help::anchor(rule.name))).unwrap_or_default(),
+            hint: line.hint.unwrap_or_default(),
+            rule: line.rule,
+            place,
+            text: line.text,
+        }
     }
-}
-
-struct PlanRow {
-    provider: String,
-    messages: i64,
-    predicted_end: Option<i64>,
-    takes: Option<i64>,
-}
-
-struct Plan {
-    snapshot: String,
-    messages: i64,
-    warnings: i64,
-    proof_note: String,
-    providers: Vec<PlanRow>,
-    left_out: i64,
-    valid_until: i64,
 }
 
 struct Progress {
@@ -105,6 +106,55 @@ impl Progress {
     }
 }
 
+/// A step of the last analysis.
+struct StepRow {
+    name: String,
+    took: String,
+    count: i64,
+}
+
+/// An analysis that is kept.
+struct PastRow {
+    id: i64,
+    at: i64,
+    state: &'static str,
+    tone: &'static str,
+    messages: i64,
+    excluded: i64,
+    took: String,
+    /// Chosen for a comparison: as the earlier, as the later.
+    chosen: (bool, bool),
+}
+
+/// A time in ms as people read it: `0.4 s`, `12 s`, `3 min`.
+fn seconds(ms: i64) -> String {
+    if ms < 10_000 { format!("{:.1} s", ms as f64 / 1e3) } else { super::super::format::span(ms * 1_000) }
+}
+
+fn step_rows(past: Option<&PastAnalysis>) -> Vec<StepRow> {
+    let steps = past.into_iter().flat_map(|past| &past.steps);
+    let row = |step: &delivery::StepTaken| StepRow {
+        name: texts::pick("analysis-step", &step.step),
+        took: seconds(step.took_ms),
+        count: step.count as i64,
+    };
+    steps.map(row).collect()
+}
+
+fn past_rows(past: &[PastAnalysis]) -> Vec<PastRow> {
+    let row = |(index, one): (usize, &PastAnalysis)| PastRow {
+        id: one.id,
+        at: one.at,
+        state: one.state.as_str(),
+        tone: super::super::deliveries::tone(one.state),
+        messages: one.to_deliver,
+        excluded: one.excluded.values().sum(),
+        took: seconds(one.took_ms),
+        chosen: (index == 1, index == 0),
+    };
+    past.iter().enumerate().map(row).collect()
+}
+
 #[derive(Template)]
 #[template(path = "delivery_analysis.html")]
 struct AnalysisPage {
@@ -124,10 +174,13 @@ struct AnalysisPage {
     target: i64,
     to_deliver: i64,
     excluded_total: i64,
-    excluded: Vec<(String, i64)>,
+    excluded: Vec<ExclusionCount>,
     providers: Vec<PlanRow>,
     predicted_end: Option<i64>,
     plan: Option<Plan>,
+    standing: Option<Standing>,
+    steps: Vec<StepRow>,
+    past: Vec<PastRow>,
     ask_now: bool,
 }
 
@@ -180,59 +233,69 @@ async fn build(desk: &Desk, state: &AppState, found: &Delivery) -> Result<Analys
         None
     };
     let closed = plan.as_ref().and_then(|plan| plan.closed);
+    let confirm_closed =
+        if plan.is_some() { confirm::closed(desk, found, closed) } else { String::new() };
     let warned = journal.iter().any(|line| line.level == Level::Warning && !line.rule.is_empty());
     let (verdict, verdict_tone, verdict_icon) = verdict(found, closed, warned);
-    let start_closed = if frame.missing.is_empty() {
-        String::new()
-    } else {
-        texts::text_s("analysis-closed-missing", &steps::missing_text(&frame.missing))
-    };
-    let excluded: Vec<(String, i64)> =
-        analysis.as_ref().map(|analysis| analysis.excluded.clone().into_iter().collect()).unwrap_or_default();
     let analysed_at = found.analysed_at.filter(|_| outcome);
-    let row = |plan: delivery::ProviderPlan| PlanRow {
-        takes: plan.predicted_end.zip(analysed_at).map(|(end, start)| (end - start).max(1_000_000)),
-        provider: plan.provider,
-        messages: plan.messages,
-        predicted_end: plan.predicted_end,
+    let past = if outcome && !frame.is_proof { state.deliveries.analyses(found.id).await? } else { Vec::new() };
+    let plan = match plan.filter(|_| confirm_closed.is_empty()) {
+        Some(plan) => Some(Plan::of(state, found, plan).await?),
+        None => None,
     };
+    let excluded = if outcome { exclusions(state, found, analysis.as_ref()).await? } else { Vec::new() };
     Ok(AnalysisPage {
         page: desk.page(Place::Deliveries),
         running,
         progress: Progress::of(found.id, handle.filter(|_| running).map(|handle| handle.progress())),
         outcome,
         analysed_at,
-        start_closed,
-        can_confirm: plan.is_some() && closed.is_none(),
-        confirm_closed: closed.map(|closed| texts::pick("closed", closed_name(closed))).unwrap_or_default(),
+        start_closed: match frame.missing.is_empty() {
+            true => String::new(),
+            false => texts::text_s("analysis-closed-missing", &steps::missing_text(&frame.missing)),
+        },
+        can_confirm: plan.is_some(),
+        confirm_closed,
         verdict,
         verdict_tone,
         verdict_icon,
         journal: journal.into_iter().map(Line::of).collect(),
         target: analysis.as_ref().map_or(0, |analysis| analysis.target),
         to_deliver: analysis.as_ref().map_or(0, |analysis| analysis.to_deliver),
-        excluded_total: excluded.iter().map(|(_, number)| number).sum(),
+        excluded_total: excluded.iter().map(|row| row.recipients).sum(),
         excluded,
         predicted_end: analysis.as_ref().and_then(|analysis| analysis.predicted_end),
         providers: analysis
-            .map(|analysis| analysis.providers.into_iter().map(row).collect())
-            .unwrap_or_default(),
-        plan: plan.filter(|plan| plan.closed.is_none()).map(|plan| Plan {
-            snapshot: plan.snapshot,
-            messages: plan.messages,
-            warnings: plan.warnings as i64,
-            proof_note: match found.proof {
-                ProofFreshness::None => texts::text("confirm-proof-none"),
-                ProofFreshness::Outdated => texts::text("confirm-proof-outdated"),
-                ProofFreshness::Current => String::new(),
-            },
-            providers: plan.providers.into_iter().map(row).collect(),
-            left_out: plan.excluded.values().sum(),
-            valid_until: plan.valid_until,
-        }),
+            .into_iter()
+            .flat_map(|analysis| analysis.providers)
+            .map(|row| PlanRow::of(row, analysed_at))
+            .collect(),
+        plan,
+        standing: if outcome && !frame.is_proof { Standing::of(desk, state, found).await? } else { None },
+        steps: step_rows(past.first()),
+        past: past_rows(&past),
         ask_now: false,
         frame,
     })
+}
+
+/// Who was left out, by cause and rule; of analyses before there were rules, by cause alone.
+async fn exclusions(
+    state: &AppState,
+    found: &Delivery,
+    analysis: Option<&delivery::Analysis>,
+) -> Result<Vec<ExclusionCount>, Fault> {
+    let report = state.deliveries.exclusion_report(found.id).await?;
+    if !report.is_empty() {
+        return Ok(report);
+    }
+    let causes = analysis.into_iter().flat_map(|analysis| &analysis.excluded);
+    let row = |(reason, recipients): (&String, &i64)| ExclusionCount {
+        reason: reason.clone(),
+        rule: None,
+        recipients: *recipients,
+    };
+    Ok(causes.map(row).collect())
 }
 
 fn verdict(
@@ -242,7 +305,9 @@ fn verdict(
 ) -> (&'static str, &'static str, &'static str) {
     match closed {
         _ if steps::is_confirmed(found) => ("confirmed", "ok", "ok"),
-        Some(Closed::EditedSince) => ("outdated", "warn", "warning"),
+        Some(Closed::EditedSince | Closed::ContactDatePast | Closed::QuietHoursStale) => {
+            ("outdated", "warn", "warning")
+        }
         Some(Closed::Nobody) => ("nobody", "warn", "warning"),
         Some(Closed::AwaitingApproval) => ("awaiting_approval", "warn", "warning"),
         Some(Closed::Rejected) => ("rejected", "bad", "error"),
@@ -253,28 +318,19 @@ fn verdict(
     }
 }
 
-fn closed_name(closed: Closed) -> &'static str {
-    match closed {
-        Closed::Template => "template",
-        Closed::NotAnalysed => "not_analysed",
-        Closed::Analysing => "analysing",
-        Closed::HasErrors => "has_errors",
-        Closed::EditedSince => "edited_since",
-        Closed::AlreadyConfirmed => "already_confirmed",
-        Closed::Over => "over",
-        Closed::Nobody => "nobody",
-        Closed::AwaitingApproval => "awaiting_approval",
-        Closed::Rejected => "rejected",
-    }
-}
-
 /// `POST /deliveries/{id}/analysis`.
 pub async fn start(
     desk: Desk,
     State(state): State<AppState>,
     Path(id): Path<i64>,
+    form: Form,
 ) -> Result<Response, Fault> {
-    match state.deliveries.start_analysis(id, &desk.viewer.by()).await {
+    let by = desk.viewer.by();
+    let started = match form.has("explain") {
+        true => state.deliveries.explain_analysis(id, &by).await,
+        false => state.deliveries.start_analysis(id, &by).await,
+    };
+    match started {
         Ok(_) => Ok(Redirect::to(&format!("/deliveries/{id}/analysis")).into_response()),
         Err(error) => refused(&desk, &state, id, error.into()).await,
     }
@@ -320,22 +376,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_why_confirm_is_closed_has_its_text() {
-        for closed in [
-            Closed::NotAnalysed,
-            Closed::Analysing,
-            Closed::HasErrors,
-            Closed::EditedSince,
-            Closed::AlreadyConfirmed,
-            Closed::Over,
-            Closed::Nobody,
-            Closed::AwaitingApproval,
-            Closed::Rejected,
-        ] {
-            assert!(
-                texts::exists(&format!("closed-{}", closed_name(closed).replace('_', "-"))),
-                "{closed:?}"
-            );
-        }
+    fn a_finding_leads_to_its_rule_and_says_what_to_do() {
+        let line = |rule: &str| JournalLine {
+            at: 0,
+            level: Level::Warning,
+            rule: rule.to_owned(),
+            text: "x".to_owned(),
+            part: None,
+            line: None,
+            column: None,
+            hint: Some("Mend it.".to_owned()),
+        };
+        let shipped = Line::of(line("one_click"));
+        assert_eq!((shipped.help.as_str(), shipped.hint.as_str()), ("/help/rules#one-click", "Mend it."));
+        assert_eq!(Line::of(line("of one's own")).help, "");
+    }
+
+    #[test]
+    fn times_of_steps() {
+        assert_eq!(seconds(430), "0.4 s");
+        assert_eq!(seconds(95_000), "1 min 35 s");
     }
 }

@@ -198,7 +198,7 @@ pub async fn attachments(
 }
 
 /// Files of an upload form, and its other fields.
-async fn read(mut parts: Multipart) -> Result<(Vec<(String, Vec<u8>)>, BTreeMap<String, String>), Fault> {
+pub async fn read(mut parts: Multipart) -> Result<(Vec<(String, Vec<u8>)>, BTreeMap<String, String>), Fault> {
     let broken = |error: MultipartError| Fault::bad_request(error.body_text());
     let (mut files, mut fields) = (Vec::new(), BTreeMap::new());
     while let Some(field) = parts.next_field().await.map_err(broken)? {

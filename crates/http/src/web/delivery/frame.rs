@@ -56,6 +56,8 @@ pub struct Frame {
     pub active: bool,
     /// Held.
     pub paused: bool,
+    /// The brake holds some of its messages.
+    pub held: bool,
     /// May be edited.
     pub editable: bool,
     /// Revision that a form is based on.
@@ -93,6 +95,7 @@ impl Frame {
             is_template: found.is_template,
             archived: found.archived,
             active: found.state.is_active(),
+            held: found.state.is_active() && !state.deliveries.holds(found.id).await?.is_empty(),
             paused: matches!(found.state, delivery::State::Paused | delivery::State::Pausing),
             editable: found.state.is_editable() && !is_proof,
             revision: found.revision,
@@ -145,7 +148,7 @@ pub fn refusal(problem: &Problem) -> String {
 }
 
 /// Keys of a definition that the tabs show, and the texts that name them there.
-const FIELDS: [(&str, &str); 22] = [
+const FIELDS: &[(&str, &str)] = &[
     ("label", "delivery-label"),
     ("code", "parameters-code"),
     ("subject", "content-subject"),
@@ -161,6 +164,44 @@ const FIELDS: [(&str, &str); 22] = [
     ("target.exclude", "tab-target"),
     ("tracking.links", "links"),
     ("tracking.utm", "utm"),
+    ("target.control_group", "target-control"),
+    ("target.keep_same_recipient", "target-duplicates"),
+    ("target.seeds", "target-seeds"),
+    ("schedule.contact_date", "schedule-contact"),
+    ("schedule.time_zone", "schedule-zone"),
+    ("schedule.recipient_time_zone", "schedule-recipient-zone"),
+    ("schedule.automatic", "schedule-start"),
+    ("schedule.quiet_hours", "schedule-quiet"),
+    ("schedule.grace", "schedule-grace"),
+    ("waves", "waves"),
+    ("waves.size", "waves-size"),
+    ("waves.period", "waves-period"),
+    ("waves.calendar", "waves"),
+    ("waves.brake.hard_bounces", "brake-hard"),
+    ("waves.brake.complaints", "brake-complaints"),
+    ("waves.brake.deferrals", "brake-deferrals"),
+    ("validation.approval", "validation-start"),
+    ("validation.approvers", "validation-people"),
+    ("validation.content_approvers", "validation-people"),
+    ("validation.target_approvers", "validation-people"),
+    ("validation.reviewers", "validation-reviewer"),
+    ("validation.approvals_needed", "validation-needed"),
+    ("validation.approval_deadline", "validation-deadline"),
+    ("validation.typology", "typology"),
+    ("validation.weight", "validation-weight"),
+    ("validation.analysis_priority", "validation-priority"),
+    ("ab", "variants"),
+    ("ab.sample", "variants-sample"),
+    ("ab.winner", "variants-winner"),
+    ("ab.after", "variants-after"),
+    ("ab.variants", "variants"),
+    ("proof", "proof-send"),
+    ("proof.mode", "proof-mode"),
+    ("proof.to", "proof-to"),
+    ("proof.as", "proof-as"),
+    ("proof.recipients", "proof-people"),
+    ("proof.seeds", "target-seeds"),
+    ("proof.variants", "proof-variants"),
     ("parameters.headers", "parameters-headers-label"),
     ("parameters.part_size", "parameters-part-size"),
     ("parameters.resource_validity", "parameters-resource-validity"),
@@ -189,7 +230,9 @@ fn tabs(found: &Delivery, is_proof: bool, proofs: usize) -> Vec<Tab> {
         }
         return tabs;
     }
-    let mut tabs = ["content", "preview", "files", "links", "target", "parameters"].map(tab).to_vec();
+    let names =
+        ["content", "preview", "files", "links", "variants", "target", "schedule", "parameters", "validation"];
+    let mut tabs = names.map(tab).to_vec();
     if found.is_template {
         return tabs;
     }
@@ -206,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_refusal_names_its_field_as_the_page_does() {
-        for (key, text) in FIELDS {
+        for (key, text) in FIELDS.iter().copied() {
             assert!(texts::exists(text), "{key}: {text}");
         }
         let named = refusal(&Problem::invalid("parameters.validity", "is no duration"));

@@ -1,8 +1,11 @@
 //! One delivery: the frame with the key steps and tabs, and a file for each tab.
 
 pub mod analysis;
+pub mod approval;
+pub mod compare;
 pub mod confirm;
 pub mod content;
+pub mod elements;
 pub mod files;
 mod frame;
 pub mod links;
@@ -11,9 +14,12 @@ pub mod log;
 pub mod parameters;
 pub mod preview;
 pub mod proofs;
+pub mod schedule;
 pub mod sheet;
 mod steps;
 pub mod target;
+pub mod validation;
+pub mod variants;
 pub mod watch;
 
 use axum::{
@@ -21,6 +27,8 @@ use axum::{
     extract::DefaultBodyLimit,
     routing::{get, post},
 };
+
+pub use schedule::zones;
 
 use super::deliveries;
 use crate::state::AppState;
@@ -45,12 +53,20 @@ pub fn routes() -> Router<AppState> {
         .route("/files/{hash}", get(files::picture))
         .route("/links", get(links::view).post(links::save))
         .route("/target", get(target::view).post(target::save))
+        .route("/target/estimate", post(target::estimate))
+        .route("/schedule", get(schedule::view).post(schedule::save))
+        .route("/validation", get(validation::view).post(validation::save))
+        .route("/variants", get(variants::view).post(variants::save))
         .route("/parameters", get(parameters::view).post(parameters::save))
         .route("/proofs", get(proofs::view).post(proofs::send))
         .route("/analysis", get(analysis::view).post(analysis::start))
         .route("/analysis/stop", post(analysis::stop))
         .route("/analysis/stream", get(analysis::stream))
-        .route("/confirm", post(confirm::confirm))
+        .route("/analysis/compare", get(compare::view))
+        .route("/approve", post(approval::approve))
+        .route("/reject", post(approval::reject))
+        .route("/approvals/remind", post(approval::remind))
+        .route("/confirm", get(confirm::view).post(confirm::confirm))
         .route("/watch", get(watch::view))
         .route("/watch/stream", get(watch::stream))
         .route("/pause", post(confirm::pause))
@@ -65,6 +81,7 @@ pub fn routes() -> Router<AppState> {
     let uploads = Router::new()
         .route("/files/upload", post(files::upload))
         .route("/files/attach", post(files::attach))
+        .route("/target/file", post(target::upload))
         .layer(DefaultBodyLimit::max(files::UPLOAD_BYTES_MAX));
     let one = one.merge(uploads);
     Router::new()

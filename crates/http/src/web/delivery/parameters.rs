@@ -49,6 +49,8 @@ struct ParametersPage {
     mirror_page: String,
     resource_validity: String,
     bcc: bool,
+    test_smtp: bool,
+    personalization_time: String,
 }
 
 /// `GET /deliveries/{id}/parameters`.
@@ -84,6 +86,8 @@ fn build(desk: &Desk, state: &AppState, found: &Delivery, frame: Frame, headers:
         mirror_page: parameters.mirror_page.clone(),
         resource_validity: parameters.resource_validity.clone(),
         bcc: parameters.bcc,
+        test_smtp: parameters.test_smtp,
+        personalization_time: parameters.personalization_time.clone(),
     }
 }
 
@@ -146,6 +150,8 @@ fn apply(definition: &mut Definition, form: &Form) -> Result<(), String> {
     parameters.mirror_page = form.get("mirror_page").to_owned();
     parameters.resource_validity = form.get("resource_validity").to_owned();
     parameters.bcc = form.has("bcc");
+    parameters.test_smtp = form.has("test_smtp");
+    parameters.personalization_time = form.get("personalization_time").to_owned();
     let headers = headers_of(form.raw("headers"))?;
     for (index, (name, _)) in headers.iter().enumerate() {
         if headers[..index].iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {

@@ -1,0 +1,104 @@
+//! Notices: what the reader is told of deliveries.
+
+use askama::Template;
+use axum::{
+    extract::{Query, State},
+    response::Response,
+};
+use delivery::{Notice, NoticeKind, notices::NOTICES_MAX};
+use serde::Deserialize;
+
+use super::{
+    fault::Fault,
+    filters,
+    form::Form,
+    page::{Desk, Page, Place, done, show},
+};
+use crate::state::AppState;
+
+struct Row {
+    kind: &'static str,
+    icon: &'static str,
+    tone: &'static str,
+    text: String,
+    at: i64,
+    unread: bool,
+    href: String,
+}
+
+impl Row {
+    fn of(notice: Notice) -> Row {
+        let (icon, tone) = look(notice.kind);
+        Row {
+            kind: notice.kind.as_str(),
+            icon,
+            tone,
+            text: notice.text,
+            at: notice.at,
+            unread: notice.read_at.is_none(),
+            href: notice.delivery.map(|id| format!("/deliveries/{id}{}", tab(notice.kind))).unwrap_or_default(),
+        }
+    }
+}
+
+fn look(kind: NoticeKind) -> (&'static str, &'static str) {
+    match kind {
+        NoticeKind::ApprovalAsked | NoticeKind::ApprovalReminder => ("check", "info"),
+        NoticeKind::ApprovalOverdue | NoticeKind::Late => ("warning", "warn"),
+        NoticeKind::Braked => ("pause", "bad"),
+        NoticeKind::Started => ("play", "info"),
+        NoticeKind::Finished => ("ok", "ok"),
+        NoticeKind::ApprovalDecided | NoticeKind::ProofDecided | NoticeKind::Analysed => ("info", "info"),
+    }
+}
+
+/// Where one does what the notice asks for.
+fn tab(kind: NoticeKind) -> &'static str {
+    match kind {
+        NoticeKind::ProofDecided => "/proofs",
+        NoticeKind::Started | NoticeKind::Braked | NoticeKind::Late | NoticeKind::Finished => "/watch",
+        _ => "/analysis",
+    }
+}
+
+#[derive(Template)]
+#[template(path = "notices.html")]
+struct NoticesPage {
+    page: Page,
+    rows: Vec<Row>,
+    unread: i64,
+    newest: i64,
+    older: Option<i64>,
+    paged: bool,
+}
+
+/// `?before=` pages towards older ones.
+#[derive(Deserialize)]
+pub struct Asked {
+    before: Option<i64>,
+}
+
+/// `GET /notices`.
+pub async fn view(
+    desk: Desk,
+    State(state): State<AppState>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Fault> {
+    let found = state.deliveries.notices(&desk.viewer.name, false, asked.before).await?;
+    let older = found.last().filter(|_| found.len() >= NOTICES_MAX).map(|last| last.id);
+    show(&NoticesPage {
+        page: desk.page(Place::Notices),
+        unread: state.deliveries.unread_notices(&desk.viewer.name).await?,
+        newest: found.first().map_or(0, |first| first.id),
+        older,
+        paged: asked.before.is_some(),
+        rows: found.into_iter().map(Row::of).collect(),
+    })
+}
+
+/// `POST /notices/read`: those that the page showed; what came since stays unread.
+pub async fn read(desk: Desk, State(state): State<AppState>, form: Form) -> Result<Response, Fault> {
+    let up_to = form.get("up_to").parse().unwrap_or(0);
+    state.deliveries.read_notices(&desk.viewer.name, up_to).await?;
+    Ok(done("/notices", "read"))
+}
