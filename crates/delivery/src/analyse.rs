@@ -11,13 +11,14 @@ use queue::plan;
 use store::{Dialect, Lane, Tx, binds};
 use typology::{Facts, Finding, Level, Phase, ProofFact, Selection};
 
+use crate::ab::{self, FrozenContent, Other};
 use crate::analysis::{AnalysisHandle, Step};
 use crate::contacts::Contacts;
 use crate::facts::lookups::Asking;
 use crate::members::Members;
 use crate::numbering::{DomainShare, Parts};
 use crate::parameters;
-use crate::personalise::{Evaluated, Reader};
+use crate::personalise::{Contents, Evaluated, Reader};
 use crate::remote::Written;
 use crate::schedule::Plan;
 use crate::states::{self, By, Event};
@@ -131,6 +132,7 @@ impl Deliveries {
             facts: Facts::default(),
             selection: Selection::default(),
             asking: None,
+            variants: Vec::new(),
             members: Members::default(),
         };
         let verdict = match &turn {
@@ -195,6 +197,7 @@ impl Deliveries {
             .write(Lane::Bulk, move |tx| {
                 tx.execute("DELETE FROM provider_plan WHERE delivery = $1", &binds![id])?;
                 crate::schedule::forget(tx, id)?;
+                ab::forget(tx, id)?;
                 Ok::<_, Error>(())
             })
             .await
@@ -257,6 +260,8 @@ pub(crate) struct Work<'a> {
     pub selection: Selection,
     /// Look-ups under way.
     pub asking: Option<Asking>,
+    /// The other variants of an A/B test.
+    pub variants: Vec<Other>,
     /// Who gets a message.
     pub members: Members,
 }
@@ -267,6 +272,8 @@ impl Work<'_> {
         self.handle.enter(Step::Content, 0);
         self.names().await?;
         let Some(written) = self.content(source, &plan).await? else { return Ok(Verdict::Errors) };
+        let Some(others) = self.other_contents(&written).await? else { return Ok(Verdict::Errors) };
+        self.ask(source, &written).await?;
         self.handle.enter(Step::Target, 0);
         let Some(shares) = self.shares(source).await? else { return Ok(Verdict::Stopped) };
         if !self.answered(&shares).await? {
@@ -274,20 +281,22 @@ impl Work<'_> {
         }
         self.rules(Phase::AfterTargeting);
         self.rules(Phase::StartOfPersonalisation);
-        let Some(compiled) = self.frozen(written, source, &shares).await? else { return Ok(Verdict::Errors) };
-        let (snapshot, bytes) = compiled_snapshot(&compiled);
+        let Some(contents) = self.frozen_contents(written, others, source, &shares).await? else {
+            return Ok(Verdict::Errors);
+        };
         let size = parameters::part_size(
             self.delivery.definition.parameters.part_size,
             self.facts.messages.unwrap_or_default(),
         );
         let slotted = self.slotted(source, plan, &shares).await?;
-        let mut parts = Parts::new(snapshot.clone(), size, slotted.slots.starts_at());
+        let mut parts = Parts::new(String::new(), size, slotted.slots.starts_at())
+            .by_wave(contents.hashes(), contents.rest());
         let mut contacts = Contacts::default();
         self.handle.enter(Step::Personalisation, self.facts.messages.unwrap_or_default() as u64);
         let evaluated = match source {
             Source::Readers(readers) => {
                 self.this
-                    .evaluate_readers(self.delivery, &compiled, readers, (&mut parts, &mut contacts))
+                    .evaluate_readers(self.delivery, &contents, readers, (&mut parts, &mut contacts))
                     .await?
             }
             Source::Target => {
@@ -295,22 +304,23 @@ impl Work<'_> {
                     .this
                     .evaluate_target(
                         self.delivery,
-                        &compiled,
+                        &contents,
                         (&shares, &slotted),
                         (&mut parts, &mut contacts),
                         self.handle,
                     )
                     .await?
                 {
-                    Some(evaluated) => evaluated,
+                    Some(mut evaluated) => {
+                        evaluated.merge(self.seeds(&compiled, &mut parts).await?);
+                        evaluated
+                    }
                     None => return Ok(Verdict::Stopped),
                 }
             }
         };
         self.report(&evaluated);
-        let files = self.this.bytes_of(&compiled.snapshot).await?;
-        self.facts.size = evaluated.size(&compiled, &files, &self.this.rooms.tokens)?;
-        self.facts.mobiles = evaluated.mobiles.facts(&compiled, &files, &self.this.rooms.tokens)?;
+        self.measured(&evaluated, &contents).await?;
         let timing = self.timing(source, &slotted, &shares)?;
         self.handle.enter(Step::Rules, 0);
         self.rules(Phase::EndOfAnalysis);
@@ -322,8 +332,34 @@ impl Work<'_> {
         contacts.write(&self.this.store).await?;
         self.members = std::mem::take(&mut contacts.members);
         self.this.store.write(Lane::Bulk, |tx| plan::refresh_statistics(tx).map_err(Error::from)).await?;
-        let content = compiled.snapshot.clone();
-        Ok(Verdict::Frozen(Box::new(Frozen { snapshot, bytes, content, parts: parts.finish(), timing })))
+        let ab = self.planned(source, &contents, &slotted)?;
+        let contents: Vec<_> = contents.all().iter().map(|of| FrozenContent::of(&of.snapshot)).collect();
+        let snapshot = ab::hash_of(&contents);
+        Ok(Verdict::Frozen(Box::new(Frozen { snapshot, contents, ab, parts: parts.finish(), timing })))
+    }
+
+    /// The sizes that the rules ask about.
+    async fn measured(&mut self, evaluated: &Evaluated, contents: &Contents) -> Result<()> {
+        let tokens = &self.this.rooms.tokens;
+        for (content, compiled) in contents.all().iter().enumerate() {
+            let files = self.this.bytes_of(&compiled.snapshot).await?;
+            if content == evaluated.content_of_largest() {
+                self.facts.size = evaluated.size(compiled, &files, tokens)?;
+            }
+            let mobiles =
+                evaluated.mobiles.get(content).map(|mobiles| mobiles.facts(compiled, &files, tokens));
+            self.variant_mobiles(content, mobiles.transpose()?.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// Begins to ask what the rules want to know of the outside.
+    async fn ask(&mut self, source: &Source, written: &Written) -> Result<()> {
+        if let Source::Target = source {
+            let questions = self.this.questions(&written.draft, &written.options, &self.all_links()).await?;
+            self.asking = Some(Asking::begin(Arc::clone(&self.this.rooms.fetcher), questions));
+        }
+        Ok(())
     }
 
     /// How many messages each domain gets; nothing is known of a proof's. `None`: stopped.
@@ -332,7 +368,8 @@ impl Work<'_> {
             Source::Readers(readers) => {
                 self.facts.messages = Some(readers.len() as i64);
                 // Who gets it in several formats is one reader.
-                let formats = self.delivery.definition.proof.variants.max(1) as usize;
+                let definition = &self.delivery.definition;
+                let formats = definition.proof.variants.max(1) as usize * ab::contents(definition);
                 self.facts.proof = Some(ProofFact { recipients: readers.len() / formats });
                 Ok(Some(Arc::default()))
             }
@@ -342,10 +379,38 @@ impl Work<'_> {
 
     fn rules(&mut self, phase: Phase) {
         self.findings.extend(typology::run(phase, &self.facts, &self.selection, self.this.now_us()));
+        self.variant_findings(phase);
     }
 
-    fn has_errors(&self) -> bool {
+    pub fn has_errors(&self) -> bool {
         self.findings.iter().any(|finding| finding.level == Level::Error)
+    }
+
+    /// All contents as they are frozen. `None`: there are errors.
+    async fn frozen_contents(
+        &mut self,
+        written: Written,
+        others: Vec<Written>,
+        source: &Source,
+        shares: &[DomainShare],
+    ) -> Result<Option<Contents>> {
+        let mut all = Vec::with_capacity(1 + others.len());
+        for (content, written) in std::iter::once(written).chain(others).enumerate() {
+            let before = self.findings.len();
+            let compiled = self.frozen(written, source, shares).await?;
+            if content > 0 {
+                let own = self.findings.split_off(before);
+                let known = |finding: &Finding| self.findings.contains(finding);
+                let own: Vec<_> = own.into_iter().filter(|finding| !known(finding)).collect();
+                self.findings
+                    .extend(own.into_iter().map(|finding| ab::of_variant(ab::letter(content), finding)));
+            }
+            match compiled {
+                Some(compiled) => all.push(compiled),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(Contents::by_wave(all, matches!(source, Source::Target))))
     }
 
     /// The content with the images that travel with it, and what it warns of. `None`: there are errors.
@@ -354,7 +419,7 @@ impl Work<'_> {
         written: Written,
         source: &Source,
         shares: &[DomainShare],
-    ) -> Result<Option<Arc<Compiled>>> {
+    ) -> Result<Option<Compiled>> {
         if self.has_errors() {
             let warnings = written.compiled.warnings.iter();
             self.findings.extend(warnings.map(|warning| of_problem(warning, Level::Warning)));
@@ -371,7 +436,7 @@ impl Work<'_> {
         };
         self.findings.extend(compiled.warnings.iter().map(|warning| of_problem(warning, Level::Warning)));
         self.findings.extend(compiled.notes.iter().map(|note| of_problem(note, Level::Info)));
-        Ok(if self.has_errors() { None } else { Some(Arc::new(compiled)) })
+        Ok(if self.has_errors() { None } else { Some(compiled) })
     }
 
     /// Compiles, and runs the rules that need no target. `None`: there are errors.
@@ -412,10 +477,6 @@ impl Work<'_> {
                     self.findings.extend(warnings.map(|warning| of_problem(warning, Level::Warning)));
                     return Ok(None);
                 }
-                if matches!(source, Source::Target) {
-                    let questions = self.this.questions(&draft, &options, &self.facts.links).await?;
-                    self.asking = Some(Asking::begin(Arc::clone(&self.this.rooms.fetcher), questions));
-                }
                 Ok(Some(Written { draft, options, compiled }))
             }
         }
@@ -432,14 +493,12 @@ impl Work<'_> {
                 0 => format!("{} (for {named})", finding.text),
                 more => format!("{} (for {named} and {more} more)", finding.text),
             };
+            if !self.variants.is_empty() {
+                finding = ab::of_variant(ab::letter(failure.content), finding);
+            }
             self.findings.push(finding);
         }
     }
-}
-
-fn compiled_snapshot(compiled: &Compiled) -> (String, Vec<u8>) {
-    let bytes = compiled.snapshot.to_bytes();
-    (message::Snapshot::hash_of(&bytes), bytes)
 }
 
 /// Deletes work rows: some on SQLite, where others wait for the writer; all on PostgreSQL, where nobody does.

@@ -17,6 +17,7 @@
 //! `typology` for findings, `routes` for lanes, signing domains and predictions; hands messages, parts and the run to
 //! `queue`, which alone moves a message's state. `http` calls [`Deliveries`]; nothing here knows HTTP.
 
+pub mod ab;
 mod analyse;
 mod analysis;
 pub mod approval;
@@ -60,6 +61,7 @@ mod recovery;
 mod remote;
 pub mod rounds;
 pub mod schedule;
+mod seeds;
 mod slots;
 mod starters;
 pub mod states;
@@ -81,6 +83,7 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, RwLock};
 
+pub use ab::{AbState, AbStatus, VariantStatus};
 pub use analysis::AnalysisHandle;
 pub use approval::{Approval, Approvals, Decision, Topic, TopicStatus, may_start};
 pub use calendar::{Calendar, CalendarEntry, HourLoad};
@@ -111,6 +114,7 @@ pub const MIGRATIONS: store::RoomMigrations = store::RoomMigrations {
         store::Step { number: 5, name: "typologies", sql: include_str!("../migrations/005_typologies.sql") },
         store::Step { number: 6, name: "timetable", sql: include_str!("../migrations/006_timetable.sql") },
         store::Step { number: 7, name: "facts", sql: include_str!("../migrations/007_facts.sql") },
+        store::Step { number: 8, name: "ab", sql: include_str!("../migrations/008_ab.sql") },
     ],
 };
 
@@ -182,6 +186,7 @@ pub struct Deliveries {
     /// Where accounts have their addresses.
     accounts: Arc<std::sync::OnceLock<Arc<dyn Accounts>>>,
     turns: turns::Turns,
+    applying: ab::Applying,
     /// The starting templates are there.
     starters: Arc<tokio::sync::OnceCell<()>>,
     /// When unused files were looked for last (µs).
@@ -198,6 +203,7 @@ impl Deliveries {
             running: Arc::new(Mutex::new(HashMap::new())),
             accounts: Arc::default(),
             turns: turns::Turns::default(),
+            applying: ab::Applying::default(),
             starters: Arc::default(),
             purged_at: Arc::default(),
         }

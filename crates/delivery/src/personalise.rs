@@ -1,11 +1,13 @@
 //! Every recipient evaluated to slots, a page at a time: one task reads, some threads evaluate, one task writes,
 //! in number order. What waits between them is bounded, so memory is flat at any audience.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use audience::{FIELDS, RecipientColumns, RecipientRow};
 use content::{Columns, Compiled, FieldValue, Fields, Problem};
 use message::{Envelope, PartName, Prepared, Signer, Slots, Stamp, Token, TokenKeys, compose};
+use queue::variants::{self, NewVariant};
 use queue::{NewMessage, message_id, plan};
 use store::Lane;
 use tokio::sync::mpsc;
@@ -35,6 +37,49 @@ pub(crate) struct Reader {
     pub domain: String,
     /// The format whatever the profile asks for; none: as it asks.
     pub variant: Option<u8>,
+    /// Which of the delivery's contents, from 0.
+    pub content: usize,
+}
+
+/// What messages are made of: the delivery's own content, and the other variants of its A/B test.
+#[derive(Clone)]
+pub(crate) struct Contents {
+    all: Arc<[Compiled]>,
+    /// The wave whose messages wait for the winner: they are evaluated for every content.
+    rest: Option<i64>,
+}
+
+impl Contents {
+    /// One for all.
+    pub fn one(compiled: Compiled) -> Contents {
+        Contents { all: Arc::new([compiled]), rest: None }
+    }
+
+    /// The content of number n is that of wave n; in the wave behind the last of them, with `rest`, it is not decided.
+    pub fn by_wave(all: Vec<Compiled>, rest: bool) -> Contents {
+        let rest = (rest && all.len() > 1).then_some(all.len() as i64);
+        Contents { all: all.into(), rest }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &[Compiled] {
+        &self.all
+    }
+
+    /// The hashes of their snapshots.
+    pub fn hashes(&self) -> Vec<String> {
+        self.all.iter().map(|compiled| message::Snapshot::hash_of(&compiled.snapshot.to_bytes())).collect()
+    }
+
+    /// The wave whose messages wait for the winner.
+    pub fn rest(&self) -> Option<i64> {
+        self.rest
+    }
+
+    /// The number of the content of a wave: the first where there are not so many.
+    fn of(&self, wave: i64) -> usize {
+        usize::try_from(wave).ok().filter(|content| *content < self.all.len()).unwrap_or(0)
+    }
 }
 
 /// A template problem with the recipients that it hits.
@@ -44,16 +89,27 @@ pub(crate) struct Failure {
     pub level: Level,
     pub recipients: Vec<String>,
     pub count: u64,
+    /// Which of the contents has it.
+    pub content: usize,
 }
 
 /// What evaluation found.
 #[derive(Debug, Default)]
 pub(crate) struct Evaluated {
     pub failures: Vec<Failure>,
-    /// The largest slots: encoded length, value, and the message's flags.
-    largest: Option<(usize, Slots, i64)>,
-    /// Messages for Japanese handsets.
-    pub mobiles: Mobiles,
+    largest: Option<Largest>,
+    /// Messages for Japanese handsets, by content.
+    pub mobiles: Vec<Mobiles>,
+}
+
+/// The message with the most text of its own.
+#[derive(Debug)]
+struct Largest {
+    /// Encoded length of the slots.
+    bytes: usize,
+    slots: Slots,
+    flags: i64,
+    content: usize,
 }
 
 /// The recipients' fields that a content uses, in a fixed order.
@@ -63,8 +119,8 @@ pub(crate) struct FieldOrder {
 }
 
 impl FieldOrder {
-    pub fn of(compiled: &Compiled, attributes: &[String]) -> FieldOrder {
-        let used = compiled.variables();
+    pub fn of(contents: &[Compiled], attributes: &[String]) -> FieldOrder {
+        let used: HashSet<String> = contents.iter().flat_map(Compiled::variables).collect();
         let own = std::iter::once("email").chain(FIELDS);
         let names: Vec<String> = own
             .chain(attributes.iter().map(String::as_str))
@@ -94,7 +150,7 @@ impl FieldOrder {
 /// What every page's evaluation shares.
 struct Job {
     delivery: DeliveryId,
-    compiled: Arc<Compiled>,
+    contents: Contents,
     order: FieldOrder,
 }
 
@@ -114,6 +170,8 @@ struct Seat {
 #[derive(Default)]
 struct Batch {
     messages: Vec<NewMessage>,
+    /// What messages of an A/B test's rest say in its other variants.
+    variants: Vec<NewVariant>,
     /// Where each message belongs.
     seats: Vec<Seat>,
     evaluated: Evaluated,
@@ -125,12 +183,12 @@ impl Deliveries {
     pub(crate) async fn evaluate_target(
         &self,
         delivery: &Delivery,
-        compiled: &Arc<Compiled>,
+        contents: &Contents,
         (shares, slotted): (&Arc<Vec<DomainShare>>, &Slotted),
         (parts, contacts): (&mut Parts, &mut Contacts),
         handle: &AnalysisHandle,
     ) -> Result<Option<Evaluated>> {
-        let job = self.job(delivery.id, compiled).await?;
+        let job = self.job(delivery.id, contents).await?;
         let threads = self.config().analysis_threads.max(1);
         let (pages, received) = mpsc::channel(threads + 1);
         let reader = self.read_pages(job, (Arc::clone(shares), slotted), pages, handle.clone());
@@ -140,10 +198,10 @@ impl Deliveries {
         Ok(if stopped? { None } else { Some(evaluated) })
     }
 
-    async fn job(&self, delivery: DeliveryId, compiled: &Arc<Compiled>) -> Result<Arc<Job>> {
+    async fn job(&self, delivery: DeliveryId, contents: &Contents) -> Result<Arc<Job>> {
         let attributes = self.rooms.audience.attribute_names().await?;
-        let order = FieldOrder::of(compiled, &attributes);
-        Ok(Arc::new(Job { delivery, compiled: Arc::clone(compiled), order }))
+        let order = FieldOrder::of(contents.all(), &attributes);
+        Ok(Arc::new(Job { delivery, contents: contents.clone(), order }))
     }
 
     /// Reads pages and starts their evaluation; says whether it was stopped.
@@ -199,10 +257,15 @@ impl Deliveries {
             total.merge(batch.evaluated);
             // After an error nothing will be sent: go on only to say whom it hits.
             if !total.has_errors() {
-                let messages = batch.messages;
+                let (messages, others) = (batch.messages, batch.variants);
                 let indexed = pairs(&messages);
                 self.store
-                    .write(Lane::Bulk, move |tx| plan::insert_messages(tx, messages).map_err(Error::from))
+                    .write(Lane::Bulk, move |tx| {
+                        if !others.is_empty() {
+                            variants::insert(tx, others)?;
+                        }
+                        plan::insert_messages(tx, messages).map_err(Error::from)
+                    })
                     .await?;
                 contacts.add(&self.store, indexed).await?;
             }
@@ -215,15 +278,16 @@ impl Deliveries {
     pub(crate) async fn evaluate_readers(
         &self,
         delivery: &Delivery,
-        compiled: &Arc<Compiled>,
+        contents: &Contents,
         readers: &Arc<Vec<Reader>>,
         (parts, contacts): (&mut Parts, &mut Contacts),
     ) -> Result<Evaluated> {
-        let job = self.job(delivery.id, compiled).await?;
+        let job = self.job(delivery.id, contents).await?;
         let providers = self.rooms.routes.providers();
         let mut ordered: Vec<_> =
             readers.iter().map(|reader| (providers.lane_of(&reader.domain), reader.clone())).collect();
-        ordered.sort_by(|a, b| a.0.cmp(&b.0));
+        // Ids rise within a lane's content: each has parts of its own.
+        ordered.sort_by(|a, b| (&a.0, a.1.content).cmp(&(&b.0, b.1.content)));
         let lanes: Vec<String> = ordered.iter().map(|(lane, _)| lane.clone()).collect();
         let slot = parts.at_once();
         let (tokens, public_url) = (Arc::clone(&self.rooms.tokens), self.config().public_url.clone());
@@ -231,11 +295,13 @@ impl Deliveries {
             let mut batch = Batch::default();
             let mut kept = Vec::with_capacity(ordered.len());
             for (n, (_, reader)) in ordered.iter().enumerate() {
+                let slot = Slot { wave: reader.content as i64, ..slot };
                 let seat = Seat { n: n as i64, place: n, slot, alone: false };
                 let message = message_id(job.delivery, seat.n);
                 let review_url = tokens.review_url(&public_url, Token { message, inert: true });
                 let variant = batch.add(&job, seat, &Addressee::reader(reader, &review_url));
-                kept.push(ProofReader::new(message, reader, job.compiled.format_name(variant)));
+                let compiled = &job.contents.all[job.contents.of(slot.wave)];
+                kept.push(ProofReader::new(message, reader, compiled.format_name(variant)));
             }
             (batch, kept)
         });
@@ -256,6 +322,43 @@ impl Deliveries {
             })
             .await?;
         contacts.add(&self.store, indexed).await?;
+        Ok(batch.evaluated)
+    }
+}
+
+impl Deliveries {
+    /// The same for the seeds of a delivery, behind everybody else. They stand in no index by recipient.
+    pub(crate) async fn evaluate_seeds(
+        &self,
+        delivery: &Delivery,
+        compiled: &Arc<Compiled>,
+        rows: Vec<RecipientRow>,
+        parts: &mut Parts,
+    ) -> Result<Evaluated> {
+        let job = self.job(delivery.id, compiled).await?;
+        let providers = self.rooms.routes.providers();
+        let mut ordered: Vec<_> =
+            rows.into_iter().map(|row| (providers.lane_of(row.domain()), row)).collect();
+        ordered.sort_by(|a, b| a.0.cmp(&b.0));
+        let lanes: Vec<String> = ordered.iter().map(|(lane, _)| lane.clone()).collect();
+        let (first, slot) = (parts.seeds_from(), parts.at_once());
+        let evaluated = tokio::task::spawn_blocking(move || {
+            let mut batch = Batch::default();
+            for (k, (_, row)) in ordered.iter().enumerate() {
+                let seat = Seat { n: first + k as i64, place: k, slot, alone: false };
+                batch.add(&job, seat, &Addressee::of(row));
+            }
+            batch
+        });
+        let batch =
+            evaluated.await.map_err(|panic| Error::Internal(format!("evaluation panicked: {panic}")))?;
+        for (message, seat) in batch.messages.iter().zip(&batch.seats) {
+            parts.add_seed(message.id, &lanes[seat.place]);
+        }
+        let messages = batch.messages;
+        self.store
+            .write(Lane::Bulk, move |tx| plan::insert_messages(tx, messages).map(drop).map_err(Error::from))
+            .await?;
         Ok(batch.evaluated)
     }
 }
@@ -313,27 +416,52 @@ impl Batch {
     /// Evaluates a message; the number of its format is returned.
     fn add(&mut self, job: &Job, seat: Seat, whom: &Addressee<'_>) -> u8 {
         self.recipients += 1;
-        let (row, to) = (whom.row, (whom.address, whom.domain));
-        let variant = whom.variant.unwrap_or_else(|| job.compiled.flags_for(row.email_format(), whom.domain));
-        match job.compiled.evaluate(&job.order.fields(row, whom.review_url), variant) {
+        let wave = seat.slot.wave;
+        let content = job.contents.of(wave);
+        let variant = self.evaluate(job, (content, seat), whom, |batch, message| {
+            batch.seats.push(seat);
+            batch.messages.push(message);
+        });
+        if job.contents.rest == Some(wave) {
+            for content in 1..job.contents.all.len() {
+                self.evaluate(job, (content, seat), whom, |batch, message| {
+                    let NewMessage { id, flags, slots, .. } = message;
+                    batch.variants.push(NewVariant { message: id, variant: content as i64, flags, slots });
+                });
+            }
+        }
+        variant
+    }
+
+    /// Evaluates one content; the number of the format is returned.
+    fn evaluate(
+        &mut self,
+        job: &Job,
+        (content, seat): (usize, Seat),
+        whom: &Addressee<'_>,
+        keep: impl FnOnce(&mut Batch, NewMessage),
+    ) -> u8 {
+        let (row, to, compiled) = (whom.row, (whom.address, whom.domain), &job.contents.all[content]);
+        let variant = whom.variant.unwrap_or_else(|| compiled.flags_for(row.email_format(), whom.domain));
+        match compiled.evaluate(&job.order.fields(row, whom.review_url), variant) {
             Ok(own) => {
                 let slots = own.slots.to_bytes();
                 for warning in &own.warnings {
-                    self.evaluated.fail(warning, Level::Warning, to.0);
+                    self.evaluated.fail(warning, Level::Warning, (content, to.0));
                 }
-                self.evaluated.mobiles.add(&job.compiled.snapshot, variant, &own.slots);
-                self.evaluated.measure(own.slots, own.flags, slots.len(), to.0);
-                self.seats.push(seat);
-                self.messages.push(NewMessage {
+                self.evaluated.mobiles(content).add(&compiled.snapshot, variant, &own.slots);
+                self.evaluated.measure(own.slots, own.flags, slots.len(), (content, to.0));
+                let message = NewMessage {
                     id: message_id(job.delivery, seat.n),
                     recipient: row.id,
                     domain: to.1.to_owned(),
                     flags: own.flags,
                     address: to.0.to_owned(),
                     slots,
-                });
+                };
+                keep(self, message);
             }
-            Err(problem) => self.evaluated.fail(&problem, Level::Error, to.0),
+            Err(problem) => self.evaluated.fail(&problem, Level::Error, (content, to.0)),
         }
         variant
     }
@@ -344,16 +472,23 @@ impl Evaluated {
         self.failures.iter().any(|failure| failure.level == Level::Error)
     }
 
-    fn fail(&mut self, problem: &Problem, level: Level, recipient: &str) {
-        let failure =
-            Failure { problem: problem.clone(), level, recipients: vec![recipient.to_owned()], count: 1 };
-        self.add(failure);
+    fn fail(&mut self, problem: &Problem, level: Level, (content, recipient): (usize, &str)) {
+        let recipients = vec![recipient.to_owned()];
+        self.add(Failure { problem: problem.clone(), level, recipients, count: 1, content });
+    }
+
+    /// The messages for handsets that are of this content.
+    fn mobiles(&mut self, content: usize) -> &mut Mobiles {
+        if self.mobiles.len() <= content {
+            self.mobiles.resize_with(content + 1, Mobiles::default);
+        }
+        &mut self.mobiles[content]
     }
 
     fn add(&mut self, new: Failure) {
         let full = self.failures.len() >= FAILURES_MAX;
         let known = self.failures.iter_mut().find(|known| {
-            known.level == new.level
+            (known.level, known.content) == (new.level, new.content)
                 && (known.problem.part == new.problem.part)
                 && (new.level == Level::Error || known.problem.message == new.problem.message)
                 && (known.problem.line, known.problem.column) == (new.problem.line, new.problem.column)
@@ -369,34 +504,41 @@ impl Evaluated {
         }
     }
 
-    fn merge(&mut self, other: Evaluated) {
+    pub fn merge(&mut self, other: Evaluated) {
         other.failures.into_iter().for_each(|failure| self.add(failure));
-        self.mobiles.merge(other.mobiles);
-        if let Some((bytes, slots, flags)) = other.largest {
-            self.keep_largest(slots, flags, bytes);
+        for (content, mobiles) in other.mobiles.into_iter().enumerate() {
+            self.mobiles(content).merge(mobiles);
+        }
+        if let Some(largest) = other.largest {
+            self.keep_largest(largest);
         }
     }
 
     /// Keeps the message with the most text of its own; warns of one that has very much.
-    fn measure(&mut self, slots: Slots, flags: i64, bytes: usize, recipient: &str) {
+    fn measure(&mut self, slots: Slots, flags: i64, bytes: usize, (content, recipient): (usize, &str)) {
         if bytes > message::SLOTS_SIZE_WARN {
             let text = format!("a message has {} KB of text of its own", bytes >> 10);
             let problem =
                 Problem::new("message", text).hint("move what is the same for all out of the conditions");
-            self.fail(&problem, Level::Warning, recipient);
+            self.fail(&problem, Level::Warning, (content, recipient));
         }
-        self.keep_largest(slots, flags, bytes);
+        self.keep_largest(Largest { bytes, slots, flags, content });
     }
 
-    fn keep_largest(&mut self, slots: Slots, flags: i64, bytes: usize) {
-        if self.largest.as_ref().is_none_or(|(largest, ..)| bytes > *largest) {
-            self.largest = Some((bytes, slots, flags));
+    fn keep_largest(&mut self, new: Largest) {
+        if self.largest.as_ref().is_none_or(|largest| new.bytes > largest.bytes) {
+            self.largest = Some(new);
         }
     }
 
-    /// Sizes of the largest message, found by composing it.
+    /// Which of the contents the largest message is of.
+    pub fn content_of_largest(&self) -> usize {
+        self.largest.as_ref().map_or(0, |largest| largest.content)
+    }
+
+    /// Sizes of the largest message, found by composing it from its content.
     pub fn size(&self, compiled: &Compiled, files: &Bytes, keys: &TokenKeys) -> Result<Option<SizeFact>> {
-        let Some((_, slots, flags)) = &self.largest else { return Ok(None) };
+        let Some(Largest { slots, flags, .. }) = &self.largest else { return Ok(None) };
         let broken = |error: &dyn std::fmt::Display| Error::Internal(format!("composing: {error}"));
         let prepared = Prepared::new(compiled.snapshot.clone(), |hash| files.get(hash).cloned())
             .map_err(|error| broken(&error))?;
@@ -436,11 +578,13 @@ mod tests {
         let mut total = Evaluated::default();
         for n in 0..30 {
             let mut page = Evaluated::default();
-            page.fail(&problem, Level::Error, &format!("r{n}@d.example"));
+            page.fail(&problem, Level::Error, (0, &format!("r{n}@d.example")));
             total.merge(page);
         }
         assert_eq!(total.failures.len(), 1);
         assert_eq!((total.failures[0].count, total.failures[0].recipients.len()), (30, EXAMPLES_MAX));
         assert!(total.has_errors());
+        total.fail(&problem, Level::Error, (1, "r@d.example"));
+        assert_eq!(total.failures.len(), 2, "each variant has its own");
     }
 }

@@ -41,7 +41,7 @@ impl Deliveries {
         if readers.is_empty() {
             return Err(Refusal::new("proof", "goes to nobody: name at least one address").into());
         }
-        Ok(in_formats(readers, definition.proof.variants))
+        Ok(in_contents(in_formats(readers, definition.proof.variants), crate::ab::contents(definition)))
     }
 
     async fn substituted(&self, definition: &Definition, list: Vec<Substitution>) -> Result<Vec<Reader>> {
@@ -97,7 +97,10 @@ impl Deliveries {
         for n in 0..FILLS {
             fill.extend(self.rooms.audience.random_recipient(&members, seed.wrapping_add(n)).await?);
         }
-        Ok(self.rooms.audience.seeds_in(groups, &fill, self.now_us()).await?)
+        match self.rooms.audience.seeds_in(groups, &fill, self.now_us()).await {
+            Err(audience::Error::Invalid { reason, .. }) => Err(Refusal::new("seeds", reason).into()),
+            other => Ok(other?),
+        }
     }
 
     async fn recipient(&self, field: &str, address: &str) -> Result<Recipient> {
@@ -153,6 +156,15 @@ fn in_formats(readers: Vec<Reader>, variants: u32) -> Vec<Reader> {
     readers.into_iter().flat_map(copies).collect()
 }
 
+/// Each message in every variant of an A/B test.
+fn in_contents(readers: Vec<Reader>, contents: usize) -> Vec<Reader> {
+    if contents == 1 {
+        return readers;
+    }
+    let copies = |reader: Reader| (0..contents).map(move |content| Reader { content, ..reader.clone() });
+    readers.into_iter().flat_map(copies).collect()
+}
+
 fn check_count(count: usize) -> Result<()> {
     if count > READERS_MAX {
         return Err(
@@ -167,11 +179,17 @@ fn reader(profile: &Recipient, to: Option<&str>) -> Result<Reader> {
     let mailbox = address::parse(&address)
         .map_err(|error| Refusal::new("proof.to", format!("{address:?} is no address: {error}")))?;
     let domain = mailbox.domain_ascii().to_owned();
-    Ok(Reader { row: RecipientRow::from(profile), address, domain, variant: None })
+    Ok(Reader { row: RecipientRow::from(profile), address, domain, variant: None, content: 0 })
 }
 
 fn of_row(row: RecipientRow) -> Reader {
-    Reader { address: row.email().to_owned(), domain: row.domain().to_owned(), row, variant: None }
+    Reader {
+        address: row.email().to_owned(),
+        domain: row.domain().to_owned(),
+        row,
+        variant: None,
+        content: 0,
+    }
 }
 
 /// Range of `[proof]`.

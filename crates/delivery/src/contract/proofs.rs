@@ -195,3 +195,29 @@ async fn rounds_say_what_changed_between_them() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn seeds_get_the_real_delivery_and_are_in_no_figure() {
+    each(|world| async move {
+        world.recipients(8).await;
+        world.seeds().await;
+        let id = world.drafted(|d| d.target.seeds = vec!["ours".into()]).await;
+        let analysis = world.analyse(id).await;
+        assert_eq!((analysis.target, analysis.to_deliver), (8, 8));
+        let messages = world.messages(id).await;
+        assert_eq!(messages.len(), 10);
+        let seeds: Vec<_> =
+            messages[8..].iter().map(|(to, recipient, _)| (to.as_str(), *recipient < 0)).collect();
+        assert_eq!(seeds, [("seed1@gmail.com", true), ("seed2@house.example", true)]);
+        world.deliveries.confirm(id, analysis.snapshot.as_deref(), &By::system()).await.unwrap();
+        let status = world.deliveries.status(id).await.unwrap();
+        assert_eq!((status.target, status.pending, status.seeds.pending), (8, 8, 2));
+        assert!(world.queue.verify(id, START_US).await.unwrap().agrees);
+
+        let unknown = world.drafted(|d| d.target.seeds = vec!["no".into()]).await;
+        let analysis = world.analyse(unknown).await;
+        assert_eq!(analysis.state, State::Failed);
+        assert!(super::errors(&analysis)[0].contains("\"no\""), "{:?}", analysis.findings);
+    })
+    .await;
+}
