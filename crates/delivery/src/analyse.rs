@@ -312,7 +312,7 @@ impl Work<'_> {
                     .await?
                 {
                     Some(mut evaluated) => {
-                        evaluated.merge(self.seeds(&compiled, &mut parts).await?);
+                        evaluated.merge(self.seeds(&contents, &mut parts).await?);
                         evaluated
                     }
                     None => return Ok(Verdict::Stopped),

@@ -8,7 +8,7 @@ use crate::parameters::Limits;
 use crate::schedule::{self, Start};
 use crate::states::{self, By, Event};
 use crate::types::{Closed, ConfirmPlan, Delivery, DeliveryId, Error, ProviderPlan, Purpose, Result, State};
-use crate::{Deliveries, approval, capacity, files, journal, records, words};
+use crate::{Deliveries, ab, approval, capacity, files, journal, records, words};
 
 impl Deliveries {
     /// What Confirm would do now, and whether it is open.
@@ -46,7 +46,7 @@ impl Deliveries {
     pub async fn confirm(&self, id: DeliveryId, snapshot: Option<&str>, by: &By) -> Result<Delivery> {
         let delivery = self.get(id).await?;
         let signing = self.signing_of(&delivery).await?;
-        let content = self.frozen_content(&delivery).await?;
+        let contents = (delivery.snapshot.clone(), self.frozen_contents(id).await?);
         let (wanted, by) = (snapshot.map(str::to_owned), by.clone());
         let now_us = self.now_us();
         self.store
@@ -68,13 +68,16 @@ impl Deliveries {
                 let spec = spec(&delivery, signing, &start, now_us);
                 runs::start(tx, &spec, now_us)?;
                 let until_us = start.start_at.max(now_us) + Limits::of(&delivery.definition.parameters)?.resources_us;
-                if let Some((_, content)) = content.filter(|(hash, _)| Some(hash) == delivery.snapshot.as_ref()) {
-                    files::hold(tx, id, &content, until_us)?;
+                let (analysed, contents) = contents;
+                if analysed == delivery.snapshot {
+                    files::hold(tx, id, contents.iter().map(|(_, content)| content), until_us)?;
                 }
                 content::expire_assets(tx, content::Owner::Delivery(id), until_us)?;
-                if let Some(hash) = &delivery.snapshot {
-                    tracking::resources::open(tx, id, hash, until_us)?;
+                match queue::variants::snapshots(tx, id)?.as_slice() {
+                    [only] => tracking::resources::open(tx, id, only, until_us)?,
+                    _ => tracking::resources::open_by_part(tx, id, until_us)?,
                 }
+                ab::confirmed(tx, id)?;
                 states::change(tx, id, Event::Confirmed, &by, "", now_us)?;
                 tx.execute(
                     "UPDATE delivery SET confirmed_at = $2, confirmed_by = $3, resources_until = $4 WHERE id = $1",
@@ -90,13 +93,21 @@ impl Deliveries {
         self.get(id).await
     }
 
-    /// The snapshot that will be sent, with its hash.
-    async fn frozen_content(&self, delivery: &Delivery) -> Result<Option<(String, message::Snapshot)>> {
-        let Some(hash) = delivery.snapshot.clone() else { return Ok(None) };
-        let Some(bytes) = self.rooms.queue.snapshot(&hash).await? else { return Ok(None) };
-        let content = message::Snapshot::from_bytes(&bytes)
-            .map_err(|error| Error::Internal(format!("a snapshot cannot be read: {error}")))?;
-        Ok(Some((hash, content)))
+    /// The contents that will be sent, with their hashes.
+    async fn frozen_contents(&self, id: DeliveryId) -> Result<Vec<(String, message::Snapshot)>> {
+        let read = self.store.read(move |tx| {
+            let mut found = Vec::new();
+            for hash in queue::variants::snapshots(tx, id)? {
+                let bytes = queue::plan::snapshot(tx, &hash)?;
+                found.extend(bytes.map(|bytes| (hash, bytes)));
+            }
+            Ok::<_, Error>(found)
+        });
+        let content = |(hash, bytes): (String, Vec<u8>)| match message::Snapshot::from_bytes(&bytes) {
+            Ok(content) => Ok((hash, content)),
+            Err(error) => Err(Error::Internal(format!("a snapshot cannot be read: {error}"))),
+        };
+        read.await?.into_iter().map(content).collect()
     }
 
     /// Numbers of the keys that sign for the sender, in the words that the run carries: `3,4`; empty: unsigned.

@@ -140,10 +140,15 @@ pub(crate) fn digest(tx: &mut Tx<'_>, id: DeliveryId) -> Result<String> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// Keeps what a frozen snapshot needs until then, whatever becomes of the draft's files, in the transaction that
+/// Keeps what frozen snapshots need until then, whatever becomes of the draft's files, in the transaction that
 /// freezes or confirms.
-pub(crate) fn hold(tx: &mut Tx<'_>, id: DeliveryId, snapshot: &Snapshot, until_us: i64) -> Result<()> {
-    let assets = snapshot.images.iter().chain(&snapshot.attachments);
+pub(crate) fn hold<'a>(
+    tx: &mut Tx<'_>,
+    id: DeliveryId,
+    snapshots: impl Iterator<Item = &'a Snapshot>,
+    until_us: i64,
+) -> Result<()> {
+    let assets = snapshots.flat_map(|snapshot| snapshot.images.iter().chain(&snapshot.attachments));
     let hashes: Vec<String> = assets.map(|asset| asset.hash.clone()).collect();
     Ok(content::hold_assets(tx, id, &hashes, until_us)?)
 }

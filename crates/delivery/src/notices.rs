@@ -14,13 +14,14 @@ use content::CompileOptions;
 use serde::{Deserialize, Serialize};
 use store::{Lane, Row, Tx, binds};
 
+use crate::ab::FrozenContent;
 use crate::analyse::of_problem;
 use crate::approval::{self, Approvals, Decision};
 use crate::contacts::Contacts;
 use crate::definition::{Definition, Validation};
 use crate::folder::Refusal;
 use crate::numbering::Parts;
-use crate::personalise::Reader;
+use crate::personalise::{Contents, Reader};
 use crate::records::{self, NewDelivery};
 use crate::states::{self, By, Event};
 use crate::timing::Timing;
@@ -59,12 +60,14 @@ pub enum NoticeKind {
     Braked,
     /// The server was down at the contact date: it waits for a word.
     Late,
+    /// The samples of an A/B test have had their time: the rest waits for somebody to choose.
+    ChooseWinner,
     /// It is over.
     Finished,
 }
 
 impl NoticeKind {
-    const ALL: [NoticeKind; 10] = [
+    const ALL: [NoticeKind; 11] = [
         NoticeKind::ApprovalAsked,
         NoticeKind::ApprovalReminder,
         NoticeKind::ApprovalOverdue,
@@ -74,6 +77,7 @@ impl NoticeKind {
         NoticeKind::Started,
         NoticeKind::Braked,
         NoticeKind::Late,
+        NoticeKind::ChooseWinner,
         NoticeKind::Finished,
     ];
 
@@ -89,6 +93,7 @@ impl NoticeKind {
             NoticeKind::Started => "started",
             NoticeKind::Braked => "braked",
             NoticeKind::Late => "late",
+            NoticeKind::ChooseWinner => "choose_winner",
             NoticeKind::Finished => "finished",
         }
     }
@@ -105,6 +110,7 @@ impl NoticeKind {
             NoticeKind::Started => "Started",
             NoticeKind::Braked => "Held by the brake",
             NoticeKind::Late => "Waits for you",
+            NoticeKind::ChooseWinner => "Choose the winner of",
             NoticeKind::Finished => "Finished",
         }
     }
@@ -407,13 +413,13 @@ impl Deliveries {
             .await
             .map_err(|panic| Error::Internal(format!("compiling panicked: {panic}")))?
             .map_err(Error::Content)?;
-        let bytes = compiled.snapshot.to_bytes();
-        let snapshot = message::Snapshot::hash_of(&bytes);
-        let compiled = Arc::new(compiled);
+        let content = FrozenContent::of(&compiled.snapshot);
+        let snapshot = content.hash.clone();
+        let contents = Contents::one(compiled);
         let mut parts = Parts::new(snapshot.clone(), 1, self.now_us());
         let readers = Arc::new(vec![reader]);
         let room = (&mut parts, &mut Contacts::default());
-        let evaluated = self.evaluate_readers(delivery, &compiled, &readers, room).await?;
+        let evaluated = self.evaluate_readers(delivery, &contents, &readers, room).await?;
         if let Some(failure) = evaluated.failures.first() {
             let finding = of_problem(&failure.problem, failure.level);
             if failure.level == typology::Level::Error {
@@ -422,8 +428,8 @@ impl Deliveries {
         }
         let frozen = Frozen {
             snapshot: snapshot.clone(),
-            bytes,
-            content: compiled.snapshot.clone(),
+            contents: vec![content],
+            ab: None,
             parts: parts.finish(),
             timing: Timing::at_once("notice", 1),
         };
@@ -500,7 +506,7 @@ fn nobody(to: &str) -> Result<Reader> {
     let mailbox =
         address::parse(to).map_err(|error| Refusal::new("to", format!("{to:?} is no address: {error}")))?;
     let domain = mailbox.domain_ascii().to_owned();
-    Ok(Reader { row: RecipientRow::default(), address: to.to_owned(), domain, variant: None })
+    Ok(Reader { row: RecipientRow::default(), address: to.to_owned(), domain, variant: None, content: 0 })
 }
 
 fn one_line(text: &str) -> String {

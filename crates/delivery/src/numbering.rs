@@ -247,7 +247,10 @@ impl Numbers {
 
 /// Gathers numbered messages into parts: a part ends where the lane changes, or when it is full; each slot has its own.
 pub(crate) struct Parts {
-    snapshot: String,
+    /// Of wave n; the first one is that of all others.
+    snapshots: Vec<String>,
+    /// The wave that waits for the winner of a test.
+    held: Option<i64>,
     size: i64,
     /// What the parts' due times count from (µs).
     starts_at: i64,
@@ -260,7 +263,13 @@ pub(crate) struct Parts {
 impl Parts {
     pub fn new(snapshot: String, size: i64, starts_at: i64) -> Parts {
         let (open, closed) = (HashMap::new(), Vec::new());
-        Parts { snapshot, size, starts_at, lane: String::new(), open, closed, last_id: None }
+        let (snapshots, lane) = (vec![snapshot], String::new());
+        Parts { snapshots, held: None, size, starts_at, lane, open, closed, last_id: None }
+    }
+
+    /// The same with a content for each of the first waves; the wave `held` waits until it is known which is its.
+    pub fn by_wave(self, snapshots: Vec<String>, held: Option<i64>) -> Parts {
+        Parts { snapshots, held, ..self }
     }
 
     /// The slot of a delivery that sends to everybody at once.
@@ -305,13 +314,18 @@ impl Parts {
     }
 
     fn part(&self, id: i64, lane: &str, slot: Slot) -> NewPart {
+        let own = usize::try_from(slot.wave).ok().and_then(|wave| self.snapshots.get(wave));
+        let due_us = match self.held == Some(slot.wave) {
+            true => queue::variants::HELD_DUE_US,
+            false => slot.due_us - self.starts_at,
+        };
         NewPart {
             first_id: id,
             last_id: id,
-            snapshot: self.snapshot.clone(),
+            snapshot: own.or(self.snapshots.first()).cloned().unwrap_or_default(),
             wave: slot.wave,
             lane: lane.to_owned(),
-            due_us: slot.due_us - self.starts_at,
+            due_us,
             messages: 1,
         }
     }

@@ -331,11 +331,11 @@ impl Deliveries {
     pub(crate) async fn evaluate_seeds(
         &self,
         delivery: &Delivery,
-        compiled: &Arc<Compiled>,
+        contents: &Contents,
         rows: Vec<RecipientRow>,
         parts: &mut Parts,
     ) -> Result<Evaluated> {
-        let job = self.job(delivery.id, compiled).await?;
+        let job = self.job(delivery.id, contents).await?;
         let providers = self.rooms.routes.providers();
         let mut ordered: Vec<_> =
             rows.into_iter().map(|row| (providers.lane_of(row.domain()), row)).collect();

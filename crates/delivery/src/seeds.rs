@@ -4,15 +4,12 @@
 //! stand in no index by recipient, so neither pressure nor *recipients of* see them. Gaps of a seed's profile are filled
 //! as by random recipients of the target.
 
-use std::sync::Arc;
-
-use content::Compiled;
 use typology::{Finding, Level};
 
 use crate::analyse::Work;
 use crate::folder::Refusal;
 use crate::numbering::Parts;
-use crate::personalise::Evaluated;
+use crate::personalise::{Contents, Evaluated};
 use crate::types::Result;
 use crate::words;
 
@@ -21,7 +18,7 @@ pub const GROUPS_MAX: usize = 20;
 
 impl Work<'_> {
     /// Evaluates the seeds, once everybody else has their number.
-    pub async fn seeds(&mut self, compiled: &Arc<Compiled>, parts: &mut Parts) -> Result<Evaluated> {
+    pub async fn seeds(&mut self, contents: &Contents, parts: &mut Parts) -> Result<Evaluated> {
         let definition = &self.delivery.definition;
         let rows = self.this.seed_rows(definition, &definition.target.seeds).await?;
         if rows.is_empty() {
@@ -30,7 +27,7 @@ impl Work<'_> {
         let count = words::counted(rows.len() as i64, "seed gets", "seeds get");
         let text = format!("{count} it too, outside every figure");
         self.findings.push(Finding::new("", Level::Info, text));
-        self.this.evaluate_seeds(self.delivery, compiled, rows, parts).await
+        self.this.evaluate_seeds(self.delivery, contents, rows, parts).await
     }
 }
 

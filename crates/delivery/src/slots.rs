@@ -10,11 +10,11 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use store::{Tx, binds};
 
-use crate::Deliveries;
 use crate::numbering::DomainShare;
 use crate::schedule::{Plan, zone_named};
 use crate::types::{Delivery, DeliveryId, Error, Result};
 use crate::waves::{self, Wave};
+use crate::{Deliveries, ab};
 
 /// Ranks are counted in so many buckets, to find where a wave begins without sorting them.
 const BUCKETS: usize = 1 << 16;
@@ -267,7 +267,10 @@ impl Deliveries {
     ) -> Result<Slotted> {
         let id = delivery.id;
         let messages = shares.iter().map(|share| share.messages).sum();
-        let waves = waves::starts(&delivery.definition, &plan, messages)?;
+        let waves = match ab::waves(&delivery.definition, &plan, messages)? {
+            Some(samples) => samples,
+            None => waves::starts(&delivery.definition, &plan, messages)?,
+        };
         let slots = Slots::new(plan, waves, id);
         if slots.is_single() {
             return Ok(Slotted { slots, counts: HashMap::new() });

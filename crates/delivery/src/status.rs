@@ -132,6 +132,7 @@ impl Deliveries {
         self.approvals_due(now_us).await?;
         self.analyse_on_date(now_us).await?;
         self.watch_brakes(now_us).await?;
+        self.watch_tests(now_us).await?;
         let active: Vec<(DeliveryId, String)> = self
             .store
             .read(|tx| {

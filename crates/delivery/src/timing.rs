@@ -74,7 +74,9 @@ impl Work<'_> {
         let expected = crate::plan::expected(slotted, shares, &self.this.rooms.routes, &config);
         let end = expected.end();
         self.expect(plan.start_us, valid_until_us, end);
-        let in_waves = self.delivery.definition.waves.as_ref().is_some_and(crate::waves::are_there);
+        let definition = &self.delivery.definition;
+        let in_waves =
+            definition.ab.is_some() || definition.waves.as_ref().is_some_and(crate::waves::are_there);
         let last_wave = expected.waves.last().filter(|_| in_waves);
         self.facts.schedule = Some(ScheduleFact {
             last_due_us: slots.last_due(),

@@ -4,6 +4,7 @@ use queue::plan;
 use store::{Lane, Tx, binds};
 use typology::{Finding, Level};
 
+use crate::ab::{self, FrozenContent};
 use crate::analysis::AnalysisHandle;
 use crate::history::{self, Ended};
 use crate::members::Members;
@@ -17,10 +18,11 @@ const HELD_US: i64 = 30 * 86_400 * crate::parameters::SECOND_US;
 
 /// What the frozen delivery consists of, once every step went well.
 pub(crate) struct Frozen {
+    /// What is approved and confirmed: the hash of the content, or one over those of a test's variants.
     pub snapshot: String,
-    pub bytes: Vec<u8>,
-    /// The same, readable.
-    pub content: message::Snapshot,
+    /// One, but for a test.
+    pub contents: Vec<FrozenContent>,
+    pub ab: Option<ab::Planned>,
     pub parts: Vec<queue::NewPart>,
     pub timing: Timing,
 }
@@ -106,8 +108,10 @@ pub(crate) fn freeze(
     now_us: i64,
 ) -> Result<()> {
     states::change(tx, id, Event::AnalysisPassed, &By::system(), "", now_us)?;
-    plan::write_snapshot(tx, &frozen.snapshot, &frozen.bytes)?;
-    crate::files::hold(tx, id, &frozen.content, now_us + HELD_US)?;
+    ab::write_contents(tx, id, &frozen, now_us + HELD_US)?;
+    if let Some(test) = &frozen.ab {
+        ab::keep(tx, id, test)?;
+    }
     let messages = frozen.messages();
     plan::insert_parts(tx, id, frozen.parts)?;
     frozen.timing.keep(tx, id)?;
