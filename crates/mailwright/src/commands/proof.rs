@@ -97,6 +97,9 @@ fn print_analysis(id: &str, document: &Value, out: &mut Output) -> Done {
         let level = finding["level"].as_str().unwrap_or("");
         let rule = finding["rule"].as_str().unwrap_or("");
         out.line(format_args!("{level:<8} {rule}: {}", problem_line(finding)))?;
+        if let Some(hint) = finding["hint"].as_str().filter(|_| level != "info") {
+            out.line(format_args!("         {hint}"))?;
+        }
     }
     let count = |name: &str| grouped(document[name].as_i64().unwrap_or(0));
     out.line(format_args!("\n{} in the target, {} to deliver", count("target"), count("to_deliver")))?;
