@@ -43,7 +43,7 @@ impl Row {
 
 fn look(kind: NoticeKind) -> (&'static str, &'static str) {
     match kind {
-        NoticeKind::ApprovalAsked | NoticeKind::ApprovalReminder => ("check", "info"),
+        NoticeKind::ApprovalAsked | NoticeKind::ApprovalReminder | NoticeKind::ChooseWinner => ("check", "info"),
         NoticeKind::ApprovalOverdue | NoticeKind::Late => ("warning", "warn"),
         NoticeKind::Braked => ("pause", "bad"),
         NoticeKind::Started => ("play", "info"),
@@ -56,7 +56,11 @@ fn look(kind: NoticeKind) -> (&'static str, &'static str) {
 fn tab(kind: NoticeKind) -> &'static str {
     match kind {
         NoticeKind::ProofDecided => "/proofs",
-        NoticeKind::Started | NoticeKind::Braked | NoticeKind::Late | NoticeKind::Finished => "/watch",
+        NoticeKind::Started
+        | NoticeKind::Braked
+        | NoticeKind::Late
+        | NoticeKind::ChooseWinner
+        | NoticeKind::Finished => "/watch",
         _ => "/analysis",
     }
 }
