@@ -14,6 +14,9 @@ use crate::{Facts, Finding, Level, Nature, Receiver};
 /// Microsoft 5,000; Yahoo gives no number.
 pub const BULK_MESSAGES: i64 = 5_000;
 
+/// What to do about a fact that could not be had.
+const UNKNOWN_HINT: &str = "Analyse again in a while; nothing is known to be wrong.";
+
 /// Names of the shipped typologies.
 pub const SHIPPED: [&str; 2] = ["default", "bulk"];
 
@@ -193,7 +196,8 @@ fn shipped_findings(
             finding.level = leveled(finding, rule, level);
         }
         if finding.hint.is_none() {
-            finding.hint = Some(rule.hint.to_owned());
+            let hint = if finding.nature == Nature::Unknown { UNKNOWN_HINT } else { rule.hint };
+            finding.hint = Some(hint.to_owned());
         }
     }
     findings

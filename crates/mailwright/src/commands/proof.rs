@@ -93,11 +93,16 @@ fn print_analysis(id: &str, document: &Value, out: &mut Output) -> Done {
     if !analysed(document) {
         return out.line(format_args!("The analysis runs: mailwright delivery analyze {id} --wait"));
     }
-    for finding in document["findings"].as_array().into_iter().flatten() {
+    let mut findings = document["findings"].as_array().into_iter().flatten().peekable();
+    while let Some(finding) = findings.next() {
         let level = finding["level"].as_str().unwrap_or("");
         let rule = finding["rule"].as_str().unwrap_or("");
-        out.line(format_args!("{level:<8} {rule}: {}", problem_line(finding)))?;
-        if let Some(hint) = finding["hint"].as_str().filter(|_| level != "info") {
+        // A hint is the rule's: once after the last thing that the rule says.
+        let mut said = finding.clone();
+        let hint = said.as_object_mut().and_then(|said| said.remove("hint"));
+        out.line(format_args!("{level:<8} {rule}: {}", problem_line(&said)))?;
+        let goes_on = findings.peek().is_some_and(|next| next["rule"] == *rule && hint == next.get("hint").cloned());
+        if let Some(hint) = hint.as_ref().and_then(Value::as_str).filter(|_| !goes_on) {
             out.line(format_args!("         {hint}"))?;
         }
     }
