@@ -16,6 +16,8 @@ use crate::judge::Kill;
 const START_WAIT: Duration = Duration::from_secs(60);
 /// How long an end in order may take: messages under way get 30 s for their answers.
 const END_WAIT: Duration = Duration::from_secs(45);
+/// What sets the clock forward, in the server's folder.
+const CLOCK_FILE: &str = "clock";
 /// How long one command may take.
 const COMMAND_WAIT: Duration = Duration::from_secs(300);
 
@@ -68,6 +70,8 @@ pub struct ServerOptions {
     pub config: String,
     /// Environment beside the test's own.
     pub env: Vec<(String, String)>,
+    /// Its clock can be set forward: [`Server::turn_to`].
+    pub turnable: bool,
 }
 
 /// A server and its folder. Dropping it kills the process.
@@ -156,6 +160,9 @@ impl Server {
             command.arg("--database").arg(url);
         }
         command.envs(self.options.env.iter().cloned());
+        if self.options.turnable {
+            command.env("MAILWRIGHT_TEST_CLOCK", self.path(CLOCK_FILE));
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors).kill_on_drop(true);
         let mut child = command.spawn().expect("the program starts");
         let stdout = child.stdout.take().expect("standard output is piped");
@@ -246,6 +253,21 @@ impl Server {
             .and_then(|mut f| f.write_all(content.as_ref()))
             .expect("a file can be written");
         path
+    }
+
+    /// What its clock shows (µs UTC).
+    #[must_use]
+    pub fn now_us(&self) -> i64 {
+        let shift = std::fs::read_to_string(self.path(CLOCK_FILE)).unwrap_or_default();
+        wall_us() + shift.trim().parse::<i64>().unwrap_or(0)
+    }
+
+    /// Sets its clock forward to a moment (µs UTC). It need not run.
+    pub fn turn_to(&self, to_us: i64) {
+        assert!(self.options.turnable && to_us >= self.now_us(), "clocks go forward, where they can be turned");
+        // In one step, so that nobody reads half a number.
+        let new = self.write("clock.new", (to_us - wall_us()).to_string());
+        std::fs::rename(new, self.path(CLOCK_FILE)).expect("a file can be renamed");
     }
 
     /// Base of its URLs.

@@ -170,7 +170,11 @@ async fn sign_in(house: &House) -> Result<String, Failure> {
     let now_us = house.state.clock.now_us();
     let password = format!("demo-{:08x}", rand::random::<u32>());
     let peer = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-    let signed_in = access.sign_in(&first.name, &first.password, peer, now_us).await.map_err(refused)?;
+    let browser = access::Browser { peer, agent: "mailwright demo".to_owned() };
+    let signed_in = access.sign_in(&first.name, &first.password, &browser, now_us).await.map_err(refused)?;
+    let access::SignIn::Done(signed_in) = signed_in else {
+        return Err(Failure::refused("a first password wants no second step".to_owned()));
+    };
     access
         .change_password(&signed_in.caller, &first.password, &password, None, now_us)
         .await

@@ -28,6 +28,7 @@ mod dial;
 mod dns;
 mod fetch;
 mod guard;
+mod shifted;
 mod tls;
 
 pub use cidr::{Range, RangeError};
@@ -42,6 +43,7 @@ pub use fetch::{
     FETCH_SIZE_MAX, FETCH_TIME, FetchError, FetchLimits, Fetched, Fetcher, REDIRECTS_MAX, URL_LEN_MAX,
 };
 pub use guard::{Guard, Refused};
+pub use shifted::ShiftedClock;
 pub use tls::{Tls, TlsError, TlsMode, TlsStream};
 
 /// A future that a trait object can give.

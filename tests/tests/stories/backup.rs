@@ -59,7 +59,7 @@ async fn story(from: Database, into: Database) {
 
     // Nothing listens at this relay: what is pending there stays as it was in the backup.
     let config = "[mta]\nrelay = \"smtp://127.0.0.1:9?tls=none\"\n".to_owned();
-    let mut other = Server::prepare(into.fresh().await, ServerOptions { config, env: Vec::new() });
+    let mut other = Server::prepare(into.fresh().await, ServerOptions { config, ..ServerOptions::default() });
     restore(&file, &other).await.done();
     let refused = restore(&file, &other).await;
     assert_eq!(refused.status, 1, "restored over something: {}", refused.stdout);

@@ -15,3 +15,4 @@ mod receivers;
 mod relay;
 mod stop;
 mod tracking;
+mod waves;

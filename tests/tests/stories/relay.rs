@@ -143,7 +143,7 @@ async fn wrong_password(server: &Server, receiver: &Receiver, toml: &str) {
     let wrong = receiver.settings().replace(USER, "nobody");
     let value = wrong.split('"').nth(1).unwrap();
     let env = vec![("MAILWRIGHT_MTA__RELAY".to_owned(), value.to_owned())];
-    let other = Server::start(Database::Sqlite, ServerOptions { config: String::new(), env }).await;
+    let other = Server::start(Database::Sqlite, ServerOptions { env, ..ServerOptions::default() }).await;
     let _ = (server, toml);
     let id = other.campaign("refused", &["a@any.example"], "").await;
     tokio::time::sleep(Duration::from_secs(3)).await;

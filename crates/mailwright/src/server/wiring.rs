@@ -8,7 +8,7 @@ use http::{
     state::{AppState, DemoMailbox, EngineControl, Services},
 };
 use message::TokenKeys;
-use net::{Clock, SystemClock};
+use net::{Clock, ShiftedClock, SystemClock};
 use store::{Options, Store};
 use tokio::{runtime::Handle, sync::watch, task::AbortHandle};
 
@@ -25,6 +25,9 @@ const NODE: i64 = 1;
 const EVENTS_DIR: &str = "events";
 /// How often runs are looked at: expiry and end.
 const TICK: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Names the file of a [`ShiftedClock`].
+const TEST_CLOCK: &str = "MAILWRIGHT_TEST_CLOCK";
 
 /// Everything that runs, for serving and for ending.
 pub struct House {
@@ -54,9 +57,17 @@ struct Ground {
     resolver: Arc<SwapResolver>,
 }
 
+/// The machine's clock; for whole-system tests one that a file sets forward.
+fn clock() -> Arc<dyn Clock> {
+    match std::env::var_os(TEST_CLOCK) {
+        Some(file) => Arc::new(ShiftedClock::following(file.into())),
+        None => Arc::new(SystemClock),
+    }
+}
+
 /// Opens the store, migrates it, and builds the rooms that need no engine.
 async fn ground(prepared: &Prepared) -> Result<Ground, Failure> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock = clock();
     let now_us = clock.now_us();
     let store = open_store(prepared).await?;
     let vault = prepared.vault.clone();
@@ -101,6 +112,7 @@ pub async fn build(
     let tracking = open_tracking(prepared, &store)?;
     let config = configure::delivery(&settings, listen);
     let deliveries = delivery::Deliveries::new(store.clone(), rooms.clone(), config);
+    deliveries.set_accounts(Arc::new(super::accounts::Known(access.clone())));
     deliveries.recover().await.map_err(refused)?;
     let delivery::Rooms { audience, content, routes, queue, clock, tokens, fetcher, code_key } = rooms;
 
