@@ -17,7 +17,7 @@ use super::{
 struct Manual;
 
 /// The manual's chapters in reading order; a test compares it with the folder.
-const CHAPTERS: [&str; 18] = [
+const CHAPTERS: [&str; 19] = [
     "getting-started",
     "key-steps",
     "content",
@@ -28,6 +28,7 @@ const CHAPTERS: [&str; 18] = [
     "target",
     "typologies",
     "rules",
+    "schedule-and-waves",
     "sending-and-retries",
     "tracking",
     "domains-and-dns",
