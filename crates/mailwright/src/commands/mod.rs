@@ -1,5 +1,6 @@
 //! One file per family of commands; each is a client of the REST API unless it says otherwise.
 
+pub mod approval;
 pub mod archive;
 pub mod content;
 pub mod domain;
@@ -13,11 +14,12 @@ pub mod restore;
 pub mod show;
 pub mod status;
 pub mod upkeep;
+pub mod user;
 
 use crate::{
     cli::{
         ArchiveCommand, BlockCommand, Cli, Command, DeliveryCommand, DnsCommand, DomainCommand, ReplyCommand,
-        TemplateCommand, UserCommand,
+        TemplateCommand,
     },
     client::Client,
     output::{Done, Failure, Output},
@@ -42,8 +44,7 @@ pub async fn run(cli: Cli, out: &mut Output) -> Done {
         Command::Archive(ArchiveCommand::TryAgain) => archive::try_again(&client()?, out).await,
         Command::Archive(ArchiveCommand::Verify { folder }) => archive::verify(&folder, out),
         Command::Verify { id } => upkeep::verify(&client()?, &id, out).await,
-        Command::User(UserCommand::Add { name }) => upkeep::user_add(&client()?, &name, out).await,
-        Command::User(UserCommand::Reset { name }) => upkeep::user_reset(&client()?, &name, out).await,
+        Command::User(command) => user::run(&client()?, command, out).await,
         Command::Backup { file } => upkeep::backup(&client()?, &file, out).await,
         Command::Bounce(_) => Err(Failure::not_supported("bounce explain")),
         Command::Reply(ReplyCommand::Explain { text, provider }) => {
@@ -73,8 +74,8 @@ async fn delivery(client: &Client, command: DeliveryCommand, out: &mut Output) -
         DeliveryCommand::Confirm { id, yes, snapshot } => {
             life::confirm(client, &id, yes, snapshot.as_deref(), out).await
         }
-        DeliveryCommand::Approve(_) => Err(Failure::not_supported("delivery approve")),
-        DeliveryCommand::Reject(_) => Err(Failure::not_supported("delivery reject")),
+        DeliveryCommand::Approve(args) => approval::decide(client, &args, "approve", out).await,
+        DeliveryCommand::Reject(args) => approval::decide(client, &args, "reject", out).await,
         DeliveryCommand::Status { id, follow } => status::run(client, &id, follow, out).await,
         DeliveryCommand::Log { id, state, format } => {
             log::run(client, &id, state.as_deref(), format, out).await

@@ -1,5 +1,6 @@
 //! The running server: preparing the data directory, wiring the rooms, serving, ending.
 
+mod accounts;
 pub mod composer;
 pub mod configure;
 mod copies;

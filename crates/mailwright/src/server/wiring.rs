@@ -145,6 +145,7 @@ pub async fn build(
     };
     let following = io.spawn(follower.run(access.watch())).abort_handle();
     let folding = io.spawn(fold(tracking.clone(), Arc::clone(&clock), access.watch())).abort_handle();
+    let cleaning = io.spawn(clean(access.clone(), Arc::clone(&clock))).abort_handle();
 
     let unsubscriptions =
         feedback::Unsubscriptions::new(audience.clone(), queue.clone(), TokenKeys::clone(&tokens));
@@ -170,7 +171,7 @@ pub async fn build(
         backup_files: backup_files(prepared),
         demo,
     });
-    Ok(House { state, engine, store, first, tasks: vec![ticking, following, folding] })
+    Ok(House { state, engine, store, first, tasks: vec![ticking, following, folding, cleaning] })
 }
 
 /// Opens the database and brings it up to this program, after a backup when it held data.
@@ -192,6 +193,11 @@ fn open_tracking(prepared: &Prepared, store: &Store) -> Result<tracking::Trackin
 
 async fn fold(tracking: tracking::Tracking, clock: Arc<dyn Clock>, settings: watch::Receiver<Arc<Settings>>) {
     tracking.follow(|| clock.now_us(), || settings.borrow().events_kept().us()).await;
+}
+
+/// Audit lines, sessions and links that have expired are deleted.
+async fn clean(access: access::Access, clock: Arc<dyn Clock>) {
+    access.keep_clean(|| clock.now_us()).await;
 }
 
 fn backup_files(prepared: &Prepared) -> Vec<(String, PathBuf)> {
