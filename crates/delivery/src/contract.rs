@@ -14,6 +14,7 @@ use crate::{
     By, Closed, Config, Deliveries, Edit, Error, ListFilter, ProofFreshness, ProofTarget, Push, Rooms, State,
 };
 
+mod ab;
 mod analyses;
 mod capacity;
 mod content_parts;

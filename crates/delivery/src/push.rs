@@ -1,6 +1,6 @@
 //! `delivery push`: a folder becomes a draft, or changes the draft that was pushed from it before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::definition::Definition;
 use crate::folder::{self, Refusal, TOML_NAME};
@@ -87,7 +87,23 @@ impl Folder {
         if !content.amp.is_empty() {
             sources.amp = Some(self.needed("content.amp", &content.amp)?);
         }
+        self.variants(definition)?;
         Ok(sources)
+    }
+
+    /// Variants of an A/B test name files of the folder; what is no file's name is the text itself. A file may stand in
+    /// several variants.
+    fn variants(&mut self, definition: &mut Definition) -> Result<(), Refusal> {
+        let variants = definition.ab.iter_mut().flat_map(|test| &mut test.variants);
+        let mut texts: Vec<&mut String> =
+            variants.flat_map(|variant| [&mut variant.html, &mut variant.text]).collect();
+        let names: BTreeSet<String> =
+            texts.iter().filter(|text| is_file_name(text)).map(|text| (**text).clone()).collect();
+        for name in names {
+            let text = self.needed("ab.variants", &name)?;
+            texts.iter_mut().filter(|known| ***known == name).for_each(|known| text.clone_into(known));
+        }
+        Ok(())
     }
 
     fn needed(&mut self, field: &str, name: &str) -> Result<String, Refusal> {
@@ -99,6 +115,13 @@ impl Folder {
     pub(crate) fn rest(self) -> BTreeMap<String, Vec<u8>> {
         self.files
     }
+}
+
+/// `b.html` and `variants/b.txt` are names; `<p>Hi` and two words are not.
+fn is_file_name(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let ends = [".html", ".htm", ".txt"].iter().any(|end| lower.ends_with(end));
+    ends && !text.contains(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '{'))
 }
 
 /// A file of a folder: its bytes, or the hash of bytes that are here.
@@ -308,6 +331,23 @@ mod tests {
         let (used, unused) = used_files(pushed.rest(), BTreeMap::new(), &definition, &toml).unwrap();
         assert_eq!(used.keys().collect::<Vec<_>>(), ["assets/logo.png"]);
         assert_eq!(unused, ["notes.md"]);
+    }
+
+    #[test]
+    fn variants_name_files_or_are_the_text_itself() {
+        let toml = format!(
+            "{TOML}[[ab.variants]]\nhtml = \"b.html\"\ntext = \"Hi there\"\n[[ab.variants]]\nhtml = \"b.html\"\n"
+        );
+        let mut definition = folder::parse(&toml).unwrap();
+        let mut pushed = folder(&[("content.html", b"<p>a"), ("b.html", b"<p>b")]);
+        pushed.sources(&mut definition).unwrap();
+        let variants = definition.ab.clone().unwrap().variants;
+        assert_eq!((variants[0].html.as_str(), variants[0].text.as_str()), ("<p>b", "Hi there"));
+        assert_eq!(variants[1].html, "<p>b");
+        assert!(pushed.rest().is_empty(), "they are used");
+        let mut definition = folder::parse(&toml).unwrap();
+        let refusal = folder(&[("content.html", b"<p>a")]).sources(&mut definition).unwrap_err();
+        assert_eq!(refusal.field, "ab.variants");
     }
 
     #[test]

@@ -208,6 +208,9 @@ fn content_hash(definition: &Definition, sources: &Sources, files: &str) -> Stri
         add(piece);
     }
     // Hashes of deliveries that use none of these stay as they were before there was anything of the kind.
+    if let Some(test) = &definition.ab {
+        add(&serde_json::json!(test.variants).to_string());
+    }
     if definition.has_plain_content() && sources.mjml.is_none() && sources.amp.is_none() && files.is_empty() {
         return hasher.finalize().to_hex()[..32].to_owned();
     }
@@ -299,6 +302,11 @@ mod tests {
             changed(|definition, _| definition.content.images = "inline".into()),
             changed(|definition, _| definition.parameters.encoding = "shift_jis".into()),
             changed(|definition, _| definition.parameters.format = "text".into()),
+            changed(|definition, _| {
+                let variant = crate::definition::AbVariant { subject: "b".into(), ..Default::default() };
+                definition.ab =
+                    Some(crate::definition::AbTest { variants: vec![variant], ..Default::default() });
+            }),
             changed(|definition, _| {
                 definition.parameters.headers.insert("X-Season".into(), "autumn".into());
             }),

@@ -34,7 +34,7 @@ impl World {
         self.analyse(id).await
     }
 
-    async fn confirmed(&self, definition: Definition) -> i64 {
+    pub(super) async fn confirmed(&self, definition: Definition) -> i64 {
         let analysis = self.analysed_as(definition).await;
         assert_eq!(errors(&analysis), [""; 0]);
         self.deliveries.confirm(analysis.id, analysis.snapshot.as_deref(), &By::system()).await.unwrap();
@@ -42,13 +42,13 @@ impl World {
     }
 
     /// Turns the clock to a moment.
-    fn turn_to(&self, to_us: i64) {
+    pub(super) fn turn_to(&self, to_us: i64) {
         let by_us = to_us - net::Clock::now_us(&*self.clock);
         self.clock.advance(Duration::from_micros(by_us.unsigned_abs()));
     }
 
     /// Claims everything that is due at a moment.
-    async fn due(&self, id: i64, at_us: i64) -> Vec<Message> {
+    pub(super) async fn due(&self, id: i64, at_us: i64) -> Vec<Message> {
         let run = self.queue.run(id).await.unwrap();
         let mut messages = Vec::new();
         for work in self.queue.lanes(id).await.unwrap() {
@@ -59,7 +59,7 @@ impl World {
         messages
     }
 
-    async fn answer(&self, messages: &[Message], site: &str, state: FinalState) {
+    pub(super) async fn answer(&self, messages: &[Message], site: &str, state: FinalState) {
         let batch = messages.iter().map(|message| Settlement {
             id: message.id,
             recipient: message.recipient,
@@ -77,7 +77,7 @@ impl World {
         self.queue.settle(Arc::new(batch.collect()), vec![], Arc::new(NoQuarantine)).await.unwrap();
     }
 
-    async fn told(&self, id: i64, words: &str) -> bool {
+    pub(super) async fn told(&self, id: i64, words: &str) -> bool {
         self.deliveries.journal(id).await.unwrap().iter().any(|line| line.text.contains(words))
     }
 }
