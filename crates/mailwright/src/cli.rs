@@ -341,15 +341,38 @@ pub enum LogFormat {
 /// `user …`.
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
-    /// Add a user and print a one-time password
+    /// Add a user and print a one-time password, or a link to choose one
     Add {
         /// The name to sign in with
         name: String,
+        /// What the user may do: import, prepare, approve, start, administer, or "" (default: all but administer)
+        #[arg(long, value_delimiter = ',', value_name = "RIGHT,…")]
+        rights: Option<Vec<String>>,
+        /// Print a link by which the user chooses a password
+        #[arg(long)]
+        invite: bool,
+        /// Mail that link to this address
+        #[arg(long, value_name = "EMAIL")]
+        email: Option<String>,
     },
     /// Give a user a new one-time password and end their sessions
     Reset {
         /// The user
         name: String,
+        /// Make a link to a new password instead; the present one works until then
+        #[arg(long)]
+        link: bool,
+        /// Switch the second step of signing in off, for somebody who lost it
+        #[arg(long)]
+        second_factor: bool,
+    },
+    /// Change what a user may do
+    Rights {
+        /// The user
+        name: String,
+        /// All rights that the user has from now on: import, prepare, approve, start, administer, or ""
+        #[arg(value_delimiter = ',', required = true, value_name = "RIGHT,…")]
+        rights: Vec<String>,
     },
 }
 
@@ -429,5 +452,19 @@ mod tests {
         };
         assert_eq!(to.len(), 2);
         assert_eq!(as_recipient.as_deref(), Some("random"));
+    }
+
+    #[test]
+    fn a_users_rights_are_a_list() {
+        let rights = |line: &[&str]| match Cli::try_parse_from(line).unwrap().command {
+            Command::User(UserCommand::Add { rights, .. }) => rights,
+            Command::User(UserCommand::Rights { rights, .. }) => Some(rights),
+            _ => panic!("another command"),
+        };
+        let list = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(rights(&["mailwright", "user", "add", "anna"]), None);
+        let given = rights(&["mailwright", "user", "add", "anna", "--rights", "prepare,start"]);
+        assert_eq!(given, list(&["prepare", "start"]));
+        assert_eq!(rights(&["mailwright", "user", "rights", "anna", ""]), list(&[""]));
     }
 }

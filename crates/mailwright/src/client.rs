@@ -62,6 +62,16 @@ impl Client {
         document(self.send(self.request(Method::PUT, path).json(body)).await?).await
     }
 
+    /// PATCH with a JSON body.
+    pub async fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        document(self.send(self.request(Method::PATCH, path).json(body)).await?).await
+    }
+
+    /// DELETE. The answer has no body.
+    pub async fn delete(&self, path: &str) -> Result<(), Failure> {
+        self.send(self.request(Method::DELETE, path)).await.map(|_| ())
+    }
+
     /// POST with a body that is streamed.
     pub async fn upload(&self, path: &str, query: &[(&str, &str)], body: Body) -> Result<Value, Failure> {
         let request = self

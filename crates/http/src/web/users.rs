@@ -33,7 +33,6 @@ struct Row {
     second_factor: bool,
     link_until: Option<i64>,
     rights: Vec<Tick>,
-    created_at: i64,
     last_sign_in: Option<i64>,
 }
 
@@ -49,7 +48,6 @@ impl Row {
             second_factor: account.totp,
             link_until: account.link_until,
             rights: ticks(account.rights),
-            created_at: account.created,
             last_sign_in: account.signed_in,
         }
     }

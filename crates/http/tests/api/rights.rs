@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use super::house::{House, answer};
 
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// A path as somebody asks for it: the things named do not exist, so that what is allowed comes to nothing.
 fn asked(path: &str) -> String {
     let parts = path.split('/').map(|part| if part.starts_with('{') { "77" } else { part });
@@ -58,7 +60,7 @@ async fn each_right_opens_its_own_pages_and_no_other() {
             let url = format!("http://{}{}", house.address, asked(act.path));
             let ask = |cookie: &str| {
                 let request = client.request(method.clone(), &url).header("sec-fetch-site", "same-origin");
-                request.header("cookie", cookie).form(&[("x", "y")]).send()
+                request.header("cookie", cookie).header("content-type", FORM).body("x=y").send()
             };
             let nobody = ask("").await.unwrap();
             if let Need::Right(_) = act.need {
@@ -100,7 +102,7 @@ async fn a_right_that_is_taken_away_is_gone_at_once() {
         assert_eq!((changed.0, &changed.1["rights"]), (StatusCode::OK, &json!(["prepare"])));
         let (status, problem) = make("two").await;
         assert_eq!((status.as_u16(), &problem["right"]), (403, &json!("import")), "a token has its owner's rights");
-        let page = house.anonymous(Method::POST, "/lists").header("cookie", &cookie).form(&[("name", "three")]);
+        let page = house.anonymous(Method::POST, "/lists").header("cookie", &cookie).header("content-type", FORM).body("name=three");
         assert_eq!(page.send().await.unwrap().status(), StatusCode::FORBIDDEN);
         assert_eq!(house.get("/lists").await.1["items"].as_array().unwrap().len(), 1);
         let wrong = house.send(Method::PATCH, "/users/anna", json!({"rights": ["everything"]})).await;
@@ -144,7 +146,7 @@ async fn what_was_done_is_written_once_and_what_was_refused_is_not() {
             assert_eq!(answer(as_anna(Method::PATCH, "/deliveries/1").json(&edit)).await.0, StatusCode::OK);
         }
         let page = house.anonymous(Method::POST, &format!("/lists/{id}/rename")).header("cookie", &cookie);
-        let renamed = page.header("sec-fetch-site", "same-origin").form(&[("name", "weekly")]).send().await;
+        let renamed = page.header("sec-fetch-site", "same-origin").header("content-type", FORM).body("name=weekly").send().await;
         assert_eq!(renamed.unwrap().status(), StatusCode::OK);
         let ada = made["id"].as_str().unwrap();
         let written = lines(&house).await.split_off(before);

@@ -1,4 +1,4 @@
-//! `verify`, `user …`, `backup`, `version`.
+//! `verify`, `backup`, `version`.
 
 use std::path::Path;
 
@@ -24,27 +24,6 @@ pub async fn verify(client: &Client, id: &str, out: &mut Output) -> Done {
     }
     out.note(format_args!("Delivery {id}: outcomes and totals differ."));
     Err(Failure::Told)
-}
-
-/// Runs `user add`.
-pub async fn user_add(client: &Client, name: &str, out: &mut Output) -> Done {
-    let document = client.post("/users", &json!({"name": name}), None).await?;
-    print_password(&document, out)
-}
-
-/// Runs `user reset`.
-pub async fn user_reset(client: &Client, name: &str, out: &mut Output) -> Done {
-    let document = client.post(&format!("/users/{}/reset", segment(name)), &json!({}), None).await?;
-    print_password(&document, out)
-}
-
-fn print_password(document: &Value, out: &mut Output) -> Done {
-    out.document(document)?;
-    out.line(format_args!(
-        "User {}, one-time password: {}",
-        document["name"].as_str().unwrap_or("?"),
-        document["password"].as_str().unwrap_or("?"),
-    ))
 }
 
 /// Runs `backup`: the server writes it while it runs, and it is streamed into the file.
