@@ -174,7 +174,7 @@ impl Deliveries {
             .store
             .read(move |tx| {
                 tx.query_opt(
-                    "SELECT id FROM delivery WHERE parent IS NULL AND confirmed_at IS NOT NULL AND state <> 'deleted' \
+                    "SELECT id FROM delivery WHERE parent IS NULL AND purpose = '' AND confirmed_at IS NOT NULL AND state <> 'deleted' \
                      AND (label = $1 OR code = $1 OR id = $2) \
                      ORDER BY CASE WHEN label = $1 OR code = $1 THEN 0 ELSE 1 END, confirmed_at DESC, id DESC LIMIT 1",
                     &binds![wanted, number],

@@ -25,7 +25,13 @@ impl Deliveries {
     /// The recipients of an imported file. It is imported now when it was not yet.
     pub(crate) async fn imported(&self, field: &str, file: &str, id: Option<DeliveryId>) -> Result<Relation> {
         let id = id.ok_or_else(|| file_needs_delivery(field))?;
-        let known = self.read_before(id, file).await?;
+        let mut known = self.read_before(id, file).await?;
+        // The list may have been deleted since: the file is then read again.
+        if let Some(list) = known.as_ref().and_then(|known| known.list)
+            && self.rooms.audience.list(list).await?.is_none()
+        {
+            known = None;
+        }
         let asset = self.target_file(id, file).await?;
         let list = match (known, asset) {
             (Some(Read { hash, list: Some(list) }), asset)

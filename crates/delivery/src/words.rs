@@ -27,7 +27,12 @@ pub(crate) fn exclusion(reason: &str) -> &str {
         "invalid_address" => "the address is not valid",
         "denylisted" => "on the denylist",
         "quarantined" => "the address is in quarantine",
+        "suppressed" => "on the suppression list",
+        "rule" => "a filtering rule",
+        "pressure" => "had enough messages already",
+        "capacity" => "over the capacity",
         "limit" => "over the limit",
+        "control" => "in the control group",
         "duplicate" => "the address is in the target already",
         other => other,
     }

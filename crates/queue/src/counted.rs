@@ -75,7 +75,8 @@ fn in_list(column: &str, ids: Vec<i64>, dialect: Dialect, binds: &mut Vec<Value>
 #[must_use]
 pub fn counted(messages: &[Counted], among: &Among, least: i64, dialect: Dialect) -> Option<Relation> {
     let groups = groups(messages);
-    let (first, last) = (messages.iter().map(|m| m.first_id).min()?, messages.iter().map(|m| m.last_id).max()?);
+    let (first, last) =
+        (messages.iter().map(|m| m.first_id).min()?, messages.iter().map(|m| m.last_id).max()?);
     let mut binds = Vec::new();
     let ids = among.condition("k.recipient", dialect, &mut binds);
     binds.extend([Value::Int(first), Value::Int(last), Value::Int(least)]);
@@ -100,9 +101,11 @@ pub fn counted(messages: &[Counted], among: &Among, least: i64, dialect: Dialect
         weight(&unsure, "x"),
         any(&unsure, "x"),
     );
+    // Made once and kept: folded into the select around it, the look at the lost ones would be taken for each mention.
     let sql = format!(
-        "SELECT e.recipient, e.weight FROM (SELECT s.recipient AS recipient, \
-         CAST(s.weight - coalesce(({lost}), 0) AS BIGINT) AS weight FROM ({sql}) s) e WHERE e.weight >= CAST(${least} AS BIGINT)"
+        "WITH e AS MATERIALIZED (SELECT s.recipient AS recipient, \
+         CAST(s.weight - coalesce(({lost}), 0) AS BIGINT) AS weight FROM ({sql}) s) \
+         SELECT e.recipient AS recipient, e.weight AS weight FROM e WHERE e.weight >= CAST(${least} AS BIGINT)"
     );
     Some(Relation::new(sql, binds))
 }
@@ -152,14 +155,16 @@ impl Group {
         }
         let mut condition = format!("({})", parts.join(" OR "));
         if self.sent_only {
-            condition.push_str(" AND EXISTS (SELECT 1 FROM outcome o WHERE o.id = @.message AND o.state = 1)");
+            condition
+                .push_str(" AND EXISTS (SELECT 1 FROM outcome o WHERE o.id = @.message AND o.state = 1)");
         }
         Term { condition, weight: self.weight, sent_only: self.sent_only }
     }
 }
 
 fn any(terms: &[Term], alias: &str) -> String {
-    let each: Vec<String> = terms.iter().map(|term| format!("({})", term.condition.replace('@', alias))).collect();
+    let each: Vec<String> =
+        terms.iter().map(|term| format!("({})", term.condition.replace('@', alias))).collect();
     each.join(" OR ")
 }
 
@@ -196,7 +201,8 @@ pub struct DueMessages {
 /// # Errors
 /// The database's.
 pub fn due_between(tx: &mut Tx<'_>, from_us: i64, until_us: i64) -> Result<Vec<DueMessages>> {
-    let cut = [Control::Stopping, Control::Stopped, Control::Expired].map(|control| (control as i64).to_string());
+    let cut =
+        [Control::Stopping, Control::Stopped, Control::Expired].map(|control| (control as i64).to_string());
     let sql = format!(
         "SELECT r.delivery, r.start_at, CASE WHEN r.control IN ({}) THEN 1 ELSE 0 END, \
          min({due}), max({due}) FROM run r JOIN part p ON p.delivery = r.delivery \
@@ -235,26 +241,25 @@ fn planned_due(part: &str) -> String {
     format!("CASE WHEN {part}due >= {HELD_DUE_US} THEN 0 ELSE {part}due END")
 }
 
+/// Ranges of ids, from and to.
+type Ranges = Vec<(i64, i64)>;
+
 /// The parts of a delivery by due time, neighbours joined.
-fn parts_by_due(tx: &mut Tx<'_>, delivery: i64) -> Result<Vec<(i64, Vec<(i64, i64)>)>> {
+fn parts_by_due(tx: &mut Tx<'_>, delivery: i64) -> Result<Vec<(i64, Ranges)>> {
     let (first, last) = id_range(delivery);
-    let mut dues: std::collections::BTreeMap<i64, Vec<(i64, i64)>> = std::collections::BTreeMap::new();
+    let mut dues: std::collections::BTreeMap<i64, Ranges> = std::collections::BTreeMap::new();
     let sql = format!(
         "SELECT {}, first_id, last_id FROM part WHERE first_id BETWEEN $1 AND $2 AND wave <> $3 ORDER BY first_id",
         planned_due("")
     );
-    tx.query_each(
-        &sql,
-        &binds![first, last, SEED_WAVE],
-        |row| {
-            let (due, first, last) = (row.int(0)?, row.int(1)?, row.int(2)?);
-            let ranges = dues.entry(due).or_default();
-            match ranges.last_mut() {
-                Some(open) if open.1 + 1 == first => open.1 = last,
-                _ => ranges.push((first, last)),
-            }
-            Ok::<_, crate::Error>(())
-        },
-    )?;
+    tx.query_each(&sql, &binds![first, last, SEED_WAVE], |row| {
+        let (due, first, last) = (row.int(0)?, row.int(1)?, row.int(2)?);
+        let ranges = dues.entry(due).or_default();
+        match ranges.last_mut() {
+            Some(open) if open.1 + 1 == first => open.1 = last,
+            _ => ranges.push((first, last)),
+        }
+        Ok::<_, crate::Error>(())
+    })?;
     Ok(dues.into_iter().collect())
 }

@@ -111,7 +111,7 @@ fn others(tx: &mut Tx<'_>, me: DeliveryId, ids: Vec<DeliveryId>) -> Result<Vec<O
         store::Dialect::Postgres => "= ANY($1)",
     };
     let sql = format!(
-        "SELECT id, definition FROM delivery WHERE id {among} AND parent IS NULL AND id <> $2 ORDER BY id"
+        "SELECT id, definition FROM delivery WHERE id {among} AND parent IS NULL AND purpose = '' AND id <> $2 ORDER BY id"
     );
     let mut binds = vec![Value::IntArray(ids)];
     binds.extend(binds![me].iter().cloned());

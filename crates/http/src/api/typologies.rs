@@ -7,7 +7,9 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use delivery::{CapacityUse, NewRule, NewTypology, RuleDefinition, RuleFilter, RuleKind, Typology, TypologyRule};
+use delivery::{
+    CapacityUse, NewRule, NewTypology, RuleDefinition, RuleFilter, RuleKind, Typology, TypologyRule,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -239,9 +241,7 @@ async fn shipped() -> Json<Value> {
 
 /// What a condition may name, with the phase from which on it is known.
 async fn facts() -> Json<Value> {
-    let fact = |fact: &typology::FactDoc| {
-        json!({"name": fact.name, "kind": fact.kind, "known_from": fact.known_from, "text": fact.text})
-    };
+    let fact = |fact: &typology::FactDoc| json!({"name": fact.name, "kind": fact.kind, "known_from": fact.known_from, "text": fact.text});
     Json(page("facts", typology::FACTS.iter().map(fact).collect(), None))
 }
 

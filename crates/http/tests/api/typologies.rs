@@ -33,8 +33,16 @@ async fn rules_are_made_changed_and_refused_by_their_key() {
         assert_eq!(house.get("/typology-rules?kind=capacity").await.1["items"], json!([]));
         for (key, wrong, field) in [
             ("definition", json!({"kind": "pressure", "period": "soon"}), "definition.period"),
-            ("definition", json!({"kind": "capacity", "lines": [{"start": "x", "duration": "1h", "quantity": 1}]}), "definition.lines"),
-            ("definition", json!({"kind": "control", "condition": "nonsense(", "message": "x"}), "definition.condition"),
+            (
+                "definition",
+                json!({"kind": "capacity", "lines": [{"start": "x", "duration": "1h", "quantity": 1}]}),
+                "definition.lines",
+            ),
+            (
+                "definition",
+                json!({"kind": "control", "condition": "nonsense(", "message": "x"}),
+                "definition.condition",
+            ),
             ("scope", json!("no_such_fact"), "scope"),
             ("from", json!("tomorrow"), "from"),
         ] {
@@ -80,7 +88,11 @@ async fn the_report_counts_who_was_left_out() {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         let (_, report) = house.get(&format!("/deliveries/{id}/exclusions")).await;
-        assert_eq!(report["items"], json!([{"reason": "rule", "rule": "No gold", "recipients": 2}]), "{report}");
+        assert_eq!(
+            report["items"],
+            json!([{"reason": "rule", "rule": "No gold", "recipients": 2}]),
+            "{report}"
+        );
     })
     .await;
 }

@@ -66,7 +66,10 @@ fn run(out: &mut Output, dialect: Dialect) -> Done {
                 return Err(Failure::refused(format!("the analysis found {found:?}")));
             }
             if n == 0 {
-                out.line(format_args!("  {} to deliver, left out: {:?}", analysis.to_deliver, analysis.excluded))?;
+                out.line(format_args!(
+                    "  {} to deliver, left out: {:?}",
+                    analysis.to_deliver, analysis.excluded
+                ))?;
             }
             sides.bare(insert_select(&instance).await? + render(&instance, recipients).await?);
         }

@@ -29,8 +29,9 @@ const ROWS_TAKEN: usize = 256;
 /// Statements on the way at the same time in `execute_many`.
 const PIPELINE: usize = 256;
 /// Settings of every connection. A lock not had in time is `Busy`, never a silent hang.
+// Compiling a statement takes 0.1 to 0.3 s each time, and no statement here runs long: large work is cut into short ones.
 const SETTINGS: &str = "SET TimeZone = 'UTC'; SET lock_timeout = '30s'; \
-    SET idle_in_transaction_session_timeout = '15min'; SET client_min_messages = warning";
+    SET idle_in_transaction_session_timeout = '15min'; SET client_min_messages = warning; SET jit = off";
 
 /// What the connections of one store know together: until when the database counts as away.
 #[derive(Default)]
