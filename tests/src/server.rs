@@ -264,7 +264,10 @@ impl Server {
 
     /// Sets its clock forward to a moment (µs UTC). It need not run.
     pub fn turn_to(&self, to_us: i64) {
-        assert!(self.options.turnable && to_us >= self.now_us(), "clocks go forward, where they can be turned");
+        assert!(
+            self.options.turnable && to_us >= self.now_us(),
+            "clocks go forward, where they can be turned"
+        );
         // In one step, so that nobody reads half a number.
         let new = self.write("clock.new", (to_us - wall_us()).to_string());
         std::fs::rename(new, self.path(CLOCK_FILE)).expect("a file can be renamed");

@@ -378,7 +378,11 @@ mod tests {
     fn words_of_a_reply_say_whether_it_is_for_good() {
         assert_eq!(Kind::of_words("550 5.1.1 user unknown"), Kind::HardBounce);
         assert_eq!(Kind::of_words("452 4.2.2 mailbox full"), Kind::SoftBounce);
-        assert_eq!(Kind::of_words("550 5.7.1 blocked"), Kind::SoftBounce, "a block is not the recipient's fault");
+        assert_eq!(
+            Kind::of_words("550 5.7.1 blocked"),
+            Kind::SoftBounce,
+            "a block is not the recipient's fault"
+        );
         assert_eq!(Kind::of_words("nonsense"), Kind::SoftBounce);
         assert_eq!(cut("a\r\nbé", 5), "a  b");
     }

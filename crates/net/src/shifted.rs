@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::clock::{Clock, SystemClock};
 use crate::Pending;
+use crate::clock::{Clock, SystemClock};
 
 /// How old what the file said may be.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -31,7 +31,9 @@ impl ShiftedClock {
         if looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
             *looked = Some(Instant::now());
             // A file that is being replaced is looked at again in a moment.
-            if let Some(shift) = std::fs::read_to_string(&self.file).ok().and_then(|text| text.trim().parse().ok()) {
+            if let Some(shift) =
+                std::fs::read_to_string(&self.file).ok().and_then(|text| text.trim().parse().ok())
+            {
                 self.shift_us.store(shift, Ordering::Relaxed);
             }
         }

@@ -3,8 +3,8 @@
 use store::{Tx, binds};
 
 use crate::Result;
-use crate::types::{OTHER_SITE, SEED_WAVE};
 use crate::delivery_of;
+use crate::types::{OTHER_SITE, SEED_WAVE};
 
 /// The reason of outcomes of a test delivery: the receiver took the recipient, and was given no message.
 pub const TEST_REASON: &str = "test";

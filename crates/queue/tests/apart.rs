@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use fixture::{Plan, T0, claim_all, done, open, sent};
 use queue::{
-    FinalState, Hold, LogFilter, LogState, NoQuarantine, Queue, Returned, RunState, SeedFigures, Settlement, Who,
-    delivered, message_id, returned_in, runs,
+    FinalState, Hold, LogFilter, LogState, NoQuarantine, Queue, Returned, RunState, SeedFigures, Settlement,
+    Who, delivered, message_id, returned_in, runs,
 };
 use store::Lane;
 use store::testing::each;
@@ -74,7 +74,8 @@ async fn a_held_lane_has_no_work_until_it_is_lifted() {
     each(|store| async move {
         let queue = open(&store).await;
         let run = Plan::new(1, 8).write(&queue).await;
-        let lanes = async || queue.lanes(1).await.unwrap().into_iter().map(|work| work.lane).collect::<Vec<_>>();
+        let lanes =
+            async || queue.lanes(1).await.unwrap().into_iter().map(|work| work.lane).collect::<Vec<_>>();
         let hold = |lane: &str| Hold { lane: lane.into(), reason: "bounces".into(), at: T0 };
         assert_eq!(queue.hold(1, vec![hold("google")]).await.unwrap(), 1);
         assert_eq!(lanes().await, ["tail-3"]);
@@ -100,10 +101,15 @@ async fn what_comes_back_is_counted_where_it_was_taken() {
         let run = Plan { seeds: 1, ..Plan::new(1, 5) }.write(&queue).await;
         let messages = claim_all(&queue, &run, T0).await;
         let batch = messages.iter().enumerate();
-        let batch = batch.map(|(n, m)| sent(m, if n % 2 == 0 { "google" } else { "small.example" })).collect();
+        let batch =
+            batch.map(|(n, m)| sent(m, if n % 2 == 0 { "google" } else { "small.example" })).collect();
         settle(&queue, batch).await;
         let report = async |n: i64, what: Returned| {
-            queue.store().write(Lane::Urgent, move |tx| returned_in(tx, message_id(1, n), what)).await.unwrap()
+            queue
+                .store()
+                .write(Lane::Urgent, move |tx| returned_in(tx, message_id(1, n), what))
+                .await
+                .unwrap()
         };
         let people: Vec<i64> =
             messages.iter().filter(|m| !m.is_seed()).map(|m| m.id & (queue::MESSAGES_MAX - 1)).collect();
@@ -112,7 +118,8 @@ async fn what_comes_back_is_counted_where_it_was_taken() {
         assert!(!report(4, Returned::Hard).await, "a seed's");
         let figures = queue.fresh_figures(1, T0).await.unwrap();
         assert_eq!((figures.bounced, figures.complaints, figures.sent), (1, 2, 4));
-        let unknown = queue.store().write(Lane::Urgent, |tx| returned_in(tx, message_id(9, 0), Returned::Hard));
+        let unknown =
+            queue.store().write(Lane::Urgent, |tx| returned_in(tx, message_id(9, 0), Returned::Hard));
         assert!(!unknown.await.unwrap());
     })
     .await;
@@ -128,7 +135,8 @@ async fn a_test_reached_nobody() {
         batch[1].reason = Some(queue::TEST_REASON.to_owned());
         settle(&queue, batch).await;
         let relation = delivered(1, Who::Sent);
-        let reached = queue.store().read(move |tx| tx.query(&relation.sql, &relation.binds, |row| row.int(0))).await;
+        let reached =
+            queue.store().read(move |tx| tx.query(&relation.sql, &relation.binds, |row| row.int(0))).await;
         assert_eq!(reached.unwrap().len(), 3);
     })
     .await;
@@ -140,7 +148,8 @@ async fn a_start_moves_only_before_the_first_claim() {
         let queue = open(&store).await;
         let run = Plan::new(1, 4).write(&queue).await;
         let later = T0 + 7_000;
-        let moved = queue.store().write(Lane::Urgent, move |tx| runs::move_start(tx, 1, later)).await.unwrap();
+        let moved =
+            queue.store().write(Lane::Urgent, move |tx| runs::move_start(tx, 1, later)).await.unwrap();
         let run = (moved, queue.run(1).await.unwrap(), run.spec.valid_until);
         assert!(run.0 && run.1.spec.start_at == later && run.1.spec.valid_until == run.2);
         assert!(claim_all(&queue, &run.1, T0).await.is_empty(), "not before");

@@ -76,7 +76,8 @@ async fn over_two_days(database: Database) {
     let id = server.campaign("waves", &targets, &more).await;
     assert_eq!(server.status(&id).await["state"], "pending");
     let waves = get(&server, &format!("/deliveries/{id}/waves")).await;
-    let sizes: Vec<_> = waves["waves"].as_array().unwrap().iter().map(|wave| wave["messages"].clone()).collect();
+    let sizes: Vec<_> =
+        waves["waves"].as_array().unwrap().iter().map(|wave| wave["messages"].clone()).collect();
     assert_eq!(sizes, [json!(50), json!(50)], "{waves}");
     no_more_than(&internet, 0).await;
 
@@ -84,7 +85,11 @@ async fn over_two_days(database: Database) {
     accepted(&internet, 50).await;
     no_more_than(&internet, 50).await;
     let status = server.status(&id).await;
-    assert_eq!((&status["messages"]["sent"], &status["messages"]["pending"]), (&json!(50), &json!(50)), "{status}");
+    assert_eq!(
+        (&status["messages"]["sent"], &status["messages"]["pending"]),
+        (&json!(50), &json!(50)),
+        "{status}"
+    );
     server.verify(&id).await;
 
     // The night between, and a restart in it.
@@ -108,7 +113,8 @@ async fn ended_between_waves(database: Database) {
     let (date, start_us) = tomorrow(&server, 8);
     let waves = format!("{}\n[waves]\nsize = \"50%\"\nperiod = \"1d\"\n", schedule(&date));
     let stopped = server.campaign("stopped", &targets, &waves).await;
-    let hours = "[waves]\ncalendar = [{ start = \"0s\", size = \"25%\" }, { start = \"2h\", size = \"75%\" }]\n";
+    let hours =
+        "[waves]\ncalendar = [{ start = \"0s\", size = \"25%\" }, { start = \"2h\", size = \"75%\" }]\n";
     let held = format!("[parameters]\nvalidity = \"3h\"\n\n{}\n{hours}", schedule(&date));
     let expired = server.campaign("expired", &targets, &held).await;
     server.turn_to(start_us + MINUTE_US);
@@ -119,10 +125,17 @@ async fn ended_between_waves(database: Database) {
     assert_eq!((&report["sent"], &report["cancelled"]), (&json!(20), &json!(20)), "{report}");
     server.turn_to(start_us + 2 * DAY_US);
     let status = server.wait_for(&expired, &["finished"], Duration::from_secs(20)).await;
-    assert_eq!((&status["messages"]["sent"], &status["messages"]["cancelled"]), (&json!(10), &json!(30)), "{status}");
+    assert_eq!(
+        (&status["messages"]["sent"], &status["messages"]["cancelled"]),
+        (&json!(10), &json!(30)),
+        "{status}"
+    );
     no_more_than(&internet, 30).await;
     let log = server.log(&expired).await;
-    assert!(log.values().filter(|row| row.state == "cancelled").all(|row| row.reason == "validity"), "{log:?}");
+    assert!(
+        log.values().filter(|row| row.state == "cancelled").all(|row| row.reason == "validity"),
+        "{log:?}"
+    );
     server.verify(&stopped).await;
     server.verify(&expired).await;
 }
@@ -146,7 +159,8 @@ async fn the_night_of_the_clocks(database: Database) {
     let date = skipped.strftime("%Y-%m-%dT%H:%M").to_string();
     let id = server.push("clocks", &toml("clocks", "clocks", &schedule(&date)), HTML).await;
     let analysis = server.analyze(&id).await;
-    let found = analysis["findings"].as_array().unwrap().iter().find(|finding| finding["rule"] == "contact_date");
+    let found =
+        analysis["findings"].as_array().unwrap().iter().find(|finding| finding["rule"] == "contact_date");
     assert!(found.is_some_and(|finding| finding["level"] == "warning"), "{analysis}");
     server.confirm(&id).await;
     let moved_us = gap.as_microsecond() + 30 * MINUTE_US;
@@ -201,7 +215,11 @@ async fn tested_to_rcpt(database: Database) {
     targets[3] = format!("nouser3@{}", DOMAINS[1]);
     let id = server.campaign("tested", &targets, "[parameters]\ntest_smtp = true\n").await;
     let status = server.wait_for(&id, &["finished"], Duration::from_secs(30)).await;
-    assert_eq!((&status["messages"]["sent"], &status["messages"]["failed"]), (&json!(19), &json!(1)), "{status}");
+    assert_eq!(
+        (&status["messages"]["sent"], &status["messages"]["failed"]),
+        (&json!(19), &json!(1)),
+        "{status}"
+    );
     let log = server.log(&id).await;
     assert!(log.values().filter(|row| row.state == "sent").all(|row| row.reason == "test"), "{log:?}");
     assert_eq!(internet.log().accepted(), 0);

@@ -14,6 +14,7 @@ mod groups;
 mod house;
 mod pages;
 mod rights;
+mod schedule;
 mod pages_content;
 mod tracking;
 mod typologies;
