@@ -55,12 +55,7 @@ pub async fn proof(
 }
 
 /// Runs `delivery analyze`: exit 1 when a finding is an error.
-pub async fn analyze(
-    client: &Client,
-    id: &str,
-    (wait, explain): (bool, bool),
-    out: &mut Output,
-) -> Done {
+pub async fn analyze(client: &Client, id: &str, (wait, explain): (bool, bool), out: &mut Output) -> Done {
     let path = format!("/deliveries/{}/analysis", segment(id));
     let asked = if explain { format!("{path}?explain=true") } else { path.clone() };
     let mut document = client.post(&asked, &json!({}), None).await?;
@@ -101,7 +96,8 @@ fn print_analysis(id: &str, document: &Value, out: &mut Output) -> Done {
         let mut said = finding.clone();
         let hint = said.as_object_mut().and_then(|said| said.remove("hint"));
         out.line(format_args!("{level:<8} {rule}: {}", problem_line(&said)))?;
-        let goes_on = findings.peek().is_some_and(|next| next["rule"] == *rule && hint == next.get("hint").cloned());
+        let goes_on =
+            findings.peek().is_some_and(|next| next["rule"] == *rule && hint == next.get("hint").cloned());
         if let Some(hint) = hint.as_ref().and_then(Value::as_str).filter(|_| !goes_on) {
             out.line(format_args!("         {hint}"))?;
         }
