@@ -19,6 +19,7 @@ mod analyses;
 mod capacity;
 mod content_parts;
 mod life;
+mod model;
 mod pressure;
 mod proofs;
 mod rules;
