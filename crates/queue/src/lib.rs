@@ -73,7 +73,11 @@ pub const MIGRATIONS: store::RoomMigrations = store::RoomMigrations {
     steps: &[
         store::Step { number: 1, name: "start", sql: include_str!("../migrations/001_start.sql") },
         store::Step { number: 2, name: "copies", sql: include_str!("../migrations/002_copies.sql") },
-        store::Step { number: 3, name: "seeds_holds", sql: include_str!("../migrations/003_seeds_holds.sql") },
+        store::Step {
+            number: 3,
+            name: "seeds_holds",
+            sql: include_str!("../migrations/003_seeds_holds.sql"),
+        },
         store::Step { number: 4, name: "variants", sql: include_str!("../migrations/004_variants.sql") },
     ],
 };

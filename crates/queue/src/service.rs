@@ -14,8 +14,8 @@ use crate::settle::{self, Settled};
 use crate::suppress::{self, Recorded, Set};
 use crate::types::{Control, Message, OTHER_SITE, Part, Quarantine, Run, RunEvent, RunSpec, Settlement};
 use crate::{
-    Error, Hold, LaneWork, LogCursor, LogFilter, LogPage, MessageRow, Result, RetryWish, RunFigures, Suppression,
-    Verification, figures, hold, log, plan, verify,
+    Error, Hold, LaneWork, LogCursor, LogFilter, LogPage, MessageRow, Result, RetryWish, RunFigures,
+    Suppression, Verification, figures, hold, log, plan, verify,
 };
 
 /// The queue of one node. Cheap to clone.
