@@ -171,7 +171,11 @@ impl Services {
 
     /// Ends subscriptions, and cancels what this service's deliveries still have pending for these people. Answers how many
     /// there were.
-    pub async fn unsubscribe(&self, service: i64, recipients: &[audience::Recipient]) -> Result<u64, Problem> {
+    pub async fn unsubscribe(
+        &self,
+        service: i64,
+        recipients: &[audience::Recipient],
+    ) -> Result<u64, Problem> {
         let ids = recipients.iter().map(|recipient| recipient.id).collect();
         let entry = |recipient: &audience::Recipient| queue::Suppression {
             address_key: recipient.email_key.clone(),

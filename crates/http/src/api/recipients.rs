@@ -130,7 +130,6 @@ async fn lists(State(state): State<AppState>, Path(text): Path<String>) -> Answe
 async fn services(State(state): State<AppState>, Path(text): Path<String>) -> Answer<axum::Json<Value>> {
     let recipient = find(&state, &text).await?;
     let all = state.audience.subscriptions_of(recipient.id).await?;
-    let item =
-        |one: &audience::Subscription| json!({"id": id(one.service), "name": one.name, "since": time(one.since)});
+    let item = |one: &audience::Subscription| json!({"id": id(one.service), "name": one.name, "since": time(one.since)});
     Ok(axum::Json(page("services", all.iter().map(item).collect(), None)))
 }

@@ -100,9 +100,7 @@ struct Written {
 impl Written {
     fn condition(&self) -> Answer<Option<Filter>> {
         let parsed = self.condition.as_ref().map(Filter::parse).transpose();
-        parsed.map_err(|error| {
-            Problem::invalid(error.path.replacen('$', "condition", 1), error.message)
-        })
+        parsed.map_err(|error| Problem::invalid(error.path.replacen('$', "condition", 1), error.message))
     }
 }
 

@@ -215,7 +215,11 @@ impl Sheet {
             heading: if self.id > 0 { email.clone() } else { texts::text("recipient-new") },
             id: self.id,
             lists: lists
-                .map(|list| Membership { member: self.lists.contains(&list.id), id: list.id, name: list.name })
+                .map(|list| Membership {
+                    member: self.lists.contains(&list.id),
+                    id: list.id,
+                    name: list.name,
+                })
                 .collect(),
             services: services
                 .map(|one| Membership { member: self.services.contains(&one.id), id: one.id, name: one.name })

@@ -29,8 +29,11 @@ struct SeedRow {
 impl SeedRow {
     fn of(seed: Seed) -> SeedRow {
         let profile = seed.profile;
-        let place: Vec<&str> =
-            [&profile.city, &profile.country].into_iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+        let place: Vec<&str> = [&profile.city, &profile.country]
+            .into_iter()
+            .map(String::as_str)
+            .filter(|text| !text.is_empty())
+            .collect();
         SeedRow {
             id: seed.id,
             name: format!("{} {}", profile.first_name, profile.last_name).trim().to_owned(),
@@ -118,8 +121,11 @@ impl Sheet {
     async fn page(self, desk: &Desk, state: &AppState, problem: String) -> Result<SeedPage, Fault> {
         let heading = if self.id > 0 { self.person.email.clone() } else { texts::text("seed-new") };
         let groups = by_hand(state).await?.into_iter();
-        let membership =
-            |group: SeedGroup| Membership { member: self.groups.contains(&group.id), id: group.id, name: group.name };
+        let membership = |group: SeedGroup| Membership {
+            member: self.groups.contains(&group.id),
+            id: group.id,
+            name: group.name,
+        };
         Ok(SeedPage {
             page: desk.page(Place::Seeds),
             heading,

@@ -93,12 +93,7 @@ fn lay(filter: &Json, depth: usize, lines: &mut Vec<Line>) {
     let named = [IN_LIST, IN_SEGMENT].into_iter().find_map(|key| Some((key, inner.get(key)?)));
     if let Some((key, name)) = named {
         let op = if inverted { "ne" } else { "eq" };
-        lines.push(Line {
-            field: key.into(),
-            op: op.into(),
-            value: plain(name),
-            ..Line::condition(depth)
-        });
+        lines.push(Line { field: key.into(), op: op.into(), value: plain(name), ..Line::condition(depth) });
         return;
     }
     let depth = if inverted {

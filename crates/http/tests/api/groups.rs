@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use crate::house::{House, answer};
 use crate::pages::Browser;
 
-const CSV: &str = "email,first_name,country\nann@x.example,Ann,DE\nben@x.example,Ben,FR\ncarl@y.example,Carl,FR\n";
+const CSV: &str =
+    "email,first_name,country\nann@x.example,Ann,DE\nben@x.example,Ben,FR\ncarl@y.example,Carl,FR\n";
 
 fn ids(page: &Value) -> Vec<String> {
     page["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
@@ -29,7 +30,8 @@ async fn people_subscribe_over_the_api() {
         assert_eq!(status, StatusCode::CREATED, "{weekly}");
         let path = format!("/services/{}", weekly["id"].as_str().unwrap());
         let who = |emails: &[&str]| json!({ "recipients": emails });
-        let (_, done) = house.post(&format!("{path}/subscribe"), who(&["ann@x.example", "ben@x.example"])).await;
+        let (_, done) =
+            house.post(&format!("{path}/subscribe"), who(&["ann@x.example", "ben@x.example"])).await;
         assert_eq!(done["subscribed"], 2);
         let (status, problem) = house.post(&format!("{path}/subscribe"), who(&["no@x.example"])).await;
         assert_eq!((status.as_u16(), &problem["field"]), (404, &json!("recipients[0]")));
@@ -38,7 +40,8 @@ async fn people_subscribe_over_the_api() {
         assert_eq!(found["items"].as_array().unwrap().len(), 2);
         assert_eq!(house.get("/recipients/ann@x.example/services").await.1["items"][0]["name"], "weekly");
 
-        let (_, done) = house.post(&format!("{path}/unsubscribe"), who(&["ben@x.example", "carl@y.example"])).await;
+        let (_, done) =
+            house.post(&format!("{path}/unsubscribe"), who(&["ben@x.example", "carl@y.example"])).await;
         assert_eq!(done["unsubscribed"], 1);
         assert_eq!(house.get("/recipients/ben@x.example").await.1["denylisted"], false);
         let service = weekly["id"].as_str().unwrap().parse().unwrap();
@@ -111,13 +114,19 @@ async fn only_administrators_see_what_is_suppressed() {
         let next = first["next"].as_str().unwrap();
         let rest = house.get(&format!("/suppression/entries?limit=2&cursor={next}")).await.1;
         assert_eq!((&rest["items"][0]["value"], &rest["next"]), (&json!("trap@x.example"), &Value::Null));
-        assert_eq!(house.get("/suppression/entries?kind=domain").await.1["items"].as_array().unwrap().len(), 1);
+        assert_eq!(
+            house.get("/suppression/entries?kind=domain").await.1["items"].as_array().unwrap().len(),
+            1
+        );
         assert_eq!(house.get("/suppression/entries?kind=x").await.1["field"], "kind");
         let gone = house.send(Method::DELETE, "/suppression/entries/trap@x.example", Value::Null).await.0;
         assert_eq!(gone, StatusCode::NO_CONTENT);
         let gone = house.send(Method::DELETE, "/suppression/entries/trap@x.example", Value::Null).await.0;
         assert_eq!(gone, StatusCode::NOT_FOUND);
-        assert!(held(&house).await.contains(&("trap@x.example".to_owned(), None)), "what waits for it is cancelled");
+        assert!(
+            held(&house).await.contains(&("trap@x.example".to_owned(), None)),
+            "what waits for it is cancelled"
+        );
     })
     .await;
 }
@@ -153,17 +162,33 @@ async fn the_pages_do_it_by_forms_alone() {
         let path = format!("/seeds/groups/{group_id}");
         assert!(browser.get(&path).await.text.contains("me@house.example"));
         browser.post(&path, &[("name", "home"), ("do", "save")]).await;
-        assert_eq!(house.state.audience.seed_group(group.id).await.unwrap().unwrap().members, 0, "nobody was ticked");
+        assert_eq!(
+            house.state.audience.seed_group(group.id).await.unwrap().unwrap().members,
+            0,
+            "nobody was ticked"
+        );
 
         browser.post("/seeds/groups", &[("name", "japan"), ("kind", "condition")]).await;
         let group = house.state.audience.seed_group_by_name("japan").await.unwrap().unwrap();
         let path = format!("/seeds/groups/{}", group.id);
         let lines = [
-            ("name", "japan"), ("depth", "0"), ("kind", "group"), ("field", "and"), ("op", ""), ("value", ""),
+            ("name", "japan"),
+            ("depth", "0"),
+            ("kind", "group"),
+            ("field", "and"),
+            ("op", ""),
+            ("value", ""),
         ];
         let more = browser.post(&path, &[&lines[..], &[("do", "add:0")]].concat()).await.text;
         assert!(more.contains("remove:1") && !more.contains("in_segment"), "{more}");
-        let condition = [("depth", "1"), ("kind", "cond"), ("field", "country"), ("op", "eq"), ("value", "jp"), ("do", "save")];
+        let condition = [
+            ("depth", "1"),
+            ("kind", "cond"),
+            ("field", "country"),
+            ("op", "eq"),
+            ("value", "jp"),
+            ("do", "save"),
+        ];
         browser.post(&path, &[&lines[..], &condition[..]].concat()).await;
         let group = house.state.audience.seed_group(group.id).await.unwrap().unwrap();
         assert_eq!(group.condition.unwrap().to_json()["and"][0]["value"], "jp");
@@ -193,11 +218,17 @@ async fn a_segment_may_name_a_segment_and_says_what_is_gone() {
         let path = format!("/segments/{}", inner["id"].as_str().unwrap());
         let (status, problem) = house.send(Method::PUT, &path, ring).await;
         assert_eq!((status.as_u16(), &problem["field"]), (422, &json!("filter")));
-        assert!(problem["detail"].as_str().unwrap().contains("\"french\" -> \"others\" -> \"french\""), "{problem}");
+        assert!(
+            problem["detail"].as_str().unwrap().contains("\"french\" -> \"others\" -> \"french\""),
+            "{problem}"
+        );
 
         house.send(Method::DELETE, &path, Value::Null).await;
         let (_, problem) = house.post("/segments/count", json!({"filter": {"in_segment": "others"}})).await;
-        assert!(problem["detail"].as_str().unwrap().contains("the segment \"french\" does not exist"), "{problem}");
+        assert!(
+            problem["detail"].as_str().unwrap().contains("the segment \"french\" does not exist"),
+            "{problem}"
+        );
         let mut browser = Browser::signed_in(&house).await;
         assert_eq!(browser.get("/segments").await.status, 200, "the list of segments is still shown");
     })
