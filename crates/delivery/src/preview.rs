@@ -6,10 +6,10 @@ use std::time::Duration;
 use audience::Recipient;
 use content::{CompileOptions, Fields, PreviewFor, PreviewParts};
 
-use crate::Deliveries;
 use crate::definition::Definition;
 use crate::folder::Refusal;
 use crate::types::{DeliveryId, Error, Result, Sources};
+use crate::{Deliveries, ab};
 
 /// Whose preview it is when the audience has nobody.
 const SAMPLE_ADDRESS: &str = "alex@example.com";
@@ -32,6 +32,25 @@ impl Deliveries {
     ) -> Result<PreviewParts> {
         let delivery = self.get(id).await?;
         self.preview_content(&delivery.definition, &delivery.sources(), id, recipient, format).await
+    }
+
+    /// The same in a variant of its A/B test, `A` to `D`; empty: A, the delivery's own content.
+    pub async fn preview_variant(
+        &self,
+        id: DeliveryId,
+        variant: &str,
+        recipient: Option<&str>,
+        format: &str,
+    ) -> Result<PreviewParts> {
+        let delivery = self.get(id).await?;
+        let number = match variant.trim() {
+            "" => Some(0),
+            name => ab::variant_named(name).filter(|number| *number < ab::contents(&delivery.definition)),
+        };
+        let unknown = || Refusal::new("variant", format!("{variant:?} is no variant of this delivery"));
+        let (definition, sources) =
+            ab::variant(&delivery.definition, &delivery.sources(), number.ok_or_else(unknown)?);
+        self.preview_content(&definition, &sources, id, recipient, format).await
     }
 
     /// The same for an edit that is not saved; `id` names the delivery whose files it uses, 0: none.

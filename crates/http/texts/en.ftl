@@ -94,6 +94,7 @@ done-approved = Your approval is noted.
 done-rejected = Your rejection is noted. Confirm is closed.
 done-reminded = Those who have said nothing yet were reminded.
 done-read = Marked as read.
+done-chosen = The winner is chosen. The rest goes out as soon as it is ready.
 done-paused = The delivery is being held. Resume it whenever you want.
 done-resumed = Resumed.
 done-tried-again = Everything that is owed is tried now.
@@ -892,10 +893,14 @@ decision-approved = approved
 decision-rejected = rejected
 analysis-closed-missing = Complete the delivery first. Missing: { $s }
 analysis-step-start = Starting
+analysis-step-waiting = Waiting for its turn
+analysis-step-content = Reading the content
 analysis-step-target = Taking the target
 analysis-step-exclusions = Leaving out who must not get it
+analysis-step-images = Getting images from elsewhere
 analysis-step-domains = Looking up the receivers
 analysis-step-personalisation = Filling in every message
+analysis-step-index = Ordering the messages
 analysis-step-rules = Checking the rules
 level-info = Information
 level-warning = Warning
@@ -1029,6 +1034,22 @@ watch-stop-report = Stopped: { $s }, and { $s2 } were cancelled.
 watch-note-paused = The delivery is held. Nothing is sent until you resume it.
 watch-note-retrying = Only messages that receivers put off are left. They are tried again at the times of the tab Parameters.
 watch-note-stopped = The delivery was stopped. What was not sent was cancelled.
+ab-variant = Variant
+ab-subject = Subject
+ab-opened = Opened
+ab-clicked = Clicked
+ab-winner = winner
+ab-choose = Choose
+ab-due = The winner is chosen
+ab-rest = { $n ->
+    [one] { $count } message gets the winner
+   *[other] { $count } messages get the winner
+}
+ab-state-planned = Not confirmed yet
+ab-state-sampling = The samples are out
+ab-state-choosing = It waits for you to choose
+ab-state-applying = The rest is made ready
+ab-state-released = The rest goes out
 message-state-pending = Pending
 message-state-deferred = Deferred
 message-state-sent = Sent
@@ -1461,6 +1482,7 @@ notice-kind-analysed = Analysed
 notice-kind-started = Started
 notice-kind-braked = Held by the brake
 notice-kind-late = Waits for you
+notice-kind-choose-winner = Choose the winner of the A/B test
 notice-kind-finished = Finished
 
 ## Typologies

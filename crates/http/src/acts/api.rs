@@ -68,6 +68,7 @@ pub const ACTS: &[Act] = &[
     act("POST", "/api/v1/deliveries/{id}/pause", START, Written("delivery.pause")),
     act("POST", "/api/v1/deliveries/{id}/resume", START, Written("delivery.resume")),
     act("POST", "/api/v1/deliveries/{id}/stop", START, Written("delivery.stop")),
+    act("POST", "/api/v1/deliveries/{id}/ab/winner", START, Written("delivery.choose_winner")),
     act("POST", "/api/v1/deliveries/{id}/verify", Need::Anyone, Nothing),
     act("POST", "/api/v1/deliveries/{id}/approve", APPROVE, Written("delivery.approve")),
     act("POST", "/api/v1/deliveries/{id}/reject", APPROVE, Written("delivery.reject")),

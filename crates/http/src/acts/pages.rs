@@ -45,6 +45,7 @@ pub const ACTS: &[Act] = &[
     act("POST", "/deliveries/{id}/reject", APPROVE, Written("delivery.reject")),
     act("POST", "/deliveries/{id}/approvals/remind", PREPARE, Written("delivery.remind")),
     act("POST", "/deliveries/{id}/confirm", START, Written("delivery.confirm")),
+    act("POST", "/deliveries/{id}/winner", START, Written("delivery.choose_winner")),
     act("POST", "/deliveries/{id}/pause", START, Written("delivery.pause")),
     act("POST", "/deliveries/{id}/resume", START, Written("delivery.resume")),
     act("POST", "/deliveries/{id}/stop", START, Written("delivery.stop")),

@@ -49,6 +49,9 @@ struct Whose {
     /// Absent: as the recipient gets it; else a word of a recipient's `email_format`, or `alternative`.
     #[serde(default)]
     format: String,
+    /// Letter of a variant of the A/B test; absent: A.
+    #[serde(default)]
+    variant: String,
 }
 
 fn html() -> String {
@@ -61,7 +64,8 @@ async fn preview(
     Params(whose): Params<Whose>,
 ) -> Answer<Json<Value>> {
     let id = delivery_id(&text)?;
-    let preview = state.deliveries.preview(id, whose.recipient.as_deref(), &whose.format).await?;
+    let (variant, recipient) = (whose.variant.as_str(), whose.recipient.as_deref());
+    let preview = state.deliveries.preview_variant(id, variant, recipient, &whose.format).await?;
     let content = match whose.part.as_str() {
         "html" => preview.html.clone(),
         "text" => preview.text.clone(),

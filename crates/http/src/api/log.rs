@@ -100,8 +100,15 @@ impl MessageIds {
     /// Reads what the delivery's snapshot says.
     pub async fn of(state: &AppState, delivery: i64) -> Answer<Option<Self>> {
         let found = state.deliveries.get(delivery).await?;
-        let Some(hash) = found.snapshot else { return Ok(None) };
-        let Some(bytes) = state.queue.snapshot(&hash).await? else { return Ok(None) };
+        if found.snapshot.is_none() {
+            return Ok(None);
+        }
+        // The variants of an A/B test are of one domain, so any of them will do.
+        let read = state.queue.store().read(move |tx| {
+            let hash = queue::plan::snapshot_of(tx, delivery)?;
+            hash.map_or(Ok(None), |hash| queue::plan::snapshot(tx, &hash))
+        });
+        let Some(bytes) = read.await? else { return Ok(None) };
         let snapshot = message::Snapshot::from_bytes(&bytes).map_err(|error| Problem::internal(&error))?;
         Ok(Some(Self {
             domain: snapshot.message_id_domain.clone(),

@@ -1,5 +1,6 @@
 //! REST under `/api/v1`. One file per resource; a handler reads the request, calls one function of a room, and renders.
 
+mod ab;
 pub mod analysis;
 mod approval;
 mod archive;
@@ -68,6 +69,7 @@ pub fn router(state: &AppState) -> Router<AppState> {
 /// All resources, without what stands before them.
 pub(crate) fn resources(answers: idempotency::Answers) -> Router<AppState> {
     let sending = life::sending_routes()
+        .merge(ab::sending_routes())
         .merge(analysis::sending_routes())
         .merge(approval::sending_routes())
         .merge(test_mail::sending_routes())
@@ -76,6 +78,7 @@ pub(crate) fn resources(answers: idempotency::Answers) -> Router<AppState> {
         .layer(from_fn_with_state(answers, idempotency::once));
     let ordinary = Router::new()
         .merge(sending)
+        .merge(ab::routes())
         .merge(analysis::routes())
         .merge(approval::routes())
         .merge(archive::routes())

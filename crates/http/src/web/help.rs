@@ -17,7 +17,7 @@ use super::{
 struct Manual;
 
 /// The manual's chapters in reading order; a test compares it with the folder.
-const CHAPTERS: [&str; 19] = [
+const CHAPTERS: [&str; 20] = [
     "getting-started",
     "key-steps",
     "content",
@@ -31,6 +31,7 @@ const CHAPTERS: [&str; 19] = [
     "schedule-and-waves",
     "sending-and-retries",
     "tracking",
+    "ab-tests",
     "domains-and-dns",
     "archive",
     "settings",

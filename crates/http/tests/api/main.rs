@@ -3,6 +3,7 @@
 // Outside of functions marked as tests clippy does not see that a panic is how a test fails.
 #![allow(clippy::unwrap_used)]
 
+mod ab;
 mod approval;
 mod archive;
 mod account;

@@ -21,6 +21,7 @@ pub mod target;
 pub mod validation;
 pub mod variants;
 pub mod watch;
+mod winner;
 
 use axum::{
     Router,
@@ -69,6 +70,7 @@ pub fn routes() -> Router<AppState> {
         .route("/confirm", get(confirm::view).post(confirm::confirm))
         .route("/watch", get(watch::view))
         .route("/watch/stream", get(watch::stream))
+        .route("/winner", post(winner::choose))
         .route("/pause", post(confirm::pause))
         .route("/resume", post(confirm::resume))
         .route("/stop", post(confirm::stop))

@@ -22,6 +22,7 @@ use super::{
         texts,
     },
     frame::Frame,
+    winner::Panel,
 };
 use crate::state::AppState;
 
@@ -206,6 +207,7 @@ struct WatchPage {
     frame: Frame,
     watch: Watch,
     plan: Vec<WavePlan>,
+    ab: Option<Panel>,
     changes: Vec<ChangeRow>,
 }
 
@@ -256,11 +258,14 @@ pub async fn view(
     }
     let frame = Frame::of(&state, &found, "watch").await?;
     let waves = state.deliveries.waves(id).await?;
+    let ab = Panel::of(&state, id, watch.active).await?;
     show(&WatchPage {
         page: desk.page(Place::Deliveries),
         frame,
         watch,
-        plan: if waves.len() > 1 { waves } else { Vec::new() },
+        // A test's samples and rest are no waves to the reader.
+        plan: if waves.len() > 1 && ab.is_none() { waves } else { Vec::new() },
+        ab,
         changes: changes(&state, id).await?,
     })
 }
