@@ -119,7 +119,12 @@ impl Stretch {
 
     fn week(date: Date) -> Stretch {
         let first = monday(date);
-        Stretch { first, days: 7, before: first.saturating_sub(7.days()), after: first.saturating_add(7.days()) }
+        Stretch {
+            first,
+            days: 7,
+            before: first.saturating_sub(7.days()),
+            after: first.saturating_add(7.days()),
+        }
     }
 }
 
@@ -172,7 +177,11 @@ pub async fn view(
                 entries,
                 more: more as i64,
                 messages: confirmed + tentative,
-                load: if confirmed + tentative > 0 { chart::meter(&shares, busiest, "thin") } else { String::new() },
+                load: if confirmed + tentative > 0 {
+                    chart::meter(&shares, busiest, "thin")
+                } else {
+                    String::new()
+                },
             }
         })
         .collect();

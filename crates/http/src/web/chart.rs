@@ -56,9 +56,10 @@ pub fn columns(values: &[(i64, i64)]) -> String {
         return String::new();
     }
     let step = WIDTH / values.len() as f64;
-    let mut out = "<svg class=\"spark\" viewBox=\"0 0 1000 80\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
+    let mut out =
+        "<svg class=\"spark\" viewBox=\"0 0 1000 80\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
          <line class=\"g\" x1=\"0\" y1=\"78\" x2=\"1000\" y2=\"78\"/>"
-        .to_owned();
+            .to_owned();
     for (index, (first, second)) in values.iter().enumerate() {
         let mut top = 78.0;
         for (tone, amount) in [("accent", *first), ("idle", *second)] {

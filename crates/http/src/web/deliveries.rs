@@ -24,8 +24,6 @@ const PAGE_ROWS: usize = 50;
 pub struct Row {
     /// Number.
     pub id: i64,
-    /// Number among the proofs.
-    pub number: i64,
     /// Label.
     pub label: String,
     /// Code.
@@ -55,7 +53,6 @@ impl Row {
         };
         Row {
             id: summary.id,
-            number: summary.proof_no,
             label: summary.label,
             code: summary.code,
             state: summary.state.as_str(),
@@ -88,8 +85,20 @@ pub fn is_live(state: delivery::State) -> bool {
 }
 
 /// States that the filter offers: those a delivery of this version can be in.
-const FILTER_STATES: [&str; 9] =
-    ["draft", "analysing", "ready", "in_progress", "retrying", "paused", "finished", "stopped", "failed"];
+const FILTER_STATES: [&str; 12] = [
+    "draft",
+    "targeting_pending",
+    "analysing",
+    "ready",
+    "pending",
+    "in_progress",
+    "retrying",
+    "paused",
+    "finished",
+    "stopped",
+    "failed",
+    "cancelled",
+];
 
 #[derive(Template)]
 #[template(path = "deliveries.html")]

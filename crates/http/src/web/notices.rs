@@ -20,7 +20,10 @@ struct Row {
     kind: &'static str,
     icon: &'static str,
     tone: &'static str,
-    text: String,
+    /// Its first paragraph.
+    lead: String,
+    /// What comes after it; may be empty.
+    rest: String,
     at: i64,
     unread: bool,
     href: String,
@@ -29,21 +32,29 @@ struct Row {
 impl Row {
     fn of(notice: Notice) -> Row {
         let (icon, tone) = look(notice.kind);
+        let (lead, rest) = notice.text.split_once("\n\n").unwrap_or((notice.text.as_str(), ""));
+        let (lead, rest) = (lead.to_owned(), rest.to_owned());
         Row {
             kind: notice.kind.as_str(),
             icon,
             tone,
-            text: notice.text,
+            lead,
+            rest,
             at: notice.at,
             unread: notice.read_at.is_none(),
-            href: notice.delivery.map(|id| format!("/deliveries/{id}{}", tab(notice.kind))).unwrap_or_default(),
+            href: notice
+                .delivery
+                .map(|id| format!("/deliveries/{id}{}", tab(notice.kind)))
+                .unwrap_or_default(),
         }
     }
 }
 
 fn look(kind: NoticeKind) -> (&'static str, &'static str) {
     match kind {
-        NoticeKind::ApprovalAsked | NoticeKind::ApprovalReminder | NoticeKind::ChooseWinner => ("check", "info"),
+        NoticeKind::ApprovalAsked | NoticeKind::ApprovalReminder | NoticeKind::ChooseWinner => {
+            ("check", "info")
+        }
         NoticeKind::ApprovalOverdue | NoticeKind::Late => ("warning", "warn"),
         NoticeKind::Braked => ("pause", "bad"),
         NoticeKind::Started => ("play", "info"),

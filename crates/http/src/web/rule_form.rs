@@ -35,9 +35,7 @@ impl WhomChoice {
         match choice {
             "" => Whom::default(),
             "filter" => Whom { filter: serde_json::from_str(filter).ok(), ..Whom::default() },
-            name => {
-                Whom { segment: name.strip_prefix("segment:").map(str::to_owned), ..Whom::default() }
-            }
+            name => Whom { segment: name.strip_prefix("segment:").map(str::to_owned), ..Whom::default() },
         }
     }
 }
@@ -228,7 +226,10 @@ fn pressure(form: &Form) -> Result<PressureRule, String> {
     let mut limits = Vec::new();
     for ((choice, filter), limit) in rows.filter(|((choice, _), _)| !choice.is_empty()) {
         let whom = WhomChoice::read(choice, filter);
-        let limit = limit.trim().parse().map_err(|_| texts::text_s("fault-number", &texts::text("rule-field-limits")))?;
+        let limit = limit
+            .trim()
+            .parse()
+            .map_err(|_| texts::text_s("fault-number", &texts::text("rule-field-limits")))?;
         limits.push(LimitFor { segment: whom.segment, filter: whom.filter, limit });
     }
     Ok(PressureRule {
@@ -262,7 +263,11 @@ fn capacity(form: &Form) -> Result<CapacityRule, String> {
             duration: of(&durations),
             quantity: number(&of(&quantities), &quantity_label)?,
             every: of(&every),
-            times: if count.is_empty() { 1 } else { u32::try_from(number(&count, &times_label)?).unwrap_or(1) },
+            times: if count.is_empty() {
+                1
+            } else {
+                u32::try_from(number(&count, &times_label)?).unwrap_or(1)
+            },
         });
     }
     let is_first = form.get("keep") == "first";
@@ -345,7 +350,15 @@ mod tests {
             ("keep", sheet.capacity.keep.clone()),
             ("sort", sheet.capacity.sort.trim_start_matches('-').to_owned()),
             ("sort_order", if sheet.descending { "descending" } else { "ascending" }.to_owned()),
-            ("time_zone", if sheet.kind() == "capacity" { &sheet.capacity.time_zone } else { &sheet.pressure.time_zone }.clone()),
+            (
+                "time_zone",
+                if sheet.kind() == "capacity" {
+                    &sheet.capacity.time_zone
+                } else {
+                    &sheet.pressure.time_zone
+                }
+                .clone(),
+            ),
         ];
         for row in &sheet.limits {
             fields.push(("limit_for", choice(&row.whom)));

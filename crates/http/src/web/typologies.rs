@@ -238,8 +238,7 @@ async fn save(
         Ok(_) => Ok(done(&format!("/typologies/{id}"), "saved")),
         Err(fault) if fault.is_callers() => {
             let NewTypology { name, description, base, weight } = new;
-            let mut page =
-                one(&desk, &state, Typology { name, description, base, weight, ..before }).await?;
+            let mut page = one(&desk, &state, Typology { name, description, base, weight, ..before }).await?;
             page.problem = refusal(&fault.0);
             show_as(fault.0.status, &page)
         }
@@ -484,7 +483,9 @@ mod tests {
     #[test]
     fn every_kind_level_phase_and_outcome_has_its_words() {
         for kind in KINDS {
-            assert!(texts::exists(&format!("rule-kind-{kind}")) && texts::exists(&format!("rule-new-{kind}")));
+            assert!(
+                texts::exists(&format!("rule-kind-{kind}")) && texts::exists(&format!("rule-new-{kind}"))
+            );
         }
         for phase in Phase::ALL {
             assert!(texts::exists(&format!("rule-phase-{}", phase.as_str().replace('_', "-"))));

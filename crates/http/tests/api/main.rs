@@ -17,5 +17,6 @@ mod pages;
 mod rights;
 mod schedule;
 mod pages_content;
+mod pages_validation;
 mod tracking;
 mod typologies;

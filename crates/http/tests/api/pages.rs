@@ -267,7 +267,9 @@ async fn walk(browser: &mut Browser) {
         for link in page.text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
             let link = link.replace("&#38;", "&").replace("&amp;", "&");
             let link = link.split('#').next().unwrap_or_default().to_owned();
-            if link.starts_with('/') && !link.starts_with("/assets/") {
+            // The calendar leads to every day there is.
+            let endless = link.starts_with("/calendar?");
+            if link.starts_with('/') && !link.starts_with("/assets/") && !endless {
                 next.push_back(link);
             }
         }

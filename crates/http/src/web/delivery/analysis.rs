@@ -118,7 +118,6 @@ struct PastRow {
     id: i64,
     at: i64,
     state: &'static str,
-    tone: &'static str,
     messages: i64,
     excluded: i64,
     took: String,
@@ -146,7 +145,6 @@ fn past_rows(past: &[PastAnalysis]) -> Vec<PastRow> {
         id: one.id,
         at: one.at,
         state: one.state.as_str(),
-        tone: super::super::deliveries::tone(one.state),
         messages: one.to_deliver,
         excluded: one.excluded.values().sum(),
         took: seconds(one.took_ms),
@@ -233,12 +231,12 @@ async fn build(desk: &Desk, state: &AppState, found: &Delivery) -> Result<Analys
         None
     };
     let closed = plan.as_ref().and_then(|plan| plan.closed);
-    let confirm_closed =
-        if plan.is_some() { confirm::closed(desk, found, closed) } else { String::new() };
+    let confirm_closed = if plan.is_some() { confirm::closed(desk, found, closed) } else { String::new() };
     let warned = journal.iter().any(|line| line.level == Level::Warning && !line.rule.is_empty());
     let (verdict, verdict_tone, verdict_icon) = verdict(found, closed, warned);
     let analysed_at = found.analysed_at.filter(|_| outcome);
-    let past = if outcome && !frame.is_proof { state.deliveries.analyses(found.id).await? } else { Vec::new() };
+    let past =
+        if outcome && !frame.is_proof { state.deliveries.analyses(found.id).await? } else { Vec::new() };
     let plan = match plan.filter(|_| confirm_closed.is_empty()) {
         Some(plan) => Some(Plan::of(state, found, plan).await?),
         None => None,

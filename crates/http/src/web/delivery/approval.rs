@@ -72,6 +72,8 @@ pub struct Standing {
     pub said: Vec<Said>,
     /// The viewer is asked.
     pub asked: bool,
+    /// The viewer has said yes.
+    pub agreed: bool,
     /// Approvers can be reminded.
     pub can_remind: bool,
 }
@@ -86,6 +88,10 @@ impl Standing {
         let is_ready = found.state == delivery::State::Ready && approvals.snapshot.is_some();
         let name = &desk.viewer.name;
         let asked = approvals.topics.iter().any(|topic| topic.approvers.contains(name));
+        let agreed = approvals
+            .decisions
+            .iter()
+            .any(|said| said.account == *name && said.decision == Decision::Approved);
         let rows = approvals.topics.into_iter().map(|topic| TopicRow {
             name: match topic.topic {
                 delivery::Topic::Content => "content",
@@ -98,9 +104,12 @@ impl Standing {
         Ok(Some(Standing {
             mode: approvals.mode,
             topics: rows.collect(),
+            agreed,
             asked: asked && is_ready && desk.viewer.caller.may(access::Right::Approve),
             can_remind: is_ready && !approvals.complete,
-            late: is_ready && approvals.due_at.is_some_and(|due| due < state.clock.now_us()) && !approvals.complete,
+            late: is_ready
+                && approvals.due_at.is_some_and(|due| due < state.clock.now_us())
+                && !approvals.complete,
             snapshot: approvals.snapshot.unwrap_or_default(),
             due_at: approvals.due_at,
             complete: approvals.complete,

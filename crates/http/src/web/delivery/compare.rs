@@ -58,7 +58,8 @@ pub async fn view(
     if before == after {
         frame.problem = texts::text("compare-twice");
     }
-    let unmoved = [&compared.came, &compared.went].iter().all(|moved| moved.as_ref().is_none_or(|m| m.count == 0));
+    let unmoved =
+        [&compared.came, &compared.went].iter().all(|moved| moved.as_ref().is_none_or(|m| m.count == 0));
     show(&ComparePage {
         page: desk.page(Place::Deliveries),
         frame,
@@ -73,11 +74,9 @@ fn reasons(compared: &Comparison) -> Vec<ReasonRow> {
     let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
     names.sort();
     names.dedup();
-    let of = |counts: &std::collections::BTreeMap<String, i64>, name: &str| counts.get(name).copied().unwrap_or(0);
-    let row = |name: &String| ReasonRow {
-        reason: name.clone(),
-        before: of(before, name),
-        after: of(after, name),
-    };
+    let of =
+        |counts: &std::collections::BTreeMap<String, i64>, name: &str| counts.get(name).copied().unwrap_or(0);
+    let row =
+        |name: &String| ReasonRow { reason: name.clone(), before: of(before, name), after: of(after, name) };
     names.into_iter().map(row).collect()
 }

@@ -111,8 +111,11 @@ fn starters(found: &Delivery) -> String {
         return texts::text("confirm-starters-all");
     }
     let reviewers = &found.definition.validation.reviewers;
-    let names: Vec<&str> =
-        std::iter::once(&found.owner).chain(reviewers).map(String::as_str).filter(|name| !name.is_empty()).collect();
+    let names: Vec<&str> = std::iter::once(&found.owner)
+        .chain(reviewers)
+        .map(String::as_str)
+        .filter(|name| !name.is_empty())
+        .collect();
     texts::text_s("confirm-starters", &names.join(", "))
 }
 

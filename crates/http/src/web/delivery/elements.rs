@@ -165,10 +165,8 @@ fn condition(form: &Form) -> Option<serde_json::Value> {
         value: value.to_owned(),
         ..segment_form::Line::default()
     };
-    let lines = [
-        line(0, "group", "and", "", ""),
-        line(1, "cond", form.get("new_field"), op, form.get("new_value")),
-    ];
+    let lines =
+        [line(0, "group", "and", "", ""), line(1, "cond", form.get("new_field"), op, form.get("new_value"))];
     let group = segment_form::filter_of(&lines);
     group["and"].get(0).cloned().or(Some(json!({"and": []})))
 }

@@ -230,8 +230,17 @@ fn tabs(found: &Delivery, is_proof: bool, proofs: usize) -> Vec<Tab> {
         }
         return tabs;
     }
-    let names =
-        ["content", "preview", "files", "links", "variants", "target", "schedule", "parameters", "validation"];
+    let names = [
+        "content",
+        "preview",
+        "files",
+        "links",
+        "variants",
+        "target",
+        "schedule",
+        "parameters",
+        "validation",
+    ];
     let mut tabs = names.map(tab).to_vec();
     if found.is_template {
         return tabs;

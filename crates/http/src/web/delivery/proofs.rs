@@ -231,7 +231,13 @@ pub async fn send(
     answer(outcome, &state, &found, ("proofs", "proof"), page).await
 }
 
-async fn go(desk: &Desk, state: &AppState, found: &Delivery, sheet: &Sheet, form: &Form) -> Result<(), Fault> {
+async fn go(
+    desk: &Desk,
+    state: &AppState,
+    found: &Delivery,
+    sheet: &Sheet,
+    form: &Form,
+) -> Result<(), Fault> {
     if sheet.options != found.definition.proof {
         let mut definition = found.definition.clone();
         definition.proof = sheet.options.clone();

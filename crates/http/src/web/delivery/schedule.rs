@@ -105,7 +105,8 @@ pub fn zones() -> Vec<String> {
 
 fn wave_rows(waves: &Waves) -> Vec<WaveRow> {
     let lines = waves.calendar.iter().cloned();
-    let spare = std::iter::repeat_n(WaveLine::default(), SPARE_LINES + usize::from(waves.calendar.is_empty()));
+    let spare =
+        std::iter::repeat_n(WaveLine::default(), SPARE_LINES + usize::from(waves.calendar.is_empty()));
     let rows = lines.chain(spare).enumerate();
     rows.map(|(index, line)| WaveRow { number: index + 1, start: line.start, size: line.size }).collect()
 }

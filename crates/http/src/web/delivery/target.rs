@@ -207,7 +207,13 @@ async fn offers(state: &AppState, found: &Delivery) -> Result<Offers, Fault> {
     Ok(Offers {
         lists: state.audience.lists().await?.into_iter().map(|list| (list.name, list.members)).collect(),
         segments: state.audience.segments().await?.into_iter().map(|segment| segment.name).collect(),
-        services: state.audience.services().await?.into_iter().map(|one| (one.name, one.subscribers)).collect(),
+        services: state
+            .audience
+            .services()
+            .await?
+            .into_iter()
+            .map(|one| (one.name, one.subscribers))
+            .collect(),
         deliveries: others
             .into_iter()
             .filter(|other| other.confirmed_at.is_some() && other.id != found.id)
@@ -245,7 +251,8 @@ async fn build(
         whos: WHO,
         rows,
         new_side: "include".to_owned(),
-        new_kind: if offers.lists.is_empty() && !offers.segments.is_empty() { "segment" } else { "list" }.to_owned(),
+        new_kind: if offers.lists.is_empty() && !offers.segments.is_empty() { "segment" } else { "list" }
+            .to_owned(),
         offers,
         limit: if target.limit == 0 { String::new() } else { target.limit.to_string() },
         seed: target.seed.map(|seed| seed.to_string()).unwrap_or_default(),
@@ -382,7 +389,8 @@ mod tests {
     #[test]
     fn options_are_read() {
         let mut target = Target::default();
-        let form = Form::of(&[("duplicates", "keep_same"), ("limit", "100"), ("seed", "7"), ("seeds", "desk")]);
+        let form =
+            Form::of(&[("duplicates", "keep_same"), ("limit", "100"), ("seed", "7"), ("seeds", "desk")]);
         apply(&mut target, &form).unwrap();
         assert!(!target.exclude_duplicates && target.keep_same_recipient && !target.exclude_denylisted);
         assert_eq!((target.limit, target.seed, target.seeds.len()), (100, Some(7), 1));

@@ -58,7 +58,12 @@ pub async fn view(desk: Desk, State(state): State<AppState>, Path(id): Path<i64>
     show(&build(&desk, &state, &found, frame).await?)
 }
 
-async fn build(desk: &Desk, state: &AppState, found: &Delivery, frame: Frame) -> Result<ValidationPage, Fault> {
+async fn build(
+    desk: &Desk,
+    state: &AppState,
+    found: &Delivery,
+    frame: Frame,
+) -> Result<ValidationPage, Fault> {
     let validation = found.definition.validation.clone();
     let typologies = state.deliveries.typologies().await?;
     Ok(ValidationPage {
@@ -188,7 +193,10 @@ mod tests {
         for (name, expected) in [("ann", "both"), ("ben", "content"), ("eve", "nothing")] {
             assert_eq!(asked(validation, name), expected);
         }
-        assert_eq!((validation.reviewers.len(), validation.approvals_needed, validation.weight), (1, 2, None));
+        assert_eq!(
+            (validation.reviewers.len(), validation.approvals_needed, validation.weight),
+            (1, 2, None)
+        );
         assert!(definition.check().is_ok());
     }
 

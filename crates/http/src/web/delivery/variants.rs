@@ -122,12 +122,20 @@ mod tests {
 
     #[test]
     fn empty_variants_are_none_and_a_switch_turns_it_off() {
-        let fields =
-            [("sample", "20%"), ("winner", "clicks"), ("after", "4h"), ("subject-B", "Other"), ("html-D", "<p>D</p>\n")];
+        let fields = [
+            ("sample", "20%"),
+            ("winner", "clicks"),
+            ("after", "4h"),
+            ("subject-B", "Other"),
+            ("html-D", "<p>D</p>\n"),
+        ];
         assert_eq!(sent(&Form::of(&fields)), None);
         let on: Vec<_> = fields.into_iter().chain([("on", "1")]).collect();
         let test = sent(&Form::of(&on)).unwrap();
         assert_eq!(test.variants.len(), 2);
-        assert_eq!((test.variants[0].subject.as_str(), test.variants[1].html.as_str()), ("Other", "<p>D</p>"));
+        assert_eq!(
+            (test.variants[0].subject.as_str(), test.variants[1].html.as_str()),
+            ("Other", "<p>D</p>")
+        );
     }
 }
