@@ -122,8 +122,11 @@ pub(crate) fn control_size(group: &ControlGroup) -> Result<Size, Refusal> {
     })
 }
 
-/// The counts of a delivery's work table: reason, rule's number, recipients; without a reason: those who get a message.
-pub(crate) fn counts(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Vec<(Option<String>, Option<i64>, i64)>> {
+/// Reason, rule's number, recipients; without a reason: those who get a message.
+pub(crate) type Cause = (Option<String>, Option<i64>, i64);
+
+/// The counts of a delivery's work table.
+pub(crate) fn counts(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Vec<Cause>> {
     tx.query(
         "SELECT reason, rule, count(*) FROM target WHERE delivery = $1 GROUP BY reason, rule ORDER BY 3 DESC, 1, 2",
         &binds![id],
