@@ -73,12 +73,14 @@ impl Work<'_> {
             Some(_) => this.rooms.audience.largest_guest_id(id).await?,
             None => None,
         };
-        let guests = guests.map_or(1..=0, |last| *guest_ids(id).start()..=last);
-        let guest_count = (guests.end() - guests.start() + 1).max(0);
+        let guests = guests.map(|last| *guest_ids(id).start()..=last);
+        let guest_count = guests.as_ref().map_or(0, |ids| (ids.end() - ids.start() + 1).max(0));
         self.handle.enter(Step::Target, (last + guest_count).unsigned_abs());
         let copies = copies(set, &self.delivery.definition.target);
         self.walk_range(1..=last, &People::Recipients(copies), pressures).await?;
-        self.walk_range(guests, &People::Guests(set), pressures).await?;
+        if let Some(guests) = guests {
+            self.walk_range(guests, &People::Guests(set), pressures).await?;
+        }
         Ok(!self.handle.is_stopped())
     }
 
