@@ -36,7 +36,7 @@ pub(super) fn routes() -> Router<AppState> {
 
 fn seed_json(seed: &Seed) -> Value {
     let mut json = recipient_json(&seed.profile);
-    json["id"] = id(seed.id).into();
+    json["id"] = id(seed.id);
     if let Some(map) = json.as_object_mut() {
         map.remove("denylisted");
     }
