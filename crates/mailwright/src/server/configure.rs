@@ -32,6 +32,7 @@ pub fn delivery(settings: &Settings, listen: SocketAddr) -> delivery::Config {
         archive_problem: super::copies::problem(settings, listen),
         analysis_threads: cores(),
         analyses_at_once: settings.analyses_at_once(),
+        low_activity: settings.low_activity().and_then(delivery::LowActivity::parse),
     }
 }
 
