@@ -165,6 +165,7 @@ async fn health_needs_no_sign_in_and_a_backup_restores() {
             content::MIGRATIONS,
             routes::MIGRATIONS,
             queue::MIGRATIONS,
+            feedback::MIGRATIONS,
             archive::MIGRATIONS,
             tracking::MIGRATIONS,
             delivery::MIGRATIONS,
