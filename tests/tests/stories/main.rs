@@ -2,6 +2,7 @@
 //! long and do nothing unless `MAILWRIGHT_SOAK=1`.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod ab;
 mod archive;
 mod backup;
 mod bad_input;
