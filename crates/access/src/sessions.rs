@@ -236,7 +236,7 @@ impl Access {
             let sql = "DELETE FROM session WHERE account = $1 AND hash <> $2";
             let ended = tx.execute(sql, &binds![user, keep])?;
             if ended > 0 {
-                audit::record(tx, now_us, &name, "user.end_session", &name, &format!("{ended} others"))?;
+                audit::record(tx, now_us, &name, "user.end_session", &name, &format!("others: {ended}"))?;
             }
             Ok::<_, store::Error>(ended)
         });

@@ -118,7 +118,9 @@ impl Looked {
     pub async fn up(parts: &mut Parts, state: &AppState) -> Result<Looked, Problem> {
         let open = |need| Looked { need, line: Line::Nothing, subject: String::new() };
         // No route at all: the router answers 404.
-        let Some(path) = parts.extensions.get::<MatchedPath>().cloned() else { return Ok(open(Need::Anyone)) };
+        let Some(path) = parts.extensions.get::<MatchedPath>().cloned() else {
+            return Ok(open(Need::Anyone));
+        };
         let method = if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() };
         let Some(act) = find(&method, path.as_str()) else {
             if changes(&method) {
@@ -200,7 +202,9 @@ async fn write(state: &AppState, deed: Deed, merged: bool) {
 fn made(response: &Response) -> Option<String> {
     let location = response.headers().get(header::LOCATION)?.to_str().ok()?;
     let path = location.split('?').next()?;
-    path.split('/').find(|part| !part.is_empty() && part.bytes().all(|octet| octet.is_ascii_digit())).map(str::to_owned)
+    path.split('/')
+        .find(|part| !part.is_empty() && part.bytes().all(|octet| octet.is_ascii_digit()))
+        .map(str::to_owned)
 }
 
 /// A path's parameter, unless it is somebody's address: the audit log names no recipient.

@@ -39,9 +39,14 @@ fn all_routes() -> BTreeSet<String> {
 #[test]
 fn every_route_that_changes_something_names_a_right_and_a_line() {
     let rows: BTreeSet<String> = all().map(|act| format!("{} {}", act.method, act.path)).collect();
-    let missing: Vec<_> =
-        all_routes().into_iter().filter(|route| !route.starts_with("GET ") && !rows.contains(route)).collect();
-    assert!(missing.is_empty(), "add a row to acts/api.rs or acts/pages.rs (nobody gets in before): {missing:#?}");
+    let missing: Vec<_> = all_routes()
+        .into_iter()
+        .filter(|route| !route.starts_with("GET ") && !rows.contains(route))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "add a row to acts/api.rs or acts/pages.rs (nobody gets in before): {missing:#?}"
+    );
 }
 
 #[test]
@@ -82,7 +87,8 @@ fn what_changes_something_leaves_a_line() {
 
 #[test]
 fn who_may_nothing_changes_nothing_but_their_own() {
-    const OWN: &[&str] = &["/account/", "/settings/tokens", "/sign-", "/setup/", "/api/v1/me", "/api/v1/tokens"];
+    const OWN: &[&str] =
+        &["/account/", "/settings/tokens", "/sign-", "/setup/", "/api/v1/me", "/api/v1/tokens"];
     for act in all().filter(|act| act.method != "GET" && !matches!(act.need, Need::Right(_))) {
         let own = OWN.iter().any(|start| act.path.starts_with(start)) || act.path.starts_with("/password/");
         assert!(own || act.line == Line::Nothing, "{} {}", act.method, act.path);
@@ -94,7 +100,9 @@ fn actions_are_a_room_and_a_verb() {
     for act in all() {
         let (Line::Written(action) | Line::Merged(action)) = act.line else { continue };
         let (room, verb) = action.split_once('.').unwrap();
-        let plain = |word: &str| !word.is_empty() && word.bytes().all(|octet| octet.is_ascii_lowercase() || octet == b'_');
+        let plain = |word: &str| {
+            !word.is_empty() && word.bytes().all(|octet| octet.is_ascii_lowercase() || octet == b'_')
+        };
         assert!(plain(room) && plain(verb), "{action}");
     }
 }

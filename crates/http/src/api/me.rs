@@ -68,7 +68,8 @@ async fn edit(
         time_zone: changed.time_zone.unwrap_or(caller.time_zone),
         email: changed.email.unwrap_or(account.email),
     };
-    let caller = Caller { language: profile.language.clone(), time_zone: profile.time_zone.clone(), ..caller };
+    let caller =
+        Caller { language: profile.language.clone(), time_zone: profile.time_zone.clone(), ..caller };
     state.access.set_profile(&caller, profile, state.clock.now_us()).await?;
     me(State(state), Extension(caller)).await
 }
@@ -108,7 +109,6 @@ async fn end_others(
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
 ) -> Answer<Json<Value>> {
-    let ended =
-        state.access.end_other_sessions(&caller, cookie(&headers), state.clock.now_us()).await?;
+    let ended = state.access.end_other_sessions(&caller, cookie(&headers), state.clock.now_us()).await?;
     Ok(Json(json!({"ended": ended})))
 }

@@ -49,7 +49,9 @@ impl Asked {
     }
 
     fn is_filtered(&self) -> bool {
-        [&self.actor, &self.action, &self.subject, &self.from, &self.until].iter().any(|text| !text.is_empty())
+        [&self.actor, &self.action, &self.subject, &self.from, &self.until]
+            .iter()
+            .any(|text| !text.is_empty())
     }
 
     /// The filter as the query of a link.

@@ -69,11 +69,7 @@ impl IntoResponse for Fault {
                 _ => "refused",
             },
         );
-        let page = FaultPage {
-            frame: Bare::new(),
-            title,
-            detail: &self.0.detail,
-        };
+        let page = FaultPage { frame: Bare::new(), title, detail: &self.0.detail };
         match page.render() {
             Ok(body) => (self.0.status, [("cache-control", "no-store")], Html(body)).into_response(),
             Err(_) => self.0.into_response(),

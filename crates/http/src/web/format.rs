@@ -48,13 +48,15 @@ pub fn local_input(at_us: i64) -> String {
 /// change skips counts as the one after it, one that comes twice as the first.
 pub fn from_local_input(text: &str) -> Option<i64> {
     let text = text.trim();
-    let local = text.parse::<civil::DateTime>().or_else(|_| text.parse::<civil::Date>().map(Into::into)).ok()?;
+    let local =
+        text.parse::<civil::DateTime>().or_else(|_| text.parse::<civil::Date>().map(Into::into)).ok()?;
     local.to_zoned(reader::zone()).ok().map(|at| at.timestamp().as_microsecond())
 }
 
 /// For the `datetime` attribute: `2026-11-26T10:12:07Z`.
 pub fn machine(at_us: i64) -> String {
-    timestamp(at_us, TimeZone::UTC).map_or_else(String::new, |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    timestamp(at_us, TimeZone::UTC)
+        .map_or_else(String::new, |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 fn timestamp(at_us: i64, zone: TimeZone) -> Option<jiff::Zoned> {
@@ -152,12 +154,14 @@ mod tests {
         assert_eq!(tokyo, ("2026年11月26日 19:12".to_owned(), "2026-11-26T19:12".to_owned()));
         let back = of("", "Asia/Tokyo").reads(async { from_local_input("2026-11-26T19:12") }).await;
         assert_eq!(back, Some(at));
-        let berlin = |text: &'static str| of("", "Europe/Berlin").reads(async move { from_local_input(text) });
+        let berlin =
+            |text: &'static str| of("", "Europe/Berlin").reads(async move { from_local_input(text) });
         let hour = 3_600_000_000;
         // The nights on which clocks change: 2:30 is skipped, then comes twice.
         let (skipped, after) = (berlin("2026-03-29T02:30").await, berlin("2026-03-29T03:30").await);
         assert_eq!(skipped, after);
-        let (twice, later) = (berlin("2026-10-25T02:30").await.unwrap(), berlin("2026-10-25T03:30").await.unwrap());
+        let (twice, later) =
+            (berlin("2026-10-25T02:30").await.unwrap(), berlin("2026-10-25T03:30").await.unwrap());
         assert_eq!(later - twice, 2 * hour, "the first of the two");
         assert_eq!(berlin("2026-11-26").await, Some(1_795_647_600_000_000), "a date is its midnight there");
         for wrong in ["", "tomorrow", "2026-02-30", "2026-01-01T25:00"] {

@@ -238,12 +238,7 @@ pub fn entered(state: &AppState, entry: SignIn, next: &str, host: Option<&str>) 
     }
 }
 
-fn let_in(
-    state: &AppState,
-    signed_in: &SignedIn,
-    next: &str,
-    host: Option<&str>,
-) -> Result<Response, Fault> {
+fn let_in(state: &AppState, signed_in: &SignedIn, next: &str, host: Option<&str>) -> Result<Response, Fault> {
     let target = if signed_in.caller.must_change_password { "/setup" } else { next };
     with_cookie(Redirect::to(target).into_response(), &signed_in.cookie, is_https(state, host), None)
 }

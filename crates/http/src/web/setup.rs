@@ -212,7 +212,9 @@ pub async fn act(
         },
     };
     let fault = match outcome {
-        Ok(After::Next) if !viewer.caller.may(Right::Administer) => return Ok(Redirect::to("/").into_response()),
+        Ok(After::Next) if !viewer.caller.may(Right::Administer) => {
+            return Ok(Redirect::to("/").into_response());
+        }
         Ok(After::Next) => return Ok(following(step)),
         Ok(After::Go(path)) => return Ok(Redirect::to(&path).into_response()),
         Ok(After::Stay(done)) => {

@@ -271,7 +271,8 @@ mod tests {
 
     #[test]
     fn plurals_and_groups() {
-        let texts = Texts::parse("en", "m = { $n ->\n    [one] one message\n   *[other] { $count } messages\n }\n");
+        let texts =
+            Texts::parse("en", "m = { $n ->\n    [one] one message\n   *[other] { $count } messages\n }\n");
         let say = |number: i64| {
             let mut args = FluentArgs::new();
             args.set("n", FluentValue::from(number));

@@ -105,8 +105,11 @@ async fn linked(desk: &Desk, state: &AppState, link: PasswordLink) -> Result<Res
         LinkKind::Invitation => texts::text_s("user-link-invitation", &link.name),
         LinkKind::Reset => texts::text_s("user-link-reset", &link.name),
     };
-    page.note =
-        if mailed { texts::text_s("user-link-mailed", &link.email) } else { texts::text("user-link-by-hand") };
+    page.note = if mailed {
+        texts::text_s("user-link-mailed", &link.email)
+    } else {
+        texts::text("user-link-by-hand")
+    };
     show(&page)
 }
 

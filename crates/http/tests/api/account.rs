@@ -25,10 +25,15 @@ async fn an_invitation_leads_in_once() {
     store::testing::each(|store| async move {
         let house = House::build(store).await;
         let mut admin = Browser::signed_in(&house).await;
-        let fields = [("name", "anna"), ("email", ""), ("right", "prepare"), ("right", "start"), ("do", "invite")];
+        let fields =
+            [("name", "anna"), ("email", ""), ("right", "prepare"), ("right", "start"), ("do", "invite")];
         let page = admin.post("/settings/users", &fields).await;
         assert_eq!(page.status, StatusCode::OK, "{}", page.text);
-        assert!(page.text.contains("Invitation of anna") && page.text.contains("was not mailed"), "{}", page.text);
+        assert!(
+            page.text.contains("Invitation of anna") && page.text.contains("was not mailed"),
+            "{}",
+            page.text
+        );
         let again = admin.post("/settings/users", &fields).await;
         assert_eq!(again.status, StatusCode::UNPROCESSABLE_ENTITY);
         assert!(again.text.contains("already an account named anna"));
@@ -37,7 +42,10 @@ async fn an_invitation_leads_in_once() {
         let mut anna = Browser::new(&house);
         for _ in 0..2 {
             let shown = anna.get(&path).await;
-            assert!(shown.text.contains("Welcome to Mailwright") && shown.text.contains("anna"), "looking uses nothing up");
+            assert!(
+                shown.text.contains("Welcome to Mailwright") && shown.text.contains("anna"),
+                "looking uses nothing up"
+            );
         }
         let differ = anna.post(&path, &[("new", USER_PASSWORD), ("again", "another one")]).await;
         assert_eq!(differ.status, StatusCode::UNPROCESSABLE_ENTITY);
@@ -62,7 +70,10 @@ async fn the_api_invites_and_links_too() {
         let house = House::build(store).await;
         let who = json!({"name": "anna", "email": "anna@x.example", "rights": ["approve"]});
         let (status, made) = house.post("/invitations", who).await;
-        assert_eq!((status, &made["kind"], &made["mailed"]), (StatusCode::CREATED, &json!("invitation"), &json!(false)));
+        assert_eq!(
+            (status, &made["kind"], &made["mailed"]),
+            (StatusCode::CREATED, &json!("invitation"), &json!(false))
+        );
         let first = made["link"].as_str().unwrap().to_owned();
         assert!(first.starts_with(&format!("http://{}/password/", house.address)));
         let user = house.get("/users").await.1["items"][1].clone();
@@ -118,9 +129,15 @@ async fn the_second_step_is_asked_for() {
         let fields = [("name", "anna"), ("password", USER_PASSWORD), ("next", "/lists")];
         let page = anna.post("/sign-in", &fields).await;
         assert_eq!(page.status, StatusCode::OK);
-        assert!(page.text.contains("Second step") && anna.cookie().is_empty(), "no session yet: {}", page.text);
+        assert!(
+            page.text.contains("Second step") && anna.cookie().is_empty(),
+            "no session yet: {}",
+            page.text
+        );
         let ticket = between(&page.text, "name=\"ticket\" value=\"", "\"").to_owned();
-        let fields = |code: &'static str| [("ticket", ticket.clone()), ("next", "/lists".into()), ("code", code.into())];
+        let fields = |code: &'static str| {
+            [("ticket", ticket.clone()), ("next", "/lists".into()), ("code", code.into())]
+        };
         let wrong = fields("000000").map(|(name, value): (&str, String)| (name, value));
         let wrong: Vec<(&str, &str)> = wrong.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let again = anna.post("/sign-in/code", &wrong).await;
@@ -213,15 +230,28 @@ async fn a_one_time_password_is_changed_first_and_setup_is_for_administrators() 
         let (_, made) = house.post("/users", json!({"name": "anna", "rights": ["prepare"]})).await;
         let password = made["password"].as_str().unwrap();
         let mut anna = Browser::new(&house);
-        assert_eq!(anna.post("/sign-in", &[("name", "anna"), ("password", password)]).await.location, "/setup");
-        assert_eq!(anna.post("/segments/new", &[("name", "x")]).await.location, "/setup", "nothing before that");
+        assert_eq!(
+            anna.post("/sign-in", &[("name", "anna"), ("password", password)]).await.location,
+            "/setup"
+        );
+        assert_eq!(
+            anna.post("/segments/new", &[("name", "x")]).await.location,
+            "/setup",
+            "nothing before that"
+        );
         let fields = [("now", password), ("new", USER_PASSWORD), ("again", USER_PASSWORD)];
         assert_eq!(anna.post("/setup/password", &fields).await.location, "/");
         assert_eq!(anna.get("/setup").await.location, "/");
-        assert_eq!(anna.post("/setup/url", &[("public_url", "https://evil.example")]).await.status, StatusCode::FORBIDDEN);
+        assert_eq!(
+            anna.post("/setup/url", &[("public_url", "https://evil.example")]).await.status,
+            StatusCode::FORBIDDEN
+        );
         assert!(house.state.settings().public_url().is_none());
         let page = anna.get("/").await.text;
-        assert!(!page.contains("href=\"/audit\"") && !page.contains("href=\"/settings\""), "what is closed is not offered");
+        assert!(
+            !page.contains("href=\"/audit\"") && !page.contains("href=\"/settings\""),
+            "what is closed is not offered"
+        );
     })
     .await;
 }

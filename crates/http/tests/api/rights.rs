@@ -41,7 +41,14 @@ async fn each_right_opens_its_own_doors_of_the_api_and_no_other() {
                     assert!(!refused, "{} {}: {said}", act.method, act.path);
                     continue;
                 };
-                assert_eq!(refused, !rights.may(right), "{} {} with {:?}: {said}", act.method, act.path, rights.names());
+                assert_eq!(
+                    refused,
+                    !rights.may(right),
+                    "{} {} with {:?}: {said}",
+                    act.method,
+                    act.path,
+                    rights.names()
+                );
                 assert!(!refused || said["right"] == right.name(), "{said}");
             }
         }
@@ -65,7 +72,11 @@ async fn each_right_opens_its_own_pages_and_no_other() {
             let nobody = ask("").await.unwrap();
             if let Need::Right(_) = act.need {
                 assert_eq!(nobody.status(), StatusCode::SEE_OTHER, "{} {}", act.method, act.path);
-                assert!(nobody.headers()["location"].to_str().unwrap().starts_with("/sign-in"), "{}", act.path);
+                assert!(
+                    nobody.headers()["location"].to_str().unwrap().starts_with("/sign-in"),
+                    "{}",
+                    act.path
+                );
             }
             // A sign-out would end the sessions that the rest needs.
             for (rights, cookie, _) in people.iter().filter(|_| act.path != "/sign-out") {
@@ -74,14 +85,26 @@ async fn each_right_opens_its_own_pages_and_no_other() {
                 let words = answer.text().await.unwrap();
                 let refused = status == StatusCode::FORBIDDEN && words.contains("You need the right");
                 let wanted = matches!(act.need, Need::Right(right) if !rights.may(right));
-                assert_eq!(refused, wanted, "{} {} with {:?}: {status}", act.method, act.path, rights.names());
+                assert_eq!(
+                    refused,
+                    wanted,
+                    "{} {} with {:?}: {status}",
+                    act.method,
+                    act.path,
+                    rights.names()
+                );
             }
         }
         for (rights, cookie, _) in &people {
             for step in ["url", "domain", "sending", "list"] {
                 let url = format!("http://{}/setup/{step}", house.address);
                 let status = client.get(&url).header("cookie", cookie).send().await.unwrap().status();
-                assert_eq!(status == StatusCode::FORBIDDEN, !rights.administer, "{step} {:?}", rights.names());
+                assert_eq!(
+                    status == StatusCode::FORBIDDEN,
+                    !rights.administer,
+                    "{step} {:?}",
+                    rights.names()
+                );
             }
         }
     })
@@ -101,8 +124,16 @@ async fn a_right_that_is_taken_away_is_gone_at_once() {
         let changed = house.send(Method::PATCH, "/users/anna", json!({"rights": ["prepare"]})).await;
         assert_eq!((changed.0, &changed.1["rights"]), (StatusCode::OK, &json!(["prepare"])));
         let (status, problem) = make("two").await;
-        assert_eq!((status.as_u16(), &problem["right"]), (403, &json!("import")), "a token has its owner's rights");
-        let page = house.anonymous(Method::POST, "/lists").header("cookie", &cookie).header("content-type", FORM).body("name=three");
+        assert_eq!(
+            (status.as_u16(), &problem["right"]),
+            (403, &json!("import")),
+            "a token has its owner's rights"
+        );
+        let page = house
+            .anonymous(Method::POST, "/lists")
+            .header("cookie", &cookie)
+            .header("content-type", FORM)
+            .body("name=three");
         assert_eq!(page.send().await.unwrap().status(), StatusCode::FORBIDDEN);
         assert_eq!(house.get("/lists").await.1["items"].as_array().unwrap().len(), 1);
         let wrong = house.send(Method::PATCH, "/users/anna", json!({"rights": ["everything"]})).await;
@@ -115,8 +146,10 @@ async fn a_right_that_is_taken_away_is_gone_at_once() {
 
 async fn lines(house: &House) -> Vec<String> {
     let lines = house.state.access.audit_lines(&AuditFilter::default(), None, 100).await.unwrap();
-    let mut text: Vec<String> =
-        lines.into_iter().map(|l| format!("{} {} {} {}", l.actor, l.action, l.subject, l.detail).trim().to_owned()).collect();
+    let mut text: Vec<String> = lines
+        .into_iter()
+        .map(|l| format!("{} {} {} {}", l.actor, l.action, l.subject, l.detail).trim().to_owned())
+        .collect();
     text.reverse();
     text
 }
@@ -127,7 +160,8 @@ async fn what_was_done_is_written_once_and_what_was_refused_is_not() {
         let house = House::build(store).await;
         let (cookie, token) = house.user("anna", Rights::DAILY).await;
         let before = lines(&house).await.len();
-        let as_anna = |method, path: &str| house.anonymous(method, &format!("/api/v1{path}")).bearer_auth(&token);
+        let as_anna =
+            |method, path: &str| house.anonymous(method, &format!("/api/v1{path}")).bearer_auth(&token);
         let list = answer(as_anna(Method::POST, "/lists").json(&json!({"name": "news"}))).await.1;
         answer(as_anna(Method::POST, "/lists").json(&json!({"name": "news"}))).await;
         let id = list["id"].as_str().unwrap();
@@ -146,7 +180,12 @@ async fn what_was_done_is_written_once_and_what_was_refused_is_not() {
             assert_eq!(answer(as_anna(Method::PATCH, "/deliveries/1").json(&edit)).await.0, StatusCode::OK);
         }
         let page = house.anonymous(Method::POST, &format!("/lists/{id}/rename")).header("cookie", &cookie);
-        let renamed = page.header("sec-fetch-site", "same-origin").header("content-type", FORM).body("name=weekly").send().await;
+        let renamed = page
+            .header("sec-fetch-site", "same-origin")
+            .header("content-type", FORM)
+            .body("name=weekly")
+            .send()
+            .await;
         assert_eq!(renamed.unwrap().status(), StatusCode::OK);
         let ada = made["id"].as_str().unwrap();
         let written = lines(&house).await.split_off(before);
@@ -189,7 +228,10 @@ async fn the_log_is_read_by_administrators_filtered_and_as_a_file() {
         assert_eq!(rows[0], "id,at,actor,action,subject,detail");
         assert!(rows[1].ends_with(",local,audit.export,,"), "the download is part of what it says: {text}");
         assert!(rows[2].ends_with(",local,list.create,1,news"), "{text}");
-        assert!(rows[3].ends_with(",local,user.add,'=cmd(),\"import, start\""), "no spreadsheet runs it: {text}");
+        assert!(
+            rows[3].ends_with(",local,user.add,'=cmd(),\"import, start\""),
+            "no spreadsheet runs it: {text}"
+        );
         assert_eq!(house.get("/audit?limit=1").await.1["items"][0]["action"], "audit.export");
         let (cookie, _) = house.user("anna", Rights::DAILY).await;
         for path in ["/audit", "/audit.csv", "/settings/users"] {
