@@ -46,7 +46,8 @@ use state::AppState;
 
 /// What `listen` serves: API, pages, health, and the public door too unless that has a listener of its own.
 pub fn admin_router(state: &AppState, with_public: bool) -> Router {
-    let admin = api::router(state).merge(web::router(state)).layer(from_fn_with_state(state.clone(), own_host));
+    let admin =
+        api::router(state).merge(web::router(state)).layer(from_fn_with_state(state.clone(), own_host));
     let mut router = admin.merge(api::health::routes());
     if with_public {
         router = router.merge(public::router());

@@ -89,7 +89,8 @@ async fn to_the_end(database: Database) {
     server.confirm(&id).await;
 
     let samples = arrived(&internet, PEOPLE / 2, &server).await;
-    let (b, a): (Vec<&Got>, Vec<&Got>) = samples.iter().partition(|got| got.subject.starts_with("Only today"));
+    let (b, a): (Vec<&Got>, Vec<&Got>) =
+        samples.iter().partition(|got| got.subject.starts_with("Only today"));
     assert_eq!((a.len(), b.len()), (10, 10));
     let client = Client::builder().redirect(Policy::none()).user_agent(BROWSER).build().unwrap();
     assert_eq!(follow(&client, &a[0].html).await, "https://shop.example/a");
@@ -100,7 +101,8 @@ async fn to_the_end(database: Database) {
     assert_eq!((&live["state"], &live["rest"]), (&json!("sampling"), &json!(20)), "{live}");
 
     let all = arrived(&internet, PEOPLE, &server).await;
-    let rest: Vec<&Got> = all.iter().filter(|got| !samples.iter().any(|sample| sample.to == got.to)).collect();
+    let rest: Vec<&Got> =
+        all.iter().filter(|got| !samples.iter().any(|sample| sample.to == got.to)).collect();
     assert_eq!(rest.len(), 20, "each gets one message");
     for got in &rest {
         assert!(got.subject.starts_with("Only today, Name"), "{}", got.subject);
@@ -113,7 +115,8 @@ async fn to_the_end(database: Database) {
     assert_eq!(done["messages"]["sent"], 40, "{done}");
     let chosen = test_of(&server, &id).await;
     assert_eq!((&chosen["state"], &chosen["winner"]), (&json!("released"), &json!("B")), "{chosen}");
-    let clicks: Vec<_> = chosen["variants"].as_array().unwrap().iter().map(|v| v["clicked"].clone()).collect();
+    let clicks: Vec<_> =
+        chosen["variants"].as_array().unwrap().iter().map(|v| v["clicked"].clone()).collect();
     assert_eq!(clicks, [1, 3], "{chosen}");
     server.verify(&id).await;
 }

@@ -22,16 +22,16 @@ pub(crate) mod idempotency;
 pub mod imports;
 pub mod life;
 mod lists;
-mod notices;
 pub mod log;
 mod me;
+mod notices;
 pub mod openapi;
 pub mod page;
 mod push;
 mod quarantine;
 mod recipients;
-mod seeds;
 mod rounds;
+mod seeds;
 mod segments;
 mod services;
 mod settings;
@@ -114,7 +114,10 @@ pub(crate) fn resources(answers: idempotency::Answers) -> Router<AppState> {
         .merge(assets::upload_routes())
         .layer(from_fn(guard::time_limit));
     // These may take as long as their bytes do.
-    let long = imports::upload_routes().merge(suppression::upload_routes()).merge(backup::routes()).merge(audit::export_routes());
+    let long = imports::upload_routes()
+        .merge(suppression::upload_routes())
+        .merge(backup::routes())
+        .merge(audit::export_routes());
     ordinary.merge(long)
 }
 

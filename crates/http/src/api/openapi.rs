@@ -201,7 +201,11 @@ pub const OPERATIONS: &[Operation] = &[
     get_("/calendar", "What goes out when, and how much by the hour.", &["from", "to"]),
     get_("/deliveries/{id}/waves", "The waves, as the last analysis planned them.", NONE),
     get_("/deliveries/{id}/holds", "The providers that the brake holds, and why.", NONE),
-    get_("/deliveries/{id}/log", "The whole log, streamed.", &["state", "search", "deferred", "seeds", "format"]),
+    get_(
+        "/deliveries/{id}/log",
+        "The whole log, streamed.",
+        &["state", "search", "deferred", "seeds", "format"],
+    ),
     get_(
         "/deliveries/{id}/messages",
         "The log, page by page.",

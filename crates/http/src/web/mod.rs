@@ -93,11 +93,10 @@ pub(crate) fn pages() -> Router<AppState> {
         .merge(own_account())
         .fallback(fault::nowhere)
         .layer(DefaultBodyLimit::max(form::FORM_BYTES_MAX));
-    let uploads =
-        Router::new()
-            .route("/imports/upload", post(imports::upload))
-            .route("/suppression/upload", post(suppression::upload))
-            .layer(DefaultBodyLimit::disable());
+    let uploads = Router::new()
+        .route("/imports/upload", post(imports::upload))
+        .route("/suppression/upload", post(suppression::upload))
+        .layer(DefaultBodyLimit::disable());
     pages.merge(uploads)
 }
 

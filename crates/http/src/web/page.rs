@@ -204,9 +204,7 @@ impl Page {
             Group { heading: "content", places: vec![Templates, Blocks] },
             Group {
                 heading: "audience",
-                places: vec![
-                    Recipients, Lists, Segments, Services, Seeds, Imports, Quarantine, Suppression,
-                ],
+                places: vec![Recipients, Lists, Segments, Services, Seeds, Imports, Quarantine, Suppression],
             },
             Group { heading: "system", places: vec![Domains, Typologies, Settings, Audit, Help] },
         ];

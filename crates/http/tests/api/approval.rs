@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::house::{House, answer};
 
-const HTML: &str = "<p>Dear {{ first_name | default('you') }}</p> <a href=\"{{ unsubscribe_url }}\">Unsubscribe</a>";
+const HTML: &str =
+    "<p>Dear {{ first_name | default('you') }}</p> <a href=\"{{ unsubscribe_url }}\">Unsubscribe</a>";
 
 /// A draft that account `local` and account `cem` must approve.
 async fn drafted(store: store::Store) -> (House, String) {
@@ -88,7 +89,8 @@ async fn a_delivery_that_is_given_up_is_over() {
 async fn following_a_proofs_link_decides_nothing_and_the_button_does() {
     store::testing::sqlite(|store| async move {
         let (house, path) = drafted(store).await;
-        let (status, proof) = house.post(&format!("{path}/proofs"), json!({"to": ["boss@shop.example"]})).await;
+        let (status, proof) =
+            house.post(&format!("{path}/proofs"), json!({"to": ["boss@shop.example"]})).await;
         assert_eq!(status, StatusCode::CREATED, "{proof}");
         let reader = loop {
             let rounds = house.get(&format!("{path}/proofs")).await.1;
@@ -106,7 +108,10 @@ async fn following_a_proofs_link_decides_nothing_and_the_button_does() {
         let shown = house.public(Method::GET, &link).send().await.unwrap();
         assert_eq!(shown.status(), StatusCode::OK);
         assert!(shown.text().await.unwrap().contains("value=\"rejected\""));
-        assert_eq!(house.get(&format!("{path}/proofs")).await.1["proofs"][0]["readers"][0]["word"], Value::Null);
+        assert_eq!(
+            house.get(&format!("{path}/proofs")).await.1["proofs"][0]["readers"][0]["word"],
+            Value::Null
+        );
         let nothing = house.public(Method::POST, &link).form(&[("comment", "x")]).send().await.unwrap();
         assert_eq!(nothing.status(), StatusCode::BAD_REQUEST);
         let said = [("word", "rejected"), ("comment", "The <logo> is gone")];

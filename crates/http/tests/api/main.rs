@@ -4,9 +4,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod ab;
+mod account;
 mod approval;
 mod archive;
-mod account;
 mod audience;
 mod content;
 mod deliveries;
@@ -14,9 +14,9 @@ mod doors;
 mod groups;
 mod house;
 mod pages;
-mod rights;
-mod schedule;
 mod pages_content;
 mod pages_validation;
+mod rights;
+mod schedule;
 mod tracking;
 mod typologies;

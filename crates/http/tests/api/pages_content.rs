@@ -283,6 +283,7 @@ async fn links_and_parameters_hold_what_is_typed() {
                 ("precedence", "bulk"),
                 ("mirror_page", "always"),
                 ("resource_validity", "30d"),
+                ("personalization_time", "5s"),
                 ("personalise", "1"),
                 ("headers", headers),
             ]

@@ -40,7 +40,8 @@ fn run(out: &mut Output, dialect: Dialect) -> Done {
             let id = instance.draft(HTML_LEN).await?;
             reset_peak();
             let begun = Instant::now();
-            let handle = instance.deliveries.start_analysis(id, &delivery::By::system()).await.map_err(failed)?;
+            let handle =
+                instance.deliveries.start_analysis(id, &delivery::By::system()).await.map_err(failed)?;
             let analysis = handle.wait().await.map_err(failed)?;
             sides.ours(begun.elapsed(), peak_bytes());
             if analysis.state != delivery::State::Ready {

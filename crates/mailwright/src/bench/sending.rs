@@ -52,7 +52,8 @@ fn run(out: &mut Output, dialect: Dialect) -> Done {
         let mut sides = Sides::default();
         for _ in 0..RUNS {
             let id = instance.draft(HTML_LEN).await?;
-            let handle = instance.deliveries.start_analysis(id, &delivery::By::system()).await.map_err(failed)?;
+            let handle =
+                instance.deliveries.start_analysis(id, &delivery::By::system()).await.map_err(failed)?;
             let analysis = handle.wait().await.map_err(failed)?;
             reset_peak();
             let (begun, octets) = (Instant::now(), sink.octets());

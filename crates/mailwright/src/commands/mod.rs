@@ -70,7 +70,7 @@ async fn delivery(client: &Client, command: DeliveryCommand, out: &mut Output) -
         }
         DeliveryCommand::Analyze { id, wait, explain } => {
             proof::analyze(client, &id, (wait, explain), out).await
-        },
+        }
         DeliveryCommand::Confirm { id, yes, snapshot } => {
             life::confirm(client, &id, yes, snapshot.as_deref(), out).await
         }

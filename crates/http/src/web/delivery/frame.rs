@@ -204,6 +204,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("proof.variants", "proof-variants"),
     ("parameters.headers", "parameters-headers-label"),
     ("parameters.part_size", "parameters-part-size"),
+    ("parameters.personalization_time", "parameters-personalization-time"),
     ("parameters.resource_validity", "parameters-resource-validity"),
     ("parameters.retries", "parameters-retry-count"),
     ("parameters.retry_period", "parameters-retry-period"),

@@ -114,8 +114,11 @@ impl Watch {
             ("idle", status.cancelled),
             ("warn", status.deferred),
         ];
-        let (note, note_tone) =
-            if status.late { (String::new(), "") } else { note(status.state, found, status.pending == messages) };
+        let (note, note_tone) = if status.late {
+            (String::new(), "")
+        } else {
+            note(status.state, found, status.pending == messages)
+        };
         let seeds = &status.seeds;
         let speeds: Vec<f64> = speeds.iter().copied().collect();
         Watch {
