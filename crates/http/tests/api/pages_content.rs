@@ -241,7 +241,7 @@ async fn files_are_uploaded_chosen_and_attached() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn links_and_parameters_hold_what_is_typed() {
+async fn links_hold_what_is_typed() {
     store::testing::each(|store| async move {
         let house = House::build(store).await;
         let mut browser = Browser::signed_in(&house).await;
@@ -266,7 +266,16 @@ async fn links_and_parameters_hold_what_is_typed() {
             browser.get(&path).await.text.contains("not in the content")
                 || browser.get(&path).await.text.contains("no more")
         );
+    })
+    .await;
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_hold_what_is_typed() {
+    store::testing::each(|store| async move {
+        let house = House::build(store).await;
+        let mut browser = Browser::signed_in(&house).await;
+        let id = draft(&mut browser).await;
         let path = format!("/deliveries/{id}/parameters");
         let base = revision(&browser.get(&path).await.text);
         let with = |headers: &'static str| {
