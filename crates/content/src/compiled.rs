@@ -191,7 +191,9 @@ impl PersonalPart {
             return Err(Problem::new(self.name.as_str(), "a filter changes a built-in link")
                 .hint("write {{ unsubscribe_url }} or {{ mirror_url }} without a filter"));
         }
-        let pieces = match codes.filter(|_| output.contains(CODE)) {
+        // A code's mark is made while the template runs, so it stands in what varies: the rest need not be read again.
+        let drawn = |piece: &Piece| matches!(piece, Piece::Literal(text) if text.contains(CODE));
+        let pieces = match codes.filter(|_| pieces.iter().any(drawn)) {
             Some(codes) => codes.place(pieces).map_err(|(number, fault)| {
                 let at = output.match_indices(CODE).nth(number).map_or(0, |(at, _)| at);
                 let span = spans.iter().find(|span| span.output_range().contains(&at));
