@@ -60,16 +60,9 @@ pub(super) fn asset_json(state: &AppState, asset: &NamedAsset) -> Value {
 }
 
 async fn library(State(state): State<AppState>, Params(params): Params<PageParams>) -> Answer<Json<Value>> {
-    let after = params.after("assets")?;
-    let (rows, search) = (params.rows()?, params.search()?.to_lowercase());
+    let wanted = params.by_name("assets")?;
     let files = state.content.assets(Owner::Library).await?;
-    let mut chosen = files
-        .iter()
-        .filter(|file| search.is_empty() || file.name.to_lowercase().contains(&search))
-        .skip_while(|file| after.as_ref().is_some_and(|after| file.name <= *after));
-    let items: Vec<&NamedAsset> = chosen.by_ref().take(rows).collect();
-    let next = chosen.next().and(items.last()).map(|file| file.name.clone());
-    Ok(Json(page("assets", items.into_iter().map(|file| asset_json(&state, file)).collect(), next)))
+    Ok(Json(wanted.page(&files, |file| [&file.name], |file| asset_json(&state, file))))
 }
 
 async fn upload_to_library(

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     body::{Body, Params},
-    page::{PageParams, page},
+    page::PageParams,
     shape::time,
 };
 use crate::{
@@ -37,19 +37,9 @@ fn block_json(block: &StoredBlock) -> Value {
 }
 
 async fn all(State(state): State<AppState>, Params(params): Params<PageParams>) -> Answer<Json<Value>> {
-    let after = params.after("blocks")?;
-    let (rows, search) = (params.rows()?, params.search()?.to_lowercase());
+    let wanted = params.by_name("blocks")?;
     let blocks = state.content.blocks().await?;
-    let mut chosen = blocks
-        .iter()
-        .filter(|block| {
-            search.is_empty()
-                || [&block.name, &block.label].iter().any(|text| text.to_lowercase().contains(&search))
-        })
-        .skip_while(|block| after.as_ref().is_some_and(|after| block.name <= *after));
-    let items: Vec<&StoredBlock> = chosen.by_ref().take(rows).collect();
-    let next = chosen.next().and(items.last()).map(|block| block.name.clone());
-    Ok(Json(page("blocks", items.into_iter().map(block_json).collect(), next)))
+    Ok(Json(wanted.page(&blocks, |block| [&block.name, &block.label], block_json)))
 }
 
 async fn view(State(state): State<AppState>, Path(name): Path<String>) -> Answer<Json<Value>> {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{
     body::{Body, Params},
     created,
-    page::{PageParams, page},
+    page::PageParams,
     recipients,
     shape::{id, read_id, time},
 };
@@ -37,10 +37,11 @@ pub(super) fn list_json(list: &List) -> Value {
     json!({"id": id(list.id), "name": list.name, "members": list.members, "created_at": time(list.created_at)})
 }
 
+/// A new name.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Named {
-    name: String,
+pub(super) struct Named {
+    pub name: String,
 }
 
 /// Ids or addresses.
@@ -51,16 +52,9 @@ pub(super) struct Members {
 }
 
 async fn all(State(state): State<AppState>, Params(params): Params<PageParams>) -> Answer<Json<Value>> {
-    let after = params.after("lists")?;
-    let (rows, search) = (params.rows()?, params.search()?.to_lowercase());
+    let wanted = params.by_name("lists")?;
     let lists = state.audience.lists().await?;
-    let mut chosen = lists
-        .iter()
-        .filter(|list| search.is_empty() || list.name.to_lowercase().contains(&search))
-        .skip_while(|list| after.as_ref().is_some_and(|after| list.name <= *after));
-    let items: Vec<&List> = chosen.by_ref().take(rows).collect();
-    let next = chosen.next().and(items.last()).map(|list| list.name.clone());
-    Ok(Json(page("lists", items.into_iter().map(list_json).collect(), next)))
+    Ok(Json(wanted.page(&lists, |list| [&list.name], list_json)))
 }
 
 async fn create(State(state): State<AppState>, Body(new): Body<Named>) -> Answer<Response> {

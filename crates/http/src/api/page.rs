@@ -52,9 +52,43 @@ impl PageParams {
         self.cursor.as_deref().map(|cursor| decode(kind, cursor)).transpose()
     }
 
+    /// The page of a list that goes by name.
+    pub fn by_name<'a>(&self, kind: &'a str) -> Answer<ByName<'a>> {
+        let (after, rows) = (self.after(kind)?, self.rows()?);
+        Ok(ByName { kind, after, rows, search: self.search()?.to_lowercase() })
+    }
+
     /// The id before or after which this page starts.
     pub fn after_id(&self, kind: &str) -> Answer<Option<i64>> {
         self.after(kind)?.map(|key| key.parse().map_err(|_| refused())).transpose()
+    }
+}
+
+/// What a page wants of things that are few enough to be held whole and stand in the order of their unique names.
+pub struct ByName<'a> {
+    kind: &'a str,
+    after: Option<String>,
+    rows: usize,
+    search: String,
+}
+
+impl ByName<'_> {
+    /// The page as JSON. `texts` are what is searched; the first is the name.
+    pub fn page<T, const N: usize>(
+        &self,
+        all: &[T],
+        texts: impl Fn(&T) -> [&str; N],
+        json: impl Fn(&T) -> Value,
+    ) -> Value {
+        let name = |one: &T| texts(one).first().copied().unwrap_or_default().to_owned();
+        let fits = |one: &T| texts(one).iter().any(|text| text.to_lowercase().contains(&self.search));
+        let mut chosen = all
+            .iter()
+            .filter(|one| self.search.is_empty() || fits(one))
+            .skip_while(|one| self.after.as_ref().is_some_and(|after| name(one) <= *after));
+        let items: Vec<&T> = chosen.by_ref().take(self.rows).collect();
+        let next = chosen.next().and(items.last()).map(|last| name(last));
+        page(self.kind, items.into_iter().map(json).collect(), next)
     }
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{
     body::{Body, Params},
     created,
-    page::{PageParams, page},
+    page::PageParams,
     recipients::recipient_json,
     shape::{id, read_id, time},
 };
@@ -57,16 +57,9 @@ struct Counted {
 }
 
 async fn all(State(state): State<AppState>, Params(params): Params<PageParams>) -> Answer<Json<Value>> {
-    let after = params.after("segments")?;
-    let (rows, search) = (params.rows()?, params.search()?.to_lowercase());
+    let wanted = params.by_name("segments")?;
     let segments = state.audience.segments().await?;
-    let mut chosen = segments
-        .iter()
-        .filter(|segment| search.is_empty() || segment.name.to_lowercase().contains(&search))
-        .skip_while(|segment| after.as_ref().is_some_and(|after| segment.name <= *after));
-    let items: Vec<&Segment> = chosen.by_ref().take(rows).collect();
-    let next = chosen.next().and(items.last()).map(|segment| segment.name.clone());
-    Ok(Json(page("segments", items.into_iter().map(segment_json).collect(), next)))
+    Ok(Json(wanted.page(&segments, |segment| [&segment.name], segment_json)))
 }
 
 async fn create(State(state): State<AppState>, Body(new): Body<Written>) -> Answer<Response> {

@@ -8,14 +8,13 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
     body::{Body, Params},
     created,
-    lists::{Members, members},
-    page::{PageParams, page},
+    lists::{Members, Named, members},
+    page::PageParams,
     shape::{id, read_id, time},
 };
 use crate::{
@@ -40,23 +39,10 @@ fn service_json(service: &Service) -> Value {
     })
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Named {
-    name: String,
-}
-
 async fn all(State(state): State<AppState>, Params(params): Params<PageParams>) -> Answer<Json<Value>> {
-    let after = params.after("services")?;
-    let (rows, search) = (params.rows()?, params.search()?.to_lowercase());
+    let wanted = params.by_name("services")?;
     let services = state.audience.services().await?;
-    let mut chosen = services
-        .iter()
-        .filter(|service| search.is_empty() || service.name.to_lowercase().contains(&search))
-        .skip_while(|service| after.as_ref().is_some_and(|after| service.name <= *after));
-    let items: Vec<&Service> = chosen.by_ref().take(rows).collect();
-    let next = chosen.next().and(items.last()).map(|service| service.name.clone());
-    Ok(Json(page("services", items.into_iter().map(service_json).collect(), next)))
+    Ok(Json(wanted.page(&services, |service| [&service.name], service_json)))
 }
 
 async fn create(State(state): State<AppState>, Body(new): Body<Named>) -> Answer<Response> {
