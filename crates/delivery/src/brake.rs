@@ -325,6 +325,7 @@ mod tests {
             complaints: 0,
             seeds: queue::SeedFigures::default(),
             providers,
+            blocked: None,
             started_at: 0,
             ended_at: None,
         }

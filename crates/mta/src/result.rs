@@ -46,6 +46,8 @@ impl Attempt<'_> {
             reason: None,
             reply: None,
             nonexistent: None,
+            octets: 0,
+            tls: None,
         }
     }
 

@@ -27,6 +27,7 @@ struct Flight {
     ticket: Arc<Ticket>,
     /// Freed once it is in the connection's buffer.
     bytes: Vec<u8>,
+    octets: u32,
     digest: [u8; 16],
     body_given: bool,
     /// Cut by a stop before its body was given: the connection ends as soon as earlier answers are in.
@@ -233,6 +234,7 @@ impl Session {
                     id,
                     load,
                     ticket,
+                    octets: u32::try_from(composed.bytes.len()).unwrap_or(u32::MAX),
                     bytes: composed.bytes,
                     digest: composed.digest,
                     body_given: false,
@@ -335,7 +337,8 @@ impl Session {
         }
         .judge(outcome, flight.digest, &self.exchange);
         match next {
-            Next::Settle(settlement) => {
+            Next::Settle(mut settlement) => {
+                settlement.octets = flight.octets;
                 flight.load.finish();
                 let (permit, of_connection) = flight.permits;
                 let settled = Box::new(move || {

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicI64;
 
 use store::{Dialect, Row, Tx, binds};
 
+use crate::settle::among;
 use crate::types::{Message, Part, Past};
 use crate::{Result, id_range};
 
@@ -45,6 +46,9 @@ pub(crate) struct PartWish {
     pub signing: String,
     pub bcc: bool,
 }
+
+/// What [`read_past`] reads.
+const PAST_COLUMNS: &str = "id, attempts, first_try, last_try, source, sticky_until, unknown, reason, reply";
 
 /// Lanes with work that are not on hold. A loose index scan: its cost follows the number of lanes, not of parts or
 /// retries.
@@ -113,7 +117,7 @@ pub(crate) fn claim(tx: &mut Tx<'_>, wish: &PartWish) -> Result<Vec<(Arc<Part>, 
 
 /// What remains of a part: neither outcome nor retry row. The range is repeated for each table, because PostgreSQL does
 /// not carry it over: without fresh statistics it would hash all outcomes for each part.
-fn load(tx: &mut Tx<'_>, part: &Arc<Part>) -> Result<Vec<Message>> {
+pub(crate) fn load(tx: &mut Tx<'_>, part: &Arc<Part>) -> Result<Vec<Message>> {
     tx.query(
         "SELECT m.id, m.recipient, m.domain, m.flags, m.address, m.slots FROM message m \
          WHERE m.id BETWEEN $1 AND $2 \
@@ -161,24 +165,49 @@ pub(crate) fn take_retries(tx: &mut Tx<'_>, node: i64, wish: RetryWish<'_>) -> R
     let sql = format!(
         "UPDATE retry SET node = $1 WHERE id IN (SELECT id FROM retry WHERE node IS NULL AND delivery = $2 \
            AND lane = $3 AND due <= $4 ORDER BY due, id LIMIT $5 {skip}) \
-         RETURNING id, attempts, first_try, last_try, source, sticky_until, unknown, reason, reply"
+         RETURNING {PAST_COLUMNS}"
     );
     let mut pasts: Vec<(i64, Past)> =
         tx.query(&sql, &binds![node, wish.delivery, wish.lane, wish.now, wish.limit], |row| {
             Ok::<_, crate::Error>((row.int(0)?, read_past(row)?))
         })?;
     pasts.sort_by_key(|(id, _)| *id);
+    with_pasts(tx, pasts)
+}
+
+/// Retries by number, their pasts as the rows say.
+pub(crate) fn load_retries(tx: &mut Tx<'_>, ids: &[i64]) -> Result<Vec<Message>> {
+    let sql = format!("SELECT {PAST_COLUMNS} FROM retry WHERE {} ORDER BY id", among(tx, "id", 1));
+    let pasts =
+        tx.query(&sql, &binds![ids.to_vec()], |row| Ok::<_, crate::Error>((row.int(0)?, read_past(row)?)))?;
+    with_pasts(tx, pasts)
+}
+
+/// The messages of these numbers, which rise. One question for all: on PostgreSQL each costs a round trip.
+fn with_pasts(tx: &mut Tx<'_>, pasts: Vec<(i64, Past)>) -> Result<Vec<Message>> {
+    let ids: Vec<i64> = pasts.iter().map(|(id, _)| *id).collect();
     let mut cache: Option<Arc<Part>> = None;
-    let mut messages = Vec::with_capacity(pasts.len());
-    for (id, past) in pasts {
-        let part = part_of(tx, id, &mut cache)?;
-        let found = tx.query_opt(
-            "SELECT id, recipient, domain, flags, address, slots FROM message WHERE id = $1",
-            &binds![id],
-            |row| read_message(row, Arc::clone(&part), past.clone()),
-        )?;
-        messages.extend(found);
+    let mut parts = Vec::with_capacity(ids.len());
+    for id in &ids {
+        parts.push(part_of(tx, *id, &mut cache)?);
     }
+    let mut pasts = pasts.into_iter().zip(parts);
+    let sql = format!(
+        "SELECT id, recipient, domain, flags, address, slots FROM message WHERE {} ORDER BY id",
+        among(tx, "id", 1)
+    );
+    let mut messages = Vec::with_capacity(ids.len());
+    tx.query_each(&sql, &binds![ids], |row| {
+        let id = row.int(0)?;
+        // A message that was erased meanwhile has no row: its past is passed over.
+        for ((of, past), part) in pasts.by_ref() {
+            if of == id {
+                messages.push(read_message(row, part, past)?);
+                break;
+            }
+        }
+        Ok::<_, crate::Error>(())
+    })?;
     Ok(messages)
 }
 

@@ -118,6 +118,9 @@ pub struct RunFigures {
     pub seeds: SeedFigures,
     /// By provider, most messages first.
     pub providers: Vec<ProviderFigures>,
+    /// Why nothing goes out from this node, where something keeps it ([`crate::Queue::set_blocked`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<String>,
     /// When it was confirmed (UTC microseconds).
     pub started_at: i64,
     /// When it ended (UTC microseconds).
@@ -180,6 +183,7 @@ pub(crate) fn read(tx: &mut Tx<'_>, delivery: i64, now: i64) -> Result<RunFigure
         complaints: sum(|p| p.complaints),
         seeds,
         providers,
+        blocked: None,
         started_at: run.started_at,
         ended_at: run.ended_at,
     })

@@ -2,7 +2,7 @@
 //! moves a message's state.
 //!
 //! **Owns** the tables `snapshot run part message contact excluded outcome retry tally suppress bcc hold returned
-//! variant_slots`.
+//! variant_slots secured hourly`.
 //!
 //! **Invariants**
 //! - Message rows are immutable once their part may be claimed (what waits for the winner of a test gets its slots before:
@@ -18,6 +18,8 @@
 //! - Nothing is claimed of a lane that is on hold ([`Queue::hold`]): what had been claimed is given back first.
 //! - A copy for the archive is owed exactly when a message of a run that wants copies is settled as sent: the `bcc` row
 //!   is written in that transaction ([`copies`]). Runs without copies write nothing.
+//! - What was sent in which hour changes in the transaction that settles, as the tally does ([`Queue::hourly`]).
+//! - What an operator drops is given back by the engine first, so that nothing is dropped that is on a connection.
 //! - A path problem writes no row per message, except that the slow rest of a claimed part is parked as retries that
 //!   count no attempt.
 //!
@@ -34,6 +36,7 @@ mod counted;
 mod error;
 mod figures;
 mod hold;
+mod hourly;
 mod ids;
 pub mod limits;
 mod log;
@@ -43,6 +46,7 @@ mod relations;
 mod returned;
 pub mod runs;
 mod schedule;
+mod secured;
 mod service;
 mod settle;
 mod settler;
@@ -50,22 +54,26 @@ mod suppress;
 mod types;
 pub mod variants;
 mod verify;
+mod waiting;
 
 pub use claim::{LaneWork, RetryWish};
 pub use counted::{Among, Counted, DueMessages, counted, due_between};
 pub use error::{Error, Result};
 pub use figures::{ProviderFigures, RunFigures, RunState, SeedFigures};
 pub use hold::Hold;
+pub use hourly::Hour;
 pub use ids::{DELIVERY_MAX, MESSAGES_MAX, delivery_of, id_range, message_id};
 pub use log::{LogCursor, LogFilter, LogPage, LogRow, LogState, MessageRow};
 pub use relations::{Who, contacts, delivered};
 pub use returned::{Returned, TEST_REASON, returned_in};
 pub use schedule::{HOUR_US, RetryPlan};
+pub use secured::{Tls, TlsProof};
 pub use service::Queue;
 pub use settler::{Settler, UnsettledPermit};
 pub use suppress::{Recorded, Suppression, suppress_in};
 pub use types::*;
 pub use verify::Verification;
+pub use waiting::{DROPPED_REASON, Dropped, LaneWaiting, Waiters};
 
 /// This room's tables.
 pub const MIGRATIONS: store::RoomMigrations = store::RoomMigrations {
@@ -79,5 +87,10 @@ pub const MIGRATIONS: store::RoomMigrations = store::RoomMigrations {
             sql: include_str!("../migrations/003_seeds_holds.sql"),
         },
         store::Step { number: 4, name: "variants", sql: include_str!("../migrations/004_variants.sql") },
+        store::Step {
+            number: 5,
+            name: "secured_hourly",
+            sql: include_str!("../migrations/005_secured_hourly.sql"),
+        },
     ],
 };

@@ -30,3 +30,11 @@ pub const DATABASE_WAIT_MAX_MS: u64 = 2_000;
 pub const FIGURES_KEPT_MAX: usize = 1_000;
 /// Copies for the archive that are loaded at once.
 pub const COPIES_PAGE_MAX: i64 = 1_000;
+/// How connections were secured, kept in memory.
+pub const SECURED_KEPT_MAX: usize = 20_000;
+/// Rows that one step of an operator's drop or hurry changes.
+pub const DROP_STEP_MAX: i64 = 2_000;
+/// Retries of a lane whose age is looked at.
+pub const AGED_MAX: i64 = 20_000;
+/// How often what waits is counted again at most.
+pub const WAITING_AGE_MAX_US: i64 = 1_000_000;

@@ -4,7 +4,7 @@ use serde::Serialize;
 use store::{Row, Tx, Value, binds};
 
 use crate::limits::LOG_PAGE_MAX;
-use crate::{Result, id_range, plan, runs};
+use crate::{Result, Tls, id_range, plan, runs, secured};
 
 /// Message states of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -117,6 +117,10 @@ pub struct LogRow {
     pub reason: Option<String>,
     /// Receiving site.
     pub site: Option<String>,
+    /// Source it went from, or that is wanted again.
+    pub source: Option<String>,
+    /// How its connection was secured; `None`: in clear, or not sent.
+    pub tls: Option<Tls>,
     /// Message number; `None` for the excluded.
     pub message: Option<i64>,
 }
@@ -161,7 +165,8 @@ const MESSAGE_COLUMNS: &str = "m.address, m.recipient, \
     CASE WHEN o.id IS NULL AND $3 = 0 THEN r.due END, \
     CASE WHEN o.id IS NULL THEN r.reply ELSE o.reply END, \
     CASE WHEN o.id IS NOT NULL THEN o.reason WHEN $3 <> 0 THEN $4 ELSE r.reason END, \
-    coalesce(o.site, r.site), m.id";
+    coalesce(o.site, r.site), m.id, coalesce(o.source, r.source), \
+    t.protocol, t.cipher, t.certificate, t.proof";
 
 /// Reads one page of at most `limit` rows.
 pub(crate) fn page(
@@ -220,19 +225,19 @@ fn messages(
     let from = match filter.state {
         Some(LogState::Sent) => {
             wheres.push_str(" AND o.state = 1");
-            "outcome o JOIN message m ON m.id = o.id LEFT JOIN retry r ON r.id = o.id WHERE o.id"
+            "outcome o JOIN message m ON m.id = o.id LEFT JOIN retry r ON r.id = o.id LEFT JOIN secured t ON t.id = o.tls WHERE o.id"
         }
         Some(LogState::Failed) => {
             wheres.push_str(" AND o.state <> 1 AND o.state = 2");
-            "outcome o JOIN message m ON m.id = o.id LEFT JOIN retry r ON r.id = o.id WHERE o.id"
+            "outcome o JOIN message m ON m.id = o.id LEFT JOIN retry r ON r.id = o.id LEFT JOIN secured t ON t.id = o.tls WHERE o.id"
         }
         Some(LogState::Cancelled) if rest == 0 => {
             wheres.push_str(" AND o.state <> 1 AND o.state = 3");
-            "outcome o JOIN message m ON m.id = o.id LEFT JOIN retry r ON r.id = o.id WHERE o.id"
+            "outcome o JOIN message m ON m.id = o.id LEFT JOIN retry r ON r.id = o.id LEFT JOIN secured t ON t.id = o.tls WHERE o.id"
         }
         _ if filter.deferred => {
             wheres.push_str(" AND o.id IS NULL AND r.first_try IS NOT NULL");
-            "retry r JOIN message m ON m.id = r.id LEFT JOIN outcome o ON o.id = r.id WHERE r.id"
+            "retry r JOIN message m ON m.id = r.id LEFT JOIN outcome o ON o.id = r.id LEFT JOIN secured t ON t.id = o.tls WHERE r.id"
         }
         state => {
             match state {
@@ -240,7 +245,7 @@ fn messages(
                 Some(LogState::Cancelled) => wheres.push_str(" AND coalesce(o.state, $3) = 3"),
                 _ => {}
             }
-            "message m LEFT JOIN outcome o ON o.id = m.id LEFT JOIN retry r ON r.id = m.id WHERE m.id"
+            "message m LEFT JOIN outcome o ON o.id = m.id LEFT JOIN retry r ON r.id = m.id LEFT JOIN secured t ON t.id = o.tls WHERE m.id"
         }
     };
     let order = from.rsplit(' ').next().unwrap_or("m.id");
@@ -297,6 +302,8 @@ fn excluded(
             reply: None,
             reason: row.text_opt(2)?,
             site: None,
+            source: None,
+            tls: None,
             message: None,
         });
         Ok::<(), crate::Error>(())
@@ -316,6 +323,8 @@ fn read_row(row: &Row<'_>) -> Result<LogRow> {
         reason: row.text_opt(8)?,
         site: row.text_opt(9)?,
         message: Some(row.int(10)?),
+        source: row.text_opt(11)?,
+        tls: secured::read(row, 12)?,
     })
 }
 

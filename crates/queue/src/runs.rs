@@ -97,6 +97,21 @@ pub fn has_begun(tx: &mut Tx<'_>, delivery: i64) -> Result<bool> {
     Ok(found.is_some())
 }
 
+/// Sends the rest from another pool. The epoch rises, so that what was claimed is given back and claimed again.
+pub(crate) fn set_pool(tx: &mut Tx<'_>, delivery: i64, pool: &str) -> Result<Run> {
+    let run = find(tx, delivery)?;
+    if run.control.cancels_rest() || run.control.ended() {
+        return Err(Error::Refused { delivery, state: run.control.name(), wish: "change its pool" });
+    }
+    if run.spec.pool != pool {
+        tx.execute(
+            "UPDATE run SET pool = $2, epoch = epoch + 1 WHERE delivery = $1",
+            &binds![delivery, pool],
+        )?;
+    }
+    find(tx, delivery)
+}
+
 /// Runs with one of these controls, by delivery.
 pub(crate) fn with_control(tx: &mut Tx<'_>, controls: &[Control]) -> Result<Vec<Run>> {
     // Control numbers come from the enum, so they can stand in the text.

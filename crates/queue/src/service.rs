@@ -1,7 +1,7 @@
 //! `Queue`: the asynchronous face of the room.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use store::{Dialect, Lane, Store};
 use tokio::sync::{Notify, broadcast};
@@ -14,8 +14,8 @@ use crate::settle::{self, Settled};
 use crate::suppress::{self, Recorded, Set};
 use crate::types::{Control, Message, OTHER_SITE, Part, Quarantine, Run, RunEvent, RunSpec, Settlement};
 use crate::{
-    Error, Hold, LaneWork, LogCursor, LogFilter, LogPage, MessageRow, Result, RetryWish, RunFigures,
-    Suppression, Verification, figures, hold, log, plan, verify,
+    Error, Hold, LaneWaiting, LaneWork, LogCursor, LogFilter, LogPage, MessageRow, Result, RetryWish,
+    RunFigures, Suppression, Verification, figures, hold, log, plan, secured, verify,
 };
 
 /// The queue of one node. Cheap to clone.
@@ -34,8 +34,15 @@ struct Inner {
     sites: Mutex<HashMap<i64, HashSet<Arc<str>>>>,
     changed: Notify,
     copies: Notify,
+    known_tls: secured::Known,
+    waiting: Mutex<Kept>,
+    /// Why nothing of a delivery goes out here, as the engine says: its pool has no source on this node, for instance.
+    blocked: Mutex<HashMap<i64, String>>,
     events: broadcast::Sender<RunEvent>,
 }
+
+/// What waits, and when it was counted.
+type Kept = Option<(i64, Arc<Vec<LaneWaiting>>)>;
 
 impl std::fmt::Debug for Queue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -58,8 +65,48 @@ impl Queue {
                 sites: Mutex::default(),
                 changed: Notify::new(),
                 copies: Notify::new(),
+                known_tls: secured::Known::default(),
+                waiting: Mutex::default(),
+                blocked: Mutex::default(),
                 events,
             }),
+        }
+    }
+
+    pub(crate) fn node(&self) -> i64 {
+        self.inner.node
+    }
+
+    pub(crate) fn known_tls(&self) -> &secured::Known {
+        &self.inner.known_tls
+    }
+
+    pub(crate) fn kept_waiting(&self) -> MutexGuard<'_, Kept> {
+        self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn forget_waiting(&self) {
+        *self.kept_waiting() = None;
+    }
+
+    /// Why nothing of this delivery goes out from here, as [`Queue::set_blocked`] was told.
+    #[must_use]
+    pub fn blocked(&self, delivery: i64) -> Option<String> {
+        self.inner.blocked.lock().unwrap_or_else(PoisonError::into_inner).get(&delivery).cloned()
+    }
+
+    /// Tells pages why nothing of a running delivery goes out from this node (its pool has no source here); `None`: it
+    /// does. The messages stay pending. Kept in memory only: the engine says it again after a start.
+    pub fn set_blocked(&self, delivery: i64, reason: Option<String>) {
+        let mut blocked = self.inner.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = match reason {
+            Some(reason) => blocked.insert(delivery, reason.clone()).is_none_or(|old| old != reason),
+            None => blocked.remove(&delivery).is_some(),
+        };
+        drop(blocked);
+        if changed {
+            self.lock_figures().remove(&delivery);
+            self.forget_waiting();
         }
     }
 
@@ -271,6 +318,7 @@ impl Queue {
         if run.control.ended() {
             self.inner.meter.forget(run.spec.delivery);
             self.inner.sites.lock().unwrap_or_else(PoisonError::into_inner).remove(&run.spec.delivery);
+            self.set_blocked(run.spec.delivery, None);
         }
         // No subscriber is no error.
         let _ = self.inner.events.send(RunEvent { delivery: run.spec.delivery, control: run.control });
@@ -452,6 +500,7 @@ impl Queue {
         for provider in &mut figures.providers {
             provider.per_second = self.inner.meter.per_second(delivery, &provider.provider, now);
         }
+        figures.blocked = self.blocked(delivery);
         figures.per_second = figures.providers.iter().map(|p| p.per_second).sum();
         let figures = Arc::new(figures);
         let mut kept = self.lock_figures();
@@ -463,7 +512,7 @@ impl Queue {
         Ok(figures)
     }
 
-    fn lock_figures(&self) -> std::sync::MutexGuard<'_, HashMap<i64, (i64, Arc<RunFigures>)>> {
+    fn lock_figures(&self) -> MutexGuard<'_, HashMap<i64, (i64, Arc<RunFigures>)>> {
         self.inner.figures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

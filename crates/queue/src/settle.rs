@@ -9,7 +9,7 @@ use store::{Dialect, Tx, Value, binds};
 use crate::claim::finish_parts;
 use crate::suppress::{Recorded, suppress_in};
 use crate::types::{FinalState, Nonexistent, Quarantine, Settlement, Verdict, lane_site};
-use crate::{Result, Suppression, copies, delivery_of};
+use crate::{Result, Suppression, copies, delivery_of, hourly};
 
 /// Settled and rehearsed by the same text, which is what a connection knows a prepared statement by.
 const FORGET_RETRY: &str = "DELETE FROM retry WHERE id = $1";
@@ -61,6 +61,7 @@ pub(crate) fn settle(
     let written = insert_outcomes(tx, &fresh)?;
     upsert_retries(tx, &fresh)?;
     let mut deltas = Deltas::new();
+    let mut hours = hourly::Hours::new();
     let mut settled = Settled::default();
     let mut copies = Vec::new();
     for settlement in &fresh {
@@ -69,6 +70,7 @@ pub(crate) fn settle(
             continue;
         }
         count(&mut deltas, settlement, standing.get(&settlement.id));
+        hourly::count(&mut hours, settlement);
         if let Verdict::Final { state: FinalState::Sent, .. } = settlement.verdict {
             settled.sent.push((settlement.part.delivery, Arc::clone(&settlement.site)));
             if settlement.part.bcc {
@@ -89,6 +91,7 @@ pub(crate) fn settle(
     settled.suppressed = quarantine_found(tx, &fresh, quarantine)?;
     // Last, and sorted: two nodes never wait for each other's rows, and own rows are locked shortest.
     write_tally(tx, node, &deltas)?;
+    hourly::write(tx, node, &hours)?;
     Ok(settled)
 }
 
@@ -148,7 +151,7 @@ fn insert_outcomes(tx: &mut Tx<'_>, fresh: &[&Settlement]) -> Result<HashSet<i64
     match tx.dialect() {
         Dialect::Sqlite => {
             let sql = "INSERT INTO outcome (id, state, attempts, first_try, last_try, site, source, reason, reply, \
-                       digest) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10) ON CONFLICT (id) DO NOTHING";
+                       digest, tls) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11) ON CONFLICT (id) DO NOTHING";
             let rows = finals.iter().map(|(s, state, digest)| {
                 binds![
                     s.id,
@@ -160,7 +163,8 @@ fn insert_outcomes(tx: &mut Tx<'_>, fresh: &[&Settlement]) -> Result<HashSet<i64
                     s.source.as_deref(),
                     s.reason.as_ref(),
                     s.reply.as_ref(),
-                    digest.as_ref()
+                    digest.as_ref(),
+                    s.tls
                 ]
             });
             tx.execute_many(sql, rows)?;
@@ -174,7 +178,7 @@ fn insert_outcomes_unnest(
     tx: &mut Tx<'_>,
     finals: &[(&Settlement, FinalState, Option<[u8; 16]>)],
 ) -> Result<HashSet<i64>> {
-    // NULL times travel as -1: a bigint[] parameter has no NULLs here.
+    // Absent numbers travel as -1: a bigint[] parameter has no NULLs here.
     let ints = |get: &dyn Fn(&Settlement) -> i64| -> Value {
         Value::IntArray(finals.iter().map(|(s, ..)| get(s)).collect())
     };
@@ -182,11 +186,12 @@ fn insert_outcomes_unnest(
         Value::TextArray(finals.iter().map(|(s, ..)| get(s)).collect())
     };
     let rows = tx.query(
-        "INSERT INTO outcome (id, state, attempts, first_try, last_try, site, source, reason, reply, digest) \
-         SELECT id, state, attempts, nullif(first_try, -1), nullif(last_try, -1), site, source, reason, reply, digest \
+        "INSERT INTO outcome (id, state, attempts, first_try, last_try, site, source, reason, reply, digest, tls) \
+         SELECT id, state, attempts, nullif(first_try, -1), nullif(last_try, -1), site, source, reason, reply, digest, \
+                nullif(tls, -1) \
          FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], \
-                     $8::text[], $9::text[], $10::bytea[]) \
-              AS t(id, state, attempts, first_try, last_try, site, source, reason, reply, digest) \
+                     $8::text[], $9::text[], $10::bytea[], $11::bigint[]) \
+              AS t(id, state, attempts, first_try, last_try, site, source, reason, reply, digest, tls) \
          ON CONFLICT (id) DO NOTHING RETURNING id",
         &[
             ints(&|s| s.id),
@@ -199,6 +204,7 @@ fn insert_outcomes_unnest(
             texts(&|s| s.reason.clone()),
             texts(&|s| s.reply.clone()),
             Value::BlobArray(finals.iter().map(|(.., digest)| digest.map(Vec::from)).collect()),
+            ints(&|s| s.tls.unwrap_or(-1)),
         ],
         |row| Ok::<_, crate::Error>(row.int(0)?),
     )?;

@@ -382,6 +382,10 @@ pub struct Settlement {
     pub reply: Option<String>,
     /// Set when the reply says the address does not exist: its comparison key.
     pub nonexistent: Option<String>,
+    /// Octets of the message, where it was sent.
+    pub octets: u32,
+    /// How the connection was secured ([`crate::Queue::secured`]); `None`: in clear, or nobody was reached.
+    pub tls: Option<i64>,
 }
 
 /// An address that a receiver says does not exist.

@@ -161,6 +161,8 @@ impl Story {
             reason: None,
             reply: None,
             nonexistent: None,
+            octets: 0,
+            tls: None,
         });
         self.queue.settle(Arc::new(settled.collect()), vec![], Arc::new(NoQuarantine)).await.unwrap();
     }

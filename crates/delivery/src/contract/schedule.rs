@@ -73,6 +73,8 @@ impl World {
             reason: None,
             reply: None,
             nonexistent: None,
+            octets: 0,
+            tls: None,
         });
         self.queue.settle(Arc::new(batch.collect()), vec![], Arc::new(NoQuarantine)).await.unwrap();
     }

@@ -113,6 +113,8 @@ async fn settle(store: &Store, delivery: i64) {
         reason: None,
         reply: None,
         nonexistent: None,
+        octets: 0,
+        tls: None,
     };
     let batch: Vec<_> = parts.iter().flat_map(|(_, messages)| messages).map(settled).collect();
     queue.settle(batch.into(), vec![], std::sync::Arc::new(queue::NoQuarantine)).await.unwrap();
