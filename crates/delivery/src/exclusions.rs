@@ -3,9 +3,9 @@
 //! Order: denylist, quarantine, suppression list and filtering rules are marks of the walk, pressure comes with them; then
 //! duplicates, households, capacity, the limit, and the control group.
 
-use queue::{NewExcluded, plan};
+use queue::plan;
 use serde::Serialize;
-use store::{Lane, Tx, Value, binds};
+use store::{Dialect, Lane, Relation, Tx, Value, binds};
 
 use crate::Deliveries;
 use crate::definition::{ControlGroup, Target, TargetItem};
@@ -16,6 +16,8 @@ use crate::waves::Size;
 
 /// Rows of one transaction.
 pub(crate) const CHUNK_ROWS: i64 = 2_000;
+/// The same on PostgreSQL, where a longer statement holds nobody up.
+const CHUNK_ROWS_POSTGRES: i64 = 100_000;
 
 /// Recipients left out by the last analysis, by one cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -149,10 +151,14 @@ pub(crate) fn keep_counts(tx: &mut Tx<'_>, id: DeliveryId, counts: &[ExclusionCo
 
 /// The end of the chunk that begins behind `from`; `None` when it is the last.
 pub(crate) fn chunk_end(tx: &mut Tx<'_>, id: DeliveryId, from: &Place) -> Result<Option<Place>> {
+    let rows = match tx.dialect() {
+        Dialect::Sqlite => CHUNK_ROWS,
+        Dialect::Postgres => CHUNK_ROWS_POSTGRES,
+    };
     tx.query_opt(
         "SELECT domain, recipient FROM target WHERE delivery = $1 AND (domain, recipient) > ($2, $3) \
          ORDER BY domain, recipient LIMIT 1 OFFSET $4",
-        &binds![id, from.domain.as_str(), from.recipient, CHUNK_ROWS - 1],
+        &binds![id, from.domain.as_str(), from.recipient, rows - 1],
         |row| Ok(Place { domain: row.text(0)?, recipient: row.int(1)? }),
     )
 }
@@ -172,23 +178,13 @@ pub(crate) fn within(id: DeliveryId, from: &Place, end: &Option<Place>) -> (Stri
 fn record(tx: &mut Tx<'_>, id: DeliveryId, tables: &[&str], from: &Place) -> Result<Option<Place>> {
     let end = chunk_end(tx, id, from)?;
     let (condition, binds) = within(id, from, &end);
-    let mut excluded = Vec::new();
     for table in tables {
         let sql = format!(
-            "SELECT t.recipient, r.email, t.reason FROM (SELECT recipient, min(reason) AS reason FROM target \
-             WHERE {condition} AND reason IS NOT NULL GROUP BY recipient) t JOIN {table} r ON r.id = t.recipient"
+            "SELECT t.recipient AS recipient, r.email AS address, t.reason AS reason \
+             FROM (SELECT recipient, min(reason) AS reason FROM target WHERE {condition} AND reason IS NOT NULL \
+             GROUP BY recipient) t JOIN {table} r ON r.id = t.recipient"
         );
-        let rows = tx.query(&sql, &binds, |row| {
-            Ok::<_, Error>(NewExcluded {
-                recipient: row.int(0)?,
-                address: row.text(1)?,
-                reason: row.text(2)?,
-            })
-        })?;
-        excluded.extend(rows);
-    }
-    if !excluded.is_empty() {
-        plan::insert_excluded(tx, id, excluded)?;
+        plan::insert_excluded_of(tx, id, &Relation::new(sql, binds.clone()))?;
     }
     Ok(end)
 }

@@ -14,7 +14,7 @@ use crate::types::{ProofTarget, Result};
 /// Readers that one request may name; more than 100 are then refused by the rule `proof_size`, in the journal.
 const READERS_MAX: usize = 1_000;
 /// Random recipients that fill the gaps of seeds' profiles.
-const FILLS: u64 = 10;
+pub(crate) const FILLS: u64 = 10;
 
 impl Deliveries {
     /// The messages of a proof, before they are evaluated.
@@ -77,27 +77,24 @@ impl Deliveries {
     }
 
     async fn seed_readers(&self, definition: &Definition, groups: Vec<String>) -> Result<Vec<Reader>> {
-        let rows = self.seed_rows(definition, &groups).await?;
-        check_count(rows.len())?;
-        Ok(rows.into_iter().map(of_row).collect())
-    }
-
-    /// The seeds of these groups, their gaps filled as by random recipients of the target.
-    pub(crate) async fn seed_rows(
-        &self,
-        definition: &Definition,
-        groups: &[String],
-    ) -> Result<Vec<RecipientRow>> {
-        if groups.is_empty() {
-            return Ok(Vec::new());
-        }
         let members = self.target_set(&definition.target).await?.members();
         let seed = definition.target.seed.unwrap_or_else(|| self.now_us().unsigned_abs());
         let mut fill = Vec::new();
         for n in 0..FILLS {
             fill.extend(self.rooms.audience.random_recipient(&members, seed.wrapping_add(n)).await?);
         }
-        match self.rooms.audience.seeds_in(groups, &fill, self.now_us()).await {
+        let rows = self.seed_rows(&groups, &fill).await?;
+        check_count(rows.len())?;
+        Ok(rows.into_iter().map(of_row).collect())
+    }
+
+    /// The seeds of these groups, their gaps filled as by these recipients.
+    pub(crate) async fn seed_rows(
+        &self,
+        groups: &[String],
+        fill: &[Recipient],
+    ) -> Result<Vec<RecipientRow>> {
+        match self.rooms.audience.seeds_in(groups, fill, self.now_us()).await {
             Err(audience::Error::Invalid { reason, .. }) => Err(Refusal::new("seeds", reason).into()),
             other => Ok(other?),
         }

@@ -4,13 +4,17 @@
 //! stand in no index by recipient, so neither pressure nor *recipients of* see them. Gaps of a seed's profile are filled
 //! as by random recipients of the target.
 
+use audience::Recipient;
+use queue::plan;
 use typology::{Finding, Level};
 
 use crate::analyse::Work;
 use crate::folder::Refusal;
 use crate::numbering::Parts;
 use crate::personalise::{Contents, Evaluated};
-use crate::types::Result;
+use crate::readers::FILLS;
+use crate::slots::scattered;
+use crate::types::{Error, Result};
 use crate::words;
 
 /// Most seed groups that a delivery or a proof names.
@@ -20,7 +24,11 @@ impl Work<'_> {
     /// Evaluates the seeds, once everybody else has their number.
     pub async fn seeds(&mut self, contents: &Contents, parts: &mut Parts) -> Result<Evaluated> {
         let definition = &self.delivery.definition;
-        let rows = self.this.seed_rows(definition, &definition.target.seeds).await?;
+        if definition.target.seeds.is_empty() {
+            return Ok(Evaluated::default());
+        }
+        let fill = self.anybody(parts.seeds_from()).await?;
+        let rows = self.this.seed_rows(&definition.target.seeds, &fill).await?;
         if rows.is_empty() {
             return Ok(Evaluated::default());
         }
@@ -28,6 +36,29 @@ impl Work<'_> {
         let text = format!("{count} it too, outside every figure");
         self.findings.push(Finding::new("", Level::Info, text));
         self.this.evaluate_seeds(self.delivery, contents, rows, parts).await
+    }
+
+    /// Random recipients of the target, found by the numbers of their messages: asking who is in the target again took
+    /// longer than all else that seeds cost.
+    async fn anybody(&self, messages: i64) -> Result<Vec<Recipient>> {
+        let (this, id) = (self.this, self.delivery.id);
+        let seed = self.delivery.definition.target.seed.unwrap_or_else(|| this.now_us().unsigned_abs());
+        let numbers: Vec<i64> = (0..FILLS)
+            .map(|n| scattered(seed.wrapping_add(n)) % messages.max(1).unsigned_abs())
+            .filter_map(|n| i64::try_from(n).ok())
+            .collect();
+        let found = this
+            .store
+            .read(move |tx| {
+                let from = |n: i64| plan::recipient_from(tx, id, n).map_err(Error::from);
+                numbers.into_iter().map(from).collect::<Result<Vec<_>>>()
+            })
+            .await?;
+        let mut people = Vec::with_capacity(found.len());
+        for recipient in found.into_iter().flatten() {
+            people.extend(this.rooms.audience.person(recipient).await?);
+        }
+        Ok(people)
     }
 }
 

@@ -189,7 +189,7 @@ impl Zones {
 
 /// A number that looks like none of its neighbours'. Each input has its own output (the last step of SplitMix64), so that
 /// no two recipients share a rank.
-fn scattered(n: u64) -> u64 {
+pub(crate) fn scattered(n: u64) -> u64 {
     let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     n ^ (n >> 31)

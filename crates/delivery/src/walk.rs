@@ -49,18 +49,13 @@ impl Work<'_> {
         if self.handle.is_stopped() {
             return Ok(None);
         }
-        let messages = self.count(&force, set.guests.is_some()).await?;
-        this.plan_capacity(delivery, &force, &plan, messages).await?;
-        if this.store.dialect() == Dialect::Postgres {
-            // Without figures about the new rows each page is planned as a sort of all that is left.
-            this.store.write(Lane::Bulk, |tx| tx.execute("ANALYZE target", &[])).await?;
-        }
-        self.handle.enter(Step::Domains, 0);
         let routes = this.rooms.routes.clone();
-        let shares = this
-            .store
-            .read(move |tx| domain_shares(tx, id, &|domain| routes.providers().lane_of(domain)))
-            .await?;
+        let shares = this.store.read(move |tx| domain_shares(tx, id, &|domain| routes.providers().lane_of(domain)));
+        // Three looks at the same rows, none of which waits for another.
+        let looks = tokio::try_join!(self.count(&force, set.guests.is_some()), shares, this.sampled());
+        let (messages, shares, ()) = looks?;
+        this.plan_capacity(delivery, &force, &plan, messages).await?;
+        self.handle.enter(Step::Domains, 0);
         self.facts.messages = Some(messages);
         Ok(if self.handle.is_stopped() { None } else { Some(shares) })
     }
@@ -153,6 +148,15 @@ enum People<'a> {
 }
 
 impl Deliveries {
+    /// Tells PostgreSQL about the new rows: without figures each page is planned as a sort of all that is left.
+    async fn sampled(&self) -> Result<()> {
+        if self.store.dialect() == Dialect::Postgres {
+            let analyze = "ANALYZE target (delivery, domain, recipient)";
+            self.store.write(Lane::Bulk, move |tx| tx.execute(analyze, &[]).map_err(Error::from)).await?;
+        }
+        Ok(())
+    }
+
     /// Those among the ids who are in the target, each with what keeps them out.
     async fn candidates(
         &self,
