@@ -21,6 +21,7 @@
 //! Neighbours: tests of `mta`, the stories in `tests/`, `mailwright demo`.
 
 mod behaviour;
+mod certificates;
 mod dns;
 mod internet;
 mod limits;
@@ -39,6 +40,7 @@ mod world;
 mod zone;
 
 pub use behaviour::{Behaviour, Bounce, Stage, Throttle};
+pub use certificates::{Authority, Identity, KeyKind, Quality};
 pub use dns::DnsDouble;
 pub use internet::{Internet, InternetOptions};
 pub use limits::*;

@@ -1,46 +1,57 @@
-//! The receivers' certificate: new at each start, signed by nobody, as many MX hosts have it.
-//!
-//! `rcgen` writes it. Alternatives weighed: a certificate kept in the source would put a private key into the
-//! repository and expire; writing X.509 by hand on top of aws-lc-rs is 150 lines of DER for a test double.
+//! How receivers shake hands.
 
 use std::io;
 use std::sync::Arc;
 
-use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::ServerConfig;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
+
+use crate::certificates::{Authority, Identity, KeyKind, Quality};
 
 /// What receivers answer STARTTLS with.
 #[derive(Clone)]
 pub struct Tls {
     pub(crate) acceptor: TlsAcceptor,
-    certificate: CertificateDer<'static>,
+    identity: Arc<Identity>,
 }
 
 impl Tls {
-    /// Makes a certificate for these host names.
+    /// Makes a certificate for these host names, new at each start, signed by nobody, as many MX hosts have it.
     ///
     /// # Errors
     /// When the key cannot be made.
     pub fn self_signed(hosts: &[String]) -> io::Result<Tls> {
-        let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(hosts.to_vec()).map_err(io::Error::other)?;
-        let certificate = cert.der().clone();
-        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).map_err(io::Error::other)?;
+        Tls::of(Authority::new()?.issue(hosts, Quality::SelfSigned, KeyKind::Ecdsa)?)
+    }
+
+    /// Shows this certificate.
+    ///
+    /// # Errors
+    /// When the key does not belong to it.
+    pub fn of(identity: Identity) -> io::Result<Tls> {
+        let own = std::iter::once(&identity.certificate);
+        let chain = own.chain(&identity.authority).map(|der| CertificateDer::from(der.clone())).collect();
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(identity.key.clone()));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
             .with_no_client_auth()
-            .with_single_cert(vec![certificate.clone()], key)
+            .with_single_cert(chain, key)
             .map_err(io::Error::other)?;
-        Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), certificate })
+        Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), identity: Arc::new(identity) })
     }
 
     /// The certificate in DER, for tests that want to trust it.
     #[must_use]
     pub fn certificate(&self) -> &[u8] {
-        &self.certificate
+        &self.identity.certificate
+    }
+
+    /// The certificate with everything that belongs to it.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 }
