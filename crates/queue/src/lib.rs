@@ -33,6 +33,7 @@
 mod claim;
 pub mod copies;
 mod counted;
+mod counters;
 mod error;
 mod figures;
 mod hold;
@@ -58,6 +59,7 @@ mod waiting;
 
 pub use claim::{LaneWork, RetryWish};
 pub use counted::{Among, Counted, DueMessages, counted, due_between};
+pub use counters::{Counters, LATENCY_BOUNDS_MS, Latency};
 pub use error::{Error, Result};
 pub use figures::{ProviderFigures, RunFigures, RunState, SeedFigures};
 pub use hold::Hold;

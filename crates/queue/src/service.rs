@@ -14,8 +14,8 @@ use crate::settle::{self, Settled};
 use crate::suppress::{self, Recorded, Set};
 use crate::types::{Control, Message, OTHER_SITE, Part, Quarantine, Run, RunEvent, RunSpec, Settlement};
 use crate::{
-    Error, Hold, LaneWaiting, LaneWork, LogCursor, LogFilter, LogPage, MessageRow, Result, RetryWish,
-    RunFigures, Suppression, Verification, figures, hold, log, plan, secured, verify,
+    Counters, Error, Hold, LaneWaiting, LaneWork, LogCursor, LogFilter, LogPage, MessageRow, Result,
+    RetryWish, RunFigures, Suppression, Verification, counters, figures, hold, log, plan, secured, verify,
 };
 
 /// The queue of one node. Cheap to clone.
@@ -35,6 +35,7 @@ struct Inner {
     changed: Notify,
     copies: Notify,
     known_tls: secured::Known,
+    live: counters::Live,
     waiting: Mutex<Kept>,
     /// Why nothing of a delivery goes out here, as the engine says: its pool has no source on this node, for instance.
     blocked: Mutex<HashMap<i64, String>>,
@@ -66,6 +67,7 @@ impl Queue {
                 changed: Notify::new(),
                 copies: Notify::new(),
                 known_tls: secured::Known::default(),
+                live: counters::Live::default(),
                 waiting: Mutex::default(),
                 blocked: Mutex::default(),
                 events,
@@ -79,6 +81,16 @@ impl Queue {
 
     pub(crate) fn known_tls(&self) -> &secured::Known {
         &self.inner.known_tls
+    }
+
+    pub(crate) fn live(&self) -> &counters::Live {
+        &self.inner.live
+    }
+
+    /// What this node has settled since its start.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.inner.live.look()
     }
 
     pub(crate) fn kept_waiting(&self) -> MutexGuard<'_, Kept> {

@@ -23,7 +23,13 @@ use crate::{Error, Queue, Result};
 #[derive(Debug)]
 pub struct UnsettledPermit(#[allow(dead_code)] OwnedSemaphorePermit);
 
-type Item = (Settlement, Option<UnsettledPermit>, Option<SettledHook>);
+/// A result on its way, and since when.
+struct Item {
+    settlement: Settlement,
+    permit: Option<UnsettledPermit>,
+    hook: Option<SettledHook>,
+    since: Instant,
+}
 
 /// Called once the result is on disk.
 type SettledHook = Box<dyn FnOnce() + Send>;
@@ -84,7 +90,8 @@ impl Settler {
             reply.truncate(reply.floor_char_boundary(REPLY_LEN_MAX));
         }
         self.idle.waiting.fetch_add(1, Ordering::AcqRel);
-        if self.sender.send((settlement, permit, settled)).is_err() {
+        let item = Item { settlement, permit, hook: settled, since: Instant::now() };
+        if self.sender.send(item).is_err() {
             // Only after the runtime dropped the task: the process is going down, and the message is still pending on disk.
             self.idle.waiting.fetch_sub(1, Ordering::AcqRel);
         }
@@ -132,22 +139,24 @@ async fn run(
         let mut ids = HashSet::new();
         let mut carried = Vec::new();
         let mut next = Some(first);
-        while let Some((settlement, permit, hook)) = next.take() {
+        while let Some(item) = next.take() {
             // Two results of one message never share a batch: the second must see the first one's rows.
-            if !ids.insert(settlement.id) {
-                held = Some((settlement, permit, hook));
+            if !ids.insert(item.settlement.id) {
+                held = Some(item);
                 break;
             }
-            batch.push(settlement);
-            carried.push((permit, hook));
+            batch.push(item.settlement);
+            carried.push((item.permit, item.hook, item.since));
             if batch.len() < BATCH_MAX {
                 next = receiver.try_recv().ok();
             }
         }
         commit(&queue, &quarantine, batch).await;
-        ended = Some(Instant::now());
+        let now = Instant::now();
+        ended = Some(now);
         idle.waiting.fetch_sub(carried.len(), Ordering::AcqRel);
-        for (permit, hook) in carried {
+        for (permit, hook, since) in carried {
+            queue.live().waited(now.duration_since(since));
             drop(permit);
             if let Some(hook) = hook {
                 hook();
@@ -178,6 +187,7 @@ async fn commit(queue: &Queue, quarantine: &Arc<dyn Quarantine>, batch: Vec<Sett
         tokio::time::sleep(Duration::from_millis(wait_ms)).await;
         wait_ms = (wait_ms * 2).min(DATABASE_WAIT_MAX_MS);
     }
+    queue.live().settled(&batch);
     for settlement in batch.iter() {
         settlement.part.open.fetch_sub(1, Ordering::AcqRel);
     }
