@@ -49,7 +49,7 @@ pub use mailboxes::{Mail, Mailboxes};
 pub use provider::Provider;
 pub use receiver::{Receiver, Shared};
 pub use script::{Played, Script, ScriptServer};
-pub use sink::Sink;
+pub use sink::{Delays, Sink};
 pub use tls::Tls;
 pub use world::{Place, World};
 pub use zone::{Fallback, Fault, Node, Reply, Zone};

@@ -7,11 +7,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use memchr::memmem::Finder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 use crate::limits::{COMMAND_LEN_MAX, MESSAGE_LEN_MAX};
 
@@ -28,7 +32,18 @@ struct Counts {
     octets: AtomicU64,
 }
 
+/// What a distant receiver costs in time, played by this one: nobody's clock or network is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Delays {
+    /// From a command to its answer, over the distance.
+    pub round_trip: Duration,
+    /// What the receiver does with a message before it answers the dot. It does nothing else meanwhile.
+    pub after_dot: Duration,
+}
+
 const READ_LEN: usize = 256 * 1024;
+/// Pieces of input, or answers, of one connection that are on their way.
+const UNDER_WAY_MAX: usize = 1_024;
 
 impl Sink {
     /// Starts on `address` (port 0: a free one).
@@ -36,11 +51,19 @@ impl Sink {
     /// # Errors
     /// When the address cannot be bound.
     pub async fn start(address: SocketAddr) -> io::Result<Sink> {
+        Self::start_distant(address, Delays::default()).await
+    }
+
+    /// The same at a distance.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn start_distant(address: SocketAddr, delays: Delays) -> io::Result<Sink> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let counts = Arc::new(Counts::default());
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, Arc::clone(&counts)));
+        tasks.spawn(accept(listener, Arc::clone(&counts), delays));
         Ok(Sink { address, counts, _tasks: tasks })
     }
 
@@ -63,13 +86,17 @@ impl Sink {
     }
 }
 
-async fn accept(listener: TcpListener, counts: Arc<Counts>) {
+async fn accept(listener: TcpListener, counts: Arc<Counts>, delays: Delays) {
     let mut open = JoinSet::new();
     loop {
         if let Ok((stream, _)) = listener.accept().await {
             let counts = Arc::clone(&counts);
             open.spawn(async move {
-                let _ = serve(stream, &counts).await;
+                let _ = if delays == Delays::default() {
+                    serve(stream, &counts).await
+                } else {
+                    serve_distant(stream, &counts, delays).await
+                };
             });
         }
         while open.try_join_next().is_some() {}
@@ -78,8 +105,8 @@ async fn accept(listener: TcpListener, counts: Arc<Counts>) {
 
 async fn serve(mut stream: TcpStream, counts: &Counts) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    stream.write_all(b"220 sink.example ESMTP\r\n").await?;
-    let mut sink = Dialogue { buffer: Vec::new(), searched: 0, in_body: false, out: Vec::new(), quit: false };
+    stream.write_all(GREETING).await?;
+    let mut sink = Dialogue::default();
     loop {
         sink.buffer.reserve(READ_LEN);
         if stream.read_buf(&mut sink.buffer).await? == 0 {
@@ -92,6 +119,7 @@ async fn serve(mut stream: TcpStream, counts: &Counts) -> io::Result<()> {
         if !sink.out.is_empty() {
             stream.write_all(&sink.out).await?;
             sink.out.clear();
+            sink.dots.clear();
         }
         if sink.quit {
             return Ok(());
@@ -99,11 +127,79 @@ async fn serve(mut stream: TcpStream, counts: &Counts) -> io::Result<()> {
     }
 }
 
+const GREETING: &[u8] = b"220 sink.example ESMTP\r\n";
+
+/// Answers, and when they leave.
+type Answer = (Instant, Vec<u8>);
+
+/// The same dialogue; each answer leaves when it would have come over the distance. Reading never waits for answers, as
+/// the network between would not.
+async fn serve_distant(stream: TcpStream, counts: &Counts, delays: Delays) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let (reader, writer) = stream.into_split();
+    let (heard, mut input) = mpsc::channel::<(Instant, Vec<u8>)>(UNDER_WAY_MAX);
+    let (say, answers) = mpsc::channel::<Answer>(UNDER_WAY_MAX);
+    let mut ends = JoinSet::new();
+    ends.spawn(listen(reader, heard));
+    ends.spawn(speak(writer, answers));
+    let way = delays.round_trip / 2;
+    let mut busy = Instant::now() + way;
+    let _ = say.send((busy + way, GREETING.to_vec())).await;
+    let mut sink = Dialogue::default();
+    while let Some((at, piece)) = input.recv().await {
+        sink.buffer.extend_from_slice(&piece);
+        if sink.take(counts).is_err() || sink.buffer.len() > MESSAGE_LEN_MAX {
+            break;
+        }
+        busy = busy.max(at + way);
+        let mut from = 0;
+        for dot in std::mem::take(&mut sink.dots) {
+            if dot > from {
+                let _ = say.send((busy + way, sink.out[from..dot].to_vec())).await;
+            }
+            (busy, from) = (busy + delays.after_dot, dot);
+        }
+        if sink.out.len() > from {
+            let _ = say.send((busy + way, sink.out[from..].to_vec())).await;
+        }
+        sink.out.clear();
+        if sink.quit {
+            break;
+        }
+    }
+    drop((say, input));
+    // What was said still arrives; the reader ends because nobody listens to it.
+    ends.join_next().await;
+    ends.join_next().await;
+    Ok(())
+}
+
+async fn listen(mut reader: OwnedReadHalf, heard: mpsc::Sender<(Instant, Vec<u8>)>) {
+    let mut buffer = vec![0; READ_LEN];
+    while let Ok(len @ 1..) = reader.read(&mut buffer).await {
+        if heard.send((Instant::now(), buffer[..len].to_vec())).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn speak(mut writer: OwnedWriteHalf, mut answers: mpsc::Receiver<Answer>) {
+    while let Some((due, words)) = answers.recv().await {
+        sleep_until(due).await;
+        if writer.write_all(&words).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[derive(Default)]
 struct Dialogue {
     buffer: Vec<u8>,
     searched: usize,
     in_body: bool,
     out: Vec<u8>,
+    /// Where in `out` the answers to dots begin.
+    dots: Vec<usize>,
     quit: bool,
 }
 
@@ -125,6 +221,7 @@ impl Dialogue {
                 counts.messages.fetch_add(1, Ordering::Relaxed);
                 counts.octets.fetch_add((end - at) as u64, Ordering::Relaxed);
                 self.in_body = false;
+                self.dots.push(self.out.len());
                 self.out.extend_from_slice(b"250 2.0.0 Ok\r\n");
                 at = end;
             } else {
@@ -176,7 +273,7 @@ mod tests {
     use super::*;
 
     fn dialogue() -> Dialogue {
-        Dialogue { buffer: Vec::new(), searched: 0, in_body: false, out: Vec::new(), quit: false }
+        Dialogue::default()
     }
 
     #[test]
@@ -193,6 +290,33 @@ mod tests {
             assert!(sink.quit && sink.buffer.is_empty());
             assert_eq!(expected.get_or_insert_with(|| sink.out.clone()), &sink.out);
         }
+    }
+
+    #[tokio::test]
+    async fn a_distant_sink_answers_a_pipelined_message_after_one_round_trip_and_its_work() {
+        let (round_trip, after_dot) = (Duration::from_millis(60), Duration::from_millis(100));
+        let delays = Delays { round_trip, after_dot };
+        let sink = Sink::start_distant(SocketAddr::from(([127, 0, 0, 1], 0)), delays).await.unwrap();
+        let mut stream = TcpStream::connect(sink.address()).await.unwrap();
+        let mut buffer = [0; 1_024];
+        let read = stream.read(&mut buffer).await.unwrap();
+        assert_eq!(&buffer[..read], GREETING);
+        let begun = Instant::now();
+        stream.write_all(b"DATA\r\na\r\n.\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\n").await.unwrap();
+        let mut heard = Vec::new();
+        while heard.len() < b"354 Go on\r\n".len() {
+            let read = stream.read(&mut buffer).await.unwrap();
+            heard.extend_from_slice(&buffer[..read]);
+        }
+        assert!(begun.elapsed() >= round_trip);
+        while !heard.ends_with(b"Ok\r\n354 Go on\r\n") {
+            let read = stream.read(&mut buffer).await.unwrap();
+            assert!(read > 0, "{}", String::from_utf8_lossy(&heard));
+            heard.extend_from_slice(&buffer[..read]);
+        }
+        let took = begun.elapsed();
+        assert!(took >= round_trip + after_dot && took < round_trip + after_dot * 2, "{took:?}");
+        assert_eq!(sink.messages(), 1);
     }
 
     #[test]
