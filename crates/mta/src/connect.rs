@@ -144,7 +144,7 @@ impl Failure {
             Self::Closed(stage, Cut::Refused(reply)) => {
                 let after_s = match classify(&reply, stage).path {
                     smtp::PathAction::Suspend { after_s } => after_s,
-                    smtp::PathAction::None => None,
+                    _ => None,
                 };
                 Unreached { reason: format!("{host} at {stage}: {reply}"), after_s }
             }

@@ -224,7 +224,7 @@ fn handed(outcome: &Outcome) -> Handed {
             let verdict = classify(reply, outcome.stage);
             let of_path = match verdict.path {
                 smtp::PathAction::Suspend { after_s } => after_s,
-                smtp::PathAction::None => None,
+                _ => None,
             };
             let (permanent, after_s) = match verdict.recipient {
                 RecipientOutcome::Retry { after_s } => (false, after_s.or(of_path)),

@@ -121,7 +121,12 @@ impl Attempt<'_> {
         }
         let verdict = classify(reply, stage);
         match verdict.path {
-            PathAction::Suspend { after_s } => exchange.suspended(&reply.to_string(), after_s, self.now_us),
+            PathAction::Suspend { after_s } | PathAction::Slow { after_s, .. } => {
+                exchange.suspended(&reply.to_string(), after_s, self.now_us);
+            }
+            PathAction::FewerConnections | PathAction::FewerMessages | PathAction::SecureOnly => {
+                exchange.suspended(&reply.to_string(), None, self.now_us);
+            }
             PathAction::None => exchange.worked(),
         }
         let mut settlement = match verdict.recipient {
@@ -132,6 +137,10 @@ impl Attempt<'_> {
                 self.tried(Verdict::Final { state: FinalState::Failed, digest: None }, true)
             }
             RecipientOutcome::Retry { after_s: Some(seconds) } => self.named_try(seconds),
+            // Held without a rest of the path (the sending domain is to blame): put back it would be next at once.
+            RecipientOutcome::Retry { after_s: None } if verdict.held => {
+                self.next_try(false, self.message.past.unknown)
+            }
             RecipientOutcome::Retry { after_s: None } if !verdict.counts => return Next::PutBack,
             RecipientOutcome::Retry { after_s: None } => self.next_try(true, self.message.past.unknown),
         };

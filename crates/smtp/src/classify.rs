@@ -1,201 +1,159 @@
 //! What a reply means: for the recipient, for the path, and who is to blame for it. Three separate answers, because an
 //! IP block that were read as a fault of its recipients would empty a list.
 
+mod named;
+mod normal;
+mod phrases;
+mod rule;
 mod rules;
+mod verdict;
 
-use serde::{Deserialize, Serialize};
+pub use named::blamed_name;
+pub use normal::{NORMALISED_LEN_MAX, normalised};
+pub use rules::{RuleError, Rulebook, Rules};
+pub use verdict::{Blame, Category, PathAction, Reason, RecipientOutcome, RuleName, Verdict};
 
-use crate::delay::named_delay;
+use crate::delay::{DELAY_MAX_S, DELAY_MIN_S, named_delay};
 use crate::reply::Reply;
 use crate::stage::Stage;
-use rules::Rule;
+use rule::{Effect, Outcome, Rule};
 
-/// What becomes of the message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RecipientOutcome {
-    /// The receiver has it.
-    Sent,
-    /// To be tried again.
-    Retry {
-        /// The wait that the receiver asked for, from [`crate::DELAY_MIN_S`] to [`crate::DELAY_MAX_S`] seconds. It
-        /// replaces the next regular wait, holds for the same source address, and such a try is not counted.
-        after_s: Option<u32>,
-    },
-    /// Not to be tried again.
-    Failed,
-}
-
-/// Why, in the words of the delivery log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// Nothing is known about this text.
-    NotDefined,
-    /// The mailbox does not exist.
-    UserUnknown,
-    /// The domain does not exist, or takes no mail.
-    InvalidDomain,
-    /// The receiver's systems or the way to them.
-    Unreachable,
-    /// The mailbox exists and is closed, for now or for good.
-    AccountDisabled,
-    /// The mailbox is full.
-    MailboxFull,
-    /// A policy, a block, spam or malware.
-    Refused,
-}
-
-impl Reason {
-    /// The number it is stored and exported under.
-    pub fn code(self) -> u8 {
-        match self {
-            Reason::NotDefined => 0,
-            Reason::UserUnknown => 1,
-            Reason::InvalidDomain => 2,
-            Reason::Unreachable => 3,
-            Reason::AccountDisabled => 4,
-            Reason::MailboxFull => 5,
-            Reason::Refused => 20,
-        }
-    }
-
-    /// The reason of a stored number.
-    pub fn from_code(code: u8) -> Option<Reason> {
-        Reason::ALL.iter().copied().find(|reason| reason.code() == code)
-    }
-
-    /// The word it is exported under.
-    pub fn name(self) -> &'static str {
-        match self {
-            Reason::NotDefined => "not_defined",
-            Reason::UserUnknown => "user_unknown",
-            Reason::InvalidDomain => "invalid_domain",
-            Reason::Unreachable => "unreachable",
-            Reason::AccountDisabled => "account_disabled",
-            Reason::MailboxFull => "mailbox_full",
-            Reason::Refused => "refused",
-        }
-    }
-
-    /// Every reason.
-    pub const ALL: &'static [Reason] = &[
-        Reason::NotDefined,
-        Reason::UserUnknown,
-        Reason::InvalidDomain,
-        Reason::Unreachable,
-        Reason::AccountDisabled,
-        Reason::MailboxFull,
-        Reason::Refused,
-    ];
-}
-
-/// What to do with the path (source address and receiving site).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PathAction {
-    /// Go on.
-    None,
-    /// Let it rest; the message keeps its count.
-    Suspend {
-        /// The wait that the receiver asked for, bounded as in [`RecipientOutcome::Retry`].
-        after_s: Option<u32>,
-    },
-}
-
-/// Whose fault it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Blame {
-    /// This recipient's mailbox.
-    Recipient,
-    /// The source address.
-    Source,
-    /// The sending domain.
-    Domain,
-    /// The message.
-    Content,
-    /// Our configuration.
-    Configuration,
-    /// Nobody in particular, or the receiver.
-    None,
-}
-
-/// All that a reply says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[must_use]
-pub struct Verdict {
-    /// For the message.
-    pub recipient: RecipientOutcome,
-    /// Why.
-    pub reason: Reason,
-    /// For the path.
-    pub path: PathAction,
-    /// Whose fault.
-    pub blames: Blame,
-    /// The address does not exist: it goes into quarantine, and its pending messages are cancelled everywhere.
-    pub quarantine: bool,
-    /// The try counts among the message's tries: the receiver answered about this message, and named no wait.
-    pub counts: bool,
-    /// The name of the rule that decided, for explanations; empty where the reply code alone did.
-    pub rule: &'static str,
-}
-
-/// Judges the reply to what was said at `stage`.
+/// Judges the reply to what was said at `stage` to a receiver that nothing is known about, by the shipped rules.
 pub fn classify(reply: &Reply, stage: Stage) -> Verdict {
-    let verdict = Verdict {
-        recipient: RecipientOutcome::Sent,
-        reason: Reason::NotDefined,
-        path: PathAction::None,
-        blames: Blame::None,
-        quarantine: false,
-        counts: true,
-        rule: "",
-    };
-    if reply.code < 400 {
-        // Anything positive before the final dot is not an answer about the message.
-        let sent = reply.is_positive() && stage == Stage::Dot;
-        let recipient = if sent { RecipientOutcome::Sent } else { RecipientOutcome::Retry { after_s: None } };
-        return Verdict { recipient, counts: sent, ..verdict };
-    }
-    let verdict = match rules::find(reply, stage) {
-        Some(rule) => with_rule(verdict, rule),
-        None => verdict,
-    };
-    let after_s = if reply.is_transient() { named_delay(&reply.text()) } else { None };
-    if reply.code == 421 || !stage.is_of_a_message() {
-        return of_the_path(verdict, stage, after_s);
-    }
-    if reply.is_transient() {
-        let recipient = RecipientOutcome::Retry { after_s };
-        return Verdict { recipient, quarantine: false, counts: after_s.is_none(), ..verdict };
-    }
-    Verdict { recipient: RecipientOutcome::Failed, ..verdict }
+    classify_for("", reply, stage)
 }
 
-fn with_rule(verdict: Verdict, rule: &'static Rule) -> Verdict {
+/// Judges by the shipped rules, those of `provider` first. `provider` is the name of a site: of a provider
+/// (`google`), or the registrable name of its MX hosts (`laposte.net`); empty: unknown.
+pub fn classify_for(provider: &str, reply: &Reply, stage: Stage) -> Verdict {
+    Rules::shipped().classify_for(provider, reply, stage)
+}
+
+impl Rules {
+    /// Judges the reply to what was said at `stage`, by the rules of `provider` first; see [`classify_for`].
+    pub fn classify_for(&self, provider: &str, reply: &Reply, stage: Stage) -> Verdict {
+        let verdict = Verdict {
+            recipient: RecipientOutcome::Sent,
+            reason: Reason::NotDefined,
+            category: Category::Uncategorized,
+            path: PathAction::None,
+            blames: Blame::None,
+            quarantine: false,
+            held: false,
+            counts: true,
+            rule: RuleName::default(),
+        };
+        if reply.code < 400 {
+            // Anything positive before the final dot is not an answer about the message.
+            let sent = reply.is_positive() && stage == Stage::Dot;
+            let recipient =
+                if sent { RecipientOutcome::Sent } else { RecipientOutcome::Retry { after_s: None } };
+            return Verdict { recipient, counts: sent, ..verdict };
+        }
+        let rule = self.find(provider, reply, stage);
+        let verdict = match rule {
+            Some(rule) => with_rule(verdict, rule),
+            None => verdict,
+        };
+        let named_s = if reply.is_transient() { named_delay(&reply.text()) } else { None };
+        let waits = Waits { named_s, rule };
+        if reply.code == 421 || !stage.is_of_a_message() {
+            return of_the_path(verdict, stage, waits);
+        }
+        of_the_message(verdict, reply, stage, waits)
+    }
+}
+
+/// What a reply and the rule that knows it say about waiting.
+#[derive(Clone, Copy)]
+struct Waits<'a> {
+    /// In the receiver's own words.
+    named_s: Option<u32>,
+    rule: Option<&'a Rule>,
+}
+
+impl Waits<'_> {
+    /// For the path. `None` where the rule says nothing about it.
+    fn path(self) -> Option<PathAction> {
+        let rule = self.rule?;
+        let after_s = self.named_s.or(rule.rest_s.map(bounded));
+        Some(match rule.path? {
+            Effect::None => PathAction::None,
+            Effect::Suspend => PathAction::Suspend { after_s },
+            Effect::Slow => PathAction::Slow { factor_percent: rule.factor_percent, after_s },
+            Effect::FewerConnections => PathAction::FewerConnections,
+            Effect::FewerMessages => PathAction::FewerMessages,
+            Effect::SecureOnly => PathAction::SecureOnly,
+        })
+    }
+
+    /// For the message.
+    fn message_s(self) -> Option<u32> {
+        self.named_s.or(self.rule.and_then(|rule| rule.retry_s).map(bounded))
+    }
+}
+
+fn bounded(seconds: u32) -> u32 {
+    seconds.clamp(DELAY_MIN_S, DELAY_MAX_S)
+}
+
+fn with_rule(verdict: Verdict, rule: &Rule) -> Verdict {
     Verdict {
         reason: rule.reason,
+        category: rule.category,
         blames: rule.blames,
         quarantine: rule.quarantine,
-        rule: &rule.name,
+        rule: RuleName::of(&rule.name),
         ..verdict
     }
 }
 
+/// An answer about one message.
+fn of_the_message(verdict: Verdict, reply: &Reply, stage: Stage, waits: Waits<'_>) -> Verdict {
+    let path = waits.path().unwrap_or(PathAction::None);
+    let verdict = Verdict { path, ..verdict };
+    let outcome = match waits.rule.and_then(|rule| rule.outcome) {
+        // A reply of the 4yz kind is never the end, whatever a rule says.
+        Some(Outcome::Fail | Outcome::Hold) if reply.is_transient() => Outcome::Retry,
+        Some(outcome) => outcome,
+        None if reply.is_transient() => Outcome::Retry,
+        // RFC 5321 section 4.5.3.1.10: 552 to RCPT is read as 452, unless its words are clear.
+        None if reply.code == 552 && stage == Stage::Rcpt && !verdict.quarantine => Outcome::Retry,
+        None => Outcome::Fail,
+    };
+    let after_s = waits.message_s();
+    let recipient = RecipientOutcome::Retry { after_s };
+    // A try that the path stopped says nothing about the message, and must not use up its tries.
+    let of_path = path != PathAction::None;
+    match outcome {
+        Outcome::Fail => Verdict { recipient: RecipientOutcome::Failed, ..verdict },
+        Outcome::Retry => {
+            Verdict { recipient, quarantine: false, counts: after_s.is_none() && !of_path, ..verdict }
+        }
+        Outcome::Hold => Verdict { recipient, quarantine: false, held: true, counts: false, ..verdict },
+    }
+}
+
 /// The connection was refused or ended, whatever it was about to carry.
-fn of_the_path(verdict: Verdict, stage: Stage, after_s: Option<u32>) -> Verdict {
-    let (reason, blames) = match (verdict.rule, stage) {
-        (_, Stage::Auth) => (Reason::Refused, Blame::Configuration),
-        ("", _) => (Reason::Unreachable, Blame::None),
-        _ => (verdict.reason, verdict.blames),
+fn of_the_path(verdict: Verdict, stage: Stage, waits: Waits<'_>) -> Verdict {
+    let known = waits.rule.is_some();
+    let (reason, blames) = match stage {
+        Stage::Auth => (Reason::Refused, Blame::Configuration),
+        _ if known => (verdict.reason, verdict.blames),
+        _ => (Reason::Unreachable, Blame::None),
+    };
+    let path = match waits.path() {
+        None | Some(PathAction::None) => PathAction::Suspend { after_s: waits.named_s },
+        Some(action) => action,
     };
     Verdict {
         recipient: RecipientOutcome::Retry { after_s: None },
-        path: PathAction::Suspend { after_s },
+        path,
         reason,
+        category: if known { verdict.category } else { Category::BadConnection },
         blames,
         quarantine: false,
+        held: false,
         counts: false,
         rule: verdict.rule,
     }
@@ -233,13 +191,22 @@ mod tests {
 
     #[test]
     fn another_5yz_fails_the_message_only() {
-        for text in
-            ["550 no", "554 5.7.1 blocked using zen.spamhaus.org", "552 5.2.2 mailbox full", "501 what"]
-        {
+        for text in ["550 no", "550 5.2.2 mailbox full", "501 what"] {
             let verdict = judge(text, Stage::Rcpt);
             assert_eq!(verdict.recipient, RecipientOutcome::Failed, "{text}");
             assert!(!verdict.quarantine && verdict.counts && verdict.path == PathAction::None, "{text}");
         }
+    }
+
+    #[test]
+    fn rfc_5321_4_5_3_1_10_a_552_to_rcpt_is_read_as_452() {
+        for text in ["552 too many recipients", "552 5.2.2 mailbox full", "552"] {
+            let verdict = judge(text, Stage::Rcpt);
+            assert_eq!(verdict.recipient, RecipientOutcome::Retry { after_s: None }, "{text}");
+            assert!(verdict.counts && !verdict.held, "{text}");
+            assert_eq!(judge(text, Stage::Dot).recipient, RecipientOutcome::Failed, "{text}");
+        }
+        assert!(judge("552 5.1.1 user unknown", Stage::Rcpt).quarantine, "unless the words are clear");
     }
 
     #[test]

@@ -5,8 +5,10 @@
 //! - [`Ehlo`]: what a server offers.
 //! - [`Client`]: a session as a state machine: greeting, EHLO, STARTTLS, AUTH, then transactions of one recipient each,
 //!   in groups where PIPELINING is offered and in lock-step elsewhere.
-//! - [`classify`]: reply and stage -> outcome for the recipient, action on the path, who is to blame, and whether the
-//!   address goes into quarantine. The rules are data (`rules.toml`), each with the reply that it is tested with.
+//! - [`classify_for`]: provider, reply and stage -> outcome for the recipient, action on the path, who is to blame, and
+//!   whether the address goes into quarantine. The rules are data (`rules/`), proven by a corpus of what receivers
+//!   document and send (`corpus/replies.tsv`); operators put theirs before them ([`Rules::with_overlay`]).
+//! - [`normalised`]: what a reply says without what differs from message to message, to count replies by.
 //!
 //! Invariants
 //! - No input of a server makes it panic or keep more than the named limits of [`limits`].
@@ -29,7 +31,10 @@ mod reply;
 mod stage;
 mod stuffing;
 
-pub use classify::{Blame, PathAction, Reason, RecipientOutcome, Verdict, classify};
+pub use classify::{
+    Blame, Category, NORMALISED_LEN_MAX, PathAction, Reason, RecipientOutcome, RuleError, RuleName, Rulebook,
+    Rules, Verdict, blamed_name, classify, classify_for, normalised,
+};
 pub use client::{Answer, Client, Config, Cut, Event, Login, NotBegun, Outcome, TlsUse, Wait};
 pub use command::Envelope;
 pub use delay::{DELAY_MAX_S, DELAY_MIN_S, named_delay};

@@ -46,3 +46,9 @@ pub const DOT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Wait for the reply to RSET or QUIT. Nothing of value hangs on it, so it is short.
 pub const FAREWELL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Octets of an operator's file of reply rules; the shipped ones are half of it.
+pub const RULES_LEN_MAX: usize = 256 * 1_024;
+
+/// Rules in such a file.
+pub const RULES_MAX: usize = 1_000;

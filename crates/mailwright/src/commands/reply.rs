@@ -1,7 +1,7 @@
 //! `reply explain`: what a receiver's words mean, by the same function that the engine asks. No server needed.
 
 use serde_json::{Value, json};
-use smtp::{PathAction, RecipientOutcome, Reply, Stage, Verdict, classify};
+use smtp::{RecipientOutcome, Reply, Stage, Verdict, classify};
 
 use crate::output::{Done, Failure, Output};
 
@@ -45,15 +45,11 @@ fn explained(verdict: &Verdict) -> Value {
         RecipientOutcome::Retry { .. } => ("retry", "soft"),
         RecipientOutcome::Failed => ("failed", "hard"),
     };
-    let path = match verdict.path {
-        PathAction::None => "none",
-        PathAction::Suspend { .. } => "suspend",
-    };
     json!({
         "recipient": recipient,
         "reason": verdict.reason.name(),
         "type": kind,
-        "path": path,
+        "path": verdict.path.name(),
         "blames": verdict.blames,
         "rule": verdict.rule,
     })

@@ -1,112 +1,162 @@
-//! The rules in `rules.toml` and how one matches.
+//! The set of rules in force: those of an operator first, then the providers', then the general ones.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, RwLock};
 
 use serde::Deserialize;
+use thiserror::Error;
 
-use super::{Blame, Reason};
-use crate::reply::{Enhanced, Reply};
+use super::phrases::{Phrases, folded};
+use super::rule::{Case, Rule, RuleEntry};
+use crate::limits::{RULES_LEN_MAX, RULES_MAX};
+use crate::reply::Reply;
 use crate::stage::Stage;
 
-/// One rule; the file's head explains the fields.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Rule {
-    pub(super) name: String,
-    #[serde(default = "permanent")]
-    class: Vec<u8>,
-    #[serde(default)]
-    codes: Vec<u16>,
-    #[serde(default)]
-    enhanced: Vec<String>,
-    #[serde(default)]
-    stages: Vec<Stage>,
-    #[serde(default)]
-    text: Vec<String>,
-    #[serde(default)]
-    not: Vec<String>,
-    pub(super) reason: Reason,
-    pub(super) blames: Blame,
-    #[serde(default)]
-    pub(super) quarantine: bool,
-    /// Only for the tests.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the examples are the rules' tests"))]
-    example: String,
-    #[cfg_attr(not(test), expect(dead_code, reason = "the examples are the rules' tests"))]
-    #[serde(default = "at_rcpt")]
-    example_stage: Stage,
-}
+/// Constant data, read once. It holds no state: what operators add makes another set.
+static SHIPPED: LazyLock<Rules> =
+    LazyLock::new(|| Rules::build(Vec::new(), shipped_entries()).expect("the tests read the embedded rules"));
 
-fn permanent() -> Vec<u8> {
-    vec![5]
-}
+const GENERAL: &str = include_str!("../../rules/general.toml");
+const PROVIDERS: &str = include_str!("../../rules/providers.toml");
 
-fn at_rcpt() -> Stage {
-    Stage::Rcpt
+/// What is wrong with a file of rules.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RuleError {
+    /// It is no TOML, or a field is unknown, missing or of another type.
+    #[error("the rules cannot be read: {0}")]
+    Syntax(String),
+    /// One of its rules.
+    #[error("rule {rule:?}: {problem}")]
+    Rule {
+        /// Its name.
+        rule: String,
+        /// In words.
+        problem: String,
+    },
+    /// Above [`RULES_LEN_MAX`] octets or [`RULES_MAX`] rules.
+    #[error("there are too many rules")]
+    TooMany,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RuleFile {
-    rule: Vec<Rule>,
+    #[serde(default)]
+    rule: Vec<RuleEntry>,
+    /// Shipped rules that are not to apply.
+    #[serde(default)]
+    without: Vec<String>,
 }
 
-/// Constant data, read once.
-static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
-    let file: RuleFile =
-        toml::from_str(include_str!("../rules.toml")).expect("the tests read the embedded rules");
-    file.rule
-});
-
-/// The first rule that matches.
-pub(super) fn find(reply: &Reply, stage: Stage) -> Option<&'static Rule> {
-    let text = normalised(&reply.text());
-    RULES.iter().find(|rule| rule.matches(reply, stage, &text))
+/// A set of rules. Built once, then only read; see [`Rulebook`] for one that is exchanged while others use it.
+#[derive(Debug)]
+pub struct Rules {
+    /// In the order in which they are asked.
+    list: Vec<Rule>,
+    phrases: Phrases,
 }
 
-impl Rule {
-    fn matches(&self, reply: &Reply, stage: Stage, text: &str) -> bool {
-        let any = |phrases: &[String]| phrases.iter().any(|phrase| has_phrase(text, phrase));
-        self.class.iter().any(|class| u16::from(*class) == reply.code / 100)
-            && !(self.quarantine && stage == Stage::Mail)
-            && (self.codes.is_empty() || self.codes.contains(&reply.code))
-            && (self.stages.is_empty() || self.stages.contains(&stage))
-            && (self.enhanced.is_empty() || reply.enhanced.is_some_and(|code| self.has_status(code)))
-            && (self.text.is_empty() || any(&self.text))
-            && !any(&self.not)
+impl Rules {
+    /// The rules inside the binary.
+    pub fn shipped() -> &'static Rules {
+        &SHIPPED
     }
 
-    fn has_status(&self, code: Enhanced) -> bool {
-        let (exact, group) = (code.to_string(), format!("{}.{}.*", code.class, code.subject));
-        self.enhanced.iter().any(|pattern| *pattern == exact || *pattern == group)
+    /// The shipped rules with an operator's before them, from a TOML text of the same form (`[[rule]]`; a rule with
+    /// the name of a shipped one replaces it, `without = ["name", …]` leaves shipped ones out). Each rule's `example`,
+    /// where it has one, must be decided by that rule.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, by the rule's name; then nothing is changed anywhere.
+    pub fn with_overlay(text: &str) -> Result<Rules, RuleError> {
+        if text.len() > RULES_LEN_MAX {
+            return Err(RuleError::TooMany);
+        }
+        let file: RuleFile =
+            toml::from_str(text).map_err(|error| RuleError::Syntax(error.message().to_owned()))?;
+        if file.rule.len() > RULES_MAX {
+            return Err(RuleError::TooMany);
+        }
+        let mut shipped = shipped_entries();
+        if let Some(name) = file.without.iter().find(|name| shipped.iter().all(|rule| rule.name != **name)) {
+            let problem = "there is no such rule to leave out".to_owned();
+            return Err(RuleError::Rule { rule: name.clone(), problem });
+        }
+        shipped.retain(|rule| {
+            !file.without.contains(&rule.name) && file.rule.iter().all(|own| own.name != rule.name)
+        });
+        let own = file.rule.clone();
+        let rules = Rules::build(file.rule, shipped)?;
+        own.iter().try_for_each(|entry| rules.try_example(entry))?;
+        Ok(rules)
     }
-}
 
-/// Lower case, single blanks, straight apostrophes, and each word that holds an address as a lone `@`: an address is
-/// the recipient's own, and `nospam@…` says nothing about spam.
-fn normalised(text: &str) -> String {
-    let lower = text.to_lowercase().replace('\u{2019}', "'");
-    let words = lower.split_whitespace().map(|word| if word.contains('@') { "@" } else { word });
-    words.collect::<Vec<_>>().join(" ")
-}
+    fn build(own: Vec<RuleEntry>, shipped: Vec<RuleEntry>) -> Result<Rules, RuleError> {
+        let (mut phrases, mut list) = (Phrases::default(), Vec::<Rule>::new());
+        let (provider, general) =
+            shipped.into_iter().partition::<Vec<_>, _>(|rule| !rule.provider.is_empty());
+        for entry in own.into_iter().chain(provider).chain(general) {
+            let name = entry.name.clone();
+            let broken = |problem| RuleError::Rule { rule: name.clone(), problem };
+            if list.iter().any(|rule| *rule.name == *name) {
+                return Err(broken("there are two of that name".to_owned()));
+            }
+            list.push(Rule::build(entry, |phrase| phrases.number(phrase)).map_err(broken)?);
+        }
+        Ok(Rules { list, phrases })
+    }
 
-/// Whether the phrase stands in the text, beginning where a word begins; `*` is any text.
-fn has_phrase(text: &str, phrase: &str) -> bool {
-    let mut pieces = phrase.split('*');
-    let first = pieces.next().unwrap_or_default();
-    text.match_indices(first)
-        .filter(|(at, _)| !text[..*at].ends_with(|c: char| c.is_alphanumeric()))
-        .any(|(at, _)| has_in_order(&text[at + first.len()..], pieces.clone()))
-}
-
-fn has_in_order<'a>(mut text: &str, pieces: impl Iterator<Item = &'a str>) -> bool {
-    for piece in pieces {
-        match text.find(piece) {
-            Some(at) => text = &text[at + piece.len()..],
-            None => return false,
+    fn try_example(&self, entry: &RuleEntry) -> Result<(), RuleError> {
+        let Some(example) = &entry.example else { return Ok(()) };
+        let broken =
+            |problem: &str| RuleError::Rule { rule: entry.name.clone(), problem: problem.to_owned() };
+        let reply = Reply::from_text(example).ok_or_else(|| broken("its example is no reply"))?;
+        let provider = entry.provider.first().map_or("", String::as_str);
+        match self.find(provider, &reply, entry.example_stage) {
+            Some(rule) if *rule.name == *entry.name => Ok(()),
+            Some(rule) => Err(broken(&format!("its example is decided by {:?}", rule.name))),
+            None => Err(broken("it does not match its example")),
         }
     }
-    true
+
+    /// The first rule that knows the case.
+    pub(super) fn find(&self, provider: &str, reply: &Reply, stage: Stage) -> Option<&Rule> {
+        let found = self.phrases.find(&folded(&reply.text()));
+        let case = Case { provider, reply, stage, found: &found };
+        self.list.iter().find(|rule| rule.matches(&case))
+    }
+
+    /// Name and sites (empty: all) of each rule, in the order in which they are asked.
+    pub fn names(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.list.iter().map(|rule| (&*rule.name, rule.provider.as_slice()))
+    }
+}
+
+fn shipped_entries() -> Vec<RuleEntry> {
+    let read = |text: &str| -> Vec<RuleEntry> {
+        toml::from_str::<RuleFile>(text).expect("the tests read the embedded rules").rule
+    };
+    read(PROVIDERS).into_iter().chain(read(GENERAL)).collect()
+}
+
+/// The rules in force, shared by all who judge and exchanged as a whole when an operator changes them. A judgement
+/// under way keeps the set it began with.
+#[derive(Debug, Clone, Default)]
+pub struct Rulebook {
+    /// None: the shipped rules.
+    own: Arc<RwLock<Option<Arc<Rules>>>>,
+}
+
+impl Rulebook {
+    /// Judges by the rules in force; see [`super::classify_for`].
+    pub fn classify_for(&self, provider: &str, reply: &Reply, stage: Stage) -> super::Verdict {
+        let own = self.own.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        own.as_deref().unwrap_or_else(|| Rules::shipped()).classify_for(provider, reply, stage)
+    }
+
+    /// From now on these.
+    pub fn replace(&self, rules: Rules) {
+        *self.own.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Arc::new(rules));
+    }
 }
 
 #[cfg(test)]
@@ -115,52 +165,88 @@ mod tests {
 
     #[test]
     fn every_rule_is_reached_by_its_own_example() {
-        for rule in RULES.iter() {
-            let reply = Reply::from_text(&rule.example).expect(&rule.example);
-            let found = find(&reply, rule.example_stage).map(|found| found.name.as_str());
-            assert_eq!(found, Some(rule.name.as_str()), "{}", rule.example);
+        for entry in shipped_entries() {
+            assert!(entry.example.is_some(), "{} has no example", entry.name);
+            assert_eq!(Rules::shipped().try_example(&entry), Ok(()));
         }
     }
 
+    const OWN: &str = r#"
+        without = ["account suspended"]
+        [[rule]]
+        name = "our partner's word for it"
+        provider = ["partner.example"]
+        class = [4, 5]
+        text = ["zonked"]
+        category = "rate_limited"
+        reason = "refused"
+        blames = "source"
+        path = "slow"
+        rest_s = 600
+        factor_percent = 25
+        outcome = "hold"
+        example = "550 5.0.0 zonked"
+        [[rule]]
+        name = "greylisted"
+        class = [4]
+        text = ["greylist"]
+        category = "greylisted"
+        reason = "not_defined"
+        blames = "none"
+        retry_s = 900
+        example = "450 4.2.0 Greylisted"
+    "#;
+
     #[test]
-    fn rules_are_well_formed() {
-        let mut names: Vec<&str> = RULES.iter().map(|rule| rule.name.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), RULES.len(), "names are unique");
-        for rule in RULES.iter() {
-            for phrase in rule.text.iter().chain(&rule.not) {
-                assert_eq!(*phrase, phrase.to_lowercase(), "in {}", rule.name);
-                assert!(
-                    phrase.trim_start_matches(['*', ' ']).len() > 2,
-                    "in {}: {phrase:?} matches too much",
-                    rule.name
-                );
-            }
-            for pattern in &rule.enhanced {
-                assert!(Enhanced::parse(&pattern.replace('*', "0")).is_some(), "in {}: {pattern}", rule.name);
-            }
-            let narrow = !rule.text.is_empty() || !rule.enhanced.is_empty() || !rule.codes.is_empty();
-            assert!(narrow, "{} matches everything", rule.name);
-            assert!(rule.class.iter().all(|class| matches!(class, 4 | 5)));
-            let about_the_recipient = matches!(rule.reason, Reason::UserUnknown | Reason::AccountDisabled);
-            assert!(
-                !rule.quarantine || (rule.class == [5] && about_the_recipient),
-                "{} quarantines",
-                rule.name
-            );
-        }
+    fn an_operators_rules_come_first_and_replace() {
+        use crate::classify::{PathAction, RecipientOutcome};
+        let book = Rulebook::default();
+        let judge = |provider: &str, text: &str| {
+            book.classify_for(provider, &Reply::from_text(text).expect(text), Stage::Rcpt)
+        };
+        assert_eq!(judge("partner.example", "550 5.0.0 zonked").recipient, RecipientOutcome::Failed);
+        book.replace(Rules::with_overlay(OWN).expect("sound"));
+        let verdict = judge("partner.example", "550 5.0.0 zonked");
+        assert_eq!(verdict.path, PathAction::Slow { factor_percent: 25, after_s: Some(600) });
+        assert!(verdict.held && &*verdict.rule == "our partner's word for it");
+        assert!(!judge("other.example", "550 5.0.0 zonked").held, "a provider's rule is for that provider");
+        let after_s = Some(900);
+        assert_eq!(judge("", "450 4.2.0 Greylisted").recipient, RecipientOutcome::Retry { after_s });
+        assert_ne!(&*judge("", "550 Mailbox is frozen").rule, "account suspended", "left out");
     }
 
     #[test]
-    fn phrases_begin_at_words_and_may_have_gaps() {
-        assert!(has_phrase("this user doesn't have a yahoo.com account (@)", "doesn't have a * account"));
-        assert!(has_phrase("550 spamhaus", "spam"));
-        assert!(!has_phrase("antispam", "spam"));
-        assert!(!has_phrase("account for you, who doesn't have a", "doesn't have a * account"));
-        assert_eq!(
-            normalised("<NoSpam@example.com>...  User\u{a0}Doesn\u{2019}t  exist"),
-            "@ user doesn't exist"
-        );
+    fn what_is_wrong_is_named() {
+        let problem = |text: &str| Rules::with_overlay(text).expect_err(text).to_string();
+        let rule = |fields: &str| {
+            format!(
+                "[[rule]]\nname = \"x\"\ncategory = \"spam_block\"\nreason = \"refused\"\nblames = \"source\"\n{fields}"
+            )
+        };
+        assert!(problem("nonsense").starts_with("the rules cannot be read"));
+        for (fields, expected) in [
+            ("", "would match everything"),
+            ("text = [\"Block\"]", "not in lower case"),
+            ("text = [\"ab\"]", "matches too much"),
+            ("text = [\"*spam\"]", "matches too much"),
+            ("text = [\"abc\"]\nclass = [3]", "class is 4, 5 or both"),
+            ("codes = [450]", "code 450 is not of its class"),
+            ("enhanced = [\"4.7.1\"]", "4.7.1 is not of its class"),
+            ("enhanced = [\"5.7\"]", "no enhanced status code"),
+            ("text = [\"abc\"]\nquarantine = true", "may quarantine"),
+            ("text = [\"abc\"]\nrest_s = 60", "rest_s needs"),
+            ("text = [\"abc\"]\nfactor_percent = 100", "factor_percent is 1 to 99"),
+            ("text = [\"abc\"]\nexample = \"550 xyz\"", "does not match its example"),
+            ("text = [\"abc\"]\nexample = \"nonsense\"", "no reply"),
+            ("text = [\"abc\"]\ncolour = \"red\"", "cannot be read"),
+        ] {
+            let found = problem(&rule(fields));
+            assert!(found.contains(expected), "{fields}: {found}");
+        }
+        let twice = format!("{}{}", rule("text = [\"abc\"]\n"), rule("text = [\"abc\"]"));
+        assert!(problem(&twice).contains("two of that name"));
+        assert!(problem("without = [\"x\"]").contains("no such rule"));
+        assert_eq!(Rules::with_overlay(&" ".repeat(RULES_LEN_MAX + 1)).err(), Some(RuleError::TooMany));
+        assert!(Rules::with_overlay(&" ".repeat(RULES_LEN_MAX)).is_ok());
     }
 }
