@@ -5,10 +5,12 @@
 //! - [`Server::cli`]: the command line, its exit status and its JSON, as a script would use it.
 //! - [`Database`]: SQLite in that folder, or a fresh database on a PostgreSQL that the test process starts.
 //! - [`campaign`]: the steps that every story takes: import, push, analyse, confirm, read the log.
+//! - [`packages`]: programs that were not written here, unpacked from the distribution's packages and run apart.
 //! - [`judge`]: the receivers' log beside the delivery log: nothing lost, nothing twice without an excuse.
 
 pub mod campaign;
 pub mod judge;
+pub mod packages;
 mod server;
 
 pub use server::{Cli, Database, Server, ServerOptions, corpus, program, root, wall_us};

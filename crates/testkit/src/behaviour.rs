@@ -1,6 +1,10 @@
 //! How one simulated provider behaves. Everything is off by default: a receiver that takes all mail.
 
+use std::net::IpAddr;
 use std::time::Duration;
+
+use crate::certificates::Quality;
+use crate::reputation::Habits;
 
 /// Where in a dialogue something happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,8 +40,12 @@ pub struct Behaviour {
     pub host: String,
     /// Offers PIPELINING.
     pub pipelining: bool,
-    /// Offers STARTTLS with a certificate that nobody signed.
+    /// Offers STARTTLS.
     pub starttls: bool,
+    /// The certificate that it shows.
+    pub certificate: Quality,
+    /// The answer to MAIL in clear text; none: it takes that too.
+    pub needs_tls: Option<String>,
     /// Speaks TLS from the first octet.
     pub implicit_tls: bool,
     /// Offers 8BITMIME.
@@ -56,6 +64,12 @@ pub struct Behaviour {
     pub greylist: Option<Duration>,
     /// Limits that push back.
     pub throttle: Throttle,
+    /// What it tolerates from an address over time, and how it takes being ignored.
+    pub habits: Option<Habits>,
+    /// How it says so.
+    pub words: Words,
+    /// Addresses whose MAIL is answered with this, whatever else is set.
+    pub blocks: Vec<(IpAddr, String)>,
     /// Messages in a thousand whose first try is cut in the middle of the body.
     pub cut_permille: u32,
     /// Says nothing any more once it has read this.
@@ -84,7 +98,7 @@ pub struct Bounce {
 /// Limits that push back with the provider's words.
 #[derive(Debug, Clone)]
 pub struct Throttle {
-    /// Open connections at once; one more is greeted with `connections_reply`.
+    /// Open connections at once from one address; one more is greeted with `connections_reply`.
     pub connections: Option<u32>,
     /// Answer of one connection too many.
     pub connections_reply: String,
@@ -96,6 +110,24 @@ pub struct Throttle {
     pub per_second: Option<f64>,
     /// Answer to one message too soon.
     pub per_second_reply: String,
+}
+
+/// Answers to MAIL of a provider with [`Habits`].
+#[derive(Debug, Clone)]
+pub struct Words {
+    /// Too much for now.
+    pub later: String,
+    /// The address is blocked.
+    pub blocked: String,
+}
+
+impl Default for Words {
+    fn default() -> Words {
+        Words {
+            later: "451 4.7.1 Too much mail from your address, please slow down".to_owned(),
+            blocked: "550 5.7.1 Your address is on our block list".to_owned(),
+        }
+    }
 }
 
 impl Default for Bounce {
@@ -135,6 +167,8 @@ impl Behaviour {
             host: host.to_owned(),
             pipelining: true,
             starttls: true,
+            certificate: Quality::SelfSigned,
+            needs_tls: None,
             implicit_tls: false,
             eight_bit: true,
             smtputf8: true,
@@ -144,6 +178,9 @@ impl Behaviour {
             bounce: Bounce::default(),
             greylist: None,
             throttle: Throttle::default(),
+            habits: None,
+            words: Words::default(),
+            blocks: Vec::new(),
             cut_permille: 0,
             hang_at: None,
             close_at: None,

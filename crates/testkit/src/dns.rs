@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 
 use crate::limits::{DNS_MESSAGE_MAX, DNS_UDP_EDNS_MAX, DNS_UDP_MAX, PORT_TRIES_MAX};
-use crate::wire::{Question, read_question, write_answer};
+use crate::wire::{Question, read_question, write_answer_as};
 use crate::zone::{Reply, Zone};
 
 /// A running DNS double. Dropping it ends it.
@@ -88,7 +88,7 @@ async fn serve_udp(socket: Arc<UdpSocket>, shared: Arc<Shared>) {
         let Some(code) = reply.code else { continue };
         let len_max =
             question.edns.map_or(DNS_UDP_MAX, |size| usize::from(size).clamp(DNS_UDP_MAX, DNS_UDP_EDNS_MAX));
-        let octets = write_answer(&question, code, &reply.answers, len_max);
+        let octets = write_answer_as(&question, code, &reply.answers, reply.secure, len_max);
         if reply.delay.is_zero() {
             let _ = socket.send_to(&octets, peer).await;
         } else {
@@ -124,7 +124,7 @@ async fn serve_stream(mut stream: TcpStream, shared: &Shared) -> io::Result<()> 
         let reply = shared.answer(&question);
         tokio::time::sleep(reply.delay).await;
         let Some(code) = reply.code else { continue };
-        let octets = write_answer(&question, code, &reply.answers, DNS_MESSAGE_MAX);
+        let octets = write_answer_as(&question, code, &reply.answers, reply.secure, DNS_MESSAGE_MAX);
         let mut framed = (octets.len() as u16).to_be_bytes().to_vec();
         framed.extend_from_slice(&octets);
         stream.write_all(&framed).await?;

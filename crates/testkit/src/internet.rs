@@ -1,11 +1,14 @@
 //! A world brought to life: its name server and its receivers, on free loopback ports.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+use crate::ahead::Ahead;
+use crate::certificates::{Authority, KeyKind};
 use crate::dns::DnsDouble;
 use crate::limits::PORT_TRIES_MAX;
 use crate::log::Log;
@@ -25,6 +28,10 @@ pub struct InternetOptions {
     pub log: Option<Arc<Log>>,
     /// Forget accepted mail instead of keeping it for the mailbox page.
     pub forget_mail: bool,
+    /// The receivers' clock.
+    pub clock: Ahead,
+    /// Who signs good certificates; none: a new authority.
+    pub authority: Option<Arc<Authority>>,
 }
 
 /// A running internet. Dropping it ends it.
@@ -34,7 +41,8 @@ pub struct Internet {
     port: u16,
     log: Arc<Log>,
     mailboxes: Arc<Mailboxes>,
-    tls: Tls,
+    authority: Arc<Authority>,
+    certificates: HashMap<String, Tls>,
 }
 
 impl Internet {
@@ -45,20 +53,28 @@ impl Internet {
     pub async fn start(world: &World, options: InternetOptions) -> io::Result<Internet> {
         let log = options.log.unwrap_or_else(Log::new);
         let mailboxes = Arc::new(Mailboxes::default());
-        let hosts: Vec<String> = world.places.iter().map(|place| place.behaviour.host.clone()).collect();
-        let tls = Tls::self_signed(&hosts)?;
+        let authority = match options.authority {
+            Some(authority) => authority,
+            None => Arc::new(Authority::new()?),
+        };
         let kept = (!options.forget_mail).then(|| Arc::clone(&mailboxes));
-        let shared = Shared::new(Arc::clone(&log), kept, Some(tls.clone()));
+        let mut shared = Shared::new(Arc::clone(&log), kept, None);
+        shared.clock = options.clock;
+        let mut certificates = HashMap::new();
         let (port, sockets) = bind_all(world, options.port).await?;
         let mut receivers = Vec::new();
         for (place, listeners) in world.places.iter().zip(sockets) {
             let provider = Provider::new(place.behaviour.clone());
+            let identity = authority.issue(&place.hosts(), place.behaviour.certificate, KeyKind::Ecdsa)?;
+            let tls = Tls::of(identity)?;
+            shared.tls = Some(tls.clone());
+            certificates.insert(place.behaviour.name.clone(), tls);
             for listener in listeners {
                 receivers.push(Receiver::on(listener, Arc::clone(&provider), shared.clone())?);
             }
         }
         let dns = DnsDouble::start(world.zone(), SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
-        Ok(Internet { dns, receivers, port, log, mailboxes, tls })
+        Ok(Internet { dns, receivers, port, log, mailboxes, authority, certificates })
     }
 
     /// The name server: goes into `mta.nameservers`.
@@ -123,10 +139,16 @@ impl Internet {
         &self.mailboxes
     }
 
-    /// The receivers' certificate.
+    /// The certificate of the provider of this name.
     #[must_use]
-    pub fn tls(&self) -> &Tls {
-        &self.tls
+    pub fn certificate(&self, provider: &str) -> Option<&Tls> {
+        self.certificates.get(provider)
+    }
+
+    /// Who signed the good certificates.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
     }
 
     /// Questions asked of the name server so far.

@@ -3,7 +3,8 @@
 //! What it owns
 //! - [`DnsDouble`]: a name server for a [`Zone`] of invented names, with faults and delays.
 //! - [`Receiver`]: any number of providers on addresses of their own, each with a [`Behaviour`]: accept,
-//!   greylist, throttle, bounce, cut, hang, be slow, with or without the usual extensions.
+//!   greylist, throttle, bounce, cut, hang, be slow, with or without the usual extensions; or a personality, as large
+//!   providers are known, with a [`reputation`] that worsens when it is ignored.
 //! - [`Log`]: what the receivers saw, with the times at which commands and final dots were read and replies were
 //!   written; the judge in crash tests ([`duplicates`]).
 //! - [`Mailboxes`]: the mail that arrived. [`Sink`]: a receiver that only counts, for benchmarks.
@@ -20,7 +21,9 @@
 //!
 //! Neighbours: tests of `mta`, the stories in `tests/`, `mailwright demo`.
 
+mod ahead;
 mod behaviour;
+mod cable;
 mod certificates;
 mod dns;
 mod internet;
@@ -29,8 +32,10 @@ mod log;
 mod mailboxes;
 pub mod newsletter;
 pub mod people;
+mod personalities;
 mod provider;
 mod receiver;
+pub mod reputation;
 mod script;
 mod session;
 mod sink;
@@ -39,13 +44,16 @@ pub mod wire;
 mod world;
 mod zone;
 
-pub use behaviour::{Behaviour, Bounce, Stage, Throttle};
+pub use ahead::Ahead;
+pub use behaviour::{Behaviour, Bounce, Stage, Throttle, Words};
+pub use cable::Cable;
 pub use certificates::{Authority, Identity, KeyKind, Quality};
 pub use dns::DnsDouble;
 pub use internet::{Internet, InternetOptions};
 pub use limits::*;
 pub use log::{Arrival, Duplicate, Event, Log, What, arrivals, duplicates};
 pub use mailboxes::{Mail, Mailboxes};
+pub use personalities::PERSONALITIES;
 pub use provider::Provider;
 pub use receiver::{Receiver, Shared};
 pub use script::{Played, Script, ScriptServer};

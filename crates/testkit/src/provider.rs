@@ -1,6 +1,7 @@
 //! What a simulated provider remembers between connections: who was greylisted, how fast mail came, what was cut.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -9,34 +10,44 @@ use tokio::time::Instant;
 
 use crate::behaviour::{Behaviour, stable_hash};
 use crate::limits::GREYLIST_MAX;
+use crate::reputation::{Standing, Treatment};
 
 /// A provider: its behaviour, which may be changed while it runs, and its memory.
 pub struct Provider {
     behaviour: RwLock<Arc<Behaviour>>,
     open: AtomicU32,
+    began: Instant,
     memory: Mutex<Memory>,
 }
 
 #[derive(Default)]
 struct Memory {
-    /// When a sender-recipient pair may pass.
+    /// When a triplet of address, sender and recipient may pass.
     greylist: HashMap<u64, Instant>,
     /// Recipients whose first try was cut already.
     cut: HashSet<u64>,
     /// Messages that may still come now, and when that was reckoned.
     bucket: Option<(f64, Instant)>,
+    /// Open connections by the address that they come from.
+    open: HashMap<IpAddr, u32>,
+    /// What is thought of each address.
+    standings: HashMap<IpAddr, Standing>,
 }
 
 /// Counts a connection for as long as it lives.
 pub(crate) struct OpenConnection {
     provider: Arc<Provider>,
-    /// Connections open when this one came, itself included.
+    peer: IpAddr,
+    /// Connections open from this address when this one came, itself included.
     pub(crate) open: u32,
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.provider.open.fetch_sub(1, Ordering::Relaxed);
+        if let Some(open) = self.provider.memory().open.get_mut(&self.peer) {
+            *open = open.saturating_sub(1);
+        }
     }
 }
 
@@ -47,6 +58,7 @@ impl Provider {
         Arc::new(Provider {
             behaviour: RwLock::new(Arc::new(behaviour)),
             open: AtomicU32::new(0),
+            began: Instant::now(),
             memory: Mutex::default(),
         })
     }
@@ -71,18 +83,41 @@ impl Provider {
         self.open.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn connect(self: &Arc<Provider>) -> OpenConnection {
-        let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
-        OpenConnection { provider: Arc::clone(self), open }
+    pub(crate) fn connect(self: &Arc<Provider>, peer: IpAddr) -> OpenConnection {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        let mut memory = self.memory();
+        let open = memory.open.entry(peer).or_default();
+        *open += 1;
+        OpenConnection { provider: Arc::clone(self), peer, open: *open }
+    }
+
+    /// What it thinks of an address that has sent to it: see [`Standing::standing`].
+    #[must_use]
+    pub fn standing(&self, peer: IpAddr) -> Option<f64> {
+        self.memory().standings.get(&peer).map(Standing::standing)
+    }
+
+    /// How the next message of an address is received.
+    pub(crate) fn treats(&self, peer: IpAddr, now: Instant) -> Treatment {
+        let behaviour = self.behaviour();
+        let Some(habits) = &behaviour.habits else { return Treatment::Welcome };
+        let now_us = now.duration_since(self.began).as_micros() as i64;
+        self.memory()
+            .standings
+            .entry(peer)
+            .or_insert_with(|| Standing::new(habits, now_us))
+            .ask(habits, now_us)
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long this pair still has to wait; none when it may pass. A first try starts its clock.
+    /// How long this triplet still has to wait; none when it may pass. A first try starts its clock; a try from
+    /// another address is a first one.
     pub(crate) fn greylisted(
         &self,
+        peer: IpAddr,
         sender: &str,
         recipient: &str,
         wait: Duration,
@@ -95,8 +130,10 @@ impl Provider {
         // The signed return path names the message, so a retry has the same one; only its domain counts for
         // real greylists that learn, hence the domain is what is remembered.
         let domain = sender.rsplit('@').next().unwrap_or_default();
-        let passes_at =
-            *memory.greylist.entry(stable_hash(&format!("{domain} {recipient}"))).or_insert(now + wait);
+        let passes_at = *memory
+            .greylist
+            .entry(stable_hash(&format!("{peer} {domain} {recipient}")))
+            .or_insert(now + wait);
         passes_at.checked_duration_since(now).filter(|left| !left.is_zero())
     }
 
@@ -121,6 +158,9 @@ impl Provider {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
+
+    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn provider() -> Arc<Provider> {
         Provider::new(Behaviour::accepting("p", "mx.p.example"))
@@ -129,12 +169,14 @@ mod tests {
     #[test]
     fn a_greylist_lets_the_second_try_pass_after_its_time() {
         let (provider, now, wait) = (provider(), Instant::now(), Duration::from_secs(60));
-        assert_eq!(provider.greylisted("b1@bounce.example", "a@p.example", wait, now), Some(wait));
+        assert_eq!(provider.greylisted(PEER, "b1@bounce.example", "a@p.example", wait, now), Some(wait));
         let later = now + Duration::from_secs(20);
-        let left = provider.greylisted("b1@bounce.example", "a@p.example", wait, later);
+        let left = provider.greylisted(PEER, "b1@bounce.example", "a@p.example", wait, later);
         assert_eq!(left, Some(Duration::from_secs(40)));
-        assert_eq!(provider.greylisted("b1@bounce.example", "a@p.example", wait, now + wait), None);
-        assert!(provider.greylisted("b1@bounce.example", "b@p.example", wait, now + wait).is_some());
+        assert_eq!(provider.greylisted(PEER, "b1@bounce.example", "a@p.example", wait, now + wait), None);
+        assert!(provider.greylisted(PEER, "b1@bounce.example", "b@p.example", wait, now + wait).is_some());
+        let other = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+        assert!(provider.greylisted(other, "b1@bounce.example", "a@p.example", wait, now + wait).is_some());
     }
 
     #[test]

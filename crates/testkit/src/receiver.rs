@@ -1,15 +1,16 @@
 //! Receivers: providers that listen on loopback addresses, take mail, and write down what they saw.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
+use crate::ahead::Ahead;
 use crate::behaviour::{Behaviour, Stage};
 use crate::limits::READ_LEN;
 use crate::log::{Event, Log, What};
@@ -27,6 +28,8 @@ pub struct Shared {
     pub mailboxes: Option<Arc<Mailboxes>>,
     /// Their certificate; none: STARTTLS fails.
     pub tls: Option<Tls>,
+    /// Their clock, where a story sets it forward.
+    pub clock: Ahead,
     connections: Arc<AtomicU64>,
 }
 
@@ -34,7 +37,7 @@ impl Shared {
     /// Receivers that write to `log`, keep mail in `mailboxes` and shake hands with `tls`.
     #[must_use]
     pub fn new(log: Arc<Log>, mailboxes: Option<Arc<Mailboxes>>, tls: Option<Tls>) -> Shared {
-        Shared { log, mailboxes, tls, connections: Arc::default() }
+        Shared { log, mailboxes, tls, clock: Ahead::default(), connections: Arc::default() }
     }
 }
 
@@ -82,20 +85,20 @@ impl Receiver {
 async fn accept(listener: TcpListener, provider: Arc<Provider>, shared: Shared) {
     let mut open = JoinSet::new();
     loop {
-        if let Ok((stream, _)) = listener.accept().await {
+        if let Ok((stream, peer)) = listener.accept().await {
             let number = shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
-            open.spawn(serve(stream, Arc::clone(&provider), shared.clone(), number));
+            open.spawn(serve(stream, peer.ip(), Arc::clone(&provider), shared.clone(), number));
         }
         while open.try_join_next().is_some() {}
     }
 }
 
-async fn serve(stream: TcpStream, provider: Arc<Provider>, shared: Shared, number: u64) {
+async fn serve(stream: TcpStream, peer: IpAddr, provider: Arc<Provider>, shared: Shared, number: u64) {
     let _ = stream.set_nodelay(true);
-    let held = provider.connect();
+    let held = provider.connect(peer);
     let behaviour = provider.behaviour();
     let mut connection = Connection {
-        session: Session::new(Arc::clone(&provider), held.open),
+        session: Session::new(Arc::clone(&provider), peer, held.open),
         input: Input::default(),
         output: Vec::new(),
         accepted: Vec::new(),
@@ -164,7 +167,7 @@ impl Connection {
 
     async fn converse<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> io::Result<End> {
         loop {
-            match self.session.step(&mut self.input, Instant::now()) {
+            match self.session.step(&mut self.input, self.shared.clock.now()) {
                 Step::NeedInput => {
                     self.flush(stream).await?;
                     if !self.read(stream).await? {

@@ -3,6 +3,7 @@
 //! All input stands in one buffer and is taken command by command, so that pipelined input (commands after
 //! commands, a next MAIL in the same read as the dot) is handled the same as one command per read.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 use crate::behaviour::{Behaviour, Stage, stable_hash};
 use crate::limits::{COMMAND_LEN_MAX, MESSAGE_LEN_MAX, RECIPIENTS_MAX};
 use crate::provider::Provider;
+use crate::reputation::Treatment;
 
 /// What the connection has to do next.
 #[derive(Debug, PartialEq)]
@@ -119,6 +121,7 @@ impl Input {
 pub(crate) struct Session {
     provider: Arc<Provider>,
     behaviour: Arc<Behaviour>,
+    peer: IpAddr,
     connections: u32,
     greeted: bool,
     said_ehlo: bool,
@@ -140,12 +143,13 @@ enum LoginStep {
 }
 
 impl Session {
-    pub(crate) fn new(provider: Arc<Provider>, connections: u32) -> Session {
+    pub(crate) fn new(provider: Arc<Provider>, peer: IpAddr, connections: u32) -> Session {
         let behaviour = provider.behaviour();
         Session {
             tls: behaviour.implicit_tls,
             provider,
             behaviour,
+            peer,
             connections,
             greeted: false,
             said_ehlo: false,
@@ -321,7 +325,7 @@ impl Session {
         if self.sender.is_some() {
             return self.say(Stage::Mail, "503 5.5.1 Sender already given");
         }
-        if let Some(refused) = self.refuse_by_throttle(now) {
+        if let Some(refused) = self.refuse_sender(now) {
             return refused;
         }
         let declared = rest.split(' ').find_map(|word| word.strip_prefix("SIZE=")?.parse::<usize>().ok());
@@ -340,15 +344,26 @@ impl Session {
         step
     }
 
-    fn refuse_by_throttle(&self, now: Instant) -> Option<Step> {
+    /// Who it comes from, in which way, and how much of it.
+    fn refuse_sender(&self, now: Instant) -> Option<Step> {
         let throttle = &self.behaviour.throttle;
+        if let Some((_, reply)) = self.behaviour.blocks.iter().find(|(peer, _)| *peer == self.peer) {
+            return Some(self.say(Stage::Mail, reply));
+        }
+        if let Some(reply) = self.behaviour.needs_tls.as_ref().filter(|_| !self.tls) {
+            return Some(self.say(Stage::Mail, reply));
+        }
         if throttle.per_connection.is_some_and(|limit| self.messages >= limit) {
             return Some(self.say(Stage::Mail, &throttle.per_connection_reply));
         }
         if throttle.per_second.is_some_and(|limit| !self.provider.within_rate(limit, now)) {
             return Some(self.say(Stage::Mail, &throttle.per_second_reply));
         }
-        None
+        match self.provider.treats(self.peer, now) {
+            Treatment::Welcome => None,
+            Treatment::Later => Some(self.say(Stage::Mail, &self.behaviour.words.later)),
+            Treatment::Blocked => Some(self.say(Stage::Mail, &self.behaviour.words.blocked)),
+        }
     }
 
     fn rcpt(&mut self, rest: &str, now: Instant) -> Step {
@@ -365,7 +380,7 @@ impl Session {
             return self.say(Stage::Rcpt, &self.behaviour.bounce.reply);
         }
         if let Some(wait) = self.behaviour.greylist
-            && let Some(left) = self.provider.greylisted(&sender, &recipient, wait, now)
+            && let Some(left) = self.provider.greylisted(self.peer, &sender, &recipient, wait, now)
         {
             let seconds = left.as_secs_f64().ceil();
             return self

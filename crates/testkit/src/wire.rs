@@ -21,6 +21,8 @@ pub mod kind {
     pub const AAAA: u16 = 28;
     /// EDNS pseudo record.
     pub const OPT: u16 = 41;
+    /// Certificate association (RFC 6698).
+    pub const TLSA: u16 = 52;
 }
 
 /// Response codes (RFC 1035 section 4.1.1).
@@ -69,6 +71,8 @@ pub enum Data {
     Txt(String),
     /// Reverse name.
     Ptr(String),
+    /// Usage, selector, matching type and data.
+    Tlsa(u8, u8, u8, Vec<u8>),
 }
 
 /// Reads a question; none when the octets are not one that is worth answering.
@@ -126,18 +130,32 @@ fn read_opt(message: &[u8], at: usize) -> Option<u16> {
 /// Writes an answer. When it is longer than `len_max`, the records are left out and the truncation bit says so.
 #[must_use]
 pub fn write_answer(question: &Question, code: Code, answers: &[(Data, u32)], len_max: usize) -> Vec<u8> {
-    let full = write_message(question, code, answers, false);
-    if full.len() <= len_max { full } else { write_message(question, code, &[], true) }
+    write_answer_as(question, code, answers, false, len_max)
 }
 
-fn write_message(question: &Question, code: Code, answers: &[(Data, u32)], truncated: bool) -> Vec<u8> {
+/// The same; `secure` sets the bit by which a validating resolver says that it checked the signatures (AD, RFC 4035
+/// section 3.2.3).
+#[must_use]
+pub fn write_answer_as(
+    question: &Question,
+    code: Code,
+    answers: &[(Data, u32)],
+    secure: bool,
+    len_max: usize,
+) -> Vec<u8> {
+    let ad = if secure { 0x0020 } else { 0 };
+    let full = write_message(question, code, answers, ad);
+    if full.len() <= len_max { full } else { write_message(question, code, &[], ad | TRUNCATED) }
+}
+
+const TRUNCATED: u16 = 0x0200;
+
+fn write_message(question: &Question, code: Code, answers: &[(Data, u32)], bits: u16) -> Vec<u8> {
     // QR and AA; RA, because a stub resolver wants a recursive server.
-    let mut flags: u16 = 0x8400 | 0x0080 | code as u16;
+    let mut flags: u16 = 0x8400 | 0x0080 | code as u16 | bits;
+    let truncated = bits & TRUNCATED != 0;
     if question.recursion {
         flags |= 0x0100;
-    }
-    if truncated {
-        flags |= 0x0200;
     }
     let negative = answers.is_empty() && !truncated && matches!(code, Code::NoError | Code::NxDomain);
     let mut out = Vec::with_capacity(512);
@@ -186,6 +204,11 @@ fn write_record(out: &mut Vec<u8>, data: &Data, ttl: u32) {
             let mut body = Vec::new();
             write_name(&mut body, name);
             (kind::PTR, body)
+        }
+        Data::Tlsa(usage, selector, matching, data) => {
+            let mut body = vec![*usage, *selector, *matching];
+            body.extend_from_slice(data);
+            (kind::TLSA, body)
         }
     };
     // The owner is the question's name, which always stands at octet 12.

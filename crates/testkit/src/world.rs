@@ -44,6 +44,15 @@ impl Place {
         self
     }
 
+    /// Names that its certificate is for: its greeting's, and those that MX records lead to.
+    pub(crate) fn hosts(&self) -> Vec<String> {
+        let mut hosts = vec![self.behaviour.host.clone()];
+        hosts.extend(self.domains.iter().flat_map(|(_, hosts)| hosts.iter().cloned()));
+        hosts.sort();
+        hosts.dedup();
+        hosts
+    }
+
     /// The same, also listening on another address.
     #[must_use]
     pub fn also_at(mut self, address: Ipv4Addr) -> Place {

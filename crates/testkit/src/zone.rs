@@ -18,6 +18,10 @@ pub struct Node {
     pub txt: Vec<String>,
     /// Reverse names.
     pub ptr: Vec<String>,
+    /// Certificate associations: usage, selector, matching type, data.
+    pub tlsa: Vec<(u8, u8, u8, Vec<u8>)>,
+    /// Answers say that their signatures were checked, as a validating resolver does.
+    pub secure: bool,
     /// What goes wrong when somebody asks.
     pub fault: Option<Fault>,
     /// How long the answer takes.
@@ -71,6 +75,7 @@ pub type Fallback = Arc<dyn Fn(&str) -> Option<Node> + Send + Sync>;
 #[derive(Clone, Default)]
 pub struct Zone {
     names: HashMap<String, Node>,
+    secure_absence: bool,
     fallback: Option<Fallback>,
 }
 
@@ -81,6 +86,8 @@ pub struct Reply {
     pub code: Option<Code>,
     /// The records.
     pub answers: Vec<(Data, u32)>,
+    /// Whether the answer claims to be validated.
+    pub secure: bool,
     /// After this time.
     pub delay: Duration,
 }
@@ -135,6 +142,16 @@ impl Zone {
         self.fallback = Some(fallback);
     }
 
+    /// Whether answers about names that do not exist claim to be validated.
+    pub fn set_secure_absence(&mut self, secure: bool) {
+        self.secure_absence = secure;
+    }
+
+    /// Marks these names as signed and validated, those that exist and those that do not yet.
+    pub fn secure(&mut self, names: &[&str]) {
+        names.iter().for_each(|name| self.node(name).secure = true);
+    }
+
     /// The answer to one question.
     #[must_use]
     pub fn answer(&self, name: &str, asked: u16) -> Reply {
@@ -148,7 +165,12 @@ impl Zone {
                     &made
                 }
                 None => {
-                    return Reply { code: Some(Code::NxDomain), answers: Vec::new(), delay: Duration::ZERO };
+                    return Reply {
+                        code: Some(Code::NxDomain),
+                        answers: Vec::new(),
+                        secure: self.secure_absence,
+                        delay: Duration::ZERO,
+                    };
                 }
             },
         };
@@ -160,7 +182,7 @@ impl Zone {
             Some(Fault::Silent) => None,
         };
         let answers = if code == Some(Code::NoError) { node.records(asked) } else { Vec::new() };
-        Reply { code, answers, delay: node.delay }
+        Reply { code, answers, secure: node.secure, delay: node.delay }
     }
 }
 
@@ -169,6 +191,9 @@ impl Node {
         let data: Vec<Data> = match asked {
             kind::MX => self.mx.iter().map(|(n, host)| Data::Mx(*n, host.clone())).collect(),
             kind::TXT => self.txt.iter().cloned().map(Data::Txt).collect(),
+            kind::TLSA => {
+                self.tlsa.iter().cloned().map(|(u, s, m, data)| Data::Tlsa(u, s, m, data)).collect()
+            }
             kind::PTR => self.ptr.iter().cloned().map(Data::Ptr).collect(),
             kind::A | kind::AAAA => self
                 .addresses

@@ -81,3 +81,31 @@ async fn null_mx_absence_trouble_and_silence_are_four_things() {
     assert!(begun.elapsed() >= Duration::from_millis(200));
     assert!(server.questions() >= 6);
 }
+
+#[tokio::test]
+async fn tlsa_records_and_the_bit_of_a_validating_resolver() {
+    let mut zone = Zone::new();
+    zone.node("_25._tcp.mx.p.example").tlsa.push((3, 1, 1, vec![0xAB; 32]));
+    zone.secure(&["_25._tcp.mx.p.example"]);
+    zone.set("plain.example", Node::host(Ipv4Addr::LOCALHOST.into()));
+    let server = started(zone).await;
+    let found = resolver(&server).tlsa_lookup("_25._tcp.mx.p.example.").await.expect("TLSA");
+    assert!(
+        found.answers()[0].to_string().to_lowercase().ends_with(&format!("3 1 1 {}", "ab".repeat(32))),
+        "{}",
+        found.answers()[0]
+    );
+    // The bit itself, from the octets: word 1 of the answer.
+    let socket = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("binds");
+    let mut bits = Vec::new();
+    for name in [&b"\x03_25\x04_tcp\x02mx\x01p\x07example\0"[..], b"\x05plain\x07example\0"] {
+        let mut question = vec![0, 1, 1, 0x20, 0, 1, 0, 0, 0, 0, 0, 0];
+        question.extend_from_slice(name);
+        question.extend_from_slice(&[0, 52, 0, 1]);
+        socket.send_to(&question, server.address()).await.expect("sends");
+        let mut answer = [0; 512];
+        socket.recv(&mut answer).await.expect("answers");
+        bits.push(answer[3] & 0x20 != 0);
+    }
+    assert_eq!(bits, [true, false]);
+}

@@ -218,3 +218,32 @@ for host, secure in (("127.0.10.1", True), ("127.0.20.1", False)):
     assert!(text.contains("one\n.\n..two\n"));
     assert!(testkit::duplicates(&internet.log().events()).is_empty());
 }
+
+/// Raw sockets from two addresses: a block of one leaves the other running, and a reputation is the address's own.
+#[tokio::test]
+async fn a_personality_knows_who_comes() {
+    let mut outlook = Behaviour::personality("outlook").expect("known");
+    outlook.blocks = vec![(Ipv4Addr::new(127, 0, 0, 2).into(), outlook.words.blocked.clone())];
+    if let Some(habits) = &mut outlook.habits {
+        (habits.per_second, habits.burst, habits.patience) = (0.01, 2.0, 2);
+    }
+    let shared = Shared::new(Log::new(), None, None);
+    let receiver = Receiver::start(SocketAddr::from(LOCAL), outlook, shared).await.expect("starts");
+    let mail = "EHLO x\r\nMAIL FROM:<b1@s.example>\r\nQUIT\r\n";
+    let mut said = Vec::new();
+    for host in [2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3] {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind(SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), 0))).expect("binds");
+        let mut stream = socket.connect(receiver.address()).await.expect("connects");
+        stream.write_all(mail.as_bytes()).await.expect("writes");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.expect("reads");
+        said.push(text.lines().rev().nth(1).expect("an answer to MAIL").to_owned());
+    }
+    assert!(said[0].contains("S3150"), "{said:?}");
+    let firsts: Vec<&str> = said[1..13].iter().map(|line| line.get(..3).unwrap_or("")).collect();
+    // Two in the burst; deferred until patience has run out three times; then the block.
+    assert_eq!(firsts[..4], ["250", "250", "451", "451"], "{said:?}");
+    assert!(said[12].contains("S3150") && said[13].starts_with("250"), "{said:?}");
+    assert!(receiver.provider().standing(Ipv4Addr::LOCALHOST.into()).is_some_and(|standing| standing < 0.2));
+}
