@@ -55,7 +55,7 @@ pub(crate) fn expected(
         let loads: Vec<Load> = lanes.iter().map(load).collect();
         let wave = usize::try_from(slot.wave).ok().and_then(|wave| waves.get_mut(wave));
         let mut slot_end = slot.due_us;
-        for prediction in predict(routes.providers(), &loads, capacity) {
+        for prediction in predict(&routes.providers(), &loads, capacity) {
             let begins = free_at.get(&prediction.site).map_or(slot.due_us, |free| slot.due_us.max(*free));
             let end = begins.saturating_add((prediction.seconds * 1e6) as i64);
             free_at.insert(prediction.site.clone(), end);

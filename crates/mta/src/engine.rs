@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use queue::{FinalState, Queue, Run, Settler};
-use routes::SiteLimits;
+use routes::SiteRules;
 use tokio::sync::{Semaphore, watch};
 
 use crate::compose::Composers;
@@ -169,19 +169,19 @@ impl Shared {
         let (name, limits, known) = match (way, &self.config.relay) {
             (Way::Relay, Some(relay)) => (
                 "relay".to_owned(),
-                SiteLimits {
+                Arc::new(SiteRules {
                     connections: relay.connections,
                     messages_per_connection: relay.messages_per_connection,
-                    ..self.config.providers.limits_of("relay")
-                },
+                    ..SiteRules::clone(&self.config.providers.rules_of("relay"))
+                }),
                 true,
             ),
             (Way::Hosts(hosts), _) => {
                 let names: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
                 let site = self.config.providers.site(domain, &names);
-                (site.name, site.limits, site.known)
+                (site.name, site.rules, site.known)
             }
-            _ => (domain.to_owned(), self.config.providers.limits_of(domain), false),
+            _ => (domain.to_owned(), self.config.providers.rules_of(domain), false),
         };
         let mut sites = open(&self.sites);
         sites.retain(|_, site| Arc::strong_count(site) > 1);

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use routes::SiteLimits;
+use routes::SiteRules;
 use serde::Serialize;
 use tokio::sync::Notify;
 
@@ -28,7 +28,7 @@ pub(crate) enum Way {
 #[derive(Debug)]
 pub(crate) struct Site {
     pub name: Arc<str>,
-    pub limits: SiteLimits,
+    pub limits: Arc<SiteRules>,
     /// A provider of the table: what it says about our source holds for all its exchanges.
     pub known: bool,
     /// Open connections.
@@ -120,7 +120,7 @@ impl Rest {
 }
 
 impl Site {
-    pub(crate) fn new(name: &str, limits: SiteLimits, known: bool) -> Self {
+    pub(crate) fn new(name: &str, limits: Arc<SiteRules>, known: bool) -> Self {
         Self {
             name: name.into(),
             limits,

@@ -24,7 +24,7 @@ async fn everything_is_taken_over_few_connections() {
         story.until(1, "finished", |f| f.state == RunState::Finished).await;
         assert_eq!(receiver.count("dot"), 150);
         assert!(receiver.connections() <= 20, "{} connections", receiver.connections());
-        let limit = routes::Providers::built_in().limits_of("a.example").connections as usize;
+        let limit = routes::Providers::built_in().rules_of("a.example").connections as usize;
         assert!(receiver.most_open.load(Ordering::SeqCst) <= limit);
         story.engine.shutdown().await.unwrap();
         assert_eq!(story.engine.claimed_bytes(), 0);
@@ -140,9 +140,9 @@ async fn a_354_after_a_refused_recipient_is_answered_with_a_dot() {
 }
 
 fn one_connection() -> routes::Providers {
-    let one = routes::LimitOverride { connections: Some(1), ..routes::LimitOverride::default() };
+    let one = routes::RuleOverride { connections: Some(1), ..routes::RuleOverride::default() };
     let names = ["a.example", "slow.example", "fast.example"];
-    routes::Providers::with_limits(&names.into_iter().map(|name| (name.to_owned(), one)).collect()).unwrap()
+    routes::Providers::with(&names.into_iter().map(|name| (name.to_owned(), one.clone())).collect()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,12 +13,16 @@ use crate::error::{Error, Result};
 use crate::limits::KEY_GENERATIONS_MAX;
 use crate::providers::Providers;
 use crate::records::{DomainRecords, Facts, records_of};
+use crate::rules::Book;
 use crate::signing::{Cache, Signing};
 
 /// The tables of this room.
 pub const MIGRATIONS: RoomMigrations = RoomMigrations {
     room: "routes",
-    steps: &[Step { number: 1, name: "start", sql: include_str!("../migrations/001_start.sql") }],
+    steps: &[
+        Step { number: 1, name: "start", sql: include_str!("../migrations/001_start.sql") },
+        Step { number: 2, name: "rules", sql: include_str!("../migrations/002_rules.sql") },
+    ],
 };
 
 /// The room's door. Cloning is cheap; all clones share the keys in memory.
@@ -27,7 +31,7 @@ pub struct Routes {
     pub(crate) store: Store,
     pub(crate) vault: Arc<Vault>,
     pub(crate) cache: Arc<Cache>,
-    providers: Arc<Providers>,
+    pub(crate) book: Arc<Book>,
 }
 
 /// A domain that senders may use.
@@ -42,16 +46,11 @@ pub struct SendingDomain {
 }
 
 impl Routes {
-    /// The room over `store`, its keys sealed by `vault`, limits as in `providers`.
+    /// The room over `store`, its keys sealed by `vault`. Until [`Routes::open_rules`] its rules are `providers` and one
+    /// source.
     #[must_use]
     pub fn new(store: Store, vault: Arc<Vault>, providers: Providers) -> Routes {
-        Routes { store, vault, cache: Arc::default(), providers: Arc::new(providers) }
-    }
-
-    /// The provider table with the settings applied.
-    #[must_use]
-    pub fn providers(&self) -> &Providers {
-        &self.providers
+        Routes { store, vault, cache: Arc::default(), book: Arc::new(Book::new(providers)) }
     }
 
     /// Makes a domain a sending domain, with new keys. Adding it again changes nothing and answers the same.

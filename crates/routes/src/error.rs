@@ -36,6 +36,33 @@ pub enum Error {
     /// A limit in the settings is out of range or names nothing.
     #[error("{0}")]
     Setting(String),
+    /// A rule, a source or a warm-up is refused.
+    #[error("{field} of `{name}` {reason}")]
+    Rule {
+        /// Site, source or warm-up.
+        name: String,
+        /// Which field.
+        field: &'static str,
+        /// What is wrong, after the field's name.
+        reason: String,
+    },
+    /// There is no such source, override or warm-up.
+    #[error("there is no {kind} `{name}`")]
+    Absent {
+        /// What was asked for: `source`, `override`, `warm-up`, `verdict`.
+        kind: &'static str,
+        /// By which name.
+        name: String,
+    },
+    /// A file of rules cannot be read.
+    #[error("{0}")]
+    File(String),
+}
+
+impl Error {
+    pub(crate) fn rule(name: &str, field: &'static str, reason: impl Into<String>) -> Error {
+        Error::Rule { name: name.to_owned(), field, reason: reason.into() }
+    }
 }
 
 /// Result of this room.

@@ -85,10 +85,15 @@ fn predict_one(providers: &Providers, load: &Load, capacity: Capacity, total: u6
 }
 
 fn speed_by_limits(providers: &Providers, load: &Load, sources: u32) -> f64 {
-    let limits = providers.limits_of(&load.site);
-    let sites = if load.site.starts_with("tail-") { load.domains.max(1) } else { 1 };
-    let connections = f64::from(limits.connections) * f64::from(sources.max(1)) * sites as f64;
-    connections.min(PREDICT_CONNECTIONS_MAX) * limits.per_connection_second
+    let rules = providers.rules_of(&load.site);
+    let sources = f64::from(sources.max(1));
+    let sites = if load.site.starts_with("tail-") { load.domains.max(1) as f64 } else { 1.0 };
+    let all = rules.connections_all.map_or(f64::MAX, f64::from);
+    let connections =
+        ((f64::from(rules.connections) * sources).min(all) * sites).min(PREDICT_CONNECTIONS_MAX);
+    let counted = if rules.shared { 1.0 } else { sources };
+    let by_rate = rules.messages_per_second().map_or(f64::MAX, |rate| rate * counted * sites);
+    (connections * rules.per_connection_second).min(by_rate)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use access::Settings;
 use net::{Guard, Range};
-use routes::{LimitOverride, Providers};
+use routes::{Providers, RuleOverride};
 
 use crate::output::Failure;
 
@@ -46,17 +46,18 @@ pub fn public_url(settings: &Settings, listen: SocketAddr) -> String {
 
 /// Limits of receiving sites: the shipped table, with the operator's caps over every site.
 pub fn providers(settings: &Settings) -> Result<Providers, Failure> {
-    let change = LimitOverride {
+    let change = RuleOverride {
         connections: settings.connections_per_site(),
         messages_per_connection: settings.messages_per_connection(),
+        ..RuleOverride::default()
     };
     if change.connections.is_none() && change.messages_per_connection.is_none() {
         return Ok(Providers::built_in().clone());
     }
     let names = Providers::built_in().list().iter().map(|provider| provider.name.clone());
-    let limits: BTreeMap<String, LimitOverride> =
-        names.chain(["default".to_owned()]).map(|name| (name, change)).collect();
-    Providers::with_limits(&limits).map_err(|error| Failure::refused(error.to_string()))
+    let rules: BTreeMap<String, RuleOverride> =
+        names.chain(["default", "unknown"].map(str::to_owned)).map(|name| (name, change.clone())).collect();
+    Providers::with(&rules).map_err(|error| Failure::refused(error.to_string()))
 }
 
 /// What the engine needs.
@@ -148,7 +149,7 @@ mod tests {
         assert_eq!((config.port, config.sources[0].ehlo.as_str()), (2525, "out.shop.example"));
         let relay = config.relay.unwrap();
         assert_eq!((relay.host.as_str(), relay.port, relay.connections), ("relay.example", 587, 3));
-        assert_eq!(config.providers.site::<&str>("x.example", &["mx.x.example"]).limits.connections, 3);
+        assert_eq!(config.providers.site::<&str>("x.example", &["mx.x.example"]).rules.connections, 3);
         assert!(guard(&settings).check("127.0.0.1".parse().unwrap()).is_ok());
         assert!(guard(&settings).check("10.0.0.1".parse().unwrap()).is_err());
         assert_eq!(delivery(&settings, LISTEN).public_url, "https://mail.shop.example");
