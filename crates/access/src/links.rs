@@ -61,6 +61,9 @@ impl std::fmt::Debug for PasswordLink {
     }
 }
 
+/// Nobody is mailed more links for a forgotten password than one in this time.
+const FORGOTTEN_PAUSE_US: i64 = 15 * 60 * 1_000_000;
+
 impl Access {
     /// Makes an account without a password, and the link by which its owner chooses one.
     pub async fn invite(
@@ -118,6 +121,30 @@ impl Access {
                 Ok(link)
             })
             .await
+    }
+
+    /// A link for whoever forgot the password, by name or address: `None` where there is no such account, where several have
+    /// the address, where the account has none to mail it to, or where one was made a short time ago. The caller must not
+    /// let anybody see which.
+    pub async fn forgotten(&self, name: &str, now_us: i64) -> Result<Option<PasswordLink>> {
+        let name = name.trim().to_string();
+        let since = now_us - FORGOTTEN_PAUSE_US;
+        let found = self
+            .inner
+            .store
+            .read(move |tx| {
+                tx.query(
+                    "SELECT a.name, coalesce(l.created, 0) FROM account a LEFT JOIN password_link l ON l.account = a.id \
+                     WHERE a.email <> '' AND (a.name = $1 OR lower(a.email) = lower($1)) ORDER BY a.name LIMIT 2",
+                    &binds![name],
+                    |row| Ok::<_, store::Error>((row.text(0)?, row.int(1)?)),
+                )
+            })
+            .await?;
+        match found.as_slice() {
+            [(name, made)] if *made <= since => self.password_link(name, name, now_us).await.map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// What a link is for. Looking at it uses nothing up.

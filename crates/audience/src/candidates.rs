@@ -7,7 +7,7 @@ use store::{Relation, Value};
 use crate::Audience;
 use crate::error::{Error, Result};
 use crate::guests::Guests;
-use crate::relations::{AS_A_SET, OF_RECIPIENTS};
+use crate::relations::{AS_A_SET, OF_RECIPIENTS, row_condition};
 
 /// A target as a set: everybody in any of `include` and in none of `exclude`, and the guests of a file.
 #[derive(Debug, Clone, Default)]
@@ -121,8 +121,8 @@ impl TargetSet {
         Relation::new(self.named(&mark, &among), binds)
     }
 
-    /// The same columns for the target's guests whose id lies in the range; `None`: the target has none. A guest is judged by
-    /// its address: denylisted or in a mark's relation when the recipient of this address is.
+    /// The same columns for the target's guests whose id lies in the range; `None`: the target has none. A guest is denylisted
+    /// when the recipient of its address is; it is in a mark's relation when that recipient is, or when its own columns fit.
     pub fn guest_candidates(&self, ids: &RangeInclusive<i64>) -> Option<Relation> {
         let guests = self.guests.as_ref()?;
         let mut binds = vec![Value::Int(*ids.start()), Value::Int(*ids.end())];
@@ -255,8 +255,19 @@ fn guest_marked(who: &Marked, binds: &mut Vec<Value>) -> String {
         }
         Marked::Quarantined => QUARANTINED.to_owned(),
         Marked::Suppressed => SUPPRESSED.to_owned(),
-        Marked::In(relation) => same_address(relation, binds),
-        Marked::Outside(relation) => format!("NOT {}", same_address(relation, binds)),
+        Marked::In(relation) => guest_in(relation, binds),
+        Marked::Outside(relation) => format!("NOT {}", guest_in(relation, binds)),
+    }
+}
+
+/// The guest `r` fits a relation by its own columns, or the recipient of its address is in it: a rule that keeps somebody out
+/// does so whichever of the two it knows.
+fn guest_in(relation: &Relation, binds: &mut Vec<Value>) -> String {
+    let own = row_condition(&relation.sql).is_some().then(|| relation.splice(binds));
+    let known = same_address(relation, binds);
+    match own.as_deref().and_then(row_condition) {
+        Some(own) => format!("(({own}) OR {known})"),
+        None => known,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::Audience;
 use crate::error::{Error, Result};
 use crate::import::{ImportOptions, ImportRun};
 use crate::limits::CHUNK_ROWS_SQLITE;
-use crate::lists::STEP_ROWS;
+use crate::membership::STEP_ROWS;
 
 /// The first id that is a guest's. Recipients' ids are given one by one and never come near it.
 pub const GUEST_FIRST: i64 = 1 << 40;

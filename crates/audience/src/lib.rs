@@ -42,6 +42,7 @@ mod guests;
 pub mod import;
 pub mod limits;
 mod lists;
+mod membership;
 pub mod quarantine;
 mod recipient;
 mod recipients;

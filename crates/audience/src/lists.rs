@@ -6,7 +6,8 @@ use store::{Lane, Tx, binds};
 use crate::Audience;
 use crate::error::{Error, Result};
 use crate::filter::Named;
-use crate::limits::{CHUNK_ROWS_SQLITE, NAME_LEN_MAX};
+use crate::limits::NAME_LEN_MAX;
+use crate::membership::LISTS;
 use crate::segments::rename_in_filters;
 
 /// A list of recipients.
@@ -55,17 +56,7 @@ impl Audience {
     /// Creates an empty list and returns its id.
     pub async fn create_list(&self, name: &str, now_us: i64) -> Result<i64> {
         let name = checked_name("list", name)?;
-        self.store
-            .write(Lane::Urgent, move |tx| {
-                if id_of(tx, &name)?.is_some() {
-                    return Err(Error::Exists { what: "list", name });
-                }
-                Ok(tx.insert_id(
-                    "INSERT INTO list (name, created_at) VALUES ($1, $2)",
-                    &binds![name, now_us],
-                )?)
-            })
-            .await
+        self.store.write(Lane::Urgent, move |tx| LISTS.create(tx, &name, now_us)).await
     }
 
     /// Gives a list another name. Segments that name it then say the new name.
@@ -73,9 +64,7 @@ impl Audience {
         let name = checked_name("list", name)?;
         self.store
             .write(Lane::Urgent, move |tx| {
-                if id_of(tx, &name)?.is_some_and(|other| other != id) {
-                    return Err(Error::Exists { what: "list", name });
-                }
+                LISTS.check_free(tx, &name, Some(id))?;
                 let sql = "SELECT name FROM list WHERE id = $1";
                 let old = tx.query_opt(sql, &binds![id], |row| Ok::<_, Error>(row.text(0)?))?;
                 let old = old.ok_or(Error::NotFound("list"))?;
@@ -88,26 +77,14 @@ impl Audience {
     /// Deletes a list; its members stay recipients. A large list goes in several transactions, the list itself in the
     /// last: after a crash it can be deleted again. False: there is no such list.
     pub async fn delete_list(&self, id: i64) -> Result<bool> {
-        loop {
-            let removed = self.store.write(Lane::Bulk, move |tx| remove_some(tx, id)).await?;
-            if removed < STEP_ROWS {
-                break;
-            }
-        }
-        self.store
-            .write(Lane::Urgent, move |tx| {
-                tx.execute("DELETE FROM list_member WHERE list = $1", &binds![id])?;
-                Ok(tx.execute("DELETE FROM list WHERE id = $1", &binds![id])? > 0)
-            })
-            .await
+        self.delete_with_members(LISTS, id).await
     }
 
     /// Puts recipients on a list and returns how many were not on it before. Ids of nobody are left out.
     pub async fn add_to_list(&self, list: i64, recipients: Vec<i64>) -> Result<u64> {
         self.store
             .write(Lane::Urgent, move |tx| {
-                let known = tx.query_opt("SELECT id FROM list WHERE id = $1", &binds![list], |row| Ok::<_, Error>(row.int(0)?))?;
-                known.ok_or(Error::NotFound("list"))?;
+                LISTS.check_there(tx, list)?;
                 let rows = recipients.into_iter().map(|recipient| binds![list, recipient]);
                 let sql = "INSERT INTO list_member (list, recipient) SELECT $1, id FROM recipient WHERE id = $2 ON CONFLICT DO NOTHING";
                 Ok(tx.execute_many(sql, rows)?)
@@ -117,38 +94,21 @@ impl Audience {
 
     /// Takes recipients off a list and returns how many were on it.
     pub async fn remove_from_list(&self, list: i64, recipients: Vec<i64>) -> Result<u64> {
-        self.store
-            .write(Lane::Urgent, move |tx| {
-                let rows = recipients.into_iter().map(|recipient| binds![list, recipient]);
-                Ok(tx.execute_many("DELETE FROM list_member WHERE list = $1 AND recipient = $2", rows)?)
-            })
-            .await
+        self.remove_members(LISTS, list, recipients).await
     }
-}
-
-/// Rows of one step of a large deletion: the writer is shared with the queue.
-pub(crate) const STEP_ROWS: u64 = CHUNK_ROWS_SQLITE as u64;
-
-/// Takes up to [`STEP_ROWS`] members off a list and returns how many.
-fn remove_some(tx: &mut Tx<'_>, list: i64) -> Result<u64> {
-    let sql = "DELETE FROM list_member WHERE list = $1 AND recipient IN \
-         (SELECT m.recipient FROM list_member m WHERE m.list = $1 ORDER BY m.recipient LIMIT $2)";
-    Ok(tx.execute(sql, &binds![list, STEP_ROWS])?)
 }
 
 /// The id of the list with this name, which is created when there is none.
 pub(crate) fn ensure(tx: &mut Tx<'_>, name: &str, now_us: i64) -> Result<i64> {
     match id_of(tx, name)? {
         Some(id) => Ok(id),
-        None => {
-            Ok(tx.insert_id("INSERT INTO list (name, created_at) VALUES ($1, $2)", &binds![name, now_us])?)
-        }
+        None => LISTS.create(tx, name, now_us),
     }
 }
 
 /// The id of the list with this name.
 pub(crate) fn id_of(tx: &mut Tx<'_>, name: &str) -> Result<Option<i64>> {
-    tx.query_opt("SELECT id FROM list WHERE name = $1", &binds![name], |row| Ok(row.int(0)?))
+    LISTS.id_of(tx, name)
 }
 
 /// A name of a list or a segment: one line, not empty, bounded.

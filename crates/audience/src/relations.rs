@@ -21,6 +21,14 @@ pub(crate) const OF_RECIPIENTS: &str = "SELECT r.id AS recipient FROM recipient 
 /// How one begins that is to stay a set of ids: something may stand behind it, or it is faster so.
 pub(crate) const AS_A_SET: &str = "SELECT r.id AS recipient FROM recipient AS r WHERE ";
 
+/// The same for a segment: a set of ids, and nothing but a condition behind it.
+pub(crate) const SEGMENT_AS_A_SET: &str = "SELECT r.id AS recipient FROM recipient AS r WHERE TRUE AND ";
+
+/// The condition over the columns of `r` that a relation is; none: it is more than that.
+pub(crate) fn row_condition(sql: &str) -> Option<&str> {
+    sql.strip_prefix(SEGMENT_AS_A_SET).or_else(|| sql.strip_prefix(OF_RECIPIENTS))
+}
+
 impl Audience {
     /// One column, `recipient`: every recipient's id, once.
     pub fn all_recipients(&self) -> Relation {
@@ -171,8 +179,8 @@ fn segment(filter: &Filter, now_us: i64, dialect: Dialect) -> Relation {
     let condition = compile(filter, dialect, now_us, &mut binds);
     // Inside a larger condition PostgreSQL hashes all members of a list for each step of a walk (200 ms against 5 ms).
     let hashed = dialect == Dialect::Postgres && filter.names().next().is_some();
-    let select = if hashed { AS_A_SET } else { OF_RECIPIENTS };
-    Relation::new(format!("{select}{condition}"), binds)
+    let select = if hashed { SEGMENT_AS_A_SET } else { OF_RECIPIENTS };
+    Relation::new(format!("{select}({condition})"), binds)
 }
 
 /// Neighbouring seeds must not give neighbouring recipients: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).

@@ -8,7 +8,8 @@ use store::{Lane, Relation, Row, Tx, binds};
 
 use crate::Audience;
 use crate::error::{Error, Result};
-use crate::lists::{STEP_ROWS, checked_name};
+use crate::lists::checked_name;
+use crate::membership::SERVICES;
 
 /// A service that people subscribe to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -70,13 +71,7 @@ impl Audience {
     /// Creates a service without subscribers and returns its id.
     pub async fn create_service(&self, name: &str, now_us: i64) -> Result<i64> {
         let name = checked_name("service", name)?;
-        self.store
-            .write(Lane::Urgent, move |tx| {
-                check_free(tx, &name, None)?;
-                let sql = "INSERT INTO service (name, created_at) VALUES ($1, $2)";
-                Ok(tx.insert_id(sql, &binds![name, now_us])?)
-            })
-            .await
+        self.store.write(Lane::Urgent, move |tx| SERVICES.create(tx, &name, now_us)).await
     }
 
     /// Gives a service another name.
@@ -84,7 +79,7 @@ impl Audience {
         let name = checked_name("service", name)?;
         self.store
             .write(Lane::Urgent, move |tx| {
-                check_free(tx, &name, Some(id))?;
+                SERVICES.check_free(tx, &name, Some(id))?;
                 match tx.execute("UPDATE service SET name = $2 WHERE id = $1", &binds![id, name])? {
                     0 => Err(Error::NotFound("service")),
                     _ => Ok(()),
@@ -96,18 +91,7 @@ impl Audience {
     /// Deletes a service with its subscriptions, in several transactions where there are many. False: there is no such
     /// service.
     pub async fn delete_service(&self, id: i64) -> Result<bool> {
-        loop {
-            let removed = self.store.write(Lane::Bulk, move |tx| remove_some(tx, id)).await?;
-            if removed < STEP_ROWS {
-                break;
-            }
-        }
-        self.store
-            .write(Lane::Urgent, move |tx| {
-                tx.execute("DELETE FROM subscription WHERE service = $1", &binds![id])?;
-                Ok(tx.execute("DELETE FROM service WHERE id = $1", &binds![id])? > 0)
-            })
-            .await
+        self.delete_with_members(SERVICES, id).await
     }
 
     /// Subscribes recipients and returns how many did not subscribe before; who did keeps the first time. Ids of nobody are
@@ -115,9 +99,7 @@ impl Audience {
     pub async fn subscribe(&self, service: i64, recipients: Vec<i64>, now_us: i64) -> Result<u64> {
         self.store
             .write(Lane::Urgent, move |tx| {
-                let sql = "SELECT id FROM service WHERE id = $1";
-                let known = tx.query_opt(sql, &binds![service], |row| Ok::<_, Error>(row.int(0)?))?;
-                known.ok_or(Error::NotFound("service"))?;
+                SERVICES.check_there(tx, service)?;
                 let rows = recipients.into_iter().map(|recipient| binds![service, recipient, now_us]);
                 let sql = "INSERT INTO subscription (service, recipient, since) SELECT $1, id, $3 FROM recipient \
                      WHERE id = $2 ON CONFLICT DO NOTHING";
@@ -128,15 +110,7 @@ impl Audience {
 
     /// Ends subscriptions and returns how many there were. Nobody is put on the denylist.
     pub async fn unsubscribe(&self, service: i64, recipients: Vec<i64>) -> Result<u64> {
-        self.store
-            .write(Lane::Urgent, move |tx| {
-                let mut ended = 0;
-                for recipient in recipients {
-                    ended += u64::from(end_subscription(tx, service, recipient)?);
-                }
-                Ok(ended)
-            })
-            .await
+        self.remove_members(SERVICES, service, recipients).await
     }
 
     /// One column, `recipient`: who subscribes to a service, each once.
@@ -153,23 +127,7 @@ impl Audience {
 /// # Errors
 /// The database's.
 pub fn end_subscription(tx: &mut Tx<'_>, service: i64, recipient: i64) -> Result<bool> {
-    let sql = "DELETE FROM subscription WHERE service = $1 AND recipient = $2";
-    Ok(tx.execute(sql, &binds![service, recipient])? > 0)
-}
-
-/// Takes up to [`STEP_ROWS`] subscriptions away and returns how many.
-fn remove_some(tx: &mut Tx<'_>, service: i64) -> Result<u64> {
-    let sql = "DELETE FROM subscription WHERE service = $1 AND recipient IN \
-         (SELECT b.recipient FROM subscription b WHERE b.service = $1 ORDER BY b.recipient LIMIT $2)";
-    Ok(tx.execute(sql, &binds![service, STEP_ROWS])?)
-}
-
-fn check_free(tx: &mut Tx<'_>, name: &str, mine: Option<i64>) -> Result<()> {
-    let sql = "SELECT id FROM service WHERE name = $1";
-    match tx.query_opt(sql, &binds![name], |row| Ok::<_, Error>(row.int(0)?))? {
-        Some(other) if Some(other) != mine => Err(Error::Exists { what: "service", name: name.to_owned() }),
-        _ => Ok(()),
-    }
+    SERVICES.remove(tx, service, recipient)
 }
 
 fn read(row: &Row<'_>) -> Result<Service> {

@@ -19,8 +19,10 @@ use crate::members::Members;
 use crate::numbering::{DomainShare, Parts};
 use crate::parameters;
 use crate::personalise::{Contents, Evaluated, Reader};
+use crate::quiet::QuietPart;
 use crate::remote::Written;
 use crate::schedule::Plan;
+use crate::slots::{Slot, Slots};
 use crate::states::{self, By, Event};
 use crate::turns::{Rank, Turn};
 use crate::types::{Analysis, Delivery, DeliveryId, Error, Result, State};
@@ -29,6 +31,8 @@ use crate::{Deliveries, approval, facts, journal, life, records, timing};
 
 /// Work rows that one transaction deletes.
 const DELETE_ROWS: i64 = 5_000;
+/// Times that a target is reckoned again, because other planned deliveries changed while it was.
+const AGAIN_MAX: usize = 2;
 /// Recipients that a template error names in its finding.
 const NAMED_RECIPIENTS_MAX: usize = 5;
 
@@ -123,35 +127,32 @@ impl Deliveries {
         let turn = self.turn(&delivery, &source, &handle).await;
         let trace = store::Trace::default();
         let this = if explain { self.traced(&trace) } else { self.clone() };
-        this.clear_earlier(id).await?;
-        let mut work = Work {
-            this: &this,
-            delivery: &delivery,
-            handle: &handle,
-            findings: Vec::new(),
-            facts: Facts::default(),
-            selection: Selection::default(),
-            asking: None,
-            variants: Vec::new(),
-            members: Members::default(),
-        };
-        let verdict = match &turn {
-            None => Verdict::Stopped,
-            Some(_) => match work.steps(&source).await {
-                Err(Error::Refused(refusal)) => {
-                    work.findings
-                        .push(Finding::new("target", Level::Error, refusal.to_string()).in_part("target"));
-                    Verdict::Errors
-                }
-                other => other?,
-            },
-        };
-        let mut findings = std::mem::take(&mut work.findings);
-        if explain {
-            findings.extend(crate::explain::lines(&trace));
+        let mut again = 0;
+        loop {
+            this.clear_earlier(id).await?;
+            let mut work = Work::new(&this, &delivery, &handle);
+            let verdict = match &turn {
+                None => Verdict::Stopped,
+                Some(_) => work.verdict(&source).await?,
+            };
+            // Of two that end together, the second sees the first.
+            let alone = match &work.arbitrated {
+                Some(_) => Some(self.freezing.lock().await),
+                None => None,
+            };
+            if again < AGAIN_MAX && work.is_outdated(&verdict).await? {
+                again += 1;
+                continue;
+            }
+            let mut findings = std::mem::take(&mut work.findings);
+            if explain {
+                findings.extend(crate::explain::lines(&trace));
+            }
+            let members = std::mem::take(&mut work.members);
+            self.conclude(&delivery, verdict, findings, &handle, &members).await?;
+            drop(alone);
+            break;
         }
-        let members = std::mem::take(&mut work.members);
-        self.conclude(&delivery, verdict, findings, &handle, &members).await?;
         self.delete_work(id).await?;
         self.after_analysis(id).await?;
         self.analysis(id).await?.ok_or_else(|| Error::Internal("an ended analysis left nothing".into()))
@@ -197,6 +198,7 @@ impl Deliveries {
             .write(Lane::Bulk, move |tx| {
                 tx.execute("DELETE FROM provider_plan WHERE delivery = $1", &binds![id])?;
                 crate::schedule::forget(tx, id)?;
+                crate::quiet::forget(tx, id)?;
                 ab::forget(tx, id)?;
                 Ok::<_, Error>(())
             })
@@ -264,9 +266,56 @@ pub(crate) struct Work<'a> {
     pub variants: Vec<Other>,
     /// Who gets a message.
     pub members: Members,
+    /// What planned deliveries counted for its pressure rules.
+    pub arbitrated: Option<String>,
+}
+
+impl<'a> Work<'a> {
+    fn new(this: &'a Deliveries, delivery: &'a Delivery, handle: &'a AnalysisHandle) -> Work<'a> {
+        Work {
+            this,
+            delivery,
+            handle,
+            findings: Vec::new(),
+            facts: Facts::default(),
+            selection: Selection::default(),
+            asking: None,
+            variants: Vec::new(),
+            members: Members::default(),
+            arbitrated: None,
+        }
+    }
 }
 
 impl Work<'_> {
+    async fn verdict(&mut self, source: &Source) -> Result<Verdict> {
+        match self.steps(source).await {
+            Err(Error::Refused(refusal)) => {
+                let finding = Finding::new("target", Level::Error, refusal.to_string());
+                self.findings.push(finding.in_part("target"));
+                Ok(Verdict::Errors)
+            }
+            other => other,
+        }
+    }
+
+    /// Was another delivery analysed, confirmed or given up meanwhile that changes what the pressure rules count?
+    async fn is_outdated(&self, verdict: &Verdict) -> Result<bool> {
+        let (Verdict::Frozen(_), Some(counted)) = (verdict, &self.arbitrated) else { return Ok(false) };
+        let now = self.this.fingerprint_now(self.delivery).await?;
+        if now.as_ref() == Some(counted) {
+            return Ok(false);
+        }
+        let (id, now_us) = (self.delivery.id, self.this.now_us());
+        let text =
+            "Other planned deliveries changed meanwhile: whom pressure rules leave out is reckoned again";
+        self.this
+            .store
+            .write(Lane::Urgent, move |tx| journal::note(tx, id, now_us, Level::Info, text))
+            .await?;
+        Ok(true)
+    }
+
     async fn steps(&mut self, source: &Source) -> Result<Verdict> {
         let plan = self.scheduled(source)?;
         self.handle.enter(Step::Content, 0);
@@ -335,7 +384,11 @@ impl Work<'_> {
         let ab = self.planned(source, &contents, &slotted)?;
         let contents: Vec<_> = contents.all().iter().map(|of| FrozenContent::of(&of.snapshot)).collect();
         let snapshot = ab::hash_of(&contents);
-        Ok(Verdict::Frozen(Box::new(Frozen { snapshot, contents, ab, parts: parts.finish(), timing })))
+        let quiet = quiet_parts(&parts, &slotted.slots);
+        let parts = parts.finish();
+        let arbitrated = self.arbitrated.clone();
+        let frozen = Frozen { snapshot, contents, ab, parts, quiet, arbitrated, timing };
+        Ok(Verdict::Frozen(Box::new(frozen)))
     }
 
     /// The sizes that the rules ask about.
@@ -499,6 +552,14 @@ impl Work<'_> {
             self.findings.push(finding);
         }
     }
+}
+
+/// The parts that must wait while it is night for their recipients.
+fn quiet_parts(parts: &Parts, slots: &Slots) -> Vec<QuietPart> {
+    let of = |(first_id, slot): &(i64, Slot)| {
+        Some(QuietPart { first_id: *first_id, zone: slots.quiet_zone(*slot)?.to_owned() })
+    };
+    parts.slots().iter().filter_map(of).collect()
 }
 
 /// Deletes work rows: some on SQLite, where others wait for the writer; all on PostgreSQL, where nobody does.

@@ -20,6 +20,10 @@ use crate::{Deliveries, journal, words};
 
 /// Answered messages below which a share says nothing.
 pub const ANSWERED_MIN: i64 = 100;
+/// The reasons of a hard bounce: the address is none, and never will be. A refusal of the content or of us is no bounce.
+const HARD_REASONS: [&str; 3] = ["user_unknown", "invalid_domain", "account_disabled"];
+/// Failures are looked at one by one again when they have grown by this share: a fiftieth.
+const LOOK_AGAIN: i64 = 50;
 /// The name of the whole delivery among the providers.
 const WHOLE: &str = "";
 
@@ -98,30 +102,47 @@ fn percent(millionths: i64) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Count {
     answered: i64,
-    /// Refused for good, at once or in a later report.
+    /// The address is none: said at once or in a later report.
     hard: i64,
     complaints: i64,
     /// Waiting for another try now.
     deferred: i64,
 }
 
+/// Failures that were hard bounces, by provider; `None`: not looked at, so that any failure may be one.
+type Hard = Option<HashMap<String, i64>>;
+
+/// What was found when the failures of a delivery were last looked at.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Looked {
+    failed: i64,
+    hard: HashMap<String, i64>,
+}
+
 impl Count {
-    fn at(provider: &ProviderFigures) -> Count {
+    fn at(provider: &ProviderFigures, hard: &Hard) -> Count {
+        let failed = match hard {
+            Some(hard) => hard.get(&provider.provider).copied().unwrap_or(0).min(provider.failed),
+            None => provider.failed,
+        };
         Count {
             answered: provider.sent + provider.failed + provider.deferred,
-            hard: provider.failed + provider.bounced,
+            hard: failed + provider.bounced,
             complaints: provider.complaints,
             deferred: provider.deferred,
         }
     }
 
-    fn of(figures: &RunFigures) -> Count {
-        figures.providers.iter().map(Count::at).fold(Count::default(), |sum, one| Count {
-            answered: sum.answered + one.answered,
-            hard: sum.hard + one.hard,
-            complaints: sum.complaints + one.complaints,
-            deferred: sum.deferred + one.deferred,
-        })
+    fn of(figures: &RunFigures, hard: &Hard) -> Count {
+        figures.providers.iter().map(|provider| Count::at(provider, hard)).fold(
+            Count::default(),
+            |sum, one| Count {
+                answered: sum.answered + one.answered,
+                hard: sum.hard + one.hard,
+                complaints: sum.complaints + one.complaints,
+                deferred: sum.deferred + one.deferred,
+            },
+        )
     }
 
     /// What came since.
@@ -145,9 +166,14 @@ enum Action {
 }
 
 /// Looks at figures; `before` are those at the last action, by provider.
-fn judge(limits: Limits, figures: &RunFigures, before: &HashMap<String, Count>) -> Option<Action> {
+fn judge(
+    limits: Limits,
+    figures: &RunFigures,
+    hard: &Hard,
+    before: &HashMap<String, Count>,
+) -> Option<Action> {
     let past = |name: &str| before.get(name).copied().unwrap_or_default();
-    if let Some(why) = limits.passed(Count::of(figures).since(past(WHOLE))) {
+    if let Some(why) = limits.passed(Count::of(figures, hard).since(past(WHOLE))) {
         return Some(Action::Pause(why));
     }
     // Small domains share lanes: nothing of theirs can be held apart.
@@ -157,7 +183,7 @@ fn judge(limits: Limits, figures: &RunFigures, before: &HashMap<String, Count>) 
         .iter()
         .filter(own_lane)
         .filter_map(|provider| {
-            let why = limits.passed(Count::at(provider).since(past(&provider.provider)))?;
+            let why = limits.passed(Count::at(provider, hard).since(past(&provider.provider)))?;
             Some((provider.provider.clone(), why))
         })
         .collect();
@@ -174,18 +200,54 @@ impl Deliveries {
                 continue;
             }
             let before = self.store.read(move |tx| marks(tx, id)).await?;
-            match judge(limits, &figures, &before) {
-                Some(Action::Pause(why)) => self.brake(id, &figures, &why, now_us).await?,
-                Some(Action::Hold(held)) => self.hold(id, &figures, held, now_us).await?,
+            // Were all failures bounces, would a share be passed? Mostly not, and then nobody need look at them.
+            if judge(limits, &figures, &None, &before).is_none() {
+                continue;
+            }
+            let hard = Some(self.hard_bounces(&figures).await?);
+            match judge(limits, &figures, &hard, &before) {
+                Some(Action::Pause(why)) => self.brake(id, (&figures, &hard), &why, now_us).await?,
+                Some(Action::Hold(held)) => self.hold(id, (&figures, &hard), held, now_us).await?,
                 None => {}
             }
         }
         Ok(())
     }
 
-    async fn brake(&self, id: DeliveryId, figures: &RunFigures, why: &str, now_us: i64) -> Result<()> {
-        let mut marked = vec![(WHOLE.to_owned(), Count::of(figures))];
-        marked.extend(figures.providers.iter().map(|p| (p.provider.clone(), Count::at(p))));
+    /// The hard bounces among the failures, by provider; as of a little ago where there are few more since.
+    async fn hard_bounces(&self, figures: &RunFigures) -> Result<HashMap<String, i64>> {
+        let (id, failed) = (figures.delivery, figures.failed);
+        let known = self.lock_looked().get(&id).cloned();
+        if let Some(known) = known.filter(|known| failed - known.failed <= known.failed / LOOK_AGAIN) {
+            return Ok(known.hard);
+        }
+        let found = self
+            .store
+            .read(move |tx| queue::runs::failed_because(tx, id, &HARD_REASONS).map_err(Error::from))
+            .await?;
+        let hard: HashMap<String, i64> = found.into_iter().collect();
+        self.lock_looked().insert(id, Looked { failed, hard: hard.clone() });
+        Ok(hard)
+    }
+
+    fn lock_looked(&self) -> std::sync::MutexGuard<'_, HashMap<DeliveryId, Looked>> {
+        self.looked.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Forgets what was found of a delivery that is over.
+    pub(crate) fn forget_looked(&self, id: DeliveryId) {
+        self.lock_looked().remove(&id);
+    }
+
+    async fn brake(
+        &self,
+        id: DeliveryId,
+        (figures, hard): (&RunFigures, &Hard),
+        why: &str,
+        now_us: i64,
+    ) -> Result<()> {
+        let mut marked = vec![(WHOLE.to_owned(), Count::of(figures, hard))];
+        marked.extend(figures.providers.iter().map(|p| (p.provider.clone(), Count::at(p, hard))));
         let text = format!("The brake pauses the delivery: {why}. Resume it, or stop it.");
         self.store
             .write(Lane::Urgent, move |tx| {
@@ -204,13 +266,13 @@ impl Deliveries {
     async fn hold(
         &self,
         id: DeliveryId,
-        figures: &RunFigures,
+        (figures, hard): (&RunFigures, &Hard),
         held: Vec<(String, String)>,
         now_us: i64,
     ) -> Result<()> {
         let lanes: Vec<String> =
             self.rooms.queue.lanes(id).await?.into_iter().map(|work| work.lane).collect();
-        // A domain of a lane that many share is counted by its own name, and has no lane to hold.
+        // A small domain of a lane that many share is counted by its own name, and has no lane to hold.
         let held: Vec<_> = held.into_iter().filter(|(provider, _)| lanes.contains(provider)).collect();
         if held.is_empty() {
             return Ok(());
@@ -224,7 +286,7 @@ impl Deliveries {
             .providers
             .iter()
             .filter(|p| held.iter().any(|(name, _)| *name == p.provider))
-            .map(|p| (p.provider.clone(), Count::at(p)))
+            .map(|p| (p.provider.clone(), Count::at(p, hard)))
             .collect();
         let text =
             format!("The brake holds messages to {told}. Resume to let them go, or stop the delivery.");
@@ -338,7 +400,22 @@ mod tests {
     }
 
     fn judged(limits: Limits, providers: Vec<ProviderFigures>) -> Option<Action> {
-        judge(limits, &figures(providers), &HashMap::new())
+        judge(limits, &figures(providers), &None, &HashMap::new())
+    }
+
+    #[test]
+    fn a_refusal_that_is_no_bounce_counts_as_answered_only() {
+        let refused = figures(vec![provider("a", 1_000, 200, 0), provider("b", 500, 100, 0)]);
+        let judged = |hard: &[(&str, i64)]| {
+            let hard = hard.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
+            judge(limits("5%", "", ""), &refused, &Some(hard), &HashMap::new())
+        };
+        assert_eq!(judged(&[]), None, "300 refused for what the message says");
+        assert_eq!(judged(&[("a", 10), ("b", 5)]), None);
+        let Some(Action::Hold(held)) = judged(&[("b", 31)]) else { panic!() };
+        assert_eq!(held[0].1, "hard bounces 5.16% (31 of 600 answered) passed 5%");
+        let Some(Action::Pause(why)) = judged(&[("a", 80), ("b", 31)]) else { panic!() };
+        assert!(why.contains("111 of 1,800"), "{why}");
     }
 
     #[test]
@@ -380,12 +457,15 @@ mod tests {
     #[test]
     fn after_an_action_it_counts_anew() {
         let now = figures(vec![provider("a", 100, 50, 0)]);
-        let before = HashMap::from([(WHOLE.to_owned(), Count::of(&now)), ("a".to_owned(), Count::of(&now))]);
-        assert_eq!(judge(limits("5%", "", ""), &now, &before), None);
+        let before = HashMap::from([
+            (WHOLE.to_owned(), Count::of(&now, &None)),
+            ("a".to_owned(), Count::of(&now, &None)),
+        ]);
+        assert_eq!(judge(limits("5%", "", ""), &now, &None, &before), None);
         let later = figures(vec![provider("a", 180, 60, 0)]);
-        assert_eq!(judge(limits("5%", "", ""), &later, &before), None, "90 answers since");
+        assert_eq!(judge(limits("5%", "", ""), &later, &None, &before), None, "90 answers since");
         let worse = figures(vec![provider("a", 190, 61, 0)]);
-        let Some(Action::Pause(why)) = judge(limits("5%", "", ""), &worse, &before) else { panic!() };
+        let Some(Action::Pause(why)) = judge(limits("5%", "", ""), &worse, &None, &before) else { panic!() };
         assert!(why.contains("11 of 101"), "{why}");
     }
 

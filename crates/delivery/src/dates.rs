@@ -1,5 +1,5 @@
 //! What the clock does to deliveries: a provisional one is analysed on its date, and one whose contact date the server was
-//! down for asks before it is sent late.
+//! down for, or slept through, asks before it is sent late.
 
 use store::{Lane, Tx, binds};
 use typology::Level;
@@ -45,12 +45,29 @@ impl Deliveries {
         Ok(())
     }
 
-    /// After a start of the server, before the engine's: runs that should have begun longer ago than their grace pause,
-    /// and ask. What had begun goes on.
-    pub(crate) async fn ask_before_late(&self, now_us: i64) -> Result<()> {
+    /// Each second, before anything else: after a standstill (a suspended machine, a database that was away) what is late
+    /// by it asks, before the engine may claim any of it.
+    pub(crate) async fn look_at_clock(&self, now_us: i64) -> Result<()> {
+        let before_us = self.looked_at.swap(now_us, std::sync::atomic::Ordering::AcqRel);
+        let stood_still = before_us != 0 && now_us - before_us > queue::limits::AWAKE_US;
+        if stood_still && let Err(error) = self.ask_before_late(now_us, "the server stood still").await {
+            // The next second judges it again.
+            self.looked_at.store(before_us, std::sync::atomic::Ordering::Release);
+            return Err(error);
+        }
+        self.rooms.queue.awake(now_us);
+        if stood_still {
+            self.rooms.queue.changed();
+        }
+        Ok(())
+    }
+
+    /// After a start of the server, before the engine's, and after a standstill: runs that should have begun longer ago than
+    /// their grace pause, and ask. What had begun goes on.
+    pub(crate) async fn ask_before_late(&self, now_us: i64, because: &str) -> Result<()> {
         for late in self.store.read(move |tx| late_runs(tx, now_us)).await? {
             let (id, zone) = (late.id, Plan::of(&late.definition, now_us)?.zone);
-            let why = format!("the server was down at {}", schedule::shown(late.starts_at, &zone));
+            let why = format!("{because} at {}", schedule::shown(late.starts_at, &zone));
             self.pause_because(id, &why, &By::system()).await?;
             // Nothing is on a connection yet.
             self.rooms.queue.paused(id, now_us).await?;

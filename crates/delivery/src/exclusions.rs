@@ -11,7 +11,7 @@ use crate::Deliveries;
 use crate::definition::{ControlGroup, Target, TargetItem};
 use crate::draw::Order;
 use crate::folder::Refusal;
-use crate::types::{DeliveryId, Error, Result};
+use crate::types::{DeliveryId, Result};
 use crate::waves::Size;
 
 /// Rows of one transaction.

@@ -55,6 +55,7 @@ mod pressure;
 pub mod preview;
 mod proof;
 mod push;
+mod quiet;
 mod readers;
 mod records;
 mod recovery;
@@ -115,6 +116,7 @@ pub const MIGRATIONS: store::RoomMigrations = store::RoomMigrations {
         store::Step { number: 6, name: "timetable", sql: include_str!("../migrations/006_timetable.sql") },
         store::Step { number: 7, name: "facts", sql: include_str!("../migrations/007_facts.sql") },
         store::Step { number: 8, name: "ab", sql: include_str!("../migrations/008_ab.sql") },
+        store::Step { number: 9, name: "quiet", sql: include_str!("../migrations/009_quiet.sql") },
     ],
 };
 
@@ -187,8 +189,14 @@ pub struct Deliveries {
     accounts: Arc<std::sync::OnceLock<Arc<dyn Accounts>>>,
     turns: turns::Turns,
     applying: ab::Applying,
+    /// Analyses that planned deliveries matter for are frozen one by one.
+    freezing: Arc<tokio::sync::Mutex<()>>,
+    /// What brakes found among failures.
+    looked: Arc<Mutex<HashMap<DeliveryId, brake::Looked>>>,
     /// The starting templates are there.
     starters: Arc<tokio::sync::OnceCell<()>>,
+    /// When the clock was looked at last (µs).
+    looked_at: Arc<AtomicI64>,
     /// When unused files were looked for last (µs).
     purged_at: Arc<AtomicI64>,
 }
@@ -204,7 +212,10 @@ impl Deliveries {
             accounts: Arc::default(),
             turns: turns::Turns::default(),
             applying: ab::Applying::default(),
+            freezing: Arc::default(),
+            looked: Arc::default(),
             starters: Arc::default(),
+            looked_at: Arc::default(),
             purged_at: Arc::default(),
         }
     }

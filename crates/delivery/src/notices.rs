@@ -430,6 +430,8 @@ impl Deliveries {
             snapshot: snapshot.clone(),
             contents: vec![content],
             ab: None,
+            quiet: Vec::new(),
+            arbitrated: None,
             parts: parts.finish(),
             timing: Timing::at_once("notice", 1),
         };

@@ -16,6 +16,11 @@ use crate::types::{DeliveryId, Error, Result};
 /// Recipients of one page: small enough for a short transaction, large enough to hide its cost.
 pub(crate) const PAGE_ROWS: usize = 2_000;
 
+/// Messages from which a domain has a lane of its own: the brake judges from a hundred on.
+const OWN_LANE_MESSAGES: i64 = 1_000;
+/// Most domains of one delivery that have one: the engine looks at each lane.
+const OWN_LANES_MAX: usize = 64;
+
 /// Messages of one domain, in number order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DomainShare {
@@ -38,8 +43,24 @@ pub(crate) fn domain_shares(
             Ok::<_, Error>(DomainShare { lane: lane_of(&domain), domain, messages: row.int(1)? })
         },
     )?;
+    own_lanes(&mut shares);
     shares.sort_by(|a, b| (&a.lane, &a.domain).cmp(&(&b.lane, &b.domain)));
     Ok(shares)
+}
+
+/// Gives the largest domains of the shared lanes a lane of their own: the brake can hold what has a lane, and one that takes
+/// nothing for a while keeps no other waiting.
+fn own_lanes(shares: &mut [DomainShare]) {
+    let mut large: Vec<&mut DomainShare> = shares
+        .iter_mut()
+        .filter(|share| share.messages >= OWN_LANE_MESSAGES && share.lane.starts_with(queue::TAIL_LANE))
+        // A name that looks like a shared lane would be taken for one.
+        .filter(|share| !share.domain.starts_with(queue::TAIL_LANE))
+        .collect();
+    large.sort_by(|a, b| b.messages.cmp(&a.messages).then_with(|| a.domain.cmp(&b.domain)));
+    for share in large.into_iter().take(OWN_LANES_MAX) {
+        share.lane = share.domain.clone();
+    }
 }
 
 /// What one page reads: some small domains together, or a stretch of one large one.
@@ -257,14 +278,16 @@ pub(crate) struct Parts {
     lane: String,
     open: HashMap<Slot, NewPart>,
     closed: Vec<NewPart>,
+    /// The slot of each part, by its first id.
+    slots: Vec<(i64, Slot)>,
     last_id: Option<i64>,
 }
 
 impl Parts {
     pub fn new(snapshot: String, size: i64, starts_at: i64) -> Parts {
-        let (open, closed) = (HashMap::new(), Vec::new());
+        let (open, closed, slots) = (HashMap::new(), Vec::new(), Vec::new());
         let (snapshots, lane) = (vec![snapshot], String::new());
-        Parts { snapshots, held: None, size, starts_at, lane, open, closed, last_id: None }
+        Parts { snapshots, held: None, size, starts_at, lane, open, closed, slots, last_id: None }
     }
 
     /// The same with a content for each of the first waves; the wave `held` waits until it is known which is its.
@@ -274,7 +297,7 @@ impl Parts {
 
     /// The slot of a delivery that sends to everybody at once.
     pub fn at_once(&self) -> Slot {
-        Slot { wave: 0, due_us: self.starts_at }
+        Slot { wave: 0, due_us: self.starts_at, zone: 0 }
     }
 
     /// The number (not the id) that the first seed gets, once everybody else has theirs.
@@ -313,7 +336,13 @@ impl Parts {
         self.add(id, lane, Slot { wave: queue::SEED_WAVE, ..self.at_once() });
     }
 
-    fn part(&self, id: i64, lane: &str, slot: Slot) -> NewPart {
+    /// The slot of each part, by its first id.
+    pub fn slots(&self) -> &[(i64, Slot)] {
+        &self.slots
+    }
+
+    fn part(&mut self, id: i64, lane: &str, slot: Slot) -> NewPart {
+        self.slots.push((id, slot));
         let own = usize::try_from(slot.wave).ok().and_then(|wave| self.snapshots.get(wave));
         let due_us = match self.held == Some(slot.wave) {
             true => queue::variants::HELD_DUE_US,
@@ -353,6 +382,29 @@ mod tests {
     }
 
     #[test]
+    fn large_domains_have_a_lane_of_their_own() {
+        let share = |domain: &str, lane: &str, messages| DomainShare {
+            domain: domain.into(),
+            lane: lane.into(),
+            messages,
+        };
+        let mut shares = vec![
+            share("big.example", "tail-3", OWN_LANE_MESSAGES),
+            share("gmail.com", "google", 9_000),
+            share("small.example", "tail-3", OWN_LANE_MESSAGES - 1),
+            share("tail-1.example", "tail-7", 5_000),
+        ];
+        own_lanes(&mut shares);
+        let lanes: Vec<&str> = shares.iter().map(|share| share.lane.as_str()).collect();
+        assert_eq!(lanes, ["big.example", "google", "tail-3", "tail-7"]);
+        let mut many: Vec<_> =
+            (0..100).map(|n| share(&format!("d{n}.example"), "tail-1", 1_000 + n)).collect();
+        own_lanes(&mut many);
+        assert_eq!(many.iter().filter(|share| share.lane == share.domain).count(), OWN_LANES_MAX);
+        assert_eq!(many[99].lane, "d99.example", "the largest first");
+    }
+
+    #[test]
     fn pages_cover_every_domain_once() {
         let page = PAGE_ROWS as i64;
         let mut cutter = Cutter::new(&shares(&[3, page - 3, 1, 2 * page + 1, 5, 0, 7]));
@@ -376,7 +428,7 @@ mod tests {
     }
 
     fn at(wave: i64) -> Slot {
-        Slot { wave, due_us: wave * 10 }
+        Slot { wave, due_us: wave * 10, zone: 0 }
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! a contact date; the log of messages is then read once, by stretches of recipients, on a reader while the writer
 //! writes the stretch before.
 
+mod arbitration;
 mod household;
 mod sources;
 mod window;
@@ -17,6 +18,7 @@ use audience::Mark;
 use queue::Among;
 use store::{Dialect, Relation, Value};
 
+pub(crate) use arbitration::{fingerprint, keep};
 pub(crate) use window::Window;
 
 use crate::Deliveries;
@@ -28,6 +30,8 @@ use crate::typologies::{InForce, Named, PressureRule};
 pub(crate) struct Pressure {
     pub id: i64,
     pub name: String,
+    /// Planned deliveries count too.
+    planned: bool,
     /// Which messages count.
     counted: Vec<queue::Counted>,
     /// What this delivery's message counts.
@@ -79,6 +83,7 @@ impl Deliveries {
         Ok(Pressure {
             id: *rule_id,
             name: name.clone(),
+            planned: rule.planned,
             counted: self.counted_messages(id, rule, weight, contact_us).await?,
             own: if rule.measure == "weight" { weight } else { 1 },
             limit: rule.limit,

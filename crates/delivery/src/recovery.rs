@@ -15,7 +15,8 @@ impl Deliveries {
     /// Takes up what a crash interrupted. Call once at start.
     pub async fn recover(&self) -> Result<()> {
         let now_us = self.now_us();
-        self.ask_before_late(now_us).await?;
+        self.ask_before_late(now_us, "the server was down").await?;
+        self.look_at_clock(now_us).await?;
         let again = self.store.write(Lane::Urgent, move |tx| interrupted(tx, now_us)).await?;
         for id in again {
             match self.start_analysis(id, &By::system()).await {

@@ -19,19 +19,14 @@ pub const GRACE_DAYS_MAX: i64 = 7;
 /// once. Each minute makes what waits for a morning so much later, and an hour is what nobody minds.
 pub const START_DELAY_MAX_US: i64 = 3_600 * crate::parameters::SECOND_US;
 
-/// Hours of the day, such as `21:00-08:00`; they may pass midnight. The first minute belongs to them, the last does not.
+/// Hours of the day by the clocks of a zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DayHours {
-    from: Time,
-    to: Time,
-}
+pub struct DayHours(store::DayHours);
 
 impl DayHours {
     /// Reads `21:00-08:00`. `None`: no such text, or both ends are the same.
     pub fn parse(text: &str) -> Option<DayHours> {
-        let (from, to) = text.split_once('-')?;
-        let hours = DayHours { from: minute_of_day(from)?, to: minute_of_day(to)? };
-        (hours.from != hours.to).then_some(hours)
+        text.parse().ok().map(DayHours)
     }
 
     /// Is this moment (µs) within the hours, by the clocks of the zone?
@@ -42,7 +37,9 @@ impl DayHours {
     /// The moment itself when it is outside, else the end of the hours that it is in (µs).
     pub fn end_of(&self, at_us: i64, zone: &TimeZone) -> i64 {
         match local(at_us, zone) {
-            Some(local) if self.holds(local.time()) => self.next(local, self.to, zone).unwrap_or(at_us),
+            Some(local) if self.holds(local.time()) => {
+                next(local, clock(self.0.to_minute()), zone).unwrap_or(at_us)
+            }
             _ => at_us,
         }
     }
@@ -50,34 +47,39 @@ impl DayHours {
     /// The moment itself when it is within the hours, else their next beginning (µs).
     pub fn next_inside(&self, at_us: i64, zone: &TimeZone) -> i64 {
         match local(at_us, zone) {
-            Some(local) if !self.holds(local.time()) => self.next(local, self.from, zone).unwrap_or(at_us),
+            Some(local) if !self.holds(local.time()) => {
+                next(local, clock(self.0.from_minute()), zone).unwrap_or(at_us)
+            }
             _ => at_us,
         }
     }
 
-    fn holds(&self, time: Time) -> bool {
-        if self.from < self.to {
-            (self.from..self.to).contains(&time)
-        } else {
-            time >= self.from || time < self.to
-        }
+    /// When they last began, at this moment (µs) or before.
+    pub fn last_begin(&self, at_us: i64, zone: &TimeZone) -> i64 {
+        let Some(local) = local(at_us, zone) else { return at_us };
+        let today = local.date().to_datetime(clock(self.0.from_minute()));
+        let day = if today <= local { Some(today) } else { today.checked_sub(1.day()).ok() };
+        day.and_then(|day| moment(day, zone)).unwrap_or(at_us).min(at_us)
     }
 
-    /// The first time after `local` at which the zone's clocks show `time`.
-    fn next(&self, local: DateTime, time: Time, zone: &TimeZone) -> Option<i64> {
-        let today = local.date().to_datetime(time);
-        let day = if today > local { today } else { today.checked_add(1.day()).ok()? };
-        moment(day, zone)
+    fn holds(&self, time: Time) -> bool {
+        let minute = u16::try_from(i32::from(time.hour()) * 60 + i32::from(time.minute()));
+        minute.is_ok_and(|minute| self.0.holds(minute))
     }
 }
 
-fn minute_of_day(text: &str) -> Option<Time> {
-    let (hour, minute) = text.trim().split_once(':')?;
-    let two = |text: &str| (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    if !two(hour) || minute.len() != 2 || !two(minute) {
-        return None;
-    }
-    Time::new(hour.parse().ok()?, minute.parse().ok()?, 0, 0).ok()
+/// A minute of the day as the clocks show it.
+fn clock(minute: u16) -> Time {
+    let (hour, minute) = (minute / 60, minute % 60);
+    let of = |n: u16| i8::try_from(n).unwrap_or_default();
+    Time::new(of(hour), of(minute), 0, 0).unwrap_or_default()
+}
+
+/// The first time after `local` at which the zone's clocks show `time`.
+fn next(local: DateTime, time: Time, zone: &TimeZone) -> Option<i64> {
+    let today = local.date().to_datetime(time);
+    let day = if today > local { today } else { today.checked_add(1.day()).ok()? };
+    moment(day, zone)
 }
 
 /// What the zone's clocks show at a moment; `None` outside the years that can be written.

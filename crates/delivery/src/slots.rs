@@ -28,6 +28,8 @@ pub(crate) struct Slot {
     pub wave: i64,
     /// When it is due (µs); as of the reckoning where there is no contact date.
     pub due_us: i64,
+    /// With quiet hours: the place of its recipients' zone, because the hours begin there when they do. Else 0.
+    pub zone: u16,
 }
 
 /// The slots of one delivery, in the order (wave, due).
@@ -121,6 +123,13 @@ impl Slots {
         Some(self.plan.start_us.saturating_add(room))
     }
 
+    /// The name of a slot's zone; `None`: no hours are quiet.
+    pub fn quiet_zone(&self, slot: Slot) -> Option<&str> {
+        self.plan.quiet?;
+        let zone = self.zones.zones.get(usize::from(slot.zone))?;
+        Some(zone.iana_name().unwrap_or("UTC"))
+    }
+
     fn rank(&self, recipient: i64) -> u64 {
         scattered(recipient.cast_unsigned().wrapping_add(self.salt))
     }
@@ -134,7 +143,9 @@ impl Slots {
             return *slot;
         }
         let start_us = self.waves.get(wave).map_or(self.plan.start_us, |wave| wave.start_us);
-        let slot = Slot { wave: wave as i64, due_us: self.plan.due_us(start_us, &self.zones.zones[zone]) };
+        let due_us = self.plan.due_us(start_us, &self.zones.zones[zone]);
+        let apart = if self.plan.quiet.is_some() { u16::try_from(zone).unwrap_or(0) } else { 0 };
+        let slot = Slot { wave: wave as i64, due_us, zone: apart };
         let at = self.slots.iter().position(|known| *known == slot).unwrap_or_else(|| {
             self.slots.push(slot);
             self.slots.len() - 1

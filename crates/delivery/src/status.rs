@@ -127,10 +127,13 @@ impl Deliveries {
     /// Takes over how runs stand: expiry, end. For the wiring to call each second.
     pub async fn tick(&self) -> Result<()> {
         let now_us = self.now_us();
+        self.look_at_clock(now_us).await?;
         self.rooms.queue.expire(now_us).await?;
         self.purge_files(now_us).await?;
         self.approvals_due(now_us).await?;
         self.analyse_on_date(now_us).await?;
+        self.watch_quiet(now_us).await?;
+        self.rearbitrate(now_us).await?;
         self.watch_brakes(now_us).await?;
         self.watch_tests(now_us).await?;
         let active: Vec<(DeliveryId, String)> = self
@@ -158,6 +161,9 @@ impl Deliveries {
     /// The stored state is for lists and searches; it follows the run's.
     async fn keep_state(&self, id: DeliveryId, state: State, figures: &RunFigures) -> Result<()> {
         let at = figures.ended_at.filter(|_| state.is_final()).unwrap_or_else(|| self.now_us());
+        if state.is_final() {
+            self.forget_looked(id);
+        }
         let text = state.is_final().then(|| {
             let why = if figures.expired { " (the validity period is over)" } else { "" };
             format!(
@@ -171,6 +177,9 @@ impl Deliveries {
         self.store
             .write(Lane::Urgent, move |tx| {
                 states::follow(tx, id, state, None, at)?;
+                if state.is_final() {
+                    crate::quiet::forget(tx, id)?;
+                }
                 match text {
                     Some(text) => journal::note(tx, id, at, Level::Info, &text),
                     None => Ok(()),

@@ -66,6 +66,11 @@ impl LowActivity {
         Some(LowActivity { hours: DayHours::parse(hours)?, zone: TimeZone::get(zone.trim()).ok()? })
     }
 
+    /// When they last began (µs).
+    pub(crate) fn last_begin(&self, now_us: i64) -> i64 {
+        self.hours.last_begin(now_us, &self.zone)
+    }
+
     /// The moment itself when it is within the hours, else their next beginning (µs).
     pub(crate) fn next_inside(&self, now_us: i64) -> i64 {
         self.hours.next_inside(now_us, &self.zone)

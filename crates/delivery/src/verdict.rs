@@ -8,10 +8,11 @@ use crate::ab::{self, FrozenContent};
 use crate::analysis::AnalysisHandle;
 use crate::history::{self, Ended};
 use crate::members::Members;
+use crate::quiet::{self, QuietPart};
 use crate::states::{self, By, Event};
 use crate::timing::Timing;
 use crate::types::{Delivery, DeliveryId, Result, StepTaken};
-use crate::{Deliveries, journal, records, words};
+use crate::{Deliveries, journal, pressure, records, words};
 
 /// How long the files of an analysis wait for its Confirm, which keeps them for longer.
 const HELD_US: i64 = 30 * 86_400 * crate::parameters::SECOND_US;
@@ -24,6 +25,10 @@ pub(crate) struct Frozen {
     pub contents: Vec<FrozenContent>,
     pub ab: Option<ab::Planned>,
     pub parts: Vec<queue::NewPart>,
+    /// With quiet hours: whose they are, part by part.
+    pub quiet: Vec<QuietPart>,
+    /// What planned deliveries counted for its pressure rules.
+    pub arbitrated: Option<String>,
     pub timing: Timing,
 }
 
@@ -114,6 +119,8 @@ pub(crate) fn freeze(
     }
     let messages = frozen.messages();
     plan::insert_parts(tx, id, frozen.parts)?;
+    quiet::keep(tx, id, &frozen.quiet)?;
+    pressure::keep(tx, id, frozen.arbitrated.as_deref(), now_us)?;
     frozen.timing.keep(tx, id)?;
     let excluded: i64 = plan::excluded_counts(tx, id)?.iter().map(|(_, count)| count).sum();
     tx.execute(

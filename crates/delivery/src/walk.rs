@@ -13,7 +13,7 @@ use crate::analysis::Step;
 use crate::definition::Target;
 use crate::exclusions::ExclusionCount;
 use crate::numbering::{DomainShare, domain_shares};
-use crate::pressure::Pressure;
+use crate::pressure::{Pressure, fingerprint};
 use crate::schedule::Plan;
 use crate::types::{DeliveryId, Error, Result};
 use crate::typologies::InForce;
@@ -33,6 +33,7 @@ impl Work<'_> {
         let force = this.in_force(definition, &self.facts, plan.start_us).await?;
         let set = this.walked_set(id, definition, &force).await?;
         let pressures = this.pressures(id, &force, plan.start_us).await?;
+        self.arbitrated = fingerprint(&pressures, &plan);
         self.findings.extend(this.rejected_rows(id, &definition.target).await?);
         this.clear_households(id).await?;
         if !self.walk(&set, &pressures).await? {
@@ -50,7 +51,8 @@ impl Work<'_> {
             return Ok(None);
         }
         let routes = this.rooms.routes.clone();
-        let shares = this.store.read(move |tx| domain_shares(tx, id, &|domain| routes.providers().lane_of(domain)));
+        let shares =
+            this.store.read(move |tx| domain_shares(tx, id, &|domain| routes.providers().lane_of(domain)));
         // Three looks at the same rows, none of which waits for another.
         let looks = tokio::try_join!(self.count(&force, set.guests.is_some()), shares, this.sampled());
         let (messages, shares, ()) = looks?;

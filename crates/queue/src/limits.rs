@@ -38,3 +38,5 @@ pub const DROP_STEP_MAX: i64 = 2_000;
 pub const AGED_MAX: i64 = 20_000;
 /// How often what waits is counted again at most.
 pub const WAITING_AGE_MAX_US: i64 = 1_000_000;
+/// How long the clock may go unlooked at before nothing is claimed any more.
+pub const AWAKE_US: i64 = 60_000_000;

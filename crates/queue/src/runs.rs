@@ -83,6 +83,82 @@ pub fn move_start(tx: &mut Tx<'_>, delivery: i64, start_at: i64) -> Result<bool>
     Ok(true)
 }
 
+/// Puts off what a confirmed delivery holds in these parts (by their first ids): nothing of them is due before `until` (UTC
+/// microseconds) any more, neither first tries nor retries, and what was claimed is given back as for a hold. Answers whether
+/// anything changed; call [`crate::Queue::changed`] then, after the commit. What waits for the winner of a test stays.
+///
+/// # Errors
+/// [`Error::NotConfirmed`], or the database's.
+pub fn put_off(tx: &mut Tx<'_>, delivery: i64, parts: Vec<i64>, until: i64) -> Result<bool> {
+    let due = until - find(tx, delivery)?.spec.start_at;
+    let among = crate::settle::among(tx, "first_id", 1);
+    let early = format!("FROM part WHERE {among} AND state < 2 AND due < $2");
+    let parts = store::Value::IntArray(parts);
+    let by_part = [parts.clone(), due.into()];
+    let count = |row: &Row<'_>| Ok::<_, Error>((row.int(0)?, row.int(1)?));
+    let (waiting, claimed) = tx.query_one(
+        &format!("SELECT count(*), coalesce(sum(CASE WHEN state = 1 THEN 1 ELSE 0 END), 0) {early}"),
+        &by_part,
+        count,
+    )?;
+    let inside = crate::settle::among(
+        tx,
+        "(SELECT p.first_id FROM part p WHERE p.first_id <= retry.id ORDER BY p.first_id DESC LIMIT 1)",
+        1,
+    );
+    let retries = [parts, until.into(), delivery.into()];
+    let (tried, taken) = tx.query_one(
+        &format!(
+            "SELECT count(*), coalesce(sum(CASE WHEN node IS NULL THEN 0 ELSE 1 END), 0) FROM retry \
+             WHERE delivery = $3 AND due < $2 AND {inside}"
+        ),
+        &retries,
+        count,
+    )?;
+    if waiting > 0 {
+        tx.execute(&format!("UPDATE part SET due = $2 WHERE {among} AND state < 2 AND due < $2"), &by_part)?;
+    }
+    if tried > 0 {
+        tx.execute(
+            &format!("UPDATE retry SET due = $2 WHERE delivery = $3 AND due < $2 AND {inside}"),
+            &retries,
+        )?;
+    }
+    if claimed + taken > 0 {
+        tx.execute(
+            "UPDATE run SET epoch = epoch + 1 WHERE delivery = $1 AND control = $2",
+            &binds![delivery, Control::Running as i64],
+        )?;
+    }
+    Ok(waiting + tried > 0)
+}
+
+/// Recipients' messages that failed for one of these reasons, by site: seeds are nobody's.
+///
+/// # Errors
+/// The database's.
+pub fn failed_because(tx: &mut Tx<'_>, delivery: i64, reasons: &[&str]) -> Result<Vec<(String, i64)>> {
+    let (first, last) = crate::id_range(delivery);
+    let last = crate::plan::seeds_from(tx, delivery)?.map_or(last, |seeds| seeds - 1);
+    // Not sent is the exception, and has an index of its own, which SQLite must be told to take.
+    let index = match tx.dialect() {
+        store::Dialect::Sqlite => " INDEXED BY outcome_other",
+        store::Dialect::Postgres => "",
+    };
+    let known: Vec<String> = (4..).zip(reasons).map(|(n, _)| format!("${n}")).collect();
+    let mut binds = binds![first, last, OTHER_SITE].to_vec();
+    binds.extend(reasons.iter().map(|reason| (*reason).into()));
+    tx.query(
+        &format!(
+            "SELECT coalesce(o.site, $3), count(*) FROM outcome o{index} \
+             WHERE o.id BETWEEN $1 AND $2 AND o.state <> 1 AND o.state = 2 AND o.reason IN ({}) GROUP BY 1 ORDER BY 1",
+            known.join(", ")
+        ),
+        &binds,
+        |row| Ok((row.text(0)?, row.int(1)?)),
+    )
+}
+
 /// True once a part of the delivery was claimed.
 ///
 /// # Errors

@@ -1,13 +1,14 @@
 //! `Queue`: the asynchronous face of the room.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use store::{Dialect, Lane, Store};
 use tokio::sync::{Notify, broadcast};
 
 use crate::claim::{self, PartWish};
-use crate::limits::{EVENTS_WAITING_MAX, FIGURES_AGE_MAX_US, FIGURES_KEPT_MAX, TALLY_SITES_MAX};
+use crate::limits::{AWAKE_US, EVENTS_WAITING_MAX, FIGURES_AGE_MAX_US, FIGURES_KEPT_MAX, TALLY_SITES_MAX};
 use crate::meter::Meter;
 use crate::runs::{self, Change};
 use crate::settle::{self, Settled};
@@ -37,6 +38,8 @@ struct Inner {
     known_tls: secured::Known,
     live: counters::Live,
     waiting: Mutex<Kept>,
+    /// When the clock was last looked at (µs); 0: nobody does.
+    awake_at: AtomicI64,
     /// Why nothing of a delivery goes out here, as the engine says: its pool has no source on this node, for instance.
     blocked: Mutex<HashMap<i64, String>>,
     events: broadcast::Sender<RunEvent>,
@@ -69,6 +72,7 @@ impl Queue {
                 known_tls: secured::Known::default(),
                 live: counters::Live::default(),
                 waiting: Mutex::default(),
+                awake_at: AtomicI64::new(0),
                 blocked: Mutex::default(),
                 events,
             }),
@@ -345,6 +349,21 @@ impl Queue {
         self.inner.store.read(move |tx| claim::lanes(tx, delivery)).await
     }
 
+    /// Says that the clock is looked at, each second. Once it was said, nothing is claimed unless it was said within
+    /// [`AWAKE_US`]: after a standstill of the machine somebody judges first what is late. Answers for how long nobody looked
+    /// (µs); 0 at first.
+    pub fn awake(&self, now: i64) -> i64 {
+        match self.inner.awake_at.swap(now, Ordering::AcqRel) {
+            0 => 0,
+            before => now - before,
+        }
+    }
+
+    fn is_asleep(&self, now: i64) -> bool {
+        let awake_at = self.inner.awake_at.load(Ordering::Acquire);
+        awake_at != 0 && now - awake_at > AWAKE_US
+    }
+
     /// Claims up to `limit` due parts of one lane, and loads what remains of each.
     ///
     /// # Errors
@@ -356,6 +375,9 @@ impl Queue {
         limit: i64,
         now: i64,
     ) -> Result<Vec<(Arc<Part>, Vec<Message>)>> {
+        if self.is_asleep(now) {
+            return Ok(Vec::new());
+        }
         let wish = PartWish {
             delivery: run.spec.delivery,
             lane: lane.to_owned(),

@@ -27,6 +27,7 @@
 
 mod archive;
 mod catalogue;
+mod day_hours;
 mod error;
 mod lanes;
 mod lock;
@@ -47,6 +48,7 @@ mod vault;
 pub mod testing;
 
 pub use archive::RestoreReport;
+pub use day_hours::{DayHours, DayHoursError};
 pub use error::{Constraint, Error, Result};
 pub use lanes::Lane;
 pub use lock::{DirLock, LOCK_FILE};

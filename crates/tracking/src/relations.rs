@@ -1,5 +1,7 @@
 //! What targets, pages and reports ask of the events. Machines count for nobody; the events list shows them.
 
+use std::collections::BTreeMap;
+
 use queue::{Who, contacts, delivered, id_range};
 use store::{Relation, Tx, binds};
 
@@ -93,8 +95,11 @@ pub fn reactions(tx: &mut Tx<'_>, ranges: &[(i64, i64)]) -> Result<Reactions> {
 }
 
 /// Clicks of one link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkClicks {
+    /// Hash of the snapshot whose link table numbers it: the variants of an A/B test have one each. Empty: the delivery's
+    /// parts are gone.
+    pub snapshot: String,
     /// Number in the snapshot's link table.
     pub link: u16,
     /// Clicks in all.
@@ -103,21 +108,43 @@ pub struct LinkClicks {
     pub messages: i64,
 }
 
-/// Clicks (and opt-out clicks) of a delivery by link.
+/// Clicks (and opt-out clicks) of a delivery by content and link, without those of seeds. The events are read in the order of
+/// their messages, beside the messages' contents, so that nothing is joined.
 ///
 /// # Errors
 /// The database's.
 pub fn clicks_by_link(tx: &mut Tx<'_>, delivery: i64) -> Result<Vec<LinkClicks>> {
     let (first, last) = id_range(delivery);
-    tx.query(
-        "SELECT link, count(*), count(DISTINCT message) FROM event \
-         WHERE message BETWEEN $1 AND $2 AND link IS NOT NULL AND machine = 0 GROUP BY link ORDER BY link",
+    let spans = queue::variants::spans(tx, delivery)?;
+    let mut found: BTreeMap<(&str, u16), (i64, i64)> = BTreeMap::new();
+    let mut at = 0;
+    tx.query_each(
+        "SELECT message, link, count(*) FROM event WHERE message BETWEEN $1 AND $2 AND link IS NOT NULL AND machine = 0 \
+         GROUP BY message, link ORDER BY message",
         &binds![first, last],
         |row| {
-            let link = u16::try_from(row.int(0)?).unwrap_or(u16::MAX);
-            Ok(LinkClicks { link, clicks: row.int(1)?, messages: row.int(2)? })
+            let message = row.int(0)?;
+            while spans.get(at).is_some_and(|span| span.last_id < message) {
+                at += 1;
+            }
+            let span = spans.get(at).filter(|span| span.first_id <= message);
+            if span.is_some_and(|span| span.wave == queue::SEED_WAVE) {
+                return Ok::<_, Error>(());
+            }
+            let snapshot = span.map_or("", |span| span.snapshot.as_str());
+            let link = u16::try_from(row.int(1)?).unwrap_or(u16::MAX);
+            let sum = found.entry((snapshot, link)).or_default();
+            *sum = (sum.0 + row.int(2)?, sum.1 + 1);
+            Ok(())
         },
-    )
+    )?;
+    let clicks = found.into_iter().map(|((snapshot, link), (clicks, messages))| LinkClicks {
+        snapshot: snapshot.to_owned(),
+        link,
+        clicks,
+        messages,
+    });
+    Ok(clicks.collect())
 }
 
 /// Events of a delivery by kind: in all, and messages that have one.

@@ -187,6 +187,70 @@ async fn asked_before_late(database: Database) {
     server.wait_for(&id, &["finished"], Duration::from_secs(20)).await;
 }
 
+/// A machine that was suspended over the contact date asks too, although the program ran on.
+async fn asked_after_a_standstill(database: Database) {
+    let (internet, server) = start(database, |_| ()).await;
+    let (date, start_us) = tomorrow(&server, 8);
+    let late = server.campaign("asleep", &addresses(10, &DOMAINS), &schedule(&date)).await;
+    let soon = schedule(&date).replace("[schedule]\n", "[schedule]\ngrace = \"1d\"\n");
+    let patient = server.push("patient", &toml("patient", "asleep", &soon), HTML).await;
+    server.analyze(&patient).await;
+    server.confirm(&patient).await;
+    server.turn_to(start_us + 180 * MINUTE_US);
+    server.wait_for(&late, &["paused"], Duration::from_secs(10)).await;
+    assert_eq!(get(&server, &format!("/deliveries/{late}/status")).await["late"], true);
+    // Whose grace is longer goes, and nothing of the other did before it was judged.
+    server.wait_for(&patient, &["finished"], Duration::from_secs(20)).await;
+    no_more_than(&internet, 10).await;
+    server.cli(&["delivery", "resume", &late]).await.done();
+    accepted(&internet, 20).await;
+    server.wait_for(&late, &["finished"], Duration::from_secs(20)).await;
+}
+
+/// What receivers put off in the evening is not tried in the night, and a wave that is still under way stops for it.
+async fn quiet_while_sending(database: Database) {
+    let (internet, server) = start(database, |b| b.greylist = Some(Duration::from_secs(1))).await;
+    let (date, start_us) = tomorrow(&server, 20);
+    let more = format!(
+        "[parameters]\nretry_period = \"90m\"\nvalidity = \"3d\"\n\n{}quiet_hours = \"21:00-08:00\"\n\n\
+         [waves]\ncalendar = [{{ start = \"0s\", size = \"50%\" }}, {{ start = \"30m\", size = \"50%\" }}]\n",
+        schedule(&date)
+    );
+    let targets = addresses(40, &DOMAINS);
+    let id = server.campaign("quiet", &targets, &more).await;
+    let waits = async |minutes: i64, state: (&str, i64)| {
+        server.turn_to(start_us + minutes * MINUTE_US);
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            let status = get(&server, &format!("/deliveries/{id}/status")).await;
+            let found = match state.0 {
+                "deferred" => status["deferred"].as_i64(),
+                sent => status["messages"][sent].as_i64(),
+            };
+            if found == Some(state.1) {
+                break;
+            }
+            assert!(Instant::now() < end, "{status}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    // The first wave is put off until 21:30, which is night.
+    waits(1, ("deferred", 20)).await;
+    // The second is due at 20:30; the program is looked at again at 20:59.
+    waits(31, ("deferred", 40)).await;
+    tokio::time::sleep(QUIET).await;
+    for minutes in [61, 95, 125, 6 * 60] {
+        server.turn_to(start_us + minutes * MINUTE_US);
+        no_more_than(&internet, 0).await;
+    }
+    let night = server.status(&id).await;
+    assert_eq!((&night["messages"]["pending"], &night["deferred"]), (&json!(40), &json!(40)), "{night}");
+    server.turn_to(start_us + (12 * 60 + 1) * MINUTE_US);
+    accepted(&internet, 40).await;
+    server.wait_for(&id, &["finished"], Duration::from_secs(30)).await;
+    server.verify(&id).await;
+}
+
 /// The brake pauses after a hundred answers with too many bounces, and an operator decides.
 async fn braked_on_bounces(database: Database) {
     let (internet, server) = start(database, |b| b.reply_delay = Duration::from_millis(20)).await;
@@ -250,6 +314,21 @@ async fn dst_night() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn late_after_downtime() {
     asked_before_late(Database::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn late_after_a_standstill() {
+    asked_after_a_standstill(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn quiet_hours_while_sending_on_sqlite() {
+    quiet_while_sending(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn quiet_hours_while_sending_on_postgres() {
+    quiet_while_sending(Database::Postgres).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

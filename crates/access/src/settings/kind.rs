@@ -133,9 +133,7 @@ impl Kind {
 
 fn is_hours(text: &str) -> bool {
     let (hours, zone) = text.split_once(' ').unwrap_or((text, "UTC"));
-    let time = |text: &str| text.len() == 5 && text.parse::<jiff::civil::Time>().is_ok();
-    let differ = |(from, to): (&str, &str)| from != to && time(from) && time(to);
-    hours.split_once('-').is_some_and(differ) && jiff::tz::TimeZone::get(zone.trim()).is_ok()
+    hours.parse::<store::DayHours>().is_ok() && jiff::tz::TimeZone::get(zone.trim()).is_ok()
 }
 
 fn list<T>(text: &str, item: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {

@@ -10,7 +10,7 @@ use crate::Audience;
 use crate::error::{Error, Result};
 use crate::export::formula_safe;
 use crate::limits::PAGE_ROWS_MAX;
-use crate::lists::STEP_ROWS;
+use crate::membership::STEP_ROWS;
 
 /// Where an import stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

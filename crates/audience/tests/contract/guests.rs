@@ -134,6 +134,15 @@ async fn guests_are_judged_by_their_address() {
                 ("gwen@x.example", None, None),
             ]
         );
+        // By what their own file says of them, also where nobody of the audience has the address.
+        let named = Filter::parse(&json!({"or": [
+            {"field": "email", "op": "starts_with", "value": "gwen"}, {"in_list": "vip"}]}));
+        room.create_list("vip", NOW).await.unwrap();
+        let named = room.recipients_in_segment(&named.unwrap(), NOW).await.unwrap();
+        let own = TargetSet { marks: vec![Mark::rule(7, named)], ..set.clone() };
+        let left: Vec<_> = guests(&room, &own).await.into_iter().filter(|row| row.2 == Some(7)).collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+        assert_eq!(left[0].0, "gwen@x.example");
         let doubles = room.preview(&set.guest_duplicates().unwrap(), 10).await.unwrap();
         let doubles: Vec<_> = doubles.iter().map(|r| r.email.as_str()).collect();
         assert_eq!(

@@ -198,6 +198,101 @@ async fn planned_deliveries_of_greater_weight_come_first() {
     .await;
 }
 
+fn planned(weight: u32, date: &'static str) -> impl FnOnce(&mut crate::Definition) {
+    move |d| {
+        d.validation.weight = Some(weight);
+        d.schedule.contact_date = date.into();
+    }
+}
+
+impl World {
+    async fn drafted_for(&self, change: impl FnOnce(&mut crate::Definition)) -> i64 {
+        let mut wanted = definition();
+        change(&mut wanted);
+        self.deliveries.create(wanted, Some(html()), None).await.unwrap().id
+    }
+}
+
+/// Whichever ends first: nobody gets both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_analyses_at_once_see_each_other() {
+    each(|world| async move {
+        world.recipients(30).await;
+        world.pressure(PressureRule { limit: 1, planned: true, ..Default::default() }).await;
+        let early = world.drafted_for(planned(5, "2026-10-01T08:00")).await;
+        let late = world.drafted_for(planned(5, "2026-10-02T08:00")).await;
+        let analyses = [
+            world.deliveries.start_analysis(early, &By::system()).await.unwrap(),
+            world.deliveries.start_analysis(late, &By::system()).await.unwrap(),
+        ];
+        let mut sent = Vec::new();
+        for analysis in analyses {
+            sent.push(analysis.wait().await.unwrap().to_deliver);
+        }
+        assert_eq!(sent[0], 30, "the earlier comes first");
+        if sent[1] != 0 {
+            // It ended before the other: the night mends it.
+            world.clock.advance(Duration::from_secs(86_400));
+            // One delivery each second.
+            for _ in 0..2 {
+                world.deliveries.tick().await.unwrap();
+            }
+            world.settled(late).await;
+            sent[1] = world.deliveries.get(late).await.unwrap().to_deliver;
+        }
+        assert_eq!(sent[1], 0);
+    })
+    .await;
+}
+
+impl World {
+    /// Waits until no analysis of the delivery runs.
+    async fn settled(&self, id: i64) {
+        if let Some(handle) = self.deliveries.analysis_handle(id) {
+            handle.wait().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_night_reckons_planned_deliveries_again() {
+    each(|world| async move {
+        world.recipients(4).await;
+        world.pressure(PressureRule { limit: 1, planned: true, ..Default::default() }).await;
+        let light = world.drafted_for(planned(3, "2026-10-01T08:00")).await;
+        assert_eq!(world.analyse(light).await.to_deliver, 4);
+        let to_deliver = async || world.deliveries.get(light).await.unwrap().to_deliver;
+        let first = world.deliveries.get(light).await.unwrap().analysed_at;
+        world.clock.advance(Duration::from_secs(86_400));
+        world.deliveries.tick().await.unwrap();
+        world.settled(light).await;
+        assert_eq!(world.deliveries.get(light).await.unwrap().analysed_at, first, "nothing changed");
+
+        let change = planned(8, "2026-10-02T08:00");
+        let heavy = world.drafted_for(|d| {
+            change(d);
+            d.target.limit = 3;
+        });
+        let heavy = heavy.await;
+        assert_eq!(world.analyse(heavy).await.to_deliver, 3, "the heavier does not ask");
+        world.deliveries.tick().await.unwrap();
+        assert_eq!(to_deliver().await, 4, "not before the night");
+        world.clock.advance(Duration::from_secs(86_400));
+        world.deliveries.tick().await.unwrap();
+        world.settled(light).await;
+        assert_eq!(to_deliver().await, 1, "the heavier comes first");
+        let journal = format!("{:?}", world.deliveries.journal(light).await.unwrap());
+        assert!(journal.contains("Analysed again by itself"), "{journal}");
+        // A delivery that is given up takes nobody's place.
+        world.deliveries.cancel(heavy, "", &By::system()).await.unwrap();
+        world.clock.advance(Duration::from_secs(86_400));
+        world.deliveries.tick().await.unwrap();
+        world.settled(light).await;
+        assert_eq!(to_deliver().await, 4);
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_household_shares_its_limit() {
     each(|world| async move {

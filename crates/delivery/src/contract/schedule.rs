@@ -60,6 +60,16 @@ impl World {
     }
 
     pub(super) async fn answer(&self, messages: &[Message], site: &str, state: FinalState) {
+        let reason = (state == FinalState::Failed).then_some("user_unknown");
+        self.answer_because(messages, site, (state, reason)).await;
+    }
+
+    async fn answer_because(
+        &self,
+        messages: &[Message],
+        site: &str,
+        (state, reason): (FinalState, Option<&str>),
+    ) {
         let batch = messages.iter().map(|message| Settlement {
             id: message.id,
             recipient: message.recipient,
@@ -70,7 +80,7 @@ impl World {
             last_try: Some(START_US),
             site: site.into(),
             source: None,
-            reason: None,
+            reason: reason.map(str::to_owned),
             reply: None,
             nonexistent: None,
             octets: 0,
@@ -279,6 +289,12 @@ async fn a_server_that_was_down_at_the_contact_date_asks_before_it_sends_late() 
             world.due(id, start + 6 * HOUR_US - 1).await.is_empty(),
             "its waves are as far apart as ever"
         );
+        world.turn_to(start + 6 * HOUR_US);
+        assert!(
+            world.due(id, start + 6 * HOUR_US).await.is_empty(),
+            "nothing before the clock was looked at"
+        );
+        world.deliveries.tick().await.unwrap();
         assert_eq!(world.due(id, start + 6 * HOUR_US).await.len(), 2);
         world.deliveries.recover().await.unwrap();
         assert_eq!(
@@ -426,6 +442,87 @@ async fn what_cannot_be_kept_is_refused_when_it_is_saved() {
                 Some(Waves { calendar: vec![line("0s", "70%"), line("1d", "40%")], ..Waves::default() });
         };
         assert_eq!(refused(over).await, "waves.calendar");
+    })
+    .await;
+}
+
+/// Deferred until then, as the engine settles it.
+fn deferred(message: &Message, due: i64) -> Settlement {
+    Settlement {
+        id: message.id,
+        recipient: message.recipient,
+        part: Arc::clone(&message.part),
+        verdict: Verdict::Deferred { due, sticky_until: None, unknown: false },
+        attempts: 1,
+        first_try: Some(START_US),
+        last_try: Some(START_US),
+        site: "slow".into(),
+        source: None,
+        reason: None,
+        reply: None,
+        nonexistent: None,
+        octets: 0,
+        tls: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_out_in_the_evening_waits_for_the_morning() {
+    each(|world| async move {
+        world.recipients(8).await;
+        // Half of them live where it is morning when it is evening in Berlin.
+        for n in 0..4 {
+            let email =
+                format!("r{n}@{}", ["gmail.com", "yahoo.com", "tail1.example", "tail2.example"][n % 4]);
+            let found = world.audience.recipient_by_address(&email).await.unwrap().unwrap();
+            let edit = audience::RecipientEdit {
+                time_zone: Some("America/Los_Angeles".into()),
+                ..Default::default()
+            };
+            world.audience.edit_recipient(found.id, edit, START_US).await.unwrap();
+        }
+        let mut wanted = dated("2026-10-01T20:00");
+        wanted.schedule.quiet_hours = "21:00-08:00".into();
+        let id = world.confirmed(wanted).await;
+        let (start, evening) = (at("2026-10-01T18:00Z"), at("2026-10-01T19:00Z"));
+        let morning = at("2026-10-02T06:00Z");
+        world.turn_to(start);
+        world.deliveries.tick().await.unwrap();
+        let claimed = world.due(id, start).await;
+        assert_eq!(claimed.len(), 8);
+        // One of each zone is put off; the others are claimed and do not get their turn.
+        let zone_of = |message: &Message| i64::from(message.recipient > 4);
+        let put_off: Vec<&Message> = [0, 1]
+            .iter()
+            .map(|zone| claimed.iter().find(|message| zone_of(message) == *zone).unwrap())
+            .collect();
+        let batch = put_off.iter().map(|message| deferred(message, evening + HOUR_US)).collect();
+        world.queue.settle(Arc::new(batch), vec![], Arc::new(NoQuarantine)).await.unwrap();
+        let epoch = world.queue.run(id).await.unwrap().epoch;
+        world.turn_to(evening);
+        world.deliveries.tick().await.unwrap();
+        let run = world.queue.run(id).await.unwrap();
+        assert_eq!(run.epoch, epoch + 1, "what is claimed is given back");
+        world.queue.recover(evening).await.unwrap();
+        world.deliveries.tick().await.unwrap();
+        assert_eq!(world.queue.run(id).await.unwrap().epoch, epoch + 1, "once");
+        let awake = world.due(id, evening).await;
+        assert_eq!(awake.len(), 3, "those for whom it is day");
+        assert!(awake.iter().all(|message| zone_of(message) == 0));
+        let retries = async |now| {
+            let mut found = Vec::new();
+            for work in world.queue.lanes(id).await.unwrap() {
+                let wish = queue::RetryWish { delivery: id, lane: &work.lane, limit: 10, now };
+                found.extend(world.queue.take_retries(wish).await.unwrap());
+            }
+            found
+        };
+        let night = retries(morning - 1).await;
+        assert_eq!(night.iter().map(zone_of).collect::<Vec<_>>(), [0], "the other waits for eight o'clock");
+        assert_eq!(retries(morning).await.len(), 1);
+        world.turn_to(morning);
+        world.deliveries.tick().await.unwrap();
+        assert_eq!(world.due(id, morning).await.len(), 3, "and so do the first tries");
     })
     .await;
 }

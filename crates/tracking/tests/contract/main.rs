@@ -309,6 +309,26 @@ async fn who_did_what_is_a_relation_and_machines_count_for_nobody() {
         let links = tracking.clicks_by_link(7).await.unwrap();
         let links: Vec<_> = links.iter().map(|link| (link.link, link.clicks, link.messages)).collect();
         assert_eq!(links, [(0, 2, 1), (1, 1, 1)]);
+        // Each content numbers its own links, and seeds are nobody.
+        let part = |n: i64, snapshot: &str, wave| queue::NewPart {
+            first_id: message_id(9, n),
+            last_id: message_id(9, n),
+            snapshot: snapshot.to_owned(),
+            wave,
+            lane: "google".into(),
+            due_us: 0,
+            messages: 1,
+        };
+        let parts = [part(1, "b", 0), part(2, "a", 1), part(5, "a", queue::SEED_WAVE)];
+        store.write(Lane::Urgent, move |tx| queue::plan::insert_parts(tx, 9, parts)).await.unwrap();
+        for (n, link) in [(1, 0), (2, 0), (2, 1), (5, 0)] {
+            tracking.record(event(message_id(9, n), EventKind::Click, Some(link), T0)).await;
+        }
+        tracking.fold(T0).await.unwrap();
+        let links = tracking.clicks_by_link(9).await.unwrap();
+        let links: Vec<_> =
+            links.iter().map(|link| (link.snapshot.as_str(), link.link, link.clicks)).collect();
+        assert_eq!(links, [("a", 0, 1), ("a", 1, 1), ("b", 0, 1)]);
         assert!(tracking.events_of(message_id(7, 3)).await.unwrap()[0].machine);
     })
     .await;
