@@ -56,6 +56,11 @@ impl BodyHash {
         self.held += ends;
     }
 
+    /// Takes whole lines as they stand.
+    pub fn lines(&mut self, text: &[u8]) {
+        self.update(&relaxed_lines(text));
+    }
+
     pub fn finish(mut self) -> [u8; 32] {
         if self.begun {
             self.context.update(b"\r\n");

@@ -19,7 +19,7 @@ use url::{Host, Url};
 use crate::dial::{DialError, dial};
 use crate::dns::{DnsError, Resolver};
 use crate::guard::Guard;
-use crate::tls::{Tls, TlsError, TlsMode};
+use crate::tls::{Demand, Tls, TlsError};
 
 /// Octets of a file when nothing else is said.
 pub const FETCH_SIZE_MAX: usize = 100_000;
@@ -135,6 +135,44 @@ impl Fetcher {
         }
     }
 
+    /// The text at exactly this address of `https`: a redirect is no answer.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn get_text(&self, url: &str, limits: FetchLimits) -> Result<Fetched, FetchError> {
+        let url = checked_url(url)?;
+        if url.scheme() != "https" {
+            return Err(FetchError::Url("is not https"));
+        }
+        let answered = tokio::time::timeout(limits.time, self.once(&url, Ask::Text(limits.size_max))).await;
+        match answered.map_err(|_| FetchError::Timeout(limits.time))?? {
+            Answer::File { content_type, bytes } => Ok(Fetched { url: url.into(), content_type, bytes }),
+            Answer::Status(status) => Err(FetchError::Status(status)),
+            Answer::Elsewhere(_) => Err(FetchError::Answer("it redirects, which it must not")),
+        }
+    }
+
+    /// Hands `bytes` to a web server and says what status it answers with. A redirect is not followed.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn post(
+        &self,
+        url: &str,
+        content_type: &'static str,
+        bytes: &[u8],
+        time: Duration,
+    ) -> Result<u16, FetchError> {
+        let url = checked_url(url)?;
+        let ask = Ask::Post { content_type, bytes };
+        let answered = tokio::time::timeout(time, self.once(&url, ask)).await;
+        match answered.map_err(|_| FetchError::Timeout(time))?? {
+            Answer::Status(status) => Ok(status),
+            Answer::File { .. } => Ok(200),
+            Answer::Elsewhere(_) => Err(FetchError::Answer("it redirects, which it must not")),
+        }
+    }
+
     /// What a server says of an address of `http` or `https` when it is asked without having to send it: the status
     /// code after redirects, 200 or not.
     ///
@@ -154,7 +192,7 @@ impl Fetcher {
     }
 
     /// The last answer, and where it came from.
-    async fn follow(&self, url: &str, ask: Ask) -> Result<(Url, Answer), FetchError> {
+    async fn follow(&self, url: &str, ask: Ask<'_>) -> Result<(Url, Answer), FetchError> {
         let mut url = checked_url(url)?;
         for _ in 0..=REDIRECTS_MAX {
             match self.once(&url, ask).await? {
@@ -173,7 +211,7 @@ impl Fetcher {
         Err(FetchError::Redirects)
     }
 
-    async fn once(&self, url: &Url, ask: Ask) -> Result<Answer, FetchError> {
+    async fn once(&self, url: &Url, ask: Ask<'_>) -> Result<Answer, FetchError> {
         let (host, addresses) = self.addresses(url).await?;
         let guard = self.guard.read().unwrap_or_else(PoisonError::into_inner).clone();
         let port = url.port_or_known_default().ok_or(FetchError::Url("has no port"))?;
@@ -181,7 +219,7 @@ impl Fetcher {
         for address in addresses.into_iter().take(ADDRESSES_MAX) {
             match dial(&guard, SocketAddr::new(address, port), None, CONNECT_TIME).await {
                 Ok(stream) if url.scheme() == "https" => {
-                    let stream = self.tls.connect(TlsMode::Verified, &host, stream, CONNECT_TIME).await?;
+                    let (stream, _) = self.tls.connect(&Demand::Name, &host, stream, CONNECT_TIME).await?;
                     return exchange(stream, url, ask).await;
                 }
                 Ok(stream) => return exchange(stream, url, ask).await,
@@ -227,11 +265,15 @@ fn checked_url(text: &str) -> Result<Url, FetchError> {
 
 /// What is asked for.
 #[derive(Clone, Copy)]
-enum Ask {
-    /// The file, up to so many octets.
+enum Ask<'a> {
+    /// The picture, up to so many octets.
     File(usize),
+    /// The text, up to so many octets.
+    Text(usize),
     /// Its status.
     Status,
+    /// To take this.
+    Post { content_type: &'static str, bytes: &'a [u8] },
 }
 
 enum Answer {
@@ -254,9 +296,12 @@ struct Head {
 async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     url: &Url,
-    ask: Ask,
+    ask: Ask<'_>,
 ) -> Result<Answer, FetchError> {
     stream.write_all(request(url, ask).as_bytes()).await?;
+    if let Ask::Post { bytes, .. } = ask {
+        stream.write_all(bytes).await?;
+    }
     stream.flush().await?;
     let mut reader = BufReader::new(stream);
     let mut head = read_head(&mut reader).await?;
@@ -266,7 +311,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     }
     let size_max = match (head.status, head.location, ask) {
         (301 | 302 | 303 | 307 | 308, Some(location), _) => return Ok(Answer::Elsewhere(location)),
-        (200, _, Ask::File(size_max)) => size_max,
+        (200, _, Ask::File(size_max) | Ask::Text(size_max)) => size_max,
         (status, _, _) => return Ok(Answer::Status(status)),
     };
     if head.encoded {
@@ -293,17 +338,25 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// All of it is from a parsed URL, which holds no blank and no line end.
-fn request(url: &Url, ask: Ask) -> String {
+fn request(url: &Url, ask: Ask<'_>) -> String {
     let (method, accept) = match ask {
         Ask::File(_) => ("GET", "image/*"),
+        Ask::Text(_) => ("GET", "text/plain"),
         Ask::Status => ("HEAD", "*/*"),
+        Ask::Post { .. } => ("POST", "*/*"),
     };
     let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
     let host = url.host_str().unwrap_or_default();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let body = match ask {
+        Ask::Post { content_type, bytes } => {
+            format!("Content-Type: {content_type}\r\nContent-Length: {}\r\n", bytes.len())
+        }
+        _ => String::new(),
+    };
     format!(
         "{method} {}{query} HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: Mailwright\r\nAccept: {accept}\r\n\
-         Accept-Encoding: identity\r\nConnection: close\r\n\r\n",
+         Accept-Encoding: identity\r\n{body}Connection: close\r\n\r\n",
         url.path()
     )
 }

@@ -22,6 +22,11 @@ pub const MIGRATIONS: RoomMigrations = RoomMigrations {
     steps: &[
         Step { number: 1, name: "start", sql: include_str!("../migrations/001_start.sql") },
         Step { number: 2, name: "rules", sql: include_str!("../migrations/002_rules.sql") },
+        Step {
+            number: 3,
+            name: "transport security",
+            sql: include_str!("../migrations/003_transport_security.sql"),
+        },
     ],
 };
 
@@ -32,6 +37,12 @@ pub struct Routes {
     pub(crate) vault: Arc<Vault>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) book: Arc<Book>,
+}
+
+impl std::fmt::Debug for Routes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Routes").finish_non_exhaustive()
+    }
 }
 
 /// A domain that senders may use.

@@ -5,6 +5,8 @@
 //!   under the master key and leave this crate only as [`message::Signer`]s.
 //! - The rules: the provider table (`data/providers.toml`) with the layers on top of it (settings, `shaping.toml`, table
 //!   `rule_override`), the sources and warm-up plans (tables `source`, `warm_up`), and who changed what (`rule_change`).
+//! - What recipients' domains say about TLS and what we report to them ([`TransportPolicies`]; tables `sts_policy`,
+//!   `tls_session`, `tls_report`).
 //! - What the engine wants to find again after a restart: `learned`, `volume`, `verdict`.
 //! - The prediction of when each provider will be done ([`predict`]).
 //!
@@ -39,6 +41,8 @@ mod rules;
 mod signing;
 mod site_rules;
 mod sources;
+mod sts;
+mod tls_reports;
 mod verdicts;
 mod warm_up;
 
@@ -57,5 +61,7 @@ pub use rules::{RuleBase, Rules, StoredOverride};
 pub use signing::Signing;
 pub use site_rules::{RuleOverride, SiteRules, Speed, TlsPolicy};
 pub use sources::{DEFAULT_POOL, DEFAULT_SOURCE, Source};
+pub use sts::{DomainPolicy, KeptPolicy, STS_PORT, TransportPolicies};
+pub use tls_reports::{Report, ReportMail, Reporter, SentReport, Session, TLS_REPORT_TYPE};
 pub use verdicts::{Action, Verdict};
 pub use warm_up::{IDLE_DAYS_COLD, Overflow, USUAL_DAYS, WarmUp, day_of};

@@ -119,6 +119,21 @@ impl Settings {
         }
     }
 
+    /// Who proves DNS answers: `auto`, `validate`, `server` or `off`.
+    pub fn dnssec(&self) -> &str {
+        self.text("mta.dnssec").unwrap_or("auto")
+    }
+
+    /// Sender of reports of failed TLS, where some are sent.
+    pub fn tls_reports(&self) -> Option<&str> {
+        self.text("mta.tls_reports")
+    }
+
+    /// File of certificates that are trusted besides the public authorities.
+    pub fn roots(&self) -> Option<&str> {
+        self.text("net.roots")
+    }
+
     /// Port of the receivers' servers.
     pub fn smtp_port(&self) -> u16 {
         self.count("mta.port").and_then(|port| u16::try_from(port).ok()).unwrap_or(25)

@@ -80,6 +80,19 @@ pub const REGISTRY: &[Setting] = &[
         )
     },
     anywhere("mta.nameservers", Kind::Servers, "", "DNS servers. Empty: those of the system."),
+    anywhere(
+        "mta.dnssec",
+        Kind::Choice(&["auto", "validate", "server", "off"]),
+        "auto",
+        "Who proves DNS answers, which DANE needs. auto: a DNS server on this machine is believed, answers of others are \
+         proven here.",
+    ),
+    anywhere(
+        "mta.tls_reports",
+        Kind::Mailbox,
+        "",
+        "Address that reports of failed TLS come from, to the domains that ask for them. Empty: none are sent.",
+    ),
     anywhere("mta.port", Kind::Count { min: 1, max: 65_535 }, "25", "Port of the receivers' mail servers."),
     anywhere(
         "mta.ehlo",
@@ -110,6 +123,12 @@ pub const REGISTRY: &[Setting] = &[
         Kind::Count { min: 1, max: 100_000 },
         "",
         "Most messages over one connection. Empty: as the provider rules say.",
+    ),
+    start(
+        "net.roots",
+        Kind::Text,
+        "",
+        "File of certificates (PEM) that are trusted besides the public authorities.",
     ),
     anywhere("net.allow", Kind::Ranges, "", "Private address ranges that may be dialled all the same."),
     anywhere(

@@ -85,6 +85,7 @@ impl Story {
             clock: Arc::new(SystemClock),
             tls: Tls::new(&[]).unwrap(),
             guard: Guard::new(vec!["127.0.0.0/8".parse().unwrap()]),
+            policies: None,
         };
         Self { store, queue, maker: Arc::new(Maker::default()), world: Arc::new(world) }
     }

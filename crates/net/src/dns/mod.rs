@@ -2,6 +2,7 @@
 
 mod cache;
 mod hosts;
+mod keys;
 mod servers;
 mod statics;
 
@@ -16,7 +17,7 @@ use crate::clock::Clock;
 
 pub use cache::CachedResolver;
 pub use hosts::{MailHost, MailHosts, mail_hosts};
-pub use servers::DnsResolver;
+pub use servers::{DnsResolver, Dnssec};
 pub use statics::StaticResolver;
 
 /// Answers that the cache keeps, of all kinds together.
@@ -63,6 +64,16 @@ pub enum RecordKind {
     Txt,
     /// The name of an address; asked with the address's reverse name.
     Ptr,
+    /// Certificates of a service (RFC 6698); asked with [`tlsa_name`].
+    Tlsa,
+}
+
+impl RecordKind {
+    /// Whether somebody asks how sure the answer is: what DANE builds on (RFC 7672 section 2). Texts are policies and
+    /// keys that are read the same from an unsigned zone, so proving them would only cost questions.
+    pub fn is_proven(self) -> bool {
+        matches!(self, RecordKind::Mx | RecordKind::A | RecordKind::Aaaa | RecordKind::Tlsa)
+    }
 }
 
 /// A mail exchanger.
@@ -72,6 +83,26 @@ pub struct Mx {
     pub preference: u16,
     /// Lower-case host name without the root dot; empty for the root itself (RFC 7505).
     pub host: String,
+}
+
+/// What a service's certificate must be (RFC 6698 section 2.1), as it stands in the DNS.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Tlsa {
+    /// 0 PKIX-TA, 1 PKIX-EE, 2 DANE-TA, 3 DANE-EE.
+    pub usage: u8,
+    /// 0 the certificate, 1 its public key.
+    pub selector: u8,
+    /// 0 in full, 1 SHA-256, 2 SHA-512.
+    pub matching: u8,
+    /// What is compared.
+    pub data: Vec<u8>,
+}
+
+impl std::fmt::Display for Tlsa {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {} ", self.usage, self.selector, self.matching)?;
+        self.data.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+    }
 }
 
 /// One record of an answer.
@@ -85,6 +116,8 @@ pub enum Record {
     Txt(String),
     /// A name, lower-case without the root dot.
     Ptr(String),
+    /// What a certificate must be.
+    Tlsa(Tlsa),
 }
 
 /// A positive answer: at least one record of the kind that was asked.
@@ -94,6 +127,9 @@ pub struct Records {
     pub records: Arc<[Record]>,
     /// Seconds that it may be kept.
     pub ttl_s: u32,
+    /// The whole answer, aliases and all, is proven by DNSSEC (RFC 4035). False is the ordinary case: an unsigned zone,
+    /// a kind that is not proven, or name servers without DNSSEC. An answer that is *wrong* is none: it is deferred.
+    pub secure: bool,
 }
 
 /// Why there is no record.
@@ -131,14 +167,7 @@ pub trait Resolver: Send + Sync {
 
     /// The mail exchangers of a domain, unordered. [`mail_hosts`] says what follows from them.
     fn mx<'a>(&'a self, domain: &'a str) -> Pending<'a, Result<Vec<Mx>, DnsError>> {
-        Box::pin(async move {
-            let found = self.lookup(domain, RecordKind::Mx).await?;
-            let exchangers = found.records.iter().filter_map(|record| match record {
-                Record::Mx(mx) => Some(mx.clone()),
-                _ => None,
-            });
-            Ok(exchangers.collect())
-        })
+        Box::pin(async move { Ok(exchangers(&self.lookup(domain, RecordKind::Mx).await?)) })
     }
 
     /// The IPv4 addresses of a host.
@@ -154,12 +183,34 @@ pub trait Resolver: Send + Sync {
     /// All addresses of a host, IPv4 first. An error only when there is no address at all: then *deferred* if either
     /// kind could not be had.
     fn addresses<'a>(&'a self, host: &'a str) -> Pending<'a, Result<Vec<IpAddr>, DnsError>> {
+        Box::pin(async move { self.proven_addresses(host).await.map(|(addresses, _)| addresses) })
+    }
+
+    /// All addresses of a host, IPv4 first, and whether each of them is proven. As [`Resolver::addresses`] otherwise.
+    fn proven_addresses<'a>(&'a self, host: &'a str) -> Pending<'a, Result<(Vec<IpAddr>, bool), DnsError>> {
         Box::pin(async move {
-            match tokio::join!(self.a(host), self.aaaa(host)) {
-                (Ok(v4), Ok(v6)) => Ok([v4, v6].concat()),
-                (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(one),
+            let asked = tokio::join!(self.lookup(host, RecordKind::A), self.lookup(host, RecordKind::Aaaa));
+            match asked {
+                (Ok(v4), Ok(v6)) => Ok(([addresses(&v4), addresses(&v6)].concat(), v4.secure && v6.secure)),
+                (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok((addresses(&one), one.secure)),
                 (Err(error), Err(other)) => Err(if error.is_negative() { other } else { error }),
             }
+        })
+    }
+
+    /// What the certificate of a host's TCP service must be, and whether that is proven. Nothing published: empty, false.
+    /// *Deferred* must not be read as nothing (RFC 7672 section 2.1.1): that is what a downgrade looks like.
+    fn tlsa<'a>(&'a self, host: &'a str, port: u16) -> Pending<'a, Result<(Vec<Tlsa>, bool), DnsError>> {
+        Box::pin(async move {
+            let found = match self.lookup(&tlsa_name(host, port), RecordKind::Tlsa).await {
+                Err(error) if error.is_negative() => return Ok((Vec::new(), false)),
+                found => found?,
+            };
+            let records = found.records.iter().filter_map(|record| match record {
+                Record::Tlsa(tlsa) => Some(tlsa.clone()),
+                _ => None,
+            });
+            Ok((records.collect(), found.secure))
         })
     }
 
@@ -189,9 +240,26 @@ pub trait Resolver: Send + Sync {
 }
 
 /// The resolver that the program runs on: the given name servers (`ip` or `ip:port`, port 53 by default), or the
-/// system's when there is none, behind the cache.
-pub fn open_resolver(name_servers: &[String], clock: Arc<dyn Clock>) -> Result<Arc<dyn Resolver>, DnsError> {
-    Ok(Arc::new(CachedResolver::new(DnsResolver::open(name_servers)?, clock)))
+/// system's when there is none, behind the cache. `dnssec` says who proves answers.
+pub fn open_resolver(
+    name_servers: &[String],
+    dnssec: Dnssec,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn Resolver>, DnsError> {
+    Ok(Arc::new(CachedResolver::new(DnsResolver::open(name_servers, dnssec)?, clock)))
+}
+
+/// Where the TLSA records of a host's TCP service stand (RFC 6698 section 3).
+pub fn tlsa_name(host: &str, port: u16) -> String {
+    format!("_{port}._tcp.{}", canonical(host))
+}
+
+fn exchangers(found: &Records) -> Vec<Mx> {
+    let exchangers = found.records.iter().filter_map(|record| match record {
+        Record::Mx(mx) => Some(mx.clone()),
+        _ => None,
+    });
+    exchangers.collect()
 }
 
 fn addresses(found: &Records) -> Vec<IpAddr> {

@@ -1,18 +1,25 @@
-//! Questions to name servers, over UDP and (for long answers) TCP.
+//! Questions to name servers, over UDP and (for long answers) TCP, and who proves the answers (RFC 4033).
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverOpts};
+use hickory_resolver::net::dnssec::DnssecDnsHandle;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::{DnsError as WireError, NetError};
-use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::net::xfer::FirstAnswer;
+use hickory_resolver::net::{DnsError as WireError, DnsHandle, NetError, RetryDnsHandle};
+use hickory_resolver::proto::dnssec::{DnssecSummary, TrustAnchors};
+use hickory_resolver::proto::op::{DnsRequestOptions, DnsResponse, Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
-use hickory_resolver::{Resolver as Hickory, TokioResolver};
+use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
+use tokio::sync::Mutex;
 
+use super::keys::KeptKeys;
 use super::{
     DnsError, LOOKUP_TIMEOUT, LOOKUP_TRIES, LOOKUPS_MAX, Mx, RECORDS_MAX, Record, RecordKind, Records,
-    Resolver, TTL_MIN_S, canonical,
+    Resolver, TTL_MIN_S, Tlsa, canonical,
 };
 use crate::Pending;
 
@@ -25,57 +32,170 @@ const NAME_SERVERS_MAX: usize = 8;
 /// Wait for a whole look-up: each try, and a TCP one after a cut answer.
 const WHOLE_TIMEOUT: Duration = LOOKUP_TIMEOUT.saturating_mul(LOOKUP_TRIES as u32 + 1);
 
+/// Aliases followed when a name server leaves that to us.
+const ALIASES_MAX: usize = 8;
+
+/// How long "these name servers hand out no signatures" is believed.
+const NO_SIGNATURES_KEPT: Duration = Duration::from_secs(3_600);
+
+/// How long it is before name servers that did not say are asked again whether they do.
+const SILENCE_KEPT: Duration = Duration::from_secs(60);
+
+/// Who proves answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dnssec {
+    /// A name server on this machine is believed ([`Dnssec::Server`]); with any other, answers are proven here as soon as
+    /// it hands out the root's signatures, and are not proven as long as it does not.
+    #[default]
+    Auto,
+    /// Proven here from the root's keys, always. With name servers that hand out no signatures nothing resolves.
+    Validate,
+    /// The name servers are believed when they say that they proved an answer (the AD bit, RFC 4035 section 3.2.3): right
+    /// for a validating resolver that nobody else can speak for, such as Unbound on this machine.
+    Server,
+    /// No answer is proven, so there is no DANE.
+    Off,
+}
+
+/// How a question is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    None,
+    Server,
+    Ours,
+}
+
+type Servers = RetryDnsHandle<NameServerPool<TokioRuntimeProvider>>;
+
 /// Asks name servers anew each time. The program uses it behind [`super::CachedResolver`].
 pub struct DnsResolver {
-    hickory: TokioResolver,
+    servers: Servers,
+    proving: DnssecDnsHandle<KeptKeys<Servers>>,
+    dnssec: Dnssec,
+    /// With [`Dnssec::Auto`]: what the name servers turned out to be, and until when that is believed.
+    found: Mutex<Option<(Proof, Instant)>>,
 }
 
 impl DnsResolver {
     /// Asks the given servers (`ip` or `ip:port`), or the system's when there is none. An error is a slip in the list.
-    pub fn open(name_servers: &[String]) -> Result<DnsResolver, DnsError> {
-        DnsResolver::open_with(name_servers, LOOKUP_TIMEOUT)
+    pub fn open(name_servers: &[String], dnssec: Dnssec) -> Result<DnsResolver, DnsError> {
+        DnsResolver::open_with(name_servers, dnssec, TrustAnchors::default(), LOOKUP_TIMEOUT)
     }
 
-    fn open_with(name_servers: &[String], timeout: Duration) -> Result<DnsResolver, DnsError> {
-        let servers = if name_servers.is_empty() { system_servers() } else { read_servers(name_servers)? };
-        let config = ResolverConfig::from_name_servers(servers.into_iter().map(name_server).collect());
-        let mut builder = Hickory::builder_with_config(config, TokioRuntimeProvider::default());
-        let options = builder.options_mut();
+    /// The same with other keys to begin with than the root's: a file of DNSKEY records, for a network with a root of its
+    /// own. Always proves.
+    pub fn open_anchored(name_servers: &[String], anchors: &Path) -> Result<DnsResolver, DnsError> {
+        let anchors = TrustAnchors::from_file(anchors)
+            .map_err(|error| DnsError::Defer(format!("the trust anchors cannot be read: {error}")))?;
+        DnsResolver::open_with(name_servers, Dnssec::Validate, anchors, LOOKUP_TIMEOUT)
+    }
+
+    fn open_with(
+        name_servers: &[String],
+        dnssec: Dnssec,
+        anchors: TrustAnchors,
+        timeout: Duration,
+    ) -> Result<DnsResolver, DnsError> {
+        let addresses = if name_servers.is_empty() { system_servers() } else { read_servers(name_servers)? };
+        let mut options = ResolverOpts::default();
         options.timeout = timeout;
         // Hickory counts the tries after the first.
         options.attempts = LOOKUP_TRIES - 1;
         options.cache_size = 0;
-        options.use_hosts_file = ResolveHosts::Never;
         options.edns0 = true;
         options.max_active_requests = LOOKUPS_MAX * 2;
-        let hickory = builder.build().map_err(|error| DnsError::Defer(error.to_string()))?;
-        Ok(DnsResolver { hickory })
+        let tls = TlsConfig::new().map_err(|error| DnsError::Defer(error.to_string()))?;
+        let context = Arc::new(PoolContext::new(options, tls));
+        let configured = addresses.iter().copied().map(name_server);
+        let pool = NameServerPool::from_config(configured, context, TokioRuntimeProvider::default());
+        let servers = RetryDnsHandle::new(pool, LOOKUP_TRIES - 1);
+        let proving = DnssecDnsHandle::with_trust_anchor(KeptKeys::new(servers.clone()), Arc::new(anchors));
+        let here = addresses.iter().all(|address| address.ip().is_loopback());
+        let dnssec = if dnssec == Dnssec::Auto && here { Dnssec::Server } else { dnssec };
+        Ok(DnsResolver { servers, proving, dnssec, found: Mutex::new(None) })
     }
 
     async fn ask(&self, name: &str, kind: RecordKind) -> Result<Records, DnsError> {
-        let record_type = record_type(kind);
-        let question = match Name::from_ascii(format!("{}.", canonical(name))) {
-            Ok(question) => question,
+        let Ok(question) = Name::from_ascii(format!("{}.", canonical(name))) else {
             // Such as a label of 64 octets: no zone can hold it.
-            Err(_) => return Err(DnsError::NoSuchName { ttl_s: TTL_MIN_S }),
+            return Err(DnsError::NoSuchName { ttl_s: TTL_MIN_S });
         };
-        let lookup = tokio::time::timeout(WHOLE_TIMEOUT, self.hickory.lookup(question, record_type))
+        let answered = async {
+            let proof = if kind.is_proven() { self.proof().await } else { Proof::None };
+            self.follow(question, kind, proof).await
+        };
+        tokio::time::timeout(WHOLE_TIMEOUT, answered)
             .await
             .map_err(|_| DnsError::Defer("time-out".to_owned()))?
-            .map_err(|error| read_error(&error))?;
-        let mut ttl_s = u32::MAX;
-        let mut records = Vec::new();
-        // An alias's own records come with the answer (RFC 1034 section 3.6.2): its life is the shortest of them.
-        for record in lookup.answers() {
-            ttl_s = ttl_s.min(record.ttl);
-            if record.record_type() == record_type && records.len() < RECORDS_MAX {
-                records.extend(read_record(&record.data));
+    }
+
+    /// Follows aliases to the records. A resolver gives the whole chain at once; only a bare server leaves the end to us.
+    async fn follow(&self, question: Name, kind: RecordKind, proof: Proof) -> Result<Records, DnsError> {
+        let (mut ttl_s, mut secure) = (u32::MAX, true);
+        let mut name = question;
+        for _ in 0..ALIASES_MAX {
+            let response = self.once(name.clone(), record_type(kind), proof).await?;
+            secure &= is_secure(&response, proof)?;
+            name = end_of_aliases(&response, name);
+            let mut records = Vec::new();
+            // An alias's own records come with the answer (RFC 1034 section 3.6.2): its life is the shortest of them.
+            for record in &response.answers {
+                ttl_s = ttl_s.min(record.ttl);
+                let is_wanted = record.record_type() == record_type(kind) && record.name == name;
+                if is_wanted && records.len() < RECORDS_MAX {
+                    records.extend(read_record(&record.data));
+                }
+            }
+            if !records.is_empty() {
+                return Ok(Records { records: records.into(), ttl_s, secure });
+            }
+            if !response.answers.iter().any(|record| record.record_type() == RecordType::CNAME) {
+                return Err(DnsError::NoRecord { ttl_s });
             }
         }
-        if records.is_empty() {
-            return Err(DnsError::NoRecord { ttl_s });
+        Err(DnsError::Defer("the name is an alias of an alias without end".to_owned()))
+    }
+
+    async fn once(&self, name: Name, kind: RecordType, proof: Proof) -> Result<DnsResponse, DnsError> {
+        let mut options = DnsRequestOptions::default();
+        options.use_edns = true;
+        options.edns_set_dnssec_ok = proof != Proof::None;
+        let query = Query::query(name, kind);
+        let response = match proof {
+            Proof::Ours => self.proving.lookup(query, options).first_answer().await,
+            Proof::None | Proof::Server => self.servers.lookup(query, options).first_answer().await,
+        };
+        let response = response.map_err(|error| read_error(&error))?;
+        WireError::from_response(response).map_err(|error| read_error(&NetError::from(error)))
+    }
+
+    async fn proof(&self) -> Proof {
+        match self.dnssec {
+            Dnssec::Off => return Proof::None,
+            Dnssec::Server => return Proof::Server,
+            Dnssec::Validate => return Proof::Ours,
+            Dnssec::Auto => {}
         }
-        Ok(Records { records: records.into(), ttl_s })
+        let mut found = self.found.lock().await;
+        if let Some((proof, until)) = *found
+            && until > Instant::now()
+        {
+            return proof;
+        }
+        let (proof, kept) = match self.once(Name::root(), RecordType::DNSKEY, Proof::Server).await {
+            Ok(response) if response.answers.iter().any(|record| record.record_type().is_rrsig()) => {
+                // For good: name servers that stop handing out signatures are what a downgrade looks like.
+                (Proof::Ours, Duration::from_secs(u64::from(u32::MAX)))
+            }
+            Ok(_) => (Proof::None, NO_SIGNATURES_KEPT),
+            Err(error) if error.is_negative() => (Proof::None, NO_SIGNATURES_KEPT),
+            Err(_) => (Proof::None, SILENCE_KEPT),
+        };
+        if found.is_none_or(|(before, _)| before != proof) {
+            tracing::info!(proven = proof == Proof::Ours, "whether answers of the DNS are proven here");
+        }
+        *found = Some((proof, Instant::now() + kept));
+        proof
     }
 }
 
@@ -83,6 +203,39 @@ impl Resolver for DnsResolver {
     fn lookup<'a>(&'a self, name: &'a str, kind: RecordKind) -> Pending<'a, Result<Records, DnsError>> {
         Box::pin(self.ask(name, kind))
     }
+}
+
+/// Whether all of an answer is proven. What is proven to be wrong is no answer.
+fn is_secure(response: &DnsResponse, proof: Proof) -> Result<bool, DnsError> {
+    match proof {
+        Proof::None => Ok(false),
+        Proof::Server => Ok(response.authentic_data),
+        Proof::Ours => match DnssecSummary::from_records(response.answers.iter()) {
+            DnssecSummary::Secure => Ok(true),
+            DnssecSummary::Insecure => Ok(false),
+            DnssecSummary::Bogus => Err(bogus()),
+        },
+    }
+}
+
+fn bogus() -> DnsError {
+    DnsError::Defer("the answer's signatures (DNSSEC) are wrong".to_owned())
+}
+
+/// The name at the end of the aliases that an answer holds.
+fn end_of_aliases(response: &DnsResponse, from: Name) -> Name {
+    let mut name = from;
+    for _ in 0..ALIASES_MAX {
+        let next = response.answers.iter().find_map(|record| match &record.data {
+            RData::CNAME(target) if record.name == name => Some(target.0.clone()),
+            _ => None,
+        });
+        match next {
+            Some(next) => name = next,
+            None => break,
+        }
+    }
+    name
 }
 
 fn name_server(address: SocketAddr) -> NameServerConfig {
@@ -130,6 +283,7 @@ fn record_type(kind: RecordKind) -> RecordType {
         RecordKind::Aaaa => RecordType::AAAA,
         RecordKind::Txt => RecordType::TXT,
         RecordKind::Ptr => RecordType::PTR,
+        RecordKind::Tlsa => RecordType::TLSA,
     }
 }
 
@@ -140,6 +294,12 @@ fn read_record(data: &RData) -> Option<Record> {
         RData::AAAA(aaaa) => Some(Record::Address(IpAddr::V6(aaaa.0))),
         RData::TXT(txt) => Some(Record::Txt(String::from_utf8_lossy(&txt.txt_data.concat()).into_owned())),
         RData::PTR(ptr) => Some(Record::Ptr(host(&ptr.0))),
+        RData::TLSA(tlsa) => Some(Record::Tlsa(Tlsa {
+            usage: tlsa.cert_usage.into(),
+            selector: tlsa.selector.into(),
+            matching: tlsa.matching.into(),
+            data: tlsa.cert_data.clone(),
+        })),
         _ => None,
     }
 }
@@ -150,15 +310,21 @@ fn host(name: &Name) -> String {
 
 /// Only an answer that says "none" is one. Everything else is not known.
 fn read_error(error: &NetError) -> DnsError {
-    match error {
-        NetError::Dns(WireError::NoRecordsFound(none)) => {
-            let ttl_s = none.negative_ttl.unwrap_or(TTL_MIN_S);
-            match none.response_code {
-                ResponseCode::NXDomain => DnsError::NoSuchName { ttl_s },
-                ResponseCode::NoError => DnsError::NoRecord { ttl_s },
-                code => DnsError::Defer(code.to_string()),
-            }
+    let none = |code, ttl_s: Option<u32>| {
+        let ttl_s = ttl_s.unwrap_or(TTL_MIN_S);
+        match code {
+            ResponseCode::NXDomain => DnsError::NoSuchName { ttl_s },
+            ResponseCode::NoError => DnsError::NoRecord { ttl_s },
+            code => DnsError::Defer(code.to_string()),
         }
+    };
+    match error {
+        NetError::Dns(WireError::NoRecordsFound(found)) => none(found.response_code, found.negative_ttl),
+        // A zone whose proof of absence costs more than it should counts as unsigned (RFC 9276 section 3.2).
+        NetError::Dns(WireError::Nsec { response, proof, .. }) if proof.is_insecure() => {
+            none(response.response_code, response.negative_ttl())
+        }
+        NetError::Dns(WireError::Nsec { .. } | WireError::DnssecBogus) => bogus(),
         other => DnsError::Defer(other.to_string()),
     }
 }
@@ -259,7 +425,12 @@ mod tests {
         let udp = UdpSocket::bind(address).await.expect("the same port");
         tokio::spawn(serve_udp(udp));
         tokio::spawn(serve_tcp(tcp));
-        DnsResolver::open(&[address.to_string()]).expect("an address")
+        DnsResolver::open(&[address.to_string()], Dnssec::Auto).expect("an address")
+    }
+
+    fn open_with(address: &str, timeout: Duration) -> DnsResolver {
+        let anchors = TrustAnchors::default();
+        DnsResolver::open_with(&[address.to_owned()], Dnssec::Off, anchors, timeout).expect("an address")
     }
 
     #[tokio::test]
@@ -297,7 +468,7 @@ mod tests {
         let resolver = resolver().await;
         assert_eq!(mail_hosts(&resolver, "null.example").await, MailHosts::NullMx);
         assert!(
-            matches!(mail_hosts(&resolver, "plain.example").await, MailHosts::Hosts(hosts) if hosts.len() == 1)
+            matches!(mail_hosts(&resolver, "plain.example").await, MailHosts::Hosts { hosts, .. } if hosts.len() == 1)
         );
         assert!(
             matches!(mail_hosts(&resolver, "broken.example").await, MailHosts::Defer(_)),
@@ -311,14 +482,14 @@ mod tests {
         let timeout = Duration::from_millis(50);
         let silent = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
         let address = silent.local_addr().expect("bound").to_string();
-        let resolver = DnsResolver::open_with(&[address], timeout).expect("an address");
+        let resolver = open_with(&address, timeout);
         assert!(matches!(resolver.mx("a.example").await, Err(DnsError::Defer(_))));
         let mut asked = 0;
         while silent.try_recv(&mut [0; 512]).is_ok() {
             asked += 1;
         }
         assert_eq!(asked, LOOKUP_TRIES);
-        let resolver = DnsResolver::open_with(&["127.0.0.1:9".to_owned()], timeout).expect("an address");
+        let resolver = open_with("127.0.0.1:9", timeout);
         assert!(matches!(resolver.mx("a.example").await, Err(DnsError::Defer(_))));
     }
 

@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{DnsError, Mx, Record, RecordKind, Records, Resolver, TTL_MIN_S, canonical, reverse_name};
+use super::{
+    DnsError, Mx, Record, RecordKind, Records, Resolver, TTL_MIN_S, Tlsa, canonical, reverse_name, tlsa_name,
+};
 use crate::Pending;
 
 /// Answers what it was told. A name that was told of in some way exists; any other does not. It can be told more
@@ -19,6 +21,7 @@ struct State {
     names: HashSet<String>,
     records: HashMap<(String, RecordKind), Vec<Record>>,
     failing: HashSet<(String, RecordKind)>,
+    secure: HashSet<String>,
     lookups: u64,
 }
 
@@ -53,6 +56,17 @@ impl StaticResolver {
     /// The name of an address.
     pub fn ptr(&self, address: IpAddr, name: &str) {
         self.put(&reverse_name(address), RecordKind::Ptr, vec![Record::Ptr(canonical(name))]);
+    }
+
+    /// What the certificate of a host's TCP service must be.
+    pub fn tlsa(&self, host: &str, port: u16, records: &[Tlsa]) {
+        let name = tlsa_name(host, port);
+        self.put(&name, RecordKind::Tlsa, records.iter().cloned().map(Record::Tlsa).collect());
+    }
+
+    /// What stands under this name is proven, as in a signed zone.
+    pub fn secure(&self, name: &str) {
+        self.locked(|state| state.secure.insert(canonical(name)));
     }
 
     /// A name that exists without any record.
@@ -94,7 +108,11 @@ impl StaticResolver {
                 return Err(DnsError::Defer("SERVFAIL".to_owned()));
             }
             match state.records.get(&key).filter(|records| !records.is_empty()) {
-                Some(records) => Ok(Records { records: Arc::from(records.as_slice()), ttl_s: TTL_MIN_S }),
+                Some(records) => Ok(Records {
+                    records: Arc::from(records.as_slice()),
+                    ttl_s: TTL_MIN_S,
+                    secure: kind.is_proven() && state.secure.contains(&key.0),
+                }),
                 None if state.names.contains(&key.0) => Err(DnsError::NoRecord { ttl_s: TTL_MIN_S }),
                 None => Err(DnsError::NoSuchName { ttl_s: TTL_MIN_S }),
             }

@@ -1,0 +1,277 @@
+//! What recipients' domains say about TLS: their MTA-STS policies, kept as RFC 8461 wants, and whether they want to hear of
+//! failures (RFC 8460).
+//!
+//! A policy that holds stays in force when the domain shows none any more or it cannot be fetched again: taking it away is
+//! what somebody between us and the domain would do. Each is fetched again when its id changes and once a day.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use net::{Fetcher, StsMode, StsPolicy, TlsFault};
+use serde::Serialize;
+use store::{Lane, Row, Store, binds};
+use tokio::sync::OnceCell;
+
+use crate::Routes;
+use crate::error::Result;
+use crate::limits::{STS_KEPT_MAX, STS_REFRESH_US, STS_RETRY_US};
+use crate::tls_reports::Counts;
+
+/// The port that policies are fetched from; tests have their own.
+pub const STS_PORT: u16 = 443;
+
+/// What a recipients' domain says about TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct DomainPolicy {
+    /// IDNA ASCII, lower case.
+    pub domain: String,
+    /// Its MTA-STS policy, unless it has none or one of mode `none`.
+    pub sts: Option<StsPolicy>,
+    /// It publishes where reports of failed TLS go, and we send such.
+    pub reports: bool,
+}
+
+/// A kept policy as pages show it. Times are microseconds UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeptPolicy {
+    /// The recipients' domain.
+    pub domain: String,
+    /// The id of its DNS record.
+    pub id: String,
+    /// `enforce`, `testing`, `none`; empty while none was ever had.
+    pub mode: String,
+    /// The policy as the domain wrote it.
+    pub text: String,
+    /// When it was fetched; 0: never.
+    pub fetched_at: i64,
+    /// When it ends.
+    pub expires_at: i64,
+    /// The last try to fetch it.
+    pub tried_at: i64,
+    /// Why that failed; empty when it worked.
+    pub error: String,
+}
+
+impl KeptPolicy {
+    /// The policy, if it holds.
+    fn in_force(&self, now_us: i64) -> Option<StsPolicy> {
+        (self.fetched_at > 0 && self.expires_at > now_us).then(|| StsPolicy::parse(&self.text).ok()).flatten()
+    }
+
+    /// Whether it is time to fetch it, when the domain shows this id.
+    fn is_due(&self, id: &str, now_us: i64) -> bool {
+        let stale = self.id != id
+            || self.expires_at <= now_us
+            || self.fetched_at + STS_REFRESH_US <= now_us
+            || !self.error.is_empty();
+        stale && self.tried_at + STS_RETRY_US <= now_us
+    }
+}
+
+/// Policies and counts. Cloning is cheap; all clones share both.
+#[derive(Clone)]
+pub struct TransportPolicies {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) fetcher: Arc<Fetcher>,
+    pub(crate) reporting: AtomicBool,
+    pub(crate) counts: Mutex<Counts>,
+    port: u16,
+    loaded: OnceCell<()>,
+    kept: Mutex<HashMap<String, KeptPolicy>>,
+}
+
+impl TransportPolicies {
+    /// Keeps policies in `store` and fetches them with `fetcher`, whose resolver is asked for their ids.
+    #[must_use]
+    pub fn new(store: Store, fetcher: Arc<Fetcher>) -> TransportPolicies {
+        TransportPolicies::on_port(store, fetcher, STS_PORT)
+    }
+
+    /// The same with policies fetched from another port, for tests.
+    #[must_use]
+    pub fn on_port(store: Store, fetcher: Arc<Fetcher>, port: u16) -> TransportPolicies {
+        let inner = Inner {
+            store,
+            fetcher,
+            reporting: AtomicBool::new(false),
+            counts: Mutex::default(),
+            port,
+            loaded: OnceCell::new(),
+            kept: Mutex::default(),
+        };
+        TransportPolicies { inner: Arc::new(inner) }
+    }
+
+    /// Whether connections are counted for reports. Off at first: who sends none need not count.
+    pub fn set_reporting(&self, on: bool) {
+        self.inner.reporting.store(on, Ordering::Release);
+    }
+
+    /// What a domain (IDNA ASCII, lower case) says about TLS; `None`: nothing. `signed`: its mail hosts are proven by
+    /// DNSSEC, so that it may have DANE records. Asks the DNS once or twice and now and then the domain's web server.
+    pub async fn of(&self, domain: &str, signed: bool, now_us: i64) -> Option<Arc<DomainPolicy>> {
+        let policy = self.sts(domain, now_us).await;
+        let asked = policy.is_some() || signed;
+        let reports =
+            asked && self.inner.reporting.load(Ordering::Acquire) && self.wants_reports(domain).await;
+        let sts = policy.filter(|policy| policy.mode != StsMode::None);
+        (sts.is_some() || reports).then(|| Arc::new(DomainPolicy { domain: domain.to_owned(), sts, reports }))
+    }
+
+    async fn wants_reports(&self, domain: &str) -> bool {
+        let texts = self.inner.fetcher.resolver().txt(&net::tls_rpt_name(domain)).await;
+        texts.is_ok_and(|texts| !net::report_addresses(&texts).is_empty())
+    }
+
+    async fn sts(&self, domain: &str, now_us: i64) -> Option<StsPolicy> {
+        self.load(now_us).await;
+        let kept = self.kept().get(domain).cloned();
+        let texts = self.inner.fetcher.resolver().txt(&net::sts_name(domain)).await;
+        let Some(id) = texts.ok().and_then(|texts| net::sts_id(&texts)) else {
+            return kept?.in_force(now_us);
+        };
+        match kept {
+            Some(kept) if !kept.is_due(&id, now_us) => kept.in_force(now_us),
+            kept => self.fetch(domain, id, kept, now_us).await.in_force(now_us),
+        }
+    }
+
+    /// Fetches it, and keeps what came or why nothing did.
+    async fn fetch(&self, domain: &str, id: String, kept: Option<KeptPolicy>, now_us: i64) -> KeptPolicy {
+        let mut kept = kept.unwrap_or_else(|| KeptPolicy {
+            domain: domain.to_owned(),
+            id: String::new(),
+            mode: String::new(),
+            text: String::new(),
+            fetched_at: 0,
+            expires_at: 0,
+            tried_at: 0,
+            error: String::new(),
+        });
+        kept.tried_at = now_us;
+        match net::fetch_sts(&self.inner.fetcher, domain, self.inner.port).await {
+            Ok((policy, text)) => {
+                kept.id = id;
+                kept.mode = policy.mode.name().to_owned();
+                kept.text = text;
+                kept.fetched_at = now_us;
+                kept.expires_at = now_us + i64::from(policy.max_age_s) * 1_000_000;
+                kept.error = String::new();
+            }
+            Err(error) => {
+                tracing::info!(domain, %error, "an MTA-STS policy could not be fetched");
+                kept.error = error.to_string();
+                self.count_fetch(domain, error.fault(), &kept.error, now_us).await;
+            }
+        }
+        self.keep(kept.clone()).await;
+        kept
+    }
+
+    /// A policy that cannot be had is a failure that the domain wants to hear of (RFC 8460 section 4.3.2.2).
+    async fn count_fetch(&self, domain: &str, fault: TlsFault, words: &str, now_us: i64) {
+        if self.inner.reporting.load(Ordering::Acquire) && self.wants_reports(domain).await {
+            let policy = DomainPolicy { domain: domain.to_owned(), sts: None, reports: true };
+            let session = crate::Session { host: "", from: None, dane: None, fault: Some((fault, words)) };
+            self.count(&policy, &session, now_us);
+        }
+    }
+
+    async fn keep(&self, kept: KeptPolicy) {
+        {
+            let mut all = self.kept();
+            if all.len() >= STS_KEPT_MAX && !all.contains_key(&kept.domain) {
+                all.retain(|_, other| other.expires_at > kept.tried_at);
+                if all.len() >= STS_KEPT_MAX {
+                    // Full of policies that hold: this one is asked for anew next time.
+                    return;
+                }
+            }
+            all.insert(kept.domain.clone(), kept.clone());
+        }
+        let written = self.inner.store.write(Lane::Bulk, move |tx| -> Result<()> {
+            tx.execute(
+                "INSERT INTO sts_policy (domain, id, mode, text, fetched_at, expires_at, tried_at, error) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (domain) DO UPDATE SET id = excluded.id, \
+                 mode = excluded.mode, text = excluded.text, fetched_at = excluded.fetched_at, \
+                 expires_at = excluded.expires_at, tried_at = excluded.tried_at, error = excluded.error",
+                &binds![
+                    kept.domain,
+                    kept.id,
+                    kept.mode,
+                    kept.text,
+                    kept.fetched_at,
+                    kept.expires_at,
+                    kept.tried_at,
+                    kept.error
+                ],
+            )?;
+            Ok(())
+        });
+        if let Err(error) = written.await {
+            tracing::warn!(%error, "an MTA-STS policy was not written down; it holds until the next start");
+        }
+    }
+
+    /// Reads what earlier runs kept, once.
+    async fn load(&self, now_us: i64) {
+        let load = || async {
+            let rows = self.inner.store.read(move |tx| all_policies(tx, now_us)).await?;
+            let mut kept = self.kept();
+            for row in rows {
+                kept.entry(row.domain.clone()).or_insert(row);
+            }
+            Ok::<(), crate::Error>(())
+        };
+        if let Err(error) = self.inner.loaded.get_or_try_init(load).await {
+            tracing::warn!(%error, "kept MTA-STS policies cannot be read; tried again with the next domain");
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<String, KeptPolicy>> {
+        self.inner.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const POLICIES: &str =
+    "SELECT domain, id, mode, text, fetched_at, expires_at, tried_at, error FROM sts_policy";
+
+fn all_policies(tx: &mut store::Tx<'_>, now_us: i64) -> Result<Vec<KeptPolicy>> {
+    let sql = format!("{POLICIES} WHERE expires_at > $1 ORDER BY expires_at DESC");
+    Ok(tx.query(&sql, &binds![now_us], read_policy)?)
+}
+
+fn read_policy(row: &Row<'_>) -> store::Result<KeptPolicy> {
+    Ok(KeptPolicy {
+        domain: row.text(0)?,
+        id: row.text(1)?,
+        mode: row.text(2)?,
+        text: row.text(3)?,
+        fetched_at: row.int(4)?,
+        expires_at: row.int(5)?,
+        tried_at: row.int(6)?,
+        error: row.text(7)?,
+    })
+}
+
+impl Routes {
+    /// Kept MTA-STS policies by domain, those that could not be fetched included; at most `limit` after `after`.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn sts_policies(&self, after: &str, limit: usize) -> Result<Vec<KeptPolicy>> {
+        let after = after.to_owned();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.store
+            .read(move |tx| {
+                let sql = format!("{POLICIES} WHERE domain > $1 ORDER BY domain LIMIT $2");
+                Ok(tx.query(&sql, &binds![after, limit], read_policy)?)
+            })
+            .await
+    }
+}
