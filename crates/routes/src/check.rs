@@ -9,6 +9,7 @@ use net::{DnsError, Mx, Resolver};
 use serde::Serialize;
 
 use crate::records::{DnsRecord, Facts, Purpose};
+use crate::rotation::KeyStage;
 
 /// How a published record compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -54,7 +55,7 @@ impl DomainCheck {
         let needed = [Purpose::DkimRsa, Purpose::BounceSpf, Purpose::BounceMx, Purpose::Dmarc];
         self.records
             .iter()
-            .filter(|c| needed.contains(&c.record.purpose))
+            .filter(|c| needed.contains(&c.record.purpose) && c.record.stage == KeyStage::Active)
             .all(|c| c.state == RecordState::Present)
     }
 
@@ -111,6 +112,13 @@ pub(crate) async fn compare(
         checked.push(Checked { record, state, found, advice });
     }
     DomainCheck { domain: domain.to_owned(), records: checked }
+}
+
+/// Whether a signing key stands in DNS as it should, alone; `None`: DNS did not answer.
+pub(crate) async fn dkim_is_published(dns: &dyn Resolver, name: &str, txt: &str) -> Option<bool> {
+    let found = found_or_none(dns.txt(name).await).ok()?;
+    let keys: Vec<Option<String>> = found.iter().map(|txt| tag(txt, "p")).filter(Option::is_some).collect();
+    Some(keys == [tag(txt, "p")])
 }
 
 async fn dkim(dns: &dyn Resolver, record: &DnsRecord) -> Verdict {
@@ -287,8 +295,12 @@ mod tests {
     }
 
     fn records() -> Vec<DnsRecord> {
-        let key =
-            PublicKey { selector: "mw1".into(), kind: KeyKind::Rsa, txt: "v=DKIM1; k=rsa; p=QUJD".into() };
+        let key = PublicKey {
+            selector: "mw1".into(),
+            kind: KeyKind::Rsa,
+            txt: "v=DKIM1; k=rsa; p=QUJD".into(),
+            stage: KeyStage::Active,
+        };
         records_of("shop.example", &[key], &facts())
     }
 

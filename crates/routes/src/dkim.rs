@@ -3,6 +3,7 @@
 use message::{DkimKey, KeyKind, Signer};
 
 use crate::error::{Error, Result};
+use crate::rotation::KeyStage;
 
 /// Under which purpose the vault seals DKIM keys.
 pub(crate) const VAULT_PURPOSE: &str = "dkim";
@@ -33,6 +34,8 @@ pub(crate) struct PublicKey {
     pub(crate) kind: KeyKind,
     /// The TXT value at `SELECTOR._domainkey.DOMAIN`.
     pub(crate) txt: String,
+    /// Where it is in its life.
+    pub(crate) stage: KeyStage,
 }
 
 /// A new key in octets; the private half is PKCS#8 and leaves this room only as a signer.

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::limits::KEY_GENERATIONS_MAX;
 use crate::providers::Providers;
 use crate::records::{DomainRecords, Facts, records_of};
+use crate::rotation::KeyStage;
 use crate::rules::Book;
 use crate::signing::{Cache, Signing};
 
@@ -27,6 +28,7 @@ pub const MIGRATIONS: RoomMigrations = RoomMigrations {
             name: "transport security",
             sql: include_str!("../migrations/003_transport_security.sql"),
         },
+        Step { number: 4, name: "rotation", sql: include_str!("../migrations/004_rotation.sql") },
     ],
 };
 
@@ -130,6 +132,7 @@ impl Routes {
                     "UPDATE dkim_key SET state = 'retired' WHERE domain = $1",
                     &binds![domain.as_str()],
                 )?;
+                tx.execute("UPDATE domain SET also = NULL WHERE also = $1", &binds![domain.as_str()])?;
                 Ok(tx.execute("DELETE FROM domain WHERE domain = $1", &binds![domain.as_str()])? > 0)
             })
             .await?;
@@ -144,7 +147,7 @@ impl Routes {
     pub async fn records(&self, domain: &str, facts: &Facts) -> Result<DomainRecords> {
         let found = self.domain(domain).await?.ok_or_else(|| Error::UnknownDomain(domain.to_owned()))?;
         let name = found.domain.clone();
-        let keys = self.store.read(move |tx| active_public(tx, &name)).await?;
+        let keys = self.store.read(move |tx| published(tx, &name)).await?;
         let records = records_of(&found.domain, &keys, facts);
         Ok(DomainRecords { domain: found.domain, selector: found.selector, records })
     }
@@ -173,7 +176,7 @@ impl Routes {
             .store
             .read(move |tx| -> Result<Vec<i64>> {
                 match find_covering(tx, &asked)? {
-                    Some(found) => active_ids(tx, &found.domain),
+                    Some(found) => signing_ids(tx, &found.domain),
                     None => Ok(Vec::new()),
                 }
             })
@@ -194,7 +197,7 @@ struct SealedKey {
     txt: String,
 }
 
-fn ascii(domain: &str) -> Result<String> {
+pub(crate) fn ascii(domain: &str) -> Result<String> {
     let parsed = Domain::parse(domain.trim().trim_end_matches('.'));
     parsed.map(|d| d.ascii().to_owned()).map_err(|_| Error::NotADomain(domain.to_owned()))
 }
@@ -221,22 +224,35 @@ fn find_covering(tx: &mut Tx<'_>, domain: &str) -> Result<Option<SendingDomain>>
     }
 }
 
-fn active_ids(tx: &mut Tx<'_>, domain: &str) -> Result<Vec<i64>> {
-    let sql = "SELECT id FROM dkim_key WHERE domain = $1 AND state = 'active' ORDER BY id";
-    tx.query(sql, &binds![domain], |row| Ok(row.int(0)?))
+/// The active keys of a domain, then those of the domain that signs beside it.
+fn signing_ids(tx: &mut Tx<'_>, domain: &str) -> Result<Vec<i64>> {
+    let also = "SELECT also FROM domain WHERE domain = $1";
+    let also = tx.query_opt::<_, Error>(also, &binds![domain], |row| Ok(row.text_opt(0)?))?.flatten();
+    let mut ids = Vec::new();
+    for domain in std::iter::once(domain).chain(also.as_deref()) {
+        let sql = "SELECT id FROM dkim_key WHERE domain = $1 AND state = 'active' ORDER BY id";
+        ids.extend(tx.query::<i64, Error>(sql, &binds![domain], |row| Ok(row.int(0)?))?);
+    }
+    Ok(ids)
 }
 
-fn active_public(tx: &mut Tx<'_>, domain: &str) -> Result<Vec<PublicKey>> {
-    let sql = "SELECT id, selector, algorithm, public FROM dkim_key
-               WHERE domain = $1 AND state = 'active' ORDER BY id";
-    tx.query(sql, &binds![domain], |row| {
-        let kind = kind_of(row.str(2)?).ok_or_else(|| Error::Key {
-            id: row.int(0).unwrap_or_default(),
-            domain: domain.to_owned(),
-            reason: "unknown algorithm".to_owned(),
-        })?;
-        Ok(PublicKey { selector: row.text(1)?, kind, txt: row.text(3)? })
-    })
+/// The keys whose records are to be published: those that sign first, then those that shall, then those that did.
+fn published(tx: &mut Tx<'_>, domain: &str) -> Result<Vec<PublicKey>> {
+    let sql = "SELECT id, selector, algorithm, public, state FROM dkim_key
+               WHERE domain = $1 AND state IN ('active', 'pending', 'retiring') ORDER BY state, id";
+    let mut keys = tx.query::<_, Error>(sql, &binds![domain], |row| {
+        let (kind, stage) = (kind_of(row.str(2)?), KeyStage::of(row.str(4)?));
+        let (Some(kind), Some(stage)) = (kind, stage) else {
+            return Err(Error::Key {
+                id: row.int(0).unwrap_or_default(),
+                domain: domain.to_owned(),
+                reason: "unknown algorithm or state".to_owned(),
+            });
+        };
+        Ok(PublicKey { selector: row.text(1)?, kind, txt: row.text(3)?, stage })
+    })?;
+    keys.sort_by_key(|key| key.stage != KeyStage::Active);
+    Ok(keys)
 }
 
 /// Two who add the same domain at once get the same answer: the second insert does nothing.
@@ -250,8 +266,8 @@ fn insert_domain(tx: &mut Tx<'_>, domain: &str, keys: &[SealedKey], now_us: i64)
     if inserted > 0 {
         for key in keys {
             tx.execute(
-                "INSERT INTO dkim_key (domain, selector, algorithm, private, public, state, created_at)
-                 VALUES ($1, $2, $3, $4, $5, 'active', $6)",
+                "INSERT INTO dkim_key (domain, selector, algorithm, private, public, state, created_at, activated_at)
+                 VALUES ($1, $2, $3, $4, $5, 'active', $6, $6)",
                 &binds![
                     domain,
                     selector(key.kind, generation),
@@ -267,7 +283,7 @@ fn insert_domain(tx: &mut Tx<'_>, domain: &str, keys: &[SealedKey], now_us: i64)
 }
 
 /// A selector once published is not used again with another key: receivers and DNS caches still hold it.
-fn free_generation(tx: &mut Tx<'_>, domain: &str) -> Result<u32> {
+pub(crate) fn free_generation(tx: &mut Tx<'_>, domain: &str) -> Result<u32> {
     let sql = "SELECT selector FROM dkim_key WHERE domain = $1";
     let used: Vec<String> = tx.query::<_, Error>(sql, &binds![domain], |row| Ok(row.text(0)?))?;
     (1..=KEY_GENERATIONS_MAX)

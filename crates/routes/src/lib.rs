@@ -13,7 +13,8 @@
 //! Invariants
 //! - A key that ever signed is kept: removing a domain retires its keys. [`Routes::signing_with`] finds them by
 //!   number, so that a message can be composed again with the keys of its first try.
-//! - A domain has two active keys, RSA-2048 and Ed25519, under two selectors.
+//! - A domain has two active keys, RSA-2048 and Ed25519, under two selectors; while they are replaced the old pair signs until
+//!   the new one was seen in DNS.
 //! - A site's name depends on its MX hosts (or its domain) and on the table alone; a lane's name on the address
 //!   domain and the table alone. Both are stored with messages and mean the same on every node.
 //! - Rules hold as a whole or not at all: a layer with a fault is refused with its place, and what held before holds on.
@@ -37,6 +38,7 @@ mod providers;
 mod rate;
 mod records;
 mod registrable;
+mod rotation;
 mod rules;
 mod signing;
 mod site_rules;
@@ -57,6 +59,7 @@ pub use providers::{Explained, Layer, Origin, Provider, Providers, SHIPPED, Site
 pub use rate::{Per, Rate};
 pub use records::{DnsRecord, DomainRecords, Facts, Purpose};
 pub use registrable::registrable;
+pub use rotation::{DomainKey, KeyStage, Turn};
 pub use rules::{RuleBase, Rules, StoredOverride};
 pub use signing::Signing;
 pub use site_rules::{RuleOverride, SiteRules, Speed, TlsPolicy};

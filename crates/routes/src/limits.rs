@@ -82,3 +82,10 @@ pub const TLS_REPORT_DAYS_KEPT: i64 = 3;
 
 /// Days that a sent report is shown.
 pub const TLS_REPORT_DAYS_SHOWN: i64 = 62;
+
+/// How long the record of a replaced key stays wanted, in microseconds: mail is checked again when it is forwarded or
+/// fetched days after it came.
+pub const KEY_OVERLAP_US: i64 = 7 * 86_400 * 1_000_000;
+
+/// Domains whose new keys are looked for in DNS at one look.
+pub const ROTATIONS_LOOKED_AT: i64 = 200;

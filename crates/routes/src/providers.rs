@@ -121,6 +121,7 @@ pub struct Providers {
     domain_masks: Vec<(String, usize)>,
     /// Whether an address domain can decide a site.
     domains_decide: bool,
+    base: SiteRules,
     unknown: Arc<SiteRules>,
     base_chain: Chain,
     unknown_chain: Chain,
@@ -234,6 +235,7 @@ impl Providers {
             by_domain: HashMap::new(),
             domain_masks: Vec::new(),
             domains_decide: list.iter().any(|p| p.mx.is_empty()),
+            base,
             unknown,
             base_chain,
             unknown_chain,
@@ -294,6 +296,18 @@ impl Providers {
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<&Provider> {
         self.list.iter().find(|p| p.name == name)
+    }
+
+    /// What every known provider begins with.
+    #[must_use]
+    pub fn default_rules(&self) -> &SiteRules {
+        &self.base
+    }
+
+    /// What sites in no table begin with.
+    #[must_use]
+    pub fn unknown_rules(&self) -> Arc<SiteRules> {
+        Arc::clone(&self.unknown)
     }
 
     /// Sites in no table that have rules of their own, with these.

@@ -8,6 +8,7 @@ use message::{KeyKind, txt_strings};
 
 use crate::dkim::PublicKey;
 use crate::limits::SPF_ADDRESSES_MAX;
+use crate::rotation::KeyStage;
 
 /// What the records depend on beside the keys.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -55,6 +56,8 @@ pub struct DnsRecord {
     pub value: String,
     /// What it is for.
     pub purpose: Purpose,
+    /// Of a signing key: where that is in its life. `Active` for all other records.
+    pub stage: KeyStage,
 }
 
 /// The answer of `domain add` and `domain records`.
@@ -113,7 +116,13 @@ impl DnsRecord {
 #[must_use]
 pub(crate) fn records_of(domain: &str, keys: &[PublicKey], facts: &Facts) -> Vec<DnsRecord> {
     let bounce = facts.bounce_domain(domain);
-    let txt = |name: String, value: String, purpose| DnsRecord { name, kind: "TXT", value, purpose };
+    let txt = |name: String, value: String, purpose| DnsRecord {
+        name,
+        kind: "TXT",
+        value,
+        purpose,
+        stage: KeyStage::Active,
+    };
     let mut records: Vec<DnsRecord> = keys
         .iter()
         .map(|key| {
@@ -121,7 +130,8 @@ pub(crate) fn records_of(domain: &str, keys: &[PublicKey], facts: &Facts) -> Vec
                 KeyKind::Rsa => Purpose::DkimRsa,
                 KeyKind::Ed25519 => Purpose::DkimEd25519,
             };
-            txt(format!("{}._domainkey.{domain}", key.selector), key.txt.clone(), purpose)
+            let name = format!("{}._domainkey.{domain}", key.selector);
+            DnsRecord { stage: key.stage, ..txt(name, key.txt.clone(), purpose) }
         })
         .collect();
     records.push(txt(domain.to_owned(), facts.spf(), Purpose::Spf));
@@ -130,6 +140,7 @@ pub(crate) fn records_of(domain: &str, keys: &[PublicKey], facts: &Facts) -> Vec
         kind: "MX",
         value: format!("10 {}", facts.host),
         purpose: Purpose::BounceMx,
+        stage: KeyStage::Active,
     });
     records.push(txt(bounce, facts.spf(), Purpose::BounceSpf));
     records.push(txt(format!("_dmarc.{domain}"), dmarc(facts), Purpose::Dmarc));
@@ -157,6 +168,7 @@ mod tests {
             selector: selector.into(),
             kind,
             txt: format!("v=DKIM1; k={}; p={public}", kind.as_str()),
+            stage: KeyStage::Active,
         };
         vec![key("mw1", KeyKind::Rsa, &"A".repeat(392)), key("mw1e", KeyKind::Ed25519, "QUJD")]
     }

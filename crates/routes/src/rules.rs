@@ -186,6 +186,10 @@ impl Ground {
         }
         let providers = self.base.providers.topped(&layers)?;
         let mut sources = stored.sources;
+        if sources.is_empty() {
+            // A database that nobody opened the rules of: mail leaves as on a first start.
+            sources.push(Source::first(""));
+        }
         for source in &mut sources {
             if source.ehlo.is_empty() {
                 source.ehlo.clone_from(&self.base.ehlo);
