@@ -184,18 +184,13 @@ impl PersonalPart {
 
     fn pieces(&self, fields: &Value, codes: Option<&mut Drawn<'_>>) -> Result<Vec<Piece>, Problem> {
         let (output, spans) = self.template.render(fields)?;
-        let (pieces, is_broken) = self.cut.pieces(&output, &spans);
-        // A filter such as `urlencode` on a built-in link would send the mark itself; what it gives is a literal.
-        // One octet is looked for first, because a search for a word costs its preparation in each of a message's values.
-        let is_encoded = |text: &str| text.contains('%') && text.contains("%EF%B7%9");
-        let encoded = |piece: &Piece| matches!(piece, Piece::Literal(text) if is_encoded(text));
-        if is_broken || pieces.iter().any(encoded) {
+        let (pieces, met) = self.cut.pieces(&output, &spans);
+        if met.broken {
             return Err(Problem::new(self.name.as_str(), "a filter changes a built-in link")
                 .hint("write {{ unsubscribe_url }} or {{ mirror_url }} without a filter"));
         }
         // A code's mark is made while the template runs, so it stands in what varies: the rest need not be read again.
-        let drawn = |piece: &Piece| matches!(piece, Piece::Literal(text) if text.contains(CODE));
-        let pieces = match codes.filter(|_| pieces.iter().any(drawn)) {
+        let pieces = match codes.filter(|_| met.code) {
             Some(codes) => codes.place(pieces).map_err(|(number, fault)| {
                 let at = output.match_indices(CODE).nth(number).map_or(0, |(at, _)| at);
                 let span = spans.iter().find(|span| span.output_range().contains(&at));

@@ -5,7 +5,7 @@ use std::ops::Range;
 use message::Piece;
 use minijinja::{OutputSpan, OutputSpanKind};
 
-use crate::marks::{Bit, bits, literal};
+use crate::marks::{Bit, Met, bits, literal};
 use crate::tags::{TagKind, scan};
 
 /// The static segments of a source, and where they stand in it.
@@ -98,25 +98,25 @@ impl Cut {
             .then(|| &self.pieces[stretch.pieces.clone()])
     }
 
-    /// The pieces of an evaluation: static segments by number, everything else literal, link marks as links; and
-    /// whether some mark was taken apart.
-    pub fn pieces(&self, output: &str, spans: &[OutputSpan]) -> (Vec<Piece>, bool) {
+    /// The pieces of an evaluation: static segments by number, everything else literal, link marks as links; and what
+    /// marks stand in the literals.
+    pub fn pieces(&self, output: &str, spans: &[OutputSpan]) -> (Vec<Piece>, Met) {
         // Most messages have each segment and link once, and a value between two of them.
         let mut pieces = Vec::with_capacity(self.pieces.len() + spans.len());
-        let mut is_broken = false;
+        let mut met = Met::default();
         let mut at = 0;
         let mut next = 0;
         for span in spans {
             let range = span.output_range();
-            is_broken |= literal(&mut pieces, &output[at..range.start]);
+            literal(&mut pieces, &output[at..range.start], &mut met);
             match if span.kind() == OutputSpanKind::Raw { self.find(span, &mut next) } else { None } {
                 Some(found) => pieces.extend_from_slice(found),
-                None => is_broken |= literal(&mut pieces, &output[range.clone()]),
+                None => literal(&mut pieces, &output[range.clone()], &mut met),
             }
             at = range.end;
         }
-        is_broken |= literal(&mut pieces, &output[at..]);
-        (pieces, is_broken)
+        literal(&mut pieces, &output[at..], &mut met);
+        (pieces, met)
     }
 }
 

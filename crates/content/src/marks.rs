@@ -20,6 +20,8 @@ pub(crate) const IMAGE: char = '\u{FDD4}';
 pub(crate) const BRACE: char = '\u{FDD5}';
 /// A QR or bar code; what to draw follows, up to [`CODE_END`].
 pub(crate) const CODE: char = '\u{FDD6}';
+/// How the marks (U+FDD0 to U+FDDF) begin when they are percent-encoded.
+const ENCODED: &str = "%EF%B7%9";
 /// Behind what a code is.
 pub(crate) const CODE_END: char = '\u{FDD7}';
 
@@ -131,39 +133,46 @@ fn number(text: &str) -> Option<(u16, usize)> {
     (usize::from(number) < NUMBERS_MAX).then_some((number, c.len_utf8()))
 }
 
-/// Adds a text with marks to pieces: literal text is joined to a literal before it. True when some mark has lost its
-/// number.
-pub(crate) fn literal(pieces: &mut Vec<Piece>, text: &str) -> bool {
+/// What marks were met in literal text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Met {
+    /// Some mark has lost its number, or stands percent-encoded.
+    pub broken: bool,
+    /// A code's mark stands there.
+    pub code: bool,
+}
+
+/// Adds a text with marks to pieces: literal text is joined to a literal before it. Notes in `met` what it saw, so that
+/// nobody has to read each recipient's values again.
+pub(crate) fn literal(pieces: &mut Vec<Piece>, text: &str, met: &mut Met) {
     if text.is_empty() {
-        return false;
+        return;
     }
-    let mut is_broken = false;
+    // A filter such as `urlencode` on a built-in link would send the mark itself; what it gives is a literal. One octet
+    // is looked for first, because a search for a word costs its preparation.
+    met.broken |= text.contains('%') && text.contains(ENCODED);
     if text.is_ascii() {
-        match pieces.last_mut() {
-            Some(Piece::Literal(last)) => last.push_str(text),
-            _ => pieces.push(Piece::Literal(text.to_owned())),
-        }
-        return false;
+        return join(pieces, text);
     }
     for bit in bits(text) {
-        let text = match bit {
-            Bit::Link(kind) => {
-                pieces.push(Piece::Link(kind));
-                continue;
+        match bit {
+            Bit::Link(kind) => pieces.push(Piece::Link(kind)),
+            Bit::Broken => met.broken = true,
+            Bit::Brace => join(pieces, "{"),
+            Bit::Text(text) => join(pieces, text),
+            Bit::Code(text) => {
+                met.code = true;
+                join(pieces, text);
             }
-            Bit::Broken => {
-                is_broken = true;
-                continue;
-            }
-            Bit::Brace => "{",
-            Bit::Text(text) | Bit::Code(text) => text,
-        };
-        match pieces.last_mut() {
-            Some(Piece::Literal(last)) => last.push_str(text),
-            _ => pieces.push(Piece::Literal(text.to_owned())),
         }
     }
-    is_broken
+}
+
+fn join(pieces: &mut Vec<Piece>, text: &str) {
+    match pieces.last_mut() {
+        Some(Piece::Literal(last)) => last.push_str(text),
+        _ => pieces.push(Piece::Literal(text.to_owned())),
+    }
 }
 
 #[cfg(test)]
@@ -198,7 +207,7 @@ mod tests {
         assert!(crate::tags::scan(&hidden).is_empty(), "{hidden}");
         assert_eq!(readable(&hidden), source);
         let mut pieces = Vec::new();
-        literal(&mut pieces, &hidden);
+        literal(&mut pieces, &hidden, &mut Met::default());
         assert_eq!(pieces, [Piece::Literal(source.to_owned())]);
     }
 }
