@@ -16,6 +16,8 @@ use crate::judge::Kill;
 const START_WAIT: Duration = Duration::from_secs(60);
 /// How long an end in order may take: messages under way get 30 s for their answers.
 const END_WAIT: Duration = Duration::from_secs(45);
+/// Limits of sites that nobody knows, for stories about something else.
+const QUICK: &str = "[unknown]\nconnections = 10\nmessages_per_connection = 100\nmessage_rates = []\n";
 /// What sets the clock forward, in the server's folder.
 const CLOCK_FILE: &str = "clock";
 /// How long one command may take.
@@ -72,6 +74,9 @@ pub struct ServerOptions {
     pub env: Vec<(String, String)>,
     /// Its clock can be set forward: [`Server::turn_to`].
     pub turnable: bool,
+    /// Text of `shaping.toml`; none: sites that are in no table are sent to without a rate, because most stories are about
+    /// something else.
+    pub shaping: Option<String>,
 }
 
 /// A server and its folder. Dropping it kills the process.
@@ -148,6 +153,11 @@ impl Server {
     pub async fn run(&mut self) {
         let config = self.dir.path().join("mailwright.toml");
         std::fs::write(&config, &self.options.config).expect("the configuration can be written");
+        let shaping = self.data.join("shaping.toml");
+        if !shaping.exists() {
+            let text = self.options.shaping.as_deref().unwrap_or(QUICK);
+            std::fs::create_dir_all(&self.data).and_then(|()| std::fs::write(&shaping, text)).expect("rules can be written");
+        }
         let errors = std::fs::OpenOptions::new()
             .create(true)
             .append(true)

@@ -21,10 +21,14 @@ fn usual(per_second: f64) -> Habits {
     Habits {
         per_second,
         burst: per_second * 10.0,
-        busy: Some(Busy { every: hours(6), lasts: hours(2), share: 0.4 }),
-        patience: 30,
+        busy: vec![
+            Busy { every: hours(6), lasts: hours(2), share: 0.5 },
+            Busy { every: hours(5), lasts: MINUTE * 10, share: 0.03 },
+        ],
+        first: 0.5,
+        patience: 300,
         forgives: MINUTE * 10,
-        keeps: 0.7,
+        keeps: 0.8,
         regains_per_hour: 0.15,
         best: 1.0,
         blocks_below: 0.15,
@@ -112,7 +116,7 @@ fn outlook() -> Behaviour {
         "421 RP-001 (AM7EUR03FT004) Unfortunately, some messages from 192.0.2.1 weren't sent. Please try again. We have \
          limits for how many connections can be opened."
             .to_owned();
-    outlook.habits = Some(Habits { patience: 20, keeps: 0.5, ..usual(8.0) });
+    outlook.habits = Some(Habits { patience: 150, keeps: 0.6, ..usual(8.0) });
     outlook.words = Words {
         later: "451 4.7.650 The mail server [192.0.2.1] has been temporarily rate limited due to IP reputation. For e-mail \
                 delivery information see https://postmaster.live.com (S775)"
@@ -179,7 +183,8 @@ fn gmx() -> Behaviour {
             .to_owned();
     gmx.habits = Some(usual(6.0));
     gmx.words = Words {
-        later: "450 Requested mail action not taken: mailbox unavailable. Reject due to high mail volume, try again later"
+        later: "450 Requested mail action not taken: mailbox unavailable. Reject due to policy restrictions. For explanation visit \
+                https://postmaster.gmx.net"
             .to_owned(),
         blocked: "554 gmx.net (mxgmx016) Nemesis ESMTP Service not available. No SMTP service. IP address is block listed. \
                   For explanation visit https://postmaster.gmx.net"
