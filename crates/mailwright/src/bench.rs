@@ -1,11 +1,18 @@
 //! `bench`: the measurements of this machine, by name. Each prints a ratio against the bare work it stands for.
 
 mod analysis;
+mod backlog;
+mod bare;
+mod beside;
 mod compose;
+mod cpu;
+mod distance;
 mod import;
 mod instance;
 mod measure;
+mod postfix;
 mod pressure;
+mod sender;
 mod sending;
 
 use crate::output::{Done, Failure, Output};
@@ -30,7 +37,15 @@ pub const BENCHES: &[Bench] = &[
     pressure::POSTGRES,
     compose::BENCH,
     sending::SQLITE,
+    sending::SQLITE_30K,
     sending::POSTGRES,
+    sending::POSTGRES_30K,
+    sending::UNSIGNED,
+    postfix::BENCH,
+    distance::BENCH,
+    beside::IMPORT,
+    backlog::SMALL,
+    backlog::LARGE,
 ];
 
 /// Runs one measurement, or all.
@@ -43,6 +58,9 @@ pub fn run(name: Option<&str>, out: &mut Output) -> Done {
             "there is no measurement {name}; there are: {}",
             names.join(", ")
         )));
+    }
+    if std::env::var_os("MAILWRIGHT_LOG").is_some() {
+        crate::server::serve::log_to_stderr();
     }
     for bench in chosen {
         out.line(format_args!("{}: {}", bench.name, bench.about))?;

@@ -22,6 +22,7 @@ pub struct Instance {
     pub clock: Arc<dyn Clock>,
     pub tokens: Arc<TokenKeys>,
     pub dir: tempfile::TempDir,
+    url: String,
 }
 
 pub fn failed(error: impl std::fmt::Display) -> Failure {
@@ -45,7 +46,37 @@ pub async fn bare_store(dialect: Dialect) -> Result<(Store, tempfile::TempDir), 
 
 impl Instance {
     pub async fn new(dialect: Dialect) -> Result<Instance, Failure> {
-        let (store, dir) = bare_store(dialect).await?;
+        Self::over(tempfile::tempdir()?, dialect).await
+    }
+
+    /// The same with its folder in `parent`.
+    pub async fn new_in(dialect: Dialect, parent: &str) -> Result<Instance, Failure> {
+        Self::over(tempfile::tempdir_in(parent)?, dialect).await
+    }
+
+    async fn over(dir: tempfile::TempDir, dialect: Dialect) -> Result<Instance, Failure> {
+        let url = database(&dir, dialect).await;
+        Closed { dir, url }.open().await
+    }
+
+    /// Closes the database and leaves its folder as it is.
+    pub async fn close(self) -> Result<Closed, Failure> {
+        self.store.close().await;
+        Ok(Closed { dir: self.dir, url: self.url })
+    }
+}
+
+/// An instance that nobody has open.
+pub struct Closed {
+    dir: tempfile::TempDir,
+    url: String,
+}
+
+impl Closed {
+    /// Opens it as a new process would.
+    pub async fn open(self) -> Result<Instance, Failure> {
+        let Closed { dir, url } = self;
+        let store = Store::open(&url, Options::default()).await.map_err(failed)?;
         store.migrate(ROOMS).await.map_err(failed)?;
         let vault = Arc::new(Vault::open(dir.path()).map_err(failed)?);
         let tokens = Arc::new(TokenKeys::derive(&vault.derive_key("tokens")));
@@ -72,9 +103,11 @@ impl Instance {
         let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 8025));
         let config = crate::server::configure::delivery(&settings, listen);
         let deliveries = delivery::Deliveries::new(store.clone(), rooms, config);
-        Ok(Instance { store, audience, routes, queue, deliveries, clock, tokens, dir })
+        Ok(Instance { store, audience, routes, queue, deliveries, clock, tokens, dir, url })
     }
+}
 
+impl Instance {
     /// Writes `n` invented people as CSV into the instance's folder.
     pub fn write_people(&self, n: usize) -> Result<PathBuf, Failure> {
         let path = self.dir.path().join("people.csv");
@@ -85,8 +118,13 @@ impl Instance {
 
     /// Imports a CSV file into the list `newsletter`.
     pub async fn import(&self, path: &PathBuf) -> Result<audience::ImportReport, Failure> {
+        self.import_into("newsletter", path).await
+    }
+
+    /// The same into another list.
+    pub async fn import_into(&self, list: &str, path: &PathBuf) -> Result<audience::ImportReport, Failure> {
         let options = ImportOptions {
-            list: "newsletter".into(),
+            list: list.into(),
             file_name: "people.csv".into(),
             encoding: None,
             mapping: Vec::new(),
