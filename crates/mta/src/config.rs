@@ -39,6 +39,16 @@ pub const TICK: Duration = Duration::from_millis(250);
 pub const STOP_GRACE: Duration = Duration::from_millis(800);
 /// How often a connection looks whether a wait ran out; a wait is late by so much at most.
 pub const WATCH: Duration = Duration::from_secs(5);
+/// A path that rests longer than this gives what waits to other sources of the pool.
+pub const REROUTE_AFTER: Duration = Duration::from_secs(30);
+/// A message that an answer holds back (a block that is not its recipient's fault) waits so long, or to the end of the rest.
+pub const HELD_WAIT: Duration = Duration::from_secs(3_600);
+/// A delivery whose domain or content a receiver complains of is kept from it so long, when nothing else is said.
+pub const BLOCK: Duration = Duration::from_secs(3_600);
+/// Connections at once, over all sites, unless the configuration says otherwise.
+pub const CONNECTIONS_MAX: usize = 1_000;
+/// How often what was learned, and what was sent, is written down.
+pub const SAVE: Duration = Duration::from_secs(5);
 /// A message that could not be composed for a passing reason waits so long.
 pub const NOT_NOW_WAIT: Duration = Duration::from_secs(300);
 
@@ -106,6 +116,15 @@ pub struct Config {
     pub compose_threads: usize,
     /// How long a shutdown waits for messages under way.
     pub drain: Duration,
+    /// Where rules, sources, warm-ups and verdicts come from, and what was learned goes to. `None`: rules are what stands
+    /// in [`Config::sources`] and [`Config::providers`], and nothing is kept.
+    pub routes: Option<routes::Routes>,
+    /// Rules by which replies are judged. Shared: whoever replaces them in another clone replaces them here.
+    pub replies: smtp::Rulebook,
+    /// This node's name, as sources name theirs.
+    pub node: String,
+    /// Connections at once, over all sites.
+    pub connections_max: usize,
 }
 
 impl Config {
@@ -120,6 +139,10 @@ impl Config {
             idle: Duration::from_secs(10),
             compose_threads: std::thread::available_parallelism().map_or(1, usize::from),
             drain: Duration::from_secs(30),
+            routes: None,
+            replies: smtp::Rulebook::default(),
+            node: String::new(),
+            connections_max: CONNECTIONS_MAX,
         }
     }
 }

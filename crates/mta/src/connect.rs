@@ -1,17 +1,27 @@
 //! connect → secure: from an exchange to a connection on which transactions can begin. Hosts in the order of their
-//! preference; a failed handshake falls back to clear text on a new connection where TLS is optional.
+//! preference; what TLS must be is decided host by host:
+//!
+//! 1. what the operator said of the site: never, or always;
+//! 2. DANE, where the DNS proves host, address and certificate (RFC 7672). It wins over MTA-STS (RFC 8461 section 2);
+//! 3. the recipient domain's MTA-STS policy (RFC 8461);
+//! 4. TLS where it is offered, with any certificate, and in clear on a new connection where its handshake fails.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use net::{Demand, StsMode, TlsError, TlsFault, Tlsa};
 use rand::seq::SliceRandom;
+use routes::DomainPolicy;
 use smtp::{Client, Cut, Event, Login, Stage, TlsUse, classify};
 
 use crate::config::{BROKEN_TLS_KEPT, HOSTS_MAX, Relay, RelayTls, Source, WATCH, us};
 use crate::exchange::Way;
+use crate::trace::Tracer;
 use crate::wire::Wire;
-use crate::world::{Host, Target, World};
+use crate::world::{DaneAnswer, Host, Target, TlsSeen, World};
 
 /// What connecting needs of whoever does it: the engine, or a courier beside it.
 pub(crate) struct Means<'a> {
@@ -21,6 +31,44 @@ pub(crate) struct Means<'a> {
     pub broken_tls: &'a BrokenTls,
     /// No further host is tried once this is set.
     pub closing: &'a AtomicBool,
+    /// Shows the first connection that stands, line by line.
+    pub trace: Mutex<Option<Tracer>>,
+}
+
+/// What the operator says of TLS with a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SiteTls {
+    /// Never, whatever the site says of itself.
+    None,
+    /// As the domain's own policies have it, and where it is offered otherwise.
+    Opportunistic,
+    /// Always; without a policy of the domain with any certificate, because nothing says what a right one would be.
+    Required,
+}
+
+/// What the rules of a site and its source say about connecting.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    pub tls: SiteTls,
+    /// The receiver demanded TLS in its own words: as [`SiteTls::Required`], unless the operator said never.
+    pub secure_only: bool,
+    /// A failed handshake is followed by a connection in clear, where TLS is not demanded.
+    pub clear_after_broken_tls: bool,
+    pub connect_timeout: Duration,
+    /// The proxy that dials for the source.
+    pub proxy: Option<SocketAddr>,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            tls: SiteTls::Opportunistic,
+            secure_only: false,
+            clear_after_broken_tls: true,
+            connect_timeout: Stage::Connect.timeout(),
+            proxy: None,
+        }
+    }
 }
 
 /// Hosts whose TLS handshake failed lately: spoken to in clear until then (UTC microseconds).
@@ -47,6 +95,8 @@ pub(crate) struct Unreached {
     pub reason: String,
     /// The wait that it named.
     pub after_s: Option<u32>,
+    /// What the last host said, and at which stage, when it was that which ended it.
+    pub refused: Option<Box<(smtp::Reply, Stage)>>,
 }
 
 /// How one host is spoken to.
@@ -54,131 +104,315 @@ struct Manner<'a> {
     host: &'a str,
     port: u16,
     tls: TlsUse,
-    verify: bool,
+    demand: Demand,
+    /// When the handshake fails, a second connection in clear is right.
+    clear_after: bool,
     login: Option<Login>,
     configured: bool,
+    report: Report<'a>,
+}
+
+/// Who counts the connection.
+#[derive(Clone, Copy)]
+struct Report<'a> {
+    world: &'a dyn World,
+    policy: Option<&'a DomainPolicy>,
+    host: &'a str,
+    from: Option<IpAddr>,
+}
+
+impl Report<'_> {
+    fn counts(&self, dane: Option<&[Tlsa]>, fault: Option<(TlsFault, &str)>) {
+        if let Some(policy) = self.policy {
+            self.world.tls_seen(TlsSeen { policy, dane, host: self.host, from: self.from, fault });
+        }
+    }
+}
+
+impl Manner<'_> {
+    fn counts(&self, fault: Option<(TlsFault, &str)>) {
+        let dane = match &self.demand {
+            Demand::Dane { records, .. } => Some(&**records),
+            _ => None,
+        };
+        self.report.counts(dane, fault);
+    }
 }
 
 /// Connects to the first host that takes us.
-pub(crate) async fn connect(means: &Means<'_>, way: &Way, source: &Source) -> Result<Wire, Unreached> {
-    let mut last = Unreached { reason: "no host to connect to".to_owned(), after_s: None };
+pub(crate) async fn connect(
+    means: &Means<'_>,
+    way: &Way,
+    source: &Source,
+    terms: &Terms,
+) -> Result<Wire, Unreached> {
     match (way, means.relay) {
-        (Way::Hosts(hosts), _) => {
-            for host in &in_order(hosts) {
-                let manner = Manner {
-                    host,
-                    port: means.port,
-                    tls: TlsUse::Opportunistic,
-                    verify: false,
-                    login: None,
-                    configured: false,
-                };
-                match reach(means, manner, source).await {
-                    Ok(wire) => return Ok(wire),
-                    Err(unreached) => last = unreached,
-                }
-                if means.closing.load(Ordering::Acquire) {
-                    break;
-                }
-            }
-        }
+        (Way::Hosts(hosts), _) => to_hosts(means, hosts, source, terms).await,
         (Way::Relay, Some(relay)) => {
-            let tls = match relay.tls {
-                RelayTls::None => TlsUse::Never,
-                RelayTls::Opportunistic => TlsUse::Opportunistic,
-                RelayTls::Required => TlsUse::Required,
-                RelayTls::Implicit => TlsUse::Implicit,
-            };
-            let login = relay.login.clone().map(|(user, password)| Login {
-                user,
-                password,
-                // The operator chose a relay without TLS and gave a login for it.
-                in_clear: matches!(relay.tls, RelayTls::None | RelayTls::Opportunistic),
-            });
-            let verify = matches!(relay.tls, RelayTls::Required | RelayTls::Implicit);
-            let manner = Manner { host: &relay.host, port: relay.port, tls, verify, login, configured: true };
-            return reach(means, manner, source).await;
+            reach(means, to_relay(means, relay), source, terms).await.map_err(|f| f.named(&relay.host))
         }
-        (Way::Relay | Way::Unresolved(_), _) => {}
+        (Way::Relay | Way::Unresolved(_) | Way::NoSource(_), _) => Err(unreached("no host to connect to".to_owned())),
+    }
+}
+
+async fn to_hosts(
+    means: &Means<'_>,
+    hosts: &[Host],
+    source: &Source,
+    terms: &Terms,
+) -> Result<Wire, Unreached> {
+    let mut last = unreached("no host to connect to".to_owned());
+    for host in in_order(hosts) {
+        let report = Report {
+            world: means.world,
+            policy: host.policy.as_deref(),
+            host: &host.name,
+            from: source.bind,
+        };
+        match manner(means, host, terms, report).await {
+            Ok(manner) => match reach(means, manner, source, terms).await {
+                Ok(wire) => return Ok(wire),
+                Err(failure) => last = failure.named(&host.name),
+            },
+            Err(reason) => last = unreached(format!("{}: {reason}", host.name)),
+        }
+        if means.closing.load(Ordering::Acquire) {
+            break;
+        }
     }
     Err(last)
 }
 
+fn unreached(reason: String) -> Unreached {
+    Unreached { reason, after_s: None, refused: None }
+}
+
+/// How a host of a domain is spoken to; in words why it is not.
+async fn manner<'a>(
+    means: &Means<'a>,
+    host: &'a Host,
+    terms: &Terms,
+    report: Report<'a>,
+) -> Result<Manner<'a>, String> {
+    let mut manner = Manner {
+        host: &host.name,
+        port: means.port,
+        tls: TlsUse::Opportunistic,
+        demand: Demand::Any,
+        clear_after: terms.clear_after_broken_tls,
+        login: None,
+        configured: false,
+        report,
+    };
+    if terms.tls == SiteTls::None {
+        manner.tls = TlsUse::Never;
+        return Ok(manner);
+    }
+    if terms.tls == SiteTls::Required || terms.secure_only {
+        manner.demand_tls(Demand::Any);
+    }
+    let sts = host.policy.as_ref().and_then(|policy| policy.sts.as_ref());
+    let dane = if host.secure { means.world.dane(&host.name, means.port).await } else { DaneAnswer::Absent };
+    match dane {
+        DaneAnswer::Records(records) => {
+            let names = host.policy.iter().map(|policy| policy.domain.clone()).collect();
+            manner.demand_tls(Demand::Dane { records, names });
+            return Ok(manner);
+        }
+        // RFC 7672 section 2.1.1: not known is not absent. The host is left out, which defers when it was the last.
+        DaneAnswer::Unknown(why) => {
+            report.counts(Some(&[]), Some((TlsFault::DnssecInvalid, &why)));
+            return Err(format!("its DANE records could not be had: {why}"));
+        }
+        // RFC 7672 section 2.2: the domain wants TLS, with whatever certificate.
+        DaneAnswer::Unusable => manner.demand_tls(Demand::Any),
+        DaneAnswer::Absent => {}
+    }
+    match sts.map(|sts| (sts.mode, sts.allows(&host.name))) {
+        Some((StsMode::Enforce, true)) => manner.demand_tls(Demand::Sts),
+        Some((StsMode::Enforce, false)) => {
+            report.counts(None, Some((TlsFault::ValidationFailure, NOT_NAMED)));
+            return Err(NOT_NAMED.to_owned());
+        }
+        Some((StsMode::Testing, true)) => manner.demand = Demand::StsTesting,
+        Some((StsMode::Testing, false)) => {
+            report.counts(None, Some((TlsFault::ValidationFailure, NOT_NAMED)));
+            // Counted already: the connection's own TLS is nobody's concern.
+            manner.report.policy = None;
+        }
+        Some((StsMode::None, _)) | None => {}
+    }
+    Ok(manner)
+}
+
+const NOT_NAMED: &str = "the domain's MTA-STS policy does not name this mail host";
+
+impl Manner<'_> {
+    fn demand_tls(&mut self, demand: Demand) {
+        self.tls = TlsUse::Required;
+        self.demand = demand;
+        self.clear_after = false;
+    }
+}
+
+fn to_relay<'a>(means: &Means<'a>, relay: &'a Relay) -> Manner<'a> {
+    let tls = match relay.tls {
+        RelayTls::None => TlsUse::Never,
+        RelayTls::Opportunistic => TlsUse::Opportunistic,
+        RelayTls::Required => TlsUse::Required,
+        RelayTls::Implicit => TlsUse::Implicit,
+    };
+    let login = relay.login.clone().map(|(user, password)| Login {
+        user,
+        password,
+        // The operator chose a relay without TLS and gave a login for it.
+        in_clear: matches!(relay.tls, RelayTls::None | RelayTls::Opportunistic),
+    });
+    let verified = matches!(relay.tls, RelayTls::Required | RelayTls::Implicit);
+    Manner {
+        host: &relay.host,
+        port: relay.port,
+        tls,
+        demand: if verified { Demand::Name } else { Demand::Any },
+        clear_after: true,
+        login,
+        configured: true,
+        report: Report { world: means.world, policy: None, host: &relay.host, from: None },
+    }
+}
+
 /// One host; a second time in clear when optional TLS fails.
-async fn reach(means: &Means<'_>, mut manner: Manner<'_>, source: &Source) -> Result<Wire, Unreached> {
-    if manner.tls == TlsUse::Opportunistic && means.broken_tls.holds(manner.host, means.world.now_us()) {
+async fn reach(
+    means: &Means<'_>,
+    mut manner: Manner<'_>,
+    source: &Source,
+    terms: &Terms,
+) -> Result<Wire, Failure> {
+    let optional = manner.tls == TlsUse::Opportunistic && manner.clear_after;
+    if optional && means.broken_tls.holds(manner.host, means.world.now_us()) {
         manner.tls = TlsUse::Never;
     }
-    match open(means, &manner, source).await {
-        Err(Failure::Handshake(_)) if manner.tls == TlsUse::Opportunistic => {
+    let opened = open(means, &manner, source, terms).await;
+    match &opened {
+        Ok(wire) => manner.counts(fault_of(wire)),
+        Err(failure) => {
+            if let Some((fault, words)) = failure.fault() {
+                manner.counts(Some((fault, &words)));
+            }
+        }
+    }
+    match opened {
+        Err(Failure::Handshake(..)) if optional && manner.tls == TlsUse::Opportunistic => {
             means.broken_tls.remember(manner.host, means.world.now_us());
             manner.tls = TlsUse::Never;
-            open(means, &manner, source).await.map_err(|failure| failure.named(manner.host))
+            open(means, &manner, source, terms).await
         }
-        other => other.map_err(|failure| failure.named(manner.host)),
+        other => other,
+    }
+}
+
+/// What a policy in testing would have refused, or a report tells of a connection in clear.
+fn fault_of(wire: &Wire) -> Option<(TlsFault, &str)> {
+    match &wire.secured {
+        Some(secured) => secured.fault.as_ref().map(|(fault, words)| (*fault, words.as_str())),
+        None => Some((TlsFault::StarttlsNotSupported, "the connection is in clear")),
     }
 }
 
 /// By preference, by chance among equals (RFC 5321 section 5.1).
-fn in_order(hosts: &[Host]) -> Vec<String> {
-    let mut order = hosts.to_vec();
+fn in_order(hosts: &[Host]) -> Vec<&Host> {
+    let mut order: Vec<&Host> = hosts.iter().collect();
     for group in order.chunk_by_mut(|a, b| a.preference == b.preference) {
         group.shuffle(&mut rand::rng());
     }
-    order.into_iter().take(HOSTS_MAX).map(|host| host.name).collect()
+    order.truncate(HOSTS_MAX);
+    order
 }
 
 enum Failure {
     Dial(String),
-    Handshake(String),
+    Handshake(String, TlsFault),
     Closed(Stage, Cut),
 }
 
 impl Failure {
     fn named(self, host: &str) -> Unreached {
         match self {
-            Self::Dial(error) => Unreached { reason: format!("{host}: {error}"), after_s: None },
-            Self::Handshake(error) => {
-                Unreached { reason: format!("{host}: the TLS handshake failed: {error}"), after_s: None }
-            }
+            Self::Dial(error) => unreached(format!("{host}: {error}")),
+            Self::Handshake(error, _) => unreached(format!("{host}: the TLS handshake failed: {error}")),
             Self::Closed(stage, Cut::Refused(reply)) => {
                 let after_s = match classify(&reply, stage).path {
                     smtp::PathAction::Suspend { after_s } => after_s,
                     _ => None,
                 };
-                Unreached { reason: format!("{host} at {stage}: {reply}"), after_s }
+                let reason = format!("{host} at {stage}: {reply}");
+                Unreached { reason, after_s, refused: Some(Box::new((reply, stage))) }
             }
-            Self::Closed(stage, why) => {
-                Unreached { reason: format!("{host} at {stage}: {why}"), after_s: None }
+            Self::Closed(stage, why) => unreached(format!("{host} at {stage}: {why}")),
+        }
+    }
+
+    /// What a report of TLS tells of it; nothing when TLS had no part in it.
+    fn fault(&self) -> Option<(TlsFault, String)> {
+        match self {
+            Self::Handshake(error, fault) => Some((*fault, error.clone())),
+            Self::Closed(_, why @ (Cut::TlsNotOffered | Cut::TlsRefused(_))) => {
+                Some((TlsFault::StarttlsNotSupported, why.to_string()))
             }
+            Self::Dial(_) | Self::Closed(..) => None,
         }
     }
 }
 
-async fn open(means: &Means<'_>, manner: &Manner<'_>, source: &Source) -> Result<Wire, Failure> {
+async fn open(
+    means: &Means<'_>,
+    manner: &Manner<'_>,
+    source: &Source,
+    terms: &Terms,
+) -> Result<Wire, Failure> {
     let world = means.world;
-    let target =
-        Target { host: manner.host, port: manner.port, bind: source.bind, configured: manner.configured };
-    let dialled = within(world, Stage::Connect, world.dial(target)).await;
-    let mut stream = dialled.map_err(Failure::Dial)?;
+    let target = Target {
+        host: manner.host,
+        port: manner.port,
+        bind: source.bind,
+        proxy: terms.proxy,
+        configured: manner.configured,
+    };
+    note(means, &format!("connecting to {} port {}", manner.host, manner.port));
+    let dialled = within(world, terms.connect_timeout, world.dial(target)).await;
+    let mut stream = dialled.map_err(|(words, _)| {
+        note(means, &format!("{}: {words}", manner.host));
+        Failure::Dial(words)
+    })?;
+    let mut secured = None;
     if manner.tls == TlsUse::Implicit {
-        let secured = within(world, Stage::Handshake, world.secure(stream, manner.host, manner.verify)).await;
-        stream = secured.map_err(Failure::Handshake)?;
+        let (inner, how) = handshake(world, manner, stream).await?;
+        (stream, secured) = (inner, Some(how));
     }
     let config = smtp::Config { ehlo: source.ehlo.clone(), tls: manner.tls, login: manner.login.clone() };
     let mut wire = Wire::new(stream, Client::new(config));
+    wire.secured = secured;
+    wire.trace = means.trace.lock().unwrap_or_else(PoisonError::into_inner).take();
     loop {
         while let Some(event) = wire.next_event() {
             match event {
                 Event::Ready => return Ok(wire),
-                Event::Closed { stage, why } => return Err(Failure::Closed(stage, why)),
+                Event::Closed { stage, why } => {
+                    // The next host, or the next manner, is part of the same story.
+                    *means.trace.lock().unwrap_or_else(PoisonError::into_inner) = wire.trace.take();
+                    return Err(Failure::Closed(stage, why));
+                }
                 Event::Handshake => {
+                    let trace = wire.trace.take();
                     let (stream, mut client) = wire.into_parts();
-                    let secured =
-                        within(world, Stage::Handshake, world.secure(stream, manner.host, manner.verify));
-                    let stream = secured.await.map_err(Failure::Handshake)?;
+                    let shaken = handshake(world, manner, stream).await;
+                    *means.trace.lock().unwrap_or_else(PoisonError::into_inner) = trace;
+                    let (stream, how) = shaken.inspect_err(|_| note(means, "the TLS handshake failed"))?;
+                    note(means, &format!("{} with {}", how.protocol, how.cipher));
                     client.secured();
                     wire = Wire::new(stream, client);
+                    wire.secured = Some(how);
+                    wire.trace = means.trace.lock().unwrap_or_else(PoisonError::into_inner).take();
                 }
                 // No transaction was begun.
                 Event::BodyWanted { .. } | Event::Finished { .. } => {}
@@ -196,15 +430,38 @@ async fn open(means: &Means<'_>, manner: &Manner<'_>, source: &Source) -> Result
     }
 }
 
-/// Bounds one step by its stage's time.
+fn note(means: &Means<'_>, text: &str) {
+    if let Some(trace) = &mut *means.trace.lock().unwrap_or_else(PoisonError::into_inner) {
+        trace.note(text);
+    }
+}
+
+type Handshaken = (Box<dyn crate::world::Stream>, Arc<net::Secured>);
+
+async fn handshake(
+    world: &dyn World,
+    manner: &Manner<'_>,
+    stream: Box<dyn crate::world::Stream>,
+) -> Result<Handshaken, Failure> {
+    let done = world.secure(stream, manner.host, &manner.demand);
+    match within(world, Stage::Handshake.timeout(), done).await {
+        Ok((stream, secured)) => Ok((stream, Arc::new(secured))),
+        Err((words, error)) => {
+            let fault = error.as_ref().and_then(|error| error.get_ref()?.downcast_ref::<TlsError>());
+            Err(Failure::Handshake(words, fault.map_or(TlsFault::ValidationFailure, TlsError::fault)))
+        }
+    }
+}
+
+/// Bounds one step. The error in words and, unless it is the end of the time, as it came.
 async fn within<T>(
     world: &dyn World,
-    stage: Stage,
+    time: Duration,
     step: impl Future<Output = std::io::Result<T>>,
-) -> Result<T, String> {
-    let end = world.now_us() + us(stage.timeout());
+) -> Result<T, (String, Option<std::io::Error>)> {
+    let end = world.now_us() + us(time);
     tokio::select! {
-        done = step => done.map_err(|error| error.to_string()),
-        () = world.sleep_until(end) => Err("no answer in time".to_owned()),
+        done = step => done.map_err(|error| (error.to_string(), Some(error))),
+        () = world.sleep_until(end) => Err(("no answer in time".to_owned(), None)),
     }
 }

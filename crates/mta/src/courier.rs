@@ -2,13 +2,13 @@
 //! the engine how a receiver is found, reached and spoken to, and nothing else: no line, no site, no permit, so that
 //! neither waits for the other.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use smtp::{Answer, Event, Outcome, RecipientOutcome, Stage, classify};
 
 use crate::config::{Relay, Source, WATCH, us};
-use crate::connect::{BrokenTls, Means, Unreached, connect};
+use crate::connect::{BrokenTls, Means, Terms, Unreached, connect};
 use crate::exchange::Way;
 use crate::wire::Wire;
 use crate::world::{MailHosts, World};
@@ -91,10 +91,11 @@ impl Courier {
             port: self.config.port,
             broken_tls: &self.broken_tls,
             closing: &self.closing,
+            trace: Mutex::new(None),
         };
-        match connect(&means, &way, &self.config.source).await {
+        match connect(&means, &way, &self.config.source, &Terms::default()).await {
             Ok(wire) => Ok(Line::new(Arc::clone(&self.world), wire)),
-            Err(Unreached { reason, after_s }) => Err(NoLine { reason, after_s }),
+            Err(Unreached { reason, after_s, .. }) => Err(NoLine { reason, after_s }),
         }
     }
 }

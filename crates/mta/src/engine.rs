@@ -1,26 +1,30 @@
-//! What every part of the engine shares: waiting lines, gates, routes and the few counters.
+//! What every part of the engine shares: waiting lines, paths, gates, routes and the few counters.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use queue::{FinalState, Queue, Run, Settler};
-use routes::SiteRules;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::compose::Composers;
 use crate::config::{Config, LOOKUPS_MAX};
 use crate::connect::{BrokenTls, Means};
-use crate::exchange::{Exchange, PathFigures, Site, Way};
+use crate::exchange::{Exchange, InForce, Path, Site, Way};
 use crate::gate::Gate;
+use crate::keep::{Allowance, Memory};
 use crate::load::{Budget, Load};
 use crate::result::Attempt;
 use crate::route::Routes;
 use crate::session;
+use crate::shape::Shaper;
+use crate::shape::shaper::Limits;
+use crate::standing::{Origin, RELAY_SITE, Standing, plain_rules};
+use crate::trace::Traces;
 use crate::world::{Compose, World};
 
-/// Exchanges kept before those without work are forgotten.
-const EXCHANGES_KEPT: usize = 10_000;
+/// Exchanges, paths and sites kept before those without work are forgotten.
+const KEPT: usize = 10_000;
 
 pub(crate) struct Shared {
     pub config: Config,
@@ -33,13 +37,24 @@ pub(crate) struct Shared {
     pub routes: Routes,
     pub lookups: Arc<Semaphore>,
     pub closing: AtomicBool,
+    pub memory: Memory,
+    pub traces: Traces,
+    /// Wakes whoever keeps what must outlive the engine.
+    pub keep: Notify,
     closing_sender: watch::Sender<bool>,
+    standing: RwLock<Arc<Standing>>,
     gates: Mutex<HashMap<i64, Arc<Gate>>>,
     exchanges: Mutex<HashMap<Arc<str>, Arc<Exchange>>>,
+    paths: Mutex<HashMap<(Arc<str>, Arc<str>), Arc<Path>>>,
     sites: Mutex<HashMap<Arc<str>, Arc<Site>>>,
     broken_tls: BrokenTls,
-    sources_used: AtomicUsize,
     sessions: AtomicUsize,
+    /// Exchanges that wanted a connection when the node had none left, in the order in which they get one.
+    starving: Mutex<VecDeque<Weak<Exchange>>>,
+    starving_count: AtomicUsize,
+    drained: AtomicBool,
+    /// Rests were lifted: lanes that wait for them are looked at again.
+    lifted: AtomicBool,
 }
 
 fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -55,6 +70,11 @@ impl Shared {
         compose: Arc<dyn Compose>,
     ) -> std::io::Result<Self> {
         let composers = Composers::start(config.compose_threads, &compose)?;
+        let rules = match &config.routes {
+            Some(routes) => routes.rules(),
+            None => plain_rules(&config),
+        };
+        let standing = RwLock::new(Arc::new(Standing::new(&config, rules, None)));
         Ok(Self {
             config,
             queue,
@@ -66,13 +86,21 @@ impl Shared {
             routes: Routes::default(),
             lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
             closing: AtomicBool::new(false),
+            memory: Memory::default(),
+            traces: Traces::default(),
+            keep: Notify::new(),
             closing_sender: watch::channel(false).0,
+            standing,
             gates: Mutex::default(),
             exchanges: Mutex::default(),
+            paths: Mutex::default(),
             sites: Mutex::default(),
             broken_tls: BrokenTls::default(),
-            sources_used: AtomicUsize::new(0),
             sessions: AtomicUsize::new(0),
+            starving: Mutex::default(),
+            starving_count: AtomicUsize::new(0),
+            drained: AtomicBool::new(false),
+            lifted: AtomicBool::new(false),
         })
     }
 
@@ -87,13 +115,89 @@ impl Shared {
         self.budget.refill.notify_one();
     }
 
+    /// No connection works any more: what is kept is written for the last time.
+    pub(crate) fn drained(&self) {
+        self.drained.store(true, Ordering::Release);
+        self.keep.notify_one();
+    }
+
+    pub(crate) fn is_drained(&self) -> bool {
+        self.drained.load(Ordering::Acquire)
+    }
+
     pub(crate) fn sessions(&self) -> usize {
         self.sessions.load(Ordering::Acquire)
     }
 
-    /// Sources in turn.
-    pub(crate) fn next_source(&self) -> usize {
-        self.sources_used.fetch_add(1, Ordering::Relaxed) % self.config.sources.len().max(1)
+    /// Exchanges that wait for a connection of this node.
+    pub(crate) fn starving(&self) -> usize {
+        self.starving_count.load(Ordering::Acquire)
+    }
+
+    fn starve(&self, exchange: &Arc<Exchange>) {
+        if !exchange.starving.swap(true, Ordering::AcqRel) {
+            let mut starving = open(&self.starving);
+            starving.push_back(Arc::downgrade(exchange));
+            self.starving_count.store(starving.len(), Ordering::Release);
+        }
+    }
+
+    fn next_starving(&self) -> Option<Arc<Exchange>> {
+        let mut starving = open(&self.starving);
+        let next = std::iter::from_fn(|| starving.pop_front()).find_map(|exchange| exchange.upgrade());
+        self.starving_count.store(starving.len(), Ordering::Release);
+        next.inspect(|exchange| exchange.starving.store(false, Ordering::Release))
+    }
+
+    pub(crate) fn standing(&self) -> Arc<Standing> {
+        Arc::clone(&self.standing.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts other rules in force, at once and on all paths.
+    pub(crate) fn adopt(&self, rules: Arc<routes::Rules>) {
+        let before = self.standing();
+        let standing = Arc::new(Standing::new(&self.config, rules, Some(&before)));
+        *self.standing.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&standing);
+        for site in open(&self.sites).values() {
+            site.adopt(&standing.rules.providers.rules_of(&site.name));
+        }
+        for path in self.all_paths() {
+            let used = standing.origins.iter().any(|origin| origin.tag == path.source.tag);
+            path.gone.store(!used && !path.source.name.is_empty(), Ordering::Release);
+            let in_force = self.in_force(&standing, &path.site, &path.source);
+            let (_, bounded) = standing.rules_from(&path.site.name, &path.source.name);
+            path.shaper.adopt(&in_force.rules, bounded, Arc::clone(&in_force.limits));
+            path.set_in_force(in_force);
+            self.allow(&standing, &path);
+        }
+        // What found no source may find one now.
+        self.exchanges().iter().filter(|exchange| !exchange.leads_somewhere()).for_each(|e| e.lift());
+        self.look_again();
+    }
+
+    /// Something that rested may go on before its time: what waits for it is looked at now.
+    pub(crate) fn look_again(&self) {
+        self.lifted.store(true, Ordering::Release);
+        self.budget.refill.notify_one();
+    }
+
+    /// True once after [`Shared::look_again`].
+    pub(crate) fn take_lifted(&self) -> bool {
+        self.lifted.swap(false, Ordering::AcqRel)
+    }
+
+    /// What holds on a path. Rates that count over all sources are those of a path that the site has already.
+    fn in_force(&self, standing: &Standing, site: &Site, origin: &Origin) -> InForce {
+        let (rules, bounded) = standing.rules_from(&site.name, &origin.name);
+        let generation = standing.rules.generation;
+        let of_site = || {
+            let paths = site.paths();
+            let held = paths.iter().map(|path| path.in_force());
+            held.filter(|held| held.generation == generation && held.rules.shared).map(|held| held.limits).next()
+        };
+        let limits = if rules.shared { of_site() } else { None };
+        let limits = limits.unwrap_or_else(|| Arc::new(Limits::of(&rules, bounded)));
+        InForce { rules, limits, generation }
     }
 
     pub(crate) fn gate(&self, delivery: i64) -> Option<Arc<Gate>> {
@@ -128,119 +232,187 @@ impl Shared {
             port: self.config.port,
             broken_tls: &self.broken_tls,
             closing: &self.closing,
+            trace: Mutex::new(None),
         }
     }
 
-    /// Connections that a site may have, all sources together.
-    pub(crate) fn site_limit(&self, site: &Site) -> usize {
-        site.limits.connections.max(1) as usize * self.config.sources.len().max(1)
-    }
-
-    /// The exchange of a way, made when new.
-    pub(crate) fn exchange(&self, way: Way, domain: &str, source: Option<usize>) -> Arc<Exchange> {
-        let mut key = match &way {
-            Way::Relay => "relay".to_owned(),
-            Way::Hosts(hosts) => {
-                let names: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
-                names.join(",")
-            }
-            Way::Unresolved(domain) => format!("dns:{domain}"),
-        };
-        if let Some(source) = source.and_then(|number| self.config.sources.get(number)) {
-            key = format!("{key}@{}", source.name);
-        }
-        let key: Arc<str> = key.into();
-        let mut exchanges = open(&self.exchanges);
-        if let Some(exchange) = exchanges.get(&key) {
-            return Arc::clone(exchange);
-        }
-        if exchanges.len() >= EXCHANGES_KEPT {
-            // Nobody else holds it, so nobody can put anything in its line.
-            exchanges.retain(|_, e| Arc::strong_count(e) > 1 || e.waiting() > 0);
-        }
-        let site = self.site(&way, domain);
-        let exchange = Arc::new(Exchange::new(Arc::clone(&key), way, Arc::clone(&site), source));
-        site.join(&exchange);
-        exchanges.insert(key, Arc::clone(&exchange));
-        exchange
-    }
-
-    fn site(&self, way: &Way, domain: &str) -> Arc<Site> {
-        let (name, limits, known) = match (way, &self.config.relay) {
-            (Way::Relay, Some(relay)) => (
-                "relay".to_owned(),
-                Arc::new(SiteRules {
-                    connections: relay.connections,
-                    messages_per_connection: relay.messages_per_connection,
-                    ..SiteRules::clone(&self.config.providers.rules_of("relay"))
-                }),
-                true,
-            ),
-            (Way::Hosts(hosts), _) => {
-                let names: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
-                let site = self.config.providers.site(domain, &names);
-                (site.name, site.rules, site.known)
-            }
-            _ => (domain.to_owned(), self.config.providers.rules_of(domain), false),
-        };
+    /// The site of a way, made when new.
+    pub(crate) fn site(&self, standing: &Standing, way: &Way, domain: &str) -> Arc<Site> {
+        let found = standing.site(way, domain);
         let mut sites = open(&self.sites);
-        sites.retain(|_, site| Arc::strong_count(site) > 1);
-        Arc::clone(
-            sites.entry(name.as_str().into()).or_insert_with(|| Arc::new(Site::new(&name, limits, known))),
-        )
+        if let Some(site) = sites.get(found.name.as_str()) {
+            return Arc::clone(site);
+        }
+        let site = Arc::new(Site::new(&found.name, found.known, &found.rules));
+        sites.insert(Arc::clone(&site.name), Arc::clone(&site));
+        site
+    }
+
+    /// The path from a source to a site, made when new.
+    fn path(&self, standing: &Standing, site: &Arc<Site>, origin: &Arc<Origin>) -> Arc<Path> {
+        let key = (Arc::clone(&site.name), Arc::clone(&origin.tag));
+        let mut paths = open(&self.paths);
+        if let Some(path) = paths.get(&key) {
+            return Arc::clone(path);
+        }
+        let in_force = self.in_force(standing, site, origin);
+        let (_, bounded) = standing.rules_from(&site.name, &origin.name);
+        let learned = self.memory.learned(&origin.name, &site.name);
+        let shaper = Shaper::new(&in_force.rules, bounded, Arc::clone(&in_force.limits), learned);
+        let path = Arc::new(Path::new(Arc::clone(origin), Arc::clone(site), shaper, in_force));
+        site.join(&path);
+        self.allow(standing, &path);
+        self.memory.judge(&path, self.world.now_us());
+        paths.insert(key, Arc::clone(&path));
+        path
+    }
+
+    /// Tells a path what its warm-up allows today. The same plan on the same day is not told again: messages under way are in
+    /// no total yet.
+    pub(crate) fn allow(&self, standing: &Standing, path: &Path) {
+        let (source, site) = (&path.source.name, &path.site.name);
+        path.keeps.store(standing.overflow_waits(source, site), Ordering::Release);
+        let allowance = match standing.warm_up(source, site) {
+            None => Allowance { left: None, of: -1, ends_us: i64::MAX },
+            Some(plan) => self.memory.allowance(plan, path, self.world.now_us()),
+        };
+        if !path.allows_anew(allowance.of, allowance.ends_us) {
+            return;
+        }
+        path.shaper.allow(allowance.left, allowance.ends_us);
+        if path.warm_rest.swap(false, Ordering::AcqRel) {
+            path.shaper.resume();
+        }
+    }
+
+    /// The exchange of a way from a source, made when new.
+    pub(crate) fn exchange(
+        &self,
+        standing: &Standing,
+        way: &Way,
+        site: &Arc<Site>,
+        origin: &Arc<Origin>,
+    ) -> Arc<Exchange> {
+        let key = exchange_key(way, origin);
+        let known = open(&self.exchanges).get(key.as_str()).cloned();
+        if let Some(exchange) = known {
+            exchange.renew(way);
+            return exchange;
+        }
+        let path = self.path(standing, site, origin);
+        let mut exchanges = open(&self.exchanges);
+        let made = exchanges.entry(key.as_str().into()).or_insert_with(|| {
+            let exchange = Arc::new(Exchange::new(way.clone(), Arc::clone(&path)));
+            path.join(&exchange);
+            exchange
+        });
+        Arc::clone(made)
+    }
+
+    /// The exchange of a way from a source, if there is one.
+    pub(crate) fn exchange_there_is(&self, way: &Way, origin: &Origin) -> Option<Arc<Exchange>> {
+        open(&self.exchanges).get(exchange_key(way, origin).as_str()).cloned()
     }
 
     pub(crate) fn exchanges(&self) -> Vec<Arc<Exchange>> {
         open(&self.exchanges).values().cloned().collect()
     }
 
-    pub(crate) fn paths(&self) -> Vec<PathFigures> {
-        let now = self.world.now_us();
-        let mut paths: Vec<PathFigures> = self
-            .exchanges()
-            .iter()
-            .map(|exchange| exchange.figures(now))
-            .filter(|path| path.connections > 0 || path.waiting > 0 || path.resting_until.is_some())
-            .collect();
-        paths.sort_by(|a, b| (&a.site, &a.exchange).cmp(&(&b.site, &b.exchange)));
-        paths
+    pub(crate) fn all_paths(&self) -> Vec<Arc<Path>> {
+        open(&self.paths).values().cloned().collect()
+    }
+
+    pub(crate) fn all_sites(&self) -> Vec<Arc<Site>> {
+        open(&self.sites).values().cloned().collect()
+    }
+
+    /// Forgets exchanges, paths and sites that nothing depends on, where there are many.
+    pub(crate) fn tidy(&self, now: i64) {
+        let mut exchanges = open(&self.exchanges);
+        if exchanges.len() > KEPT {
+            // Nobody else holds it, so nobody can put anything in its line.
+            exchanges.retain(|_, e| Arc::strong_count(e) > 1 || e.waiting() > 0 || e.resting_until(now).is_some());
+        }
+        drop(exchanges);
+        let mut paths = open(&self.paths);
+        if paths.len() > KEPT {
+            paths.retain(|_, path| {
+                Arc::strong_count(path) > 1 || !path.shaper.is_plain(now) || path.unwritten().0 > 0
+            });
+        }
+        drop(paths);
+        let mut sites = open(&self.sites);
+        if sites.len() > KEPT {
+            sites.retain(|_, site| Arc::strong_count(site) > 1 || site.any_blocked());
+        }
+    }
+
+    /// Judges a reply by the rules of its site. What a relay says is no provider's word.
+    pub(crate) fn judge(&self, site: &str, reply: &smtp::Reply, stage: smtp::Stage) -> smtp::Verdict {
+        let site = if site == RELAY_SITE { "" } else { site };
+        self.config.replies.classify_for(site, reply, stage)
     }
 
     /// Into the line, and a connection where one is missing.
     pub(crate) fn put(self: &Arc<Self>, exchange: &Arc<Exchange>, load: Load) {
         exchange.put(load);
-        self.open_connections(exchange);
+        self.open_connections(exchange, self.world.now_us());
     }
 
-    /// Opens the connections that a waiting line deserves, within its site's limit.
-    pub(crate) fn open_connections(self: &Arc<Self>, exchange: &Arc<Exchange>) {
-        let now = self.world.now_us();
+    /// Opens the connections that a waiting line deserves, within its path's limits.
+    pub(crate) fn open_connections(self: &Arc<Self>, exchange: &Arc<Exchange>, now: i64) {
         // Counted, not "while": a runtime that shuts down drops what it is given at once, and would be given more for ever.
-        for _ in 0..self.site_limit(&exchange.site) {
+        for _ in 0..exchange.path.shaper.connections_limit() {
             if !self.wants_connection(exchange, now) {
                 return;
             }
-            let Some(slot) = Slot::take(self, exchange) else { return };
+            let Some(slot) = Slot::take(self, exchange, now) else { return };
             tokio::spawn(async move {
                 let (shared, exchange) = (Arc::clone(&slot.shared), Arc::clone(&slot.exchange));
                 session::run(Arc::clone(&shared), Arc::clone(&exchange)).await;
                 drop(slot);
                 // Here and not in the drop: a runtime that shuts down drops this task, and must not be given new ones.
-                for member in exchange.site.members() {
-                    shared.open_connections(&member);
-                }
+                shared.hand_on(&exchange);
             });
         }
     }
 
-    fn wants_connection(&self, exchange: &Exchange, now: i64) -> bool {
+    /// A connection has ended: whoever else waits for one gets it.
+    fn hand_on(self: &Arc<Self>, ended: &Arc<Exchange>) {
+        let now = self.world.now_us();
+        self.open_connections(ended, now);
+        while !ended.path.shaper.is_full() {
+            let Some(exchange) = ended.path.next_wanting() else { break };
+            self.open_connections(&exchange, now);
+        }
+        if ended.path.site.open_max.load(Ordering::Relaxed) != u32::MAX {
+            for path in ended.path.site.paths() {
+                path.members().iter().for_each(|member| self.open_connections(member, now));
+            }
+        }
+        while self.starving() > 0 && self.sessions() < self.config.connections_max {
+            let Some(exchange) = self.next_starving() else { return };
+            self.open_connections(&exchange, now);
+        }
+    }
+
+    fn wants_connection(&self, exchange: &Arc<Exchange>, now: i64) -> bool {
         let sessions = exchange.sessions.load(Ordering::Acquire);
-        !self.closing.load(Ordering::Acquire)
-            && !matches!(exchange.way, Way::Unresolved(_))
+        let path = &exchange.path;
+        let wants = exchange.waiting() > sessions
             && exchange.idle.load(Ordering::Acquire) == 0
-            && sessions < exchange.waiting()
+            && exchange.leads_somewhere()
+            && !path.is_draining()
             && exchange.resting_until(now).is_none()
             && (sessions == 0 || !exchange.probing())
+            // Where a connection waits for the rate, another one would wait too.
+            && path.paced.load(Ordering::Acquire) == 0
+            && !self.closing.load(Ordering::Acquire);
+        if wants && path.shaper.is_full() {
+            path.want(exchange);
+            return false;
+        }
+        wants && path.shaper.next_at(&path.in_force().limits, now) <= now
     }
 
     /// A message whose address was suppressed after the analysis.
@@ -270,19 +442,38 @@ impl Shared {
     }
 }
 
-/// One connection in the books of its exchange and site, whatever way its task ends.
+fn exchange_key(way: &Way, origin: &Origin) -> String {
+    format!("{}@{}", way.key(), origin.tag)
+}
+
+/// One connection in the books of its exchange, path, site and node, whatever way its task ends.
 struct Slot {
     shared: Arc<Shared>,
     exchange: Arc<Exchange>,
 }
 
 impl Slot {
-    /// `None`: the site has all the connections it may have. Counted in one step, because several tasks may ask at once.
-    fn take(shared: &Arc<Shared>, exchange: &Arc<Exchange>) -> Option<Self> {
-        let limit = shared.site_limit(&exchange.site);
-        let counted = |open: usize| (open < limit).then_some(open + 1);
-        exchange.site.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, counted).ok()?;
-        shared.sessions.fetch_add(1, Ordering::AcqRel);
+    /// `None`: there are all the connections that there may be. Each is counted in one step, because several tasks may ask
+    /// at once.
+    fn take(shared: &Arc<Shared>, exchange: &Arc<Exchange>, now: i64) -> Option<Self> {
+        let node_max = shared.config.connections_max.max(1);
+        let site = &exchange.path.site;
+        let site_max = site.open_max.load(Ordering::Relaxed);
+        let counted = |open: usize| (open < node_max).then_some(open + 1);
+        if shared.sessions.fetch_update(Ordering::AcqRel, Ordering::Acquire, counted).is_err() {
+            shared.starve(exchange);
+            return None;
+        }
+        let counted = |open: u32| (open < site_max).then_some(open + 1);
+        if site.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, counted).is_err() {
+            shared.sessions.fetch_sub(1, Ordering::AcqRel);
+            return None;
+        }
+        if exchange.path.shaper.begin_connection(&exchange.path.in_force().limits, now).is_err() {
+            site.open.fetch_sub(1, Ordering::AcqRel);
+            shared.sessions.fetch_sub(1, Ordering::AcqRel);
+            return None;
+        }
         exchange.sessions.fetch_add(1, Ordering::AcqRel);
         Some(Self { shared: Arc::clone(shared), exchange: Arc::clone(exchange) })
     }
@@ -290,7 +481,8 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.exchange.site.open.fetch_sub(1, Ordering::AcqRel);
+        self.exchange.path.shaper.connection_ended();
+        self.exchange.path.site.open.fetch_sub(1, Ordering::AcqRel);
         self.exchange.sessions.fetch_sub(1, Ordering::AcqRel);
         self.shared.sessions.fetch_sub(1, Ordering::AcqRel);
     }

@@ -1,17 +1,23 @@
-//! Receivers: an *exchange* is a set of hosts that mail is handed to over the same connections; a *site* is the exchanges
-//! that share limits (a provider, mostly). Each exchange has its waiting line.
+//! Receivers: a *site* is a provider or a single receiver; a *path* is a source and a site, and has the limits; an
+//! *exchange* is the set of hosts of a site that mail is handed to over the same connections of one path, and has the
+//! waiting line.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use routes::SiteRules;
-use serde::Serialize;
 use tokio::sync::Notify;
 
-use crate::config::{BREAKS_MAX, PATH_REST, PATH_REST_MAX, us};
 use crate::fair::FairQueue;
 use crate::load::Load;
-use crate::world::Host;
+use crate::shape::shaper::Limits;
+use crate::shape::{Rest, Shaper, Suspension};
+use crate::standing::Origin;
+use crate::world::{Host, way_name};
+
+/// Hosts named in one path's figures.
+const HOSTS_SHOWN: usize = 6;
 
 /// How mail gets to an exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,273 +28,511 @@ pub(crate) enum Way {
     Relay,
     /// The DNS did not answer for this domain.
     Unresolved(Arc<str>),
+    /// No source of the pool may carry mail to this domain here.
+    NoSource(Arc<str>),
 }
 
-/// A provider or a single receiver, whose exchanges share limits.
+impl Way {
+    /// True where there is somebody to connect to.
+    pub(crate) fn leads_somewhere(&self) -> bool {
+        matches!(self, Self::Hosts(_) | Self::Relay)
+    }
+
+    /// What tells one exchange of a path from another.
+    pub(crate) fn key(&self) -> String {
+        match self {
+            Self::Relay => "relay".to_owned(),
+            Self::Hosts(hosts) => way_name(hosts),
+            Self::Unresolved(domain) => format!("dns:{domain}"),
+            Self::NoSource(domain) => format!("source:{domain}"),
+        }
+    }
+}
+
+/// What holds on a path now. Read when a connection begins and when rules change, not for each message.
+#[derive(Debug, Clone)]
+pub(crate) struct InForce {
+    pub rules: Arc<SiteRules>,
+    pub limits: Arc<Limits>,
+    /// Of the rules that this comes from.
+    pub generation: u64,
+}
+
+/// A provider or a single receiver.
 #[derive(Debug)]
 pub(crate) struct Site {
     pub name: Arc<str>,
-    pub limits: Arc<SiteRules>,
     /// A provider of the table: what it says about our source holds for all its exchanges.
     pub known: bool,
-    /// Open connections.
-    pub open: AtomicUsize,
-    pub rest: Mutex<Rest>,
-    members: Mutex<Vec<Weak<Exchange>>>,
-    turn: AtomicUsize,
+    /// Open connections over all sources, and how many there may be.
+    pub open: AtomicU32,
+    pub open_max: AtomicU32,
+    /// The receiver takes mail over TLS only.
+    pub secure_only: AtomicBool,
+    /// Something may not go here: see [`Site::is_blocked`].
+    any_blocked: AtomicBool,
+    blocked: Mutex<HashMap<String, Suspension>>,
+    paths: Mutex<Vec<Weak<Path>>>,
 }
 
-/// A path that rests, and how its failures went on.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Rest {
-    pub until_us: i64,
-    step_us: i64,
-    breaks: u32,
-    pub reason: String,
+/// A source and a site.
+#[derive(Debug)]
+pub(crate) struct Path {
+    pub source: Arc<Origin>,
+    pub site: Arc<Site>,
+    pub shaper: Shaper,
+    /// An operator wants it empty.
+    pub draining: AtomicBool,
+    /// Its source is not used any more.
+    pub gone: AtomicBool,
+    /// Its rest is one that messages wait for, instead of going by another source (a warm-up's).
+    pub keeps: AtomicBool,
+    /// Connections that wait for the rate with a message in hand.
+    pub paced: AtomicUsize,
+    /// It rests because its warm-up's messages of today are sent.
+    pub warm_rest: AtomicBool,
+    /// What a warm-up allows today (-1: there is none), and when today ends.
+    allowed: Mutex<(i64, i64)>,
+    /// Messages and octets that are written down as this day's.
+    written: Mutex<(i64, i64)>,
+    generation: AtomicU64,
+    in_force: RwLock<InForce>,
+    members: Mutex<Vec<Weak<Exchange>>>,
+    wanting: Mutex<VecDeque<Weak<Exchange>>>,
+    wanting_count: AtomicUsize,
 }
 
 /// A waiting line and the connections that empty it.
 pub(crate) struct Exchange {
-    pub key: Arc<str>,
-    pub way: Way,
-    pub site: Arc<Site>,
-    /// Index of the source that must be used; `None`: any.
-    pub source: Option<usize>,
+    /// Replaced when the DNS says something else of hosts by the same names: a preference, a policy of TLS.
+    way: RwLock<Way>,
+    leads: bool,
+    pub path: Arc<Path>,
     line: Mutex<FairQueue<Load>>,
+    waiting: AtomicUsize,
     /// Rung when something arrives.
     pub arrived: Notify,
-    pub rest: Mutex<Rest>,
+    rest: Mutex<Rest>,
+    resting_us: AtomicI64,
+    troubled: AtomicBool,
     pub sessions: AtomicUsize,
+    /// Connections that stand: hosts were reached.
+    pub standing: AtomicUsize,
+    failures: AtomicU32,
     /// Connections with nothing to do.
     pub idle: AtomicUsize,
-}
-
-/// A path as pages show it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PathFigures {
-    /// The site.
-    pub site: String,
-    /// The exchange: its hosts, or `relay`.
-    pub exchange: String,
-    /// Open connections.
-    pub connections: usize,
-    /// Messages that wait in memory.
-    pub waiting: usize,
-    /// It rests until then (UTC microseconds).
-    pub resting_until: Option<i64>,
-    /// Why.
-    pub reason: String,
+    /// It stands in its path's line for a connection.
+    pub wanting: AtomicBool,
+    /// It stands in the node's line for a connection.
+    pub starving: AtomicBool,
 }
 
 fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Rest {
-    /// The path failed as a whole. `named_s`: the receiver named the wait.
-    pub(crate) fn fail(&mut self, reason: &str, named_s: Option<u32>, now_us: i64) {
-        self.breaks = 0;
-        if self.until_us > now_us {
-            // Connections opened before the failure report it one after another: it is one failure.
-            return;
-        }
-        self.step_us = (self.step_us * 2).clamp(us(PATH_REST), us(PATH_REST_MAX));
-        let rest = named_s.map_or(self.step_us, |seconds| i64::from(seconds) * 1_000_000);
-        self.until_us = now_us + rest.max(us(PATH_REST));
-        self.reason = reason.to_owned();
+impl Site {
+    pub(crate) fn new(name: &str, known: bool, rules: &SiteRules) -> Self {
+        let site = Self {
+            name: name.into(),
+            known,
+            open: AtomicU32::new(0),
+            open_max: AtomicU32::new(u32::MAX),
+            secure_only: AtomicBool::new(false),
+            any_blocked: AtomicBool::new(false),
+            blocked: Mutex::default(),
+            paths: Mutex::default(),
+        };
+        site.adopt(rules);
+        site
     }
 
-    /// A connection broke under a message.
-    pub(crate) fn broke(&mut self, reason: &str, now_us: i64) {
-        self.breaks += 1;
-        if self.breaks >= BREAKS_MAX {
-            self.fail(reason, None, now_us);
+    pub(crate) fn adopt(&self, rules: &SiteRules) {
+        self.open_max.store(rules.connections_all.unwrap_or(u32::MAX).max(1), Ordering::Relaxed);
+    }
+
+    pub(crate) fn join(&self, path: &Arc<Path>) {
+        let mut paths = open(&self.paths);
+        paths.retain(|path| path.strong_count() > 0);
+        paths.push(Arc::downgrade(path));
+    }
+
+    pub(crate) fn paths(&self) -> Vec<Arc<Path>> {
+        open(&self.paths).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Nothing of `identity` (`delivery:7`, `domain:shop.example`) goes here until the suspension ends.
+    pub(crate) fn block(&self, identity: &str, suspension: Suspension) {
+        open(&self.blocked).insert(identity.to_owned(), suspension);
+        self.any_blocked.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn unblock(&self, identity: &str) {
+        let mut blocked = open(&self.blocked);
+        blocked.remove(identity);
+        self.any_blocked.store(!blocked.is_empty(), Ordering::Release);
+    }
+
+    /// Everything may go here again.
+    pub(crate) fn unblock_all(&self) {
+        open(&self.blocked).clear();
+        self.any_blocked.store(false, Ordering::Release);
+    }
+
+    /// Forgets blocks that have ended.
+    pub(crate) fn tidy_blocks(&self, now_us: i64) {
+        if self.any_blocked() {
+            let mut blocked = open(&self.blocked);
+            blocked.retain(|_, block| block.until_us.is_none_or(|until| until > now_us));
+            self.any_blocked.store(!blocked.is_empty(), Ordering::Release);
         }
     }
 
-    /// A receiver answered about a message: the path works.
-    pub(crate) fn worked(&mut self) {
-        if self.step_us != 0 || self.breaks != 0 {
-            *self = Self::default();
-        }
+    /// One atomic look: true while anything at all is blocked.
+    #[inline]
+    pub(crate) fn any_blocked(&self) -> bool {
+        self.any_blocked.load(Ordering::Acquire)
     }
 
-    /// True after a failure until the next success: one connection tries.
-    pub(crate) fn probing(&self) -> bool {
-        self.step_us != 0
+    /// The block of `identity`, while it holds.
+    pub(crate) fn block_of(&self, identity: &str, now_us: i64) -> Option<Suspension> {
+        let blocked = open(&self.blocked);
+        blocked.get(identity).filter(|block| block.until_us.is_none_or(|until| until > now_us)).cloned()
+    }
+
+    /// Deliveries that are blocked here now.
+    pub(crate) fn blocked_deliveries(&self, now_us: i64) -> HashMap<i64, Suspension> {
+        let blocked = open(&self.blocked);
+        let held = blocked.iter().filter(|(_, block)| block.until_us.is_none_or(|until| until > now_us));
+        held.filter_map(|(identity, block)| {
+            Some((identity.strip_prefix("delivery:")?.parse().ok()?, block.clone()))
+        })
+        .collect()
     }
 }
 
-impl Site {
-    pub(crate) fn new(name: &str, limits: Arc<SiteRules>, known: bool) -> Self {
+impl Path {
+    pub(crate) fn new(source: Arc<Origin>, site: Arc<Site>, shaper: Shaper, in_force: InForce) -> Self {
         Self {
-            name: name.into(),
-            limits,
-            known,
-            open: AtomicUsize::new(0),
-            rest: Mutex::default(),
+            source,
+            site,
+            shaper,
+            draining: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            keeps: AtomicBool::new(false),
+            paced: AtomicUsize::new(0),
+            warm_rest: AtomicBool::new(false),
+            allowed: Mutex::new((-1, i64::MAX)),
+            generation: AtomicU64::new(in_force.generation),
+            written: Mutex::default(),
+            in_force: RwLock::new(in_force),
             members: Mutex::default(),
-            turn: AtomicUsize::new(0),
+            wanting: Mutex::default(),
+            wanting_count: AtomicUsize::new(0),
         }
+    }
+
+    pub(crate) fn in_force(&self) -> InForce {
+        self.in_force.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Of the rules in force: one atomic look.
+    #[inline]
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_in_force(&self, in_force: InForce) {
+        let generation = in_force.generation;
+        *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = in_force;
+        self.generation.store(generation, Ordering::Release);
+    }
+
+    /// Takes today's allowance; false when it is the one that holds already.
+    pub(crate) fn allows_anew(&self, of: i64, ends_us: i64) -> bool {
+        let mut allowed = open(&self.allowed);
+        let anew = *allowed != (of, ends_us);
+        *allowed = (of, ends_us);
+        anew
+    }
+
+    /// What a warm-up allows today, of which some may be gone.
+    pub(crate) fn allowed(&self) -> Option<u64> {
+        u64::try_from(open(&self.allowed).0).ok()
+    }
+
+    /// Accepted messages and octets that are not written down yet.
+    pub(crate) fn unwritten(&self) -> (i64, i64) {
+        let (messages, bytes) = *open(&self.written);
+        let total = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        (total(self.shaper.counted().accepted) - messages, total(self.shaper.bytes()) - bytes)
+    }
+
+    /// So many were written down.
+    pub(crate) fn wrote(&self, messages: i64, bytes: i64) {
+        let mut written = open(&self.written);
+        *written = (written.0 + messages, written.1 + bytes);
     }
 
     pub(crate) fn join(&self, exchange: &Arc<Exchange>) {
         let mut members = open(&self.members);
-        members.retain(|member| member.strong_count() > 0);
+        // Looked through each time that it would grow, so that joining stays cheap for a provider of thousands of hosts.
+        if members.len() == members.capacity() {
+            members.retain(|member| member.strong_count() > 0);
+        }
         members.push(Arc::downgrade(exchange));
     }
 
-    /// Its exchanges, each time starting with another one.
+    /// Its exchanges.
     pub(crate) fn members(&self) -> Vec<Arc<Exchange>> {
-        let members = open(&self.members);
-        let start = self.turn.fetch_add(1, Ordering::Relaxed);
-        let count = members.len();
-        (0..count).filter_map(|n| members[(start + n) % count].upgrade()).collect()
+        open(&self.members).iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// True when another exchange waits for one of the site's connections.
-    pub(crate) fn is_wanted_by_another(&self, me: &Exchange, now_us: i64) -> bool {
-        let members = open(&self.members);
-        members.len() > 1
-            && members.iter().filter_map(Weak::upgrade).any(|other| {
-                other.key != me.key && other.waiting() > 0 && other.resting_until(now_us).is_none()
-            })
+    /// An exchange wants one of the path's connections, and all are in use.
+    pub(crate) fn want(&self, exchange: &Arc<Exchange>) {
+        if !exchange.wanting.swap(true, Ordering::AcqRel) {
+            let mut wanting = open(&self.wanting);
+            wanting.push_back(Arc::downgrade(exchange));
+            self.wanting_count.store(wanting.len(), Ordering::Release);
+        }
+    }
+
+    /// The exchange that has wanted a connection for the longest time.
+    pub(crate) fn next_wanting(&self) -> Option<Arc<Exchange>> {
+        if self.wanting_count() == 0 {
+            return None;
+        }
+        let mut wanting = open(&self.wanting);
+        let next = std::iter::from_fn(|| wanting.pop_front()).find_map(|exchange| exchange.upgrade());
+        self.wanting_count.store(wanting.len(), Ordering::Release);
+        next.inspect(|exchange| exchange.wanting.store(false, Ordering::Release))
+    }
+
+    /// Exchanges that wait for one of the path's connections.
+    #[inline]
+    fn wanting_count(&self) -> usize {
+        self.wanting_count.load(Ordering::Acquire)
+    }
+
+    /// True while begun messages end and nothing more begins.
+    #[inline]
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire) || self.gone.load(Ordering::Acquire)
+    }
+
+    /// True where messages wait for the end of its rest, instead of going by another source.
+    pub(crate) fn keeps_waiting(&self) -> bool {
+        self.keeps.load(Ordering::Acquire)
+    }
+
+    /// Messages that wait in its lines.
+    pub(crate) fn waiting(&self) -> usize {
+        open(&self.members).iter().filter_map(Weak::upgrade).map(|member| member.waiting()).sum()
+    }
+
+    /// Its hosts, as far as messages wait for them.
+    pub(crate) fn hosts(&self) -> String {
+        let members: Vec<Arc<Exchange>> = open(&self.members).iter().filter_map(Weak::upgrade).collect();
+        let mut shown: Vec<String> = members.iter().take(HOSTS_SHOWN).map(|one| one.way().key()).collect();
+        if members.len() > HOSTS_SHOWN {
+            shown.push(format!("and {} more", members.len() - HOSTS_SHOWN));
+        }
+        shown.join("; ")
+    }
+
+    /// The rest of the path, or that of its exchanges when all of them rest.
+    pub(crate) fn suspension(&self, now_us: i64) -> Option<Suspension> {
+        if let Some(suspension) = self.shaper.suspension(now_us) {
+            return Some(suspension);
+        }
+        let members: Vec<Arc<Exchange>> = open(&self.members).iter().filter_map(Weak::upgrade).collect();
+        let rests: Vec<Suspension> =
+            members.iter().filter_map(|member| open(&member.rest).suspension(now_us)).collect();
+        if rests.is_empty() || rests.len() < members.len() {
+            return None;
+        }
+        rests.into_iter().min_by_key(|rest| rest.until_us.unwrap_or(i64::MAX))
     }
 }
 
 impl Exchange {
-    pub(crate) fn new(key: Arc<str>, way: Way, site: Arc<Site>, source: Option<usize>) -> Self {
+    pub(crate) fn new(way: Way, path: Arc<Path>) -> Self {
         Self {
-            key,
-            way,
-            site,
-            source,
+            leads: way.leads_somewhere(),
+            way: RwLock::new(way),
+            path,
             line: Mutex::default(),
+            waiting: AtomicUsize::new(0),
             arrived: Notify::new(),
             rest: Mutex::default(),
+            resting_us: AtomicI64::new(i64::MIN),
+            troubled: AtomicBool::new(false),
             sessions: AtomicUsize::new(0),
+            standing: AtomicUsize::new(0),
+            failures: AtomicU32::new(0),
             idle: AtomicUsize::new(0),
+            wanting: AtomicBool::new(false),
+            starving: AtomicBool::new(false),
         }
+    }
+
+    /// True where there is somebody to connect to.
+    #[inline]
+    pub(crate) fn leads_somewhere(&self) -> bool {
+        self.leads
+    }
+
+    pub(crate) fn way(&self) -> Way {
+        self.way.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes a newer answer of the DNS over, for the connections to come.
+    pub(crate) fn renew(&self, way: &Way) {
+        if *self.way.read().unwrap_or_else(PoisonError::into_inner) != *way {
+            self.way.write().unwrap_or_else(PoisonError::into_inner).clone_from(way);
+        }
+    }
+
+    /// The site's name.
+    pub(crate) fn site(&self) -> &Arc<str> {
+        &self.path.site.name
     }
 
     pub(crate) fn put(self: &Arc<Self>, mut load: Load) {
         load.set_line(self);
-        open(&self.line).push(load.rank(), load);
+        let mut line = open(&self.line);
+        line.push(load.rank(), load);
+        self.waiting.store(line.len(), Ordering::Release);
+        drop(line);
         self.arrived.notify_one();
     }
 
     pub(crate) fn put_front(self: &Arc<Self>, mut load: Load) {
         load.set_line(self);
-        open(&self.line).push_front(load.rank(), load);
+        let mut line = open(&self.line);
+        line.push_front(load.rank(), load);
+        self.waiting.store(line.len(), Ordering::Release);
+        drop(line);
         self.arrived.notify_one();
     }
 
-    pub(crate) fn pop(&self) -> Option<Load> {
-        open(&self.line).pop()
+    /// The next message; of the deliveries that are `blocked` none.
+    pub(crate) fn pop(&self, blocked: Option<&HashMap<i64, Suspension>>) -> Option<Load> {
+        let mut line = open(&self.line);
+        let load = match blocked {
+            None => line.pop(),
+            Some(blocked) => line.pop_unless(|delivery| blocked.contains_key(&delivery)),
+        };
+        self.waiting.store(line.len(), Ordering::Release);
+        load
     }
 
+    /// True when one of its idle connections is one that another exchange of the path, or of the node, waits for.
+    /// `starving`: exchanges that the node has no connection for.
+    pub(crate) fn is_in_the_way(&self, starving: usize) -> bool {
+        let me = |flag: &AtomicBool| usize::from(flag.load(Ordering::Acquire));
+        self.path.wanting_count() > me(&self.wanting) || starving > me(&self.starving)
+    }
+
+    #[inline]
     pub(crate) fn waiting(&self) -> usize {
-        open(&self.line).len()
+        self.waiting.load(Ordering::Acquire)
     }
 
     pub(crate) fn take_where(&self, wanted: impl FnMut(&Load) -> bool) -> Vec<Load> {
-        open(&self.line).take_where(wanted)
+        if self.waiting() == 0 {
+            return Vec::new();
+        }
+        let mut line = open(&self.line);
+        let taken = line.take_where(wanted);
+        self.waiting.store(line.len(), Ordering::Release);
+        taken
     }
 
-    /// Until when neither it nor its site may be spoken to, and why.
-    pub(crate) fn resting_until(&self, now_us: i64) -> Option<(i64, String)> {
-        let (mine, site) = (open(&self.rest), open(&self.site.rest));
-        let later = if mine.until_us >= site.until_us { &*mine } else { &*site };
-        (later.until_us > now_us).then(|| (later.until_us, later.reason.clone()))
+    /// Until when neither it nor its path may be spoken to.
+    #[inline]
+    pub(crate) fn resting_until(&self, now_us: i64) -> Option<i64> {
+        let mine = self.resting_us.load(Ordering::Acquire);
+        let path = self.path.shaper.resting_until(now_us).unwrap_or(i64::MIN);
+        Some(mine.max(path)).filter(|until| *until > now_us)
     }
 
+    /// Until when its hosts may not be spoken to, whatever its path may.
+    pub(crate) fn hosts_resting_until(&self, now_us: i64) -> Option<i64> {
+        Some(self.resting_us.load(Ordering::Acquire)).filter(|until| *until > now_us)
+    }
+
+    /// The same with the reason.
+    pub(crate) fn rest(&self, now_us: i64) -> Option<(i64, String)> {
+        let until = self.resting_until(now_us)?;
+        let mine = open(&self.rest);
+        if mine.until(now_us) == Some(until) {
+            return Some((until, mine.reason().to_owned()));
+        }
+        drop(mine);
+        Some((until, self.path.shaper.suspension(now_us).map(|rest| rest.reason).unwrap_or_default()))
+    }
+
+    /// After a failure until the next success: one connection tries.
     pub(crate) fn probing(&self) -> bool {
-        open(&self.rest).probing() || open(&self.site.rest).probing()
+        self.troubled.load(Ordering::Acquire) && open(&self.rest).probing()
     }
 
-    /// No connection to any host.
-    pub(crate) fn failed(&self, reason: &str, named_s: Option<u32>, now_us: i64) {
-        open(&self.rest).fail(reason, named_s, now_us);
+    fn change(&self, change: impl FnOnce(&mut Rest)) {
+        let mut rest = open(&self.rest);
+        change(&mut rest);
+        self.resting_us.store(rest.until(i64::MIN).unwrap_or(i64::MIN), Ordering::Release);
+        self.troubled.store(true, Ordering::Release);
     }
 
-    /// The receiver asks us to let the path rest.
+    /// No connection to any host. It rests at once while nothing stands, else after the rule's number of failures in a row.
+    pub(crate) fn failed(&self, reason: &str, named_s: Option<u32>, failures_max: u32, now_us: i64) {
+        let failures = self.failures.fetch_add(1, Ordering::AcqRel) + 1;
+        if named_s.is_some() || failures >= failures_max || self.standing.load(Ordering::Acquire) == 0 {
+            self.change(|rest| {
+                rest.fail(reason, named_s, now_us);
+            });
+        }
+    }
+
+    /// Rests for a while with a reason that is nobody's failure.
+    pub(crate) fn waits(&self, reason: &str, now_us: i64) {
+        self.change(|rest| {
+            rest.fail(reason, None, now_us);
+        });
+    }
+
+    /// A host was reached.
+    pub(crate) fn reached(&self) {
+        self.failures.store(0, Ordering::Release);
+    }
+
+    /// What a receiver said about the path, where it is no provider that says it for all its hosts.
     pub(crate) fn suspended(&self, reason: &str, named_s: Option<u32>, now_us: i64) {
-        let rest = if self.site.known { &self.site.rest } else { &self.rest };
-        open(rest).fail(reason, named_s, now_us);
+        self.change(|rest| {
+            rest.fail(reason, named_s, now_us);
+        });
     }
 
     pub(crate) fn broke(&self, reason: &str, now_us: i64) {
-        open(&self.rest).broke(reason, now_us);
+        self.change(|rest| rest.broke(reason, now_us));
     }
 
-    pub(crate) fn worked(&self) {
-        open(&self.rest).worked();
-        if self.site.known {
-            open(&self.site.rest).worked();
+    /// A receiver answered about a message: the path works. One atomic look while nothing had gone wrong.
+    #[inline]
+    pub(crate) fn worked(&self, now_us: i64) {
+        if self.troubled.load(Ordering::Acquire) {
+            let mut rest = open(&self.rest);
+            rest.worked(now_us);
+            self.resting_us.store(rest.until(i64::MIN).unwrap_or(i64::MIN), Ordering::Release);
+            self.troubled.store(rest.probing(), Ordering::Release);
         }
+        self.path.shaper.worked(now_us);
     }
 
-    pub(crate) fn figures(&self, now_us: i64) -> PathFigures {
-        let rest = self.resting_until(now_us);
-        PathFigures {
-            site: self.site.name.to_string(),
-            exchange: self.key.to_string(),
-            connections: self.sessions.load(Ordering::Relaxed),
-            waiting: self.waiting(),
-            resting_until: rest.as_ref().map(|(until, _)| *until),
-            reason: rest.map(|(_, reason)| reason).unwrap_or_default(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MINUTE: i64 = 60_000_000;
-
-    #[test]
-    fn rests_double_to_half_an_hour_and_a_success_forgets_them() {
-        let mut rest = Rest::default();
-        let mut now = 0;
-        let mut waits = Vec::new();
-        for _ in 0..7 {
-            rest.fail("refused", None, now);
-            waits.push((rest.until_us - now) / MINUTE);
-            now = rest.until_us;
-        }
-        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
-        rest.worked();
-        rest.fail("refused", None, now);
-        assert_eq!(rest.until_us, now + MINUTE);
-    }
-
-    #[test]
-    fn one_failure_reported_by_five_connections_is_one_failure() {
-        let mut rest = Rest::default();
-        for _ in 0..5 {
-            rest.fail("refused", None, 7);
-        }
-        assert_eq!(rest.until_us, 7 + MINUTE);
-    }
-
-    #[test]
-    fn a_named_wait_replaces_the_step() {
-        let mut rest = Rest::default();
-        rest.fail("421 come back in 10 minutes", Some(600), 0);
-        assert_eq!(rest.until_us, 10 * MINUTE);
-    }
-
-    #[test]
-    fn single_breaks_do_not_rest_a_path() {
-        let mut rest = Rest::default();
-        rest.broke("eof", 0);
-        rest.broke("eof", 0);
-        rest.worked();
-        rest.broke("eof", 0);
-        rest.broke("eof", 0);
-        assert_eq!(rest.until_us, 0);
-        rest.broke("eof", 0);
-        assert_eq!(rest.until_us, MINUTE);
+    /// Forgets its rest.
+    pub(crate) fn lift(&self) {
+        self.failures.store(0, Ordering::Release);
+        self.change(Rest::lift);
     }
 }

@@ -78,13 +78,21 @@ impl<T> FairQueue<T> {
 
     /// The next one.
     pub fn pop(&mut self) -> Option<T> {
+        self.pop_unless(|_| false)
+    }
+
+    /// The next one that is of no `blocked` delivery.
+    pub fn pop_unless(&mut self, blocked: impl Fn(i64) -> bool) -> Option<T> {
         if self.len == 0 {
             return None;
         }
         self.turns += 1;
         let floor = self.turns.is_multiple_of(FLOOR);
-        let mut waiting = self.levels.iter_mut().filter(|level| !level.ring.is_empty());
+        let mut waiting = self.levels.iter_mut().filter(|level| level.ring.iter().any(|one| !blocked(*one)));
         let level = if floor { waiting.next() } else { waiting.next_back() }?;
+        while level.ring.front().is_some_and(|delivery| blocked(*delivery)) {
+            level.ring.rotate_left(1);
+        }
         let item = level.pop()?;
         self.len -= 1;
         Some(item)
@@ -188,6 +196,19 @@ mod tests {
         let rest: Vec<i32> = std::iter::from_fn(|| line.pop()).collect();
         assert_eq!(rest, [3, 4, 5, 6, 7, 8, 9]);
         assert_eq!(line.len(), 0);
+    }
+
+    #[test]
+    fn a_blocked_delivery_keeps_its_place_and_holds_nobody_up() {
+        let mut line = FairQueue::default();
+        for n in 0..4 {
+            line.push(rank(Priority::High, 1, false), n);
+            line.push(rank(Priority::High, 2, false), 10 + n);
+            line.push(rank(Priority::Low, 3, false), 20 + n);
+        }
+        let got: Vec<i32> = std::iter::from_fn(|| line.pop_unless(|delivery| delivery == 1)).collect();
+        assert_eq!(got, [10, 11, 12, 13, 20, 21, 22, 23]);
+        assert_eq!((line.len(), line.pop()), (4, Some(0)));
     }
 
     #[test]

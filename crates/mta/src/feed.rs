@@ -10,15 +10,16 @@ use std::sync::atomic::Ordering;
 use queue::{Control, Message, Part, RetryWish, Run};
 
 use crate::config::{
-    CLAIM_PARTS_MAX, CLAIMED_BYTES_MAX, LANE_MESSAGES, LANE_PARTS, PART_HOLD_MAX, PATH_REST, RETRIES_MAX,
-    TICK, us,
+    BLOCK, CLAIM_PARTS_MAX, CLAIMED_BYTES_MAX, LANE_MESSAGES, LANE_PARTS, PART_HOLD_MAX, PATH_REST,
+    PATH_REST_MAX, RETRIES_MAX, TICK, us,
 };
 use crate::engine::Shared;
 use crate::exchange::{Exchange, Way};
 use crate::gate::Gate;
 use crate::load::{LaneMeter, Load};
 use crate::result::Attempt;
-use crate::route::send_off;
+use crate::route::{other_way, send_off};
+use crate::standing::Standing;
 
 /// How old the list of a run's lanes may be while nothing announced a change.
 const LANES_AGE_MAX_US: i64 = 1_000_000;
@@ -47,12 +48,13 @@ pub(crate) struct Feeder {
     pub shared: Arc<Shared>,
     pub runs: HashMap<i64, Fed>,
     turn: usize,
+    opened: usize,
     swept_us: i64,
 }
 
 impl Feeder {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, runs: HashMap::new(), turn: 0, swept_us: 0 }
+        Self { shared, runs: HashMap::new(), turn: 0, opened: 0, swept_us: 0 }
     }
 
     pub(crate) async fn run(mut self) {
@@ -77,6 +79,10 @@ impl Feeder {
         let runs: Vec<Arc<Run>> = self.shared.queue.active_runs().await?.into_iter().map(Arc::new).collect();
         self.expire(&runs, now).await?;
         self.obey(&runs, now).await?;
+        if self.shared.take_lifted() {
+            let lanes = self.runs.values_mut().flat_map(|fed| fed.lanes.values_mut());
+            lanes.for_each(|lane| lane.rest_until_us = 0);
+        }
         if now - self.swept_us >= SWEEP_US || now < self.swept_us {
             self.swept_us = now;
             self.sweep(now).await?;
@@ -94,8 +100,15 @@ impl Feeder {
         for run in running {
             self.feed(run, now).await?;
         }
-        for exchange in self.shared.exchanges() {
-            self.shared.open_connections(&exchange);
+        let mut exchanges = self.shared.exchanges();
+        if !exchanges.is_empty() {
+            // Where the node has fewer connections than receivers, each time others are first.
+            self.opened = self.opened.wrapping_add(1);
+            let count = exchanges.len();
+            exchanges.rotate_left(self.opened.wrapping_mul(61) % count);
+        }
+        for exchange in exchanges.iter().filter(|exchange| exchange.waiting() > 0) {
+            self.shared.open_connections(exchange, now);
         }
         Ok(())
     }
@@ -171,6 +184,9 @@ impl Feeder {
             return Ok(());
         }
         let delivery = run.spec.delivery;
+        if !self.has_source(run) {
+            return Ok(());
+        }
         let fed = self.runs.entry(delivery).or_default();
         if now.saturating_sub(fed.looked_us) >= LANES_AGE_MAX_US || now < fed.looked_us {
             fed.look(&self.shared, delivery, now).await?;
@@ -189,23 +205,40 @@ impl Feeder {
         Ok(())
     }
 
+    /// A pool that this node has no source of leaves its messages pending, with the reason shown.
+    fn has_source(&self, run: &Run) -> bool {
+        let (delivery, pool) = (run.spec.delivery, &run.spec.pool);
+        let has = self.shared.standing().has_pool(pool);
+        if has != self.shared.queue.blocked(delivery).is_none() {
+            let reason = (!has).then(|| format!("this node has no source of the pool \"{pool}\""));
+            self.shared.queue.set_blocked(delivery, reason);
+        }
+        has
+    }
+
+    /// Once a second: lets the control of each path look at what was answered, and the breaker open.
+    fn tick_paths(&self, now: i64) {
+        for path in self.shared.all_paths() {
+            if let Some(rest) = path.shaper.tick(now) {
+                crate::blame::record(&self.shared, &path, &rest, "breaker", now);
+            }
+        }
+        self.shared.all_sites().iter().for_each(|site| site.tidy_blocks(now));
+        self.shared.tidy(now);
+    }
+
     /// Gives back what waits for resting paths, and parks the slow rest of tail parts.
     async fn sweep(&mut self, now: i64) -> queue::Result<()> {
+        self.tick_paths(now);
         let relay = self.shared.config.relay.is_some();
         let exchanges = self.shared.exchanges();
+        let standing = self.shared.standing();
         let mut back = Back::default();
         let mut fresh: HashMap<i64, Vec<Stuck>> = HashMap::new();
         for exchange in &exchanges {
-            let Some((until, reason)) =
-                exchange.resting_until(now).filter(|(until, _)| *until > now + SWEEP_US)
-            else {
-                continue;
-            };
-            // Out of the line first, so that no connection can have in its hands what is released below.
-            for load in exchange.take_where(|_| true) {
-                let stuck = Stuck { load, exchange: Arc::clone(exchange), until, reason: reason.clone() };
+            for stuck in self.stuck(&standing, exchange, now) {
                 if stuck.load.message().past.retried {
-                    back.retries.entry(until).or_default().push(stuck.load.message().id);
+                    back.retries.entry(stuck.until).or_default().push(stuck.load.message().id);
                     stuck.load.finish();
                 } else {
                     fresh.entry(stuck.load.message().part.first_id).or_default().push(stuck);
@@ -222,48 +255,101 @@ impl Feeder {
         back.write(&self.shared).await
     }
 
+    /// Takes out of an exchange's line what cannot go out for a while. What another source can carry goes there.
+    fn stuck(&self, standing: &Standing, exchange: &Arc<Exchange>, now: i64) -> Vec<Stuck> {
+        let mut found = Vec::new();
+        if exchange.waiting() == 0 {
+            return found;
+        }
+        let site = &exchange.path.site;
+        if site.any_blocked() {
+            let blocked = site.blocked_deliveries(now);
+            for load in exchange.take_where(|load| blocked.contains_key(&load.message().delivery())) {
+                let block = blocked.get(&load.message().delivery());
+                let until = block.and_then(|block| block.until_us).unwrap_or(now + us(BLOCK));
+                let reason = block.map(|block| block.reason.clone()).unwrap_or_default();
+                found.push(Stuck { load, exchange: Arc::clone(exchange), until, reason, whole: false });
+            }
+        }
+        let rest = match exchange.rest(now) {
+            // A rest without an end is looked at again and again.
+            Some((i64::MAX, reason)) => Some((now + us(PATH_REST_MAX), reason)),
+            Some(rest) => Some(rest),
+            None if exchange.path.is_draining() => Some((now + us(PATH_REST), "the path is drained".to_owned())),
+            None => None,
+        };
+        let Some((until, reason)) = rest.filter(|(until, _)| *until > now + SWEEP_US) else { return found };
+        // Out of the line first, so that no connection can have in its hands what is released below.
+        for load in exchange.take_where(|_| true) {
+            match other_way(&self.shared, standing, exchange, &load, now) {
+                Some(other) => self.shared.put(&other, load),
+                None => {
+                    let whole = exchange.path.keeps_waiting();
+                    let reason = reason.clone();
+                    found.push(Stuck { load, exchange: Arc::clone(exchange), until, reason, whole });
+                }
+            }
+        }
+        found
+    }
+
     /// New messages of one part that wait for resting paths: the whole part goes back when all of it is here. The rest of
     /// a tail part, whose other messages went elsewhere, is parked when it has waited long enough.
     fn settle_stuck(&mut self, first_id: i64, stuck: Vec<Stuck>, relay: bool, now: i64, back: &mut Back) {
         let Some(one) = stuck.first() else { return };
         let part = Arc::clone(&one.load.message().part);
         let tail = part.lane.starts_with(queue::TAIL_LANE);
-        let silent = stuck.iter().all(|s| matches!(s.exchange.way, Way::Unresolved(_)));
+        let silent = stuck.iter().all(|s| !s.exchange.leads_somewhere());
         let all_here = i64::try_from(stuck.len()).is_ok_and(|count| count == part.open());
         if all_here && (relay || silent || !tail) {
             let until = stuck.iter().map(|s| s.until).min().unwrap_or(now);
-            if let Some(lane) =
-                self.runs.get_mut(&part.delivery).and_then(|fed| fed.lanes.get_mut(&part.lane))
-            {
-                lane.rest_until_us = lane.rest_until_us.max(until);
+            if stuck.iter().all(|s| s.whole) {
+                // Its source waits for tomorrow while others of the pool go on: this part alone is put off.
+                back.postponed.entry(until).or_default().push(first_id);
+            } else {
+                if let Some(lane) =
+                    self.runs.get_mut(&part.delivery).and_then(|fed| fed.lanes.get_mut(&part.lane))
+                {
+                    lane.rest_until_us = lane.rest_until_us.max(until);
+                }
+                back.parts.push(first_id);
             }
-            back.parts.push(first_id);
             stuck.into_iter().for_each(|s| s.load.finish());
             return;
         }
         for s in stuck {
-            if tail && now - s.load.since_us() >= us(PART_HOLD_MAX) {
-                self.park(s.load, s.until, &s.reason, &s.exchange.site.name);
+            // A provider's part is split only where some of it went out before its path rested: the rest is parked too, or it
+            // would hold up what other sources could carry.
+            if now - s.load.since_us() >= us(PART_HOLD_MAX) {
+                self.park(s.load, s.until, &s.reason, s.exchange.site());
             } else {
                 s.exchange.put_front(s.load);
             }
         }
     }
 
-    /// Messages of tail parts that wait for a slow receiver leave memory, so that their part does not hold others up.
+    /// Messages of tail parts that wait for a slow receiver leave memory, so that their part does not hold others up. They
+    /// come back when it is their turn at the receiver's rate, as far as there is one.
     fn park_slow(&self, exchanges: &[Arc<Exchange>], now: i64, back: &mut Back) {
-        for exchange in exchanges.iter().filter(|e| e.resting_until(now).is_none()) {
+        for exchange in exchanges.iter().filter(|e| e.waiting() > 0 && e.resting_until(now).is_none()) {
             let taken = exchange.take_where(|load| {
                 load.message().part.lane.starts_with(queue::TAIL_LANE)
                     && now - load.since_us() >= us(PART_HOLD_MAX)
             });
-            for load in taken {
-                let due = now + us(PATH_REST);
+            let each_us = match exchange.path.shaper.rate() {
+                Some(rate) if !taken.is_empty() => (1_000_000.0 / rate) as i64,
+                _ => 0,
+            };
+            for (place, load) in taken.into_iter().enumerate() {
+                let place = i64::try_from(place).unwrap_or(i64::MAX);
+                // Steps of a minute, so that a give-back is a few statements.
+                let turns = place.saturating_mul(each_us) / us(PATH_REST);
+                let due = now + us(PATH_REST) * (1 + turns.min(24 * 60));
                 if load.message().past.retried {
                     back.retries.entry(due).or_default().push(load.message().id);
                     load.finish();
                 } else {
-                    self.park(load, due, "the receiver is slow", &exchange.site.name);
+                    self.park(load, due, "the receiver is slow", exchange.site());
                 }
             }
         }
@@ -283,15 +369,15 @@ impl Feeder {
         self.shared.settler.submit(settlement, None, None);
     }
 
-    /// Asks the DNS again for domains that it did not answer for.
+    /// Asks the DNS again for domains that it did not answer for, and the rules for sources.
     fn reask(&self, exchanges: &[Arc<Exchange>], now: i64) {
-        for exchange in exchanges {
-            if let Way::Unresolved(domain) = &exchange.way
+        for exchange in exchanges.iter().filter(|exchange| !exchange.leads_somewhere()) {
+            if let Way::Unresolved(domain) | Way::NoSource(domain) = exchange.way()
                 && exchange.resting_until(now).is_none()
             {
                 let loads = exchange.take_where(|_| true);
                 if !loads.is_empty() {
-                    send_off(&self.shared, Arc::clone(domain), loads);
+                    send_off(&self.shared, domain, loads);
                 }
             }
         }
@@ -304,12 +390,16 @@ struct Stuck {
     exchange: Arc<Exchange>,
     until: i64,
     reason: String,
+    /// Its path's messages wait for its end, whatever other sources do.
+    whole: bool,
 }
 
 /// What a sweep took out of memory.
 #[derive(Default)]
 struct Back {
     parts: Vec<i64>,
+    /// Parts that are due again at a time.
+    postponed: HashMap<i64, Vec<i64>>,
     /// By the time when they are due again.
     retries: HashMap<i64, Vec<i64>>,
 }
@@ -320,6 +410,9 @@ impl Back {
         self.parts.dedup();
         if !self.parts.is_empty() {
             shared.queue.release(self.parts).await?;
+        }
+        for (until, parts) in self.postponed {
+            shared.queue.postpone(parts, until).await?;
         }
         for (due, ids) in self.retries {
             shared.queue.give_back(ids, due).await?;

@@ -5,10 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use net::{Clock, Guard, Resolver, Tls, TlsMode};
+use net::{Clock, Demand, Guard, Resolver, Secured, Tls};
+use routes::{Session, TransportPolicies};
 use smtp::Stage;
+use tokio::io::AsyncWriteExt;
 
-use crate::world::{Boxed, Host, MailHosts, Stream, Target, World};
+use crate::world::{Boxed, DaneAnswer, Host, MailHosts, Stream, Target, TlsSeen, World};
 
 /// The internet as `net` shows it.
 #[derive(Clone)]
@@ -21,6 +23,8 @@ pub struct Internet {
     pub tls: Tls,
     /// Which addresses may be dialled.
     pub guard: Guard,
+    /// What recipients' domains say about TLS; `None`: nobody is asked.
+    pub policies: Option<TransportPolicies>,
 }
 
 impl World for Internet {
@@ -36,12 +40,19 @@ impl World for Internet {
     fn mail_hosts<'a>(&'a self, domain: &'a str) -> Boxed<'a, MailHosts> {
         Box::pin(async move {
             match net::mail_hosts(&*self.resolver, domain).await {
-                net::MailHosts::Hosts(hosts) => MailHosts::Hosts(
-                    hosts
-                        .into_iter()
-                        .map(|host| Host { preference: host.preference, name: host.name })
-                        .collect(),
-                ),
+                net::MailHosts::Hosts { hosts, secure } => {
+                    let policy = match &self.policies {
+                        Some(policies) => policies.of(domain, secure, self.clock.now_us()).await,
+                        None => None,
+                    };
+                    let host = |host: net::MailHost| Host {
+                        preference: host.preference,
+                        name: host.name,
+                        secure,
+                        policy: policy.clone(),
+                    };
+                    MailHosts::Hosts(hosts.into_iter().map(host).collect())
+                }
                 net::MailHosts::NullMx => MailHosts::NullMx,
                 net::MailHosts::NoSuchDomain | net::MailHosts::NoHost => MailHosts::NoDomain,
                 net::MailHosts::Defer(why) => MailHosts::Unanswered(why),
@@ -60,12 +71,34 @@ impl World for Internet {
                     continue;
                 }
                 let to = SocketAddr::new(address, target.port);
-                match net::dial(guard, to, target.bind, address_timeout()).await {
+                let dialled = match target.proxy {
+                    Some(proxy) => by_proxy(guard, proxy, target.bind, to).await,
+                    None => net::dial(guard, to, target.bind, address_timeout()).await.map_err(io::Error::other),
+                };
+                match dialled {
                     Ok(stream) => return Ok(Box::new(stream) as Box<dyn Stream>),
-                    Err(error) => last = io::Error::other(error),
+                    Err(error) => last = error,
                 }
             }
             Err(last)
+        })
+    }
+
+    fn dane<'a>(&'a self, host: &'a str, port: u16) -> Boxed<'a, DaneAnswer> {
+        Box::pin(async move {
+            // RFC 7672 section 2.2.2: an address that is not proven cannot have a certificate that is. That it could not
+            // be had is for the dial to say.
+            if !matches!(self.resolver.proven_addresses(host).await, Ok((_, true))) {
+                return DaneAnswer::Absent;
+            }
+            match self.resolver.tlsa(host, port).await {
+                Ok((records, true)) if !records.is_empty() => {
+                    let usable = net::dane_usable(&records);
+                    if usable.is_empty() { DaneAnswer::Unusable } else { DaneAnswer::Records(usable.into()) }
+                }
+                Ok(_) => DaneAnswer::Absent,
+                Err(error) => DaneAnswer::Unknown(error.to_string()),
+            }
         })
     }
 
@@ -73,16 +106,37 @@ impl World for Internet {
         &'a self,
         stream: Box<dyn Stream>,
         host: &'a str,
-        verify: bool,
-    ) -> Boxed<'a, io::Result<Box<dyn Stream>>> {
+        demand: &'a Demand,
+    ) -> Boxed<'a, io::Result<(Box<dyn Stream>, Secured)>> {
         Box::pin(async move {
-            let mode = if verify { TlsMode::Verified } else { TlsMode::Opportunistic };
-            match self.tls.connect(mode, host, stream, Stage::Handshake.timeout()).await {
-                Ok(stream) => Ok(Box::new(stream) as Box<dyn Stream>),
+            match self.tls.connect(demand, host, stream, Stage::Handshake.timeout()).await {
+                Ok((stream, secured)) => Ok((Box::new(stream) as Box<dyn Stream>, secured)),
                 Err(error) => Err(io::Error::other(error)),
             }
         })
     }
+
+    fn tls_seen(&self, seen: TlsSeen<'_>) {
+        if let Some(policies) = &self.policies {
+            let session = Session { host: seen.host, from: seen.from, dane: seen.dane, fault: seen.fault };
+            policies.count(seen.policy, &session, self.clock.now_us());
+        }
+    }
+}
+
+/// Asks a proxy of ours to dial. The guard looks at whom it will dial; the proxy itself is configured.
+async fn by_proxy(
+    guard: &Guard,
+    proxy: SocketAddr,
+    source: Option<IpAddr>,
+    to: SocketAddr,
+) -> io::Result<tokio::net::TcpStream> {
+    guard.check(to.ip()).map_err(io::Error::other)?;
+    let dialled = net::dial(&Guard::exempt(), proxy, None, address_timeout()).await;
+    let named = |error: &dyn std::fmt::Display| io::Error::other(format!("the proxy {proxy}: {error}"));
+    let mut stream = dialled.map_err(|error| named(&error))?;
+    stream.write_all(&net::proxy_header(source, to)).await.map_err(|error| named(&error))?;
+    Ok(stream)
 }
 
 /// A third of what the whole connection may take, so that one address that swallows packets does not hide the next

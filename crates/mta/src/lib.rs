@@ -2,22 +2,28 @@
 //!
 //! **Owns** no table. In memory: waiting lines per receiver, connections, paths that rest, gates.
 //!
-//! **The chain**, one file each: feed (claims) → route (domain → receiver) → gate (may it begin?) → connect and secure →
-//! transact (session) → result (answer → outcome) → the queue's settler.
+//! **The chain**, one file each: feed (claims) → route (domain → receiver, standing: source) → gate (may it begin?) →
+//! connect and secure → transact (session) → result (answer → outcome), blame (answer → path) → the queue's settler.
+//! Beside it: [`shape`] (how fast a path may be used), keep (what outlives the engine), trace (watching connections).
 //!
 //! **Invariants**
 //! - A message is in one pair of hands: a [`queue::Message`] in memory is put back in its line by whatever drops it.
 //! - Nothing begins behind a closed gate. After [`Engine::stop`] has answered, no DATA and no body begins, and its figures
 //!   say exactly what was sent, what is past its final dot, and what was cancelled.
-//! - A path problem (no connection, 421, a DNS that is silent) rests the path; it decides nothing about messages.
-//! - Memory is bounded by [`config::CLAIMED_BYTES_MAX`], connections by the sites' limits, results that are not on disk
-//!   by the settler's permits: no permit, no DATA.
+//! - A path (source and site) has the limits. A path problem (no connection, 421, a DNS that is silent) rests the path; it
+//!   decides nothing about messages.
+//! - A message goes out from the same source for as long as that may be used: nothing has to be remembered for it.
+//! - Memory is bounded by [`config::CLAIMED_BYTES_MAX`], connections by the paths' limits and [`Config::connections_max`],
+//!   results that are not on disk by the settler's permits: no permit, no DATA.
+//! - Shaping costs a message a few atomic numbers: no lock and no look-up.
 //! - What is in no delivery (the archive's copies) goes by a [`Courier`]: the same dialogue over connections of its own.
 //! - Composing and signing never run on the workers that serve sockets.
 //!
 //! **Neighbours**: queue (claims, results), smtp (dialogue, judgement), routes (sites and limits), net through [`World`],
 //! the wiring through [`Compose`]. This crate knows neither snapshots nor keys nor HTTP.
 
+mod actions;
+mod blame;
 mod compose;
 pub mod config;
 mod connect;
@@ -28,11 +34,16 @@ mod fair;
 mod feed;
 mod gate;
 mod internet;
+mod keep;
 mod load;
 mod result;
 mod route;
 mod session;
+pub mod shape;
 mod single;
+mod standing;
+mod trace;
+mod watch;
 mod wire;
 mod world;
 
@@ -40,18 +51,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use queue::{Quarantine, Queue, Run, RunFigures, Settler};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub use config::{Config, Relay, RelayTls, Source};
 pub use courier::{Courier, CourierConfig, Handed, Line, NoLine};
-pub use exchange::PathFigures;
 pub use internet::Internet;
-pub use world::{Boxed, Compose, ComposeError, Host, MailHosts, Order, Stream, Target, World};
+pub use watch::{Action, PathFigures, Suspension, TopReply, TraceKind, TraceLine};
+pub use world::{
+    Boxed, Compose, ComposeError, DaneAnswer, Host, MailHosts, Order, Stream, Target, TlsSeen, World, way_name,
+};
 
 use config::STOP_GRACE;
 use engine::Shared;
 use feed::Feeder;
 use gate::Inside;
+use keep::Keeper;
 
 /// What the engine works with.
 pub struct Parts {
@@ -83,6 +98,7 @@ pub struct StopReport {
 pub struct Engine {
     shared: Arc<Shared>,
     feeder: Arc<Mutex<Option<JoinHandle<()>>>>,
+    keeper: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl Engine {
@@ -93,8 +109,27 @@ impl Engine {
     pub fn start(config: Config, parts: Parts) -> std::io::Result<Self> {
         let (settler, _task) = Settler::start(parts.queue.clone(), parts.quarantine);
         let shared = Arc::new(Shared::new(config, parts.queue, settler, parts.world, parts.compose)?);
-        let feeder = tokio::spawn(Feeder::new(Arc::clone(&shared)).run());
-        Ok(Self { shared, feeder: Arc::new(Mutex::new(Some(feeder))) })
+        let keeper = shared.config.routes.clone().map(|routes| (Arc::clone(&shared), routes));
+        let (ready, wait) = oneshot::channel();
+        let keeper = keeper.map(|(shared, routes)| {
+            tokio::spawn(async move {
+                let keeper = Keeper::begin(shared, routes).await;
+                // The feeder has ended already when nobody waits.
+                let _ = ready.send(());
+                keeper.run().await;
+            })
+        });
+        let feeder = Feeder::new(Arc::clone(&shared));
+        let feeder = tokio::spawn(async move {
+            // Limits that were learned hold from the first connection on. Without a keeper there is nothing to wait for.
+            let _ = wait.await;
+            feeder.run().await;
+        });
+        Ok(Self {
+            shared,
+            feeder: Arc::new(Mutex::new(Some(feeder))),
+            keeper: Arc::new(Mutex::new(keeper)),
+        })
     }
 
     /// Stops a delivery for good. Answers within a second, also while a receiver hangs.
@@ -166,10 +201,25 @@ impl Engine {
         single::send(&self.shared, from, to, message).await
     }
 
-    /// Paths with connections, waiting messages, or a rest.
+    /// Paths that have something to tell: connections, waiting messages, a rest, or answers so far.
     #[must_use]
     pub fn paths(&self) -> Vec<PathFigures> {
-        self.shared.paths()
+        actions::figures(&self.shared)
+    }
+
+    /// Does what an operator wants of paths. It holds at once here, and within a second on other nodes.
+    ///
+    /// # Errors
+    /// In words, why nothing was done: a site or source that is not known, or a database that is away.
+    pub async fn act(&self, action: Action) -> Result<(), String> {
+        actions::act(&self.shared, action).await
+    }
+
+    /// Shows the next connections to a site (as [`PathFigures::site`] names it), line by line, until the receiver is
+    /// dropped. At most a hundred connections.
+    #[must_use]
+    pub fn trace(&self, site: &str, connections: u32) -> tokio::sync::mpsc::Receiver<TraceLine> {
+        self.shared.traces.want(site, connections)
     }
 
     /// Open connections.
@@ -218,6 +268,13 @@ impl Engine {
                 connections = shared.sessions(),
                 "messages were still under way at the end of the drain time"
             );
+        }
+        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(keeper) = keeper {
+            shared.drained();
+            if let Err(error) = keeper.await {
+                tracing::error!(%error, "the keeper had ended before");
+            }
         }
         shared.queue.recover(shared.world.now_us()).await
     }

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use queue::{FinalState, Message, RetryPlan, RunSpec, Settlement, Verdict};
-use smtp::{Answer, Outcome, PathAction, RecipientOutcome, Stage, classify};
+use smtp::{Answer, Blame, Outcome, RecipientOutcome, Stage};
 
-use crate::config::{NOT_NOW_WAIT, us};
+use crate::blame::{self, About, Said};
+use crate::config::{HELD_WAIT, NOT_NOW_WAIT, PATH_REST, us};
+use crate::engine::Shared;
 use crate::exchange::Exchange;
+use crate::shape::Answered;
 use crate::world::ComposeError;
 
 /// How long after its due time a retry still prefers the source that the receiver knows.
@@ -28,6 +31,33 @@ pub(crate) struct Attempt<'a> {
     pub source: Option<&'a Arc<str>>,
     pub site: &'a Arc<str>,
     pub now_us: i64,
+}
+
+/// Where an answer was heard.
+#[derive(Clone, Copy)]
+pub(crate) struct Heard<'a> {
+    pub shared: &'a Shared,
+    pub exchange: &'a Exchange,
+    /// Messages begun on the connection.
+    pub seen: u32,
+    /// It is encrypted.
+    pub secured: bool,
+    /// Octets of the message.
+    pub octets: u32,
+    /// The sender's domain.
+    pub domain: &'a str,
+}
+
+/// How an answer counts in the path's shares.
+fn kind(verdict: &smtp::Verdict) -> Answered {
+    match verdict.recipient {
+        RecipientOutcome::Sent => Answered::Accepted,
+        RecipientOutcome::Failed => Answered::Refused(false),
+        // A wait that is named (greylisting) and a full mailbox say nothing about the path.
+        RecipientOutcome::Retry { after_s } => {
+            Answered::Deferred(after_s.is_none() && verdict.blames != Blame::Recipient)
+        }
+    }
 }
 
 impl Attempt<'_> {
@@ -88,68 +118,89 @@ impl Attempt<'_> {
     }
 
     /// What a transaction came to. Also moves the path's state.
-    pub(crate) fn judge(&self, outcome: &Outcome, digest: [u8; 16], exchange: &Exchange) -> Next {
+    pub(crate) fn judge(&self, outcome: &Outcome, digest: [u8; 16], heard: Heard<'_>) -> Next {
+        let exchange = heard.exchange;
         match &outcome.answer {
-            Answer::Reply(reply) => self.judge_reply(reply, outcome.stage, digest, exchange),
-            Answer::None(why) if outcome.is_unknown() => {
-                exchange.broke(&why.to_string(), self.now_us);
-                let mut settlement = self.next_try(true, true);
-                settlement.reason = Some("unknown".to_owned());
-                settlement.reply = Some(format!("no answer to the message: {why}"));
-                Next::Settle(settlement)
-            }
+            Answer::Reply(reply) => self.judge_reply(reply, outcome.stage, digest, heard),
             Answer::None(smtp::Cut::Abandoned) => Next::PutBack,
-            // The receiver had answered MAIL, so this was a try; without that the path is to blame, not the message.
-            Answer::None(why) if outcome.stage.is_of_a_message() && outcome.stage != Stage::Mail => {
+            Answer::None(why) => {
                 exchange.broke(&why.to_string(), self.now_us);
+                exchange.path.shaper.answered(Answered::Deferred(true), 0);
+                exchange.path.shaper.heard(&why.to_string(), 0, self.now_us);
+                if outcome.is_unknown() {
+                    let mut settlement = self.next_try(true, true);
+                    settlement.reason = Some("unknown".to_owned());
+                    settlement.reply = Some(format!("no answer to the message: {why}"));
+                    return Next::Settle(settlement);
+                }
+                // Where the receiver had answered MAIL, this was a try; without that the path is to blame alone.
+                if !outcome.stage.is_of_a_message() || outcome.stage == Stage::Mail {
+                    return Next::PutBack;
+                }
                 let mut settlement = self.next_try(true, self.message.past.unknown);
                 settlement.reason = Some("unreachable".to_owned());
                 settlement.reply = Some(format!("at {}: {why}", outcome.stage));
                 Next::Settle(settlement)
             }
-            Answer::None(why) => {
-                exchange.broke(&why.to_string(), self.now_us);
-                Next::PutBack
-            }
         }
     }
 
-    fn judge_reply(&self, reply: &smtp::Reply, stage: Stage, digest: [u8; 16], exchange: &Exchange) -> Next {
+    fn judge_reply(&self, reply: &smtp::Reply, stage: Stage, digest: [u8; 16], heard: Heard<'_>) -> Next {
+        let exchange = heard.exchange;
+        let shaper = &exchange.path.shaper;
         if self.run.test_smtp && stage == Stage::Rcpt && reply.is_positive() {
-            exchange.worked();
+            exchange.worked(self.now_us);
             return Next::Settle(self.would_take(reply));
         }
-        let verdict = classify(reply, stage);
-        match verdict.path {
-            PathAction::Suspend { after_s } | PathAction::Slow { after_s, .. } => {
-                exchange.suspended(&reply.to_string(), after_s, self.now_us);
-            }
-            PathAction::FewerConnections | PathAction::FewerMessages | PathAction::SecureOnly => {
-                exchange.suspended(&reply.to_string(), None, self.now_us);
-            }
-            PathAction::None => exchange.worked(),
+        // Nothing else is a yes about the message, and a yes needs no rules.
+        if stage == Stage::Dot && reply.is_positive() {
+            exchange.worked(self.now_us);
+            shaper.answered(Answered::Accepted, u64::from(heard.octets));
+            let sent = Verdict::Final { state: FinalState::Sent, digest: Some(digest) };
+            let mut settlement = self.tried(sent, true);
+            settlement.reply = Some(reply.to_string());
+            return Next::Settle(settlement);
         }
+        let verdict = heard.shared.judge(exchange.site(), reply, stage);
+        shaper.answered(kind(&verdict), 0);
+        shaper.heard(&smtp::normalised(&reply.to_string()), reply.code, self.now_us);
+        let said = Said {
+            verdict: &verdict,
+            reply,
+            seen: heard.seen,
+            secured: heard.secured,
+            now_us: self.now_us,
+        };
+        let about = About { delivery: self.run.delivery, domain: heard.domain };
+        let blocked = blame::obey(heard.shared, exchange, said, Some(about));
         let mut settlement = match verdict.recipient {
-            RecipientOutcome::Sent => {
-                self.tried(Verdict::Final { state: FinalState::Sent, digest: Some(digest) }, true)
-            }
             RecipientOutcome::Failed => {
                 self.tried(Verdict::Final { state: FinalState::Failed, digest: None }, true)
             }
+            RecipientOutcome::Retry { after_s } if verdict.held => self.held(blocked, after_s, heard),
             RecipientOutcome::Retry { after_s: Some(seconds) } => self.named_try(seconds),
-            // Held without a rest of the path (the sending domain is to blame): put back it would be next at once.
-            RecipientOutcome::Retry { after_s: None } if verdict.held => {
-                self.next_try(false, self.message.past.unknown)
-            }
             RecipientOutcome::Retry { after_s: None } if !verdict.counts => return Next::PutBack,
-            RecipientOutcome::Retry { after_s: None } => self.next_try(true, self.message.past.unknown),
+            _ => self.next_try(true, self.message.past.unknown),
         };
-        if verdict.recipient != RecipientOutcome::Sent {
-            settlement.reason = Some(verdict.reason.name().to_owned());
-        }
+        settlement.reason = Some(verdict.reason.name().to_owned());
         settlement.reply = Some(reply.to_string());
         settlement.nonexistent = verdict.quarantine.then(|| self.message.address_key());
         Next::Settle(settlement)
+    }
+
+    /// Refused for good by code, and not for its own sake: it waits for what is to blame, and expires at worst.
+    fn held(&self, blocked: Option<i64>, after_s: Option<u32>, heard: Heard<'_>) -> Settlement {
+        let exchange = heard.exchange;
+        let others = heard.shared.standing().serving(&self.run.pool, &self.message.domain).nth(1).is_some();
+        let due = match (blocked, exchange.resting_until(self.now_us)) {
+            (Some(until), _) => until,
+            // Another source of the pool is not blocked, as far as is known.
+            (None, Some(_)) if others => self.now_us + us(PATH_REST),
+            (None, Some(until)) => until,
+            (None, None) => self.now_us + after_s.map_or(us(HELD_WAIT), |seconds| i64::from(seconds) * 1_000_000),
+        };
+        let due = due.min(self.run.valid_until);
+        self.tried(Verdict::Deferred { due, sticky_until: None, unknown: self.message.past.unknown }, false)
     }
 
     /// The receiver would take a message, and was given none: no digest, because there are no bytes.

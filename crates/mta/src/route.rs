@@ -1,14 +1,16 @@
-//! route: from a domain to an exchange. Answers are kept for a while; questions never hold up anybody else.
+//! route: from a domain to an exchange: hosts by the DNS, the source by pool, masks and weight. Answers are kept for a
+//! while; questions never hold up anybody else.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use queue::FinalState;
 
-use crate::config::{HOSTS_MAX, ROUTE_KEPT, ROUTES_MAX, us};
+use crate::config::{HOSTS_MAX, REROUTE_AFTER, ROUTE_KEPT, ROUTES_MAX, us};
 use crate::engine::Shared;
-use crate::exchange::{Exchange, Way};
+use crate::exchange::{Exchange, Site, Way};
 use crate::load::Load;
+use crate::standing::{Ask, Origin, Standing};
 use crate::world::{Host, MailHosts};
 
 /// A kept answer.
@@ -87,29 +89,117 @@ fn follow(shared: &Arc<Shared>, domain: &Arc<str>, loads: Vec<Load>, route: &Rou
 
 /// A DNS that does not answer is a path that rests: nothing is written about the messages.
 fn unanswered(shared: &Arc<Shared>, domain: &Arc<str>, loads: Vec<Load>, why: &str) {
-    let exchange = shared.exchange(Way::Unresolved(Arc::clone(domain)), domain, None);
-    exchange.failed(&format!("no answer from the DNS: {why}"), None, shared.world.now_us());
+    let standing = shared.standing();
+    let way = Way::Unresolved(Arc::clone(domain));
+    wait(shared, &standing, &way, domain, loads, &format!("no answer from the DNS: {why}"));
+}
+
+/// Lines of messages that cannot go anywhere now; they are asked for again when the rest is over.
+fn wait(shared: &Shared, standing: &Standing, way: &Way, domain: &str, loads: Vec<Load>, reason: &str) {
+    let site = shared.site(standing, way, domain);
+    let exchange = shared.exchange(standing, way, &site, &standing.nobody);
+    exchange.waits(reason, shared.world.now_us());
     for load in loads {
         exchange.put(load);
     }
 }
 
-fn put_all(shared: &Arc<Shared>, domain: &str, loads: Vec<Load>, way: &Way) {
+fn put_all(shared: &Arc<Shared>, domain: &Arc<str>, loads: Vec<Load>, way: &Way) {
     let now = shared.world.now_us();
-    let mut common: Option<Arc<Exchange>> = None;
+    let standing = shared.standing();
+    let site = shared.site(&standing, way, domain);
+    let mut last: Option<(Choice, Arc<Exchange>)> = None;
+    let mut homeless: Vec<Load> = Vec::new();
     for load in loads {
-        let exchange = match wanted_source(shared, &load, now) {
-            Some(source) => shared.exchange(way.clone(), domain, Some(source)),
-            None => Arc::clone(common.get_or_insert_with(|| shared.exchange(way.clone(), domain, None))),
-        };
-        shared.put(&exchange, load);
+        let choice = Choice::of(&load, &site, now);
+        if let Some((known, exchange)) = &last
+            && *known == choice
+        {
+            shared.put(exchange, load);
+            continue;
+        }
+        match choose(shared, &standing, &site, way, &choice, domain, now) {
+            Some(exchange) => {
+                shared.put(&exchange, load);
+                last = Some((choice, exchange));
+            }
+            None => homeless.push(load),
+        }
+    }
+    if let Some(load) = homeless.first() {
+        let pool = load.gate().run().spec.pool.clone();
+        let reason = format!("no source of the pool \"{pool}\" carries mail to {domain} here");
+        wait(shared, &standing, &Way::NoSource(Arc::clone(domain)), domain, homeless, &reason);
     }
 }
 
-/// The source that a receiver asked this message to come back from. With one source there is nothing to choose.
-fn wanted_source(shared: &Shared, load: &Load, now: i64) -> Option<usize> {
-    let past = &load.message().past;
-    let name = past.source.as_deref().filter(|_| past.sticky_until.is_some_and(|until| until > now))?;
-    let sources = &shared.config.sources;
-    if sources.len() < 2 { None } else { sources.iter().position(|source| source.name == name) }
+/// What a message's source depends on: messages in a row mostly share it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Choice {
+    pool: String,
+    key: Key,
+    sticky: Option<String>,
+}
+
+/// What goes to the same source for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Key {
+    /// A small receiver knows its senders by address and may greylist: one source for the domain.
+    Domain,
+    /// A provider is where weights matter, and one domain of it may be half of a delivery: one source for the part, which
+    /// a message keeps through all its tries, and which is given back as a whole when its source rests.
+    Part(i64),
+}
+
+impl Choice {
+    fn of(load: &Load, site: &Site, now: i64) -> Self {
+        let message = load.message();
+        let past = &message.past;
+        let sticky = past.source.as_ref().filter(|_| past.sticky_until.is_some_and(|until| until > now));
+        Self {
+            pool: load.gate().run().spec.pool.clone(),
+            key: if site.known { Key::Part(message.part.first_id) } else { Key::Domain },
+            sticky: sticky.cloned(),
+        }
+    }
+}
+
+fn choose(
+    shared: &Shared,
+    standing: &Standing,
+    site: &Arc<Site>,
+    way: &Way,
+    choice: &Choice,
+    domain: &str,
+    now: i64,
+) -> Option<Arc<Exchange>> {
+    let part;
+    let key = match choice.key {
+        Key::Domain => domain.as_bytes(),
+        Key::Part(first_id) => {
+            part = first_id.to_be_bytes();
+            &part[..]
+        }
+    };
+    let ask = Ask { pool: &choice.pool, domain, key, sticky: choice.sticky.as_deref() };
+    // Hosts that a source does not reach another one may reach.
+    let fits = |origin: &Arc<Origin>| {
+        shared.exchange_there_is(way, origin).is_none_or(|there| {
+            there.hosts_resting_until(now).is_none_or(|until| until - now <= us(REROUTE_AFTER))
+        })
+    };
+    let origin = standing.pick(ask, site, fits, now)?;
+    Some(shared.exchange(standing, way, site, &origin))
+}
+
+/// Another exchange for a message whose own rests, where there is one that does not.
+pub(crate) fn other_way(shared: &Shared, standing: &Standing, from: &Exchange, load: &Load, now: i64) -> Option<Arc<Exchange>> {
+    let site = &from.path.site;
+    let choice = Choice::of(load, site, now);
+    if choice.sticky.is_some() && !from.path.is_draining() {
+        return None;
+    }
+    let found = choose(shared, standing, site, &from.way(), &choice, &load.message().domain, now)?;
+    let better = !std::ptr::eq(&*found, from) && found.resting_until(now).is_none() && !found.path.is_draining();
+    better.then_some(found)
 }

@@ -2,22 +2,26 @@
 //! composed, and with PIPELINING its commands are already out.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use queue::{FinalState, UnsettledPermit};
+use routes::{SiteRules, TlsPolicy};
 use smtp::{Cut, Event, Outcome};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use crate::blame::{self, Said};
 use crate::compose::Prepared;
 use crate::config::{UNSETTLED_PER_CONNECTION, WATCH, us};
-use crate::connect::connect;
+use crate::connect::{Means, SiteTls, Terms, Unreached, connect};
 use crate::engine::Shared;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, InForce, Path};
 use crate::gate::Ticket;
 use crate::load::Load;
-use crate::result::{Attempt, Next};
-use crate::wire::Wire;
+use crate::result::{Attempt, Heard, Next};
+use crate::shape::Suspension;
+use crate::wire::{Patience, Wire};
 use crate::world::Boxed;
 
 /// A transaction under way.
@@ -29,10 +33,30 @@ struct Flight {
     bytes: Vec<u8>,
     octets: u32,
     digest: [u8; 16],
+    message_id: String,
     body_given: bool,
     /// Cut by a stop before its body was given: the connection ends as soon as earlier answers are in.
     given_up: bool,
     permits: Permits,
+}
+
+/// The wait of a message for the rate of its path.
+struct Pace {
+    sleep: Boxed<'static, ()>,
+    path: Arc<Path>,
+}
+
+impl Pace {
+    fn new(shared: &Shared, path: &Arc<Path>, at_us: i64) -> Self {
+        path.paced.fetch_add(1, Ordering::AcqRel);
+        Self { sleep: shared.world.sleep_until(at_us), path: Arc::clone(path) }
+    }
+}
+
+impl Drop for Pace {
+    fn drop(&mut self) {
+        self.path.paced.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// The rights to one more unsettled result, of the queue and of this connection.
@@ -41,8 +65,10 @@ type Permits = (UnsettledPermit, OwnedSemaphorePermit);
 struct Session {
     shared: Arc<Shared>,
     exchange: Arc<Exchange>,
-    source: Arc<str>,
+    in_force: InForce,
     wire: Wire,
+    /// How it is secured, as the queue numbers that.
+    tls: Option<i64>,
     cut: Arc<Notify>,
     closing: watch::Receiver<bool>,
     flights: VecDeque<Flight>,
@@ -51,37 +77,108 @@ struct Session {
     permits: Option<Permits>,
     unsettled: Arc<Semaphore>,
     begun: u32,
-    messages_max: u32,
     idle_since_us: Option<i64>,
     leaving: bool,
     watch: Option<Boxed<'static, ()>>,
+    /// The message in hand may not begin before this completes.
+    pace: Option<Pace>,
 }
 
 /// Opens a connection and works until there is nothing left to do on it.
 pub(crate) async fn run(shared: Arc<Shared>, exchange: Arc<Exchange>) {
-    let number = exchange.source.unwrap_or_else(|| shared.next_source());
-    let source = &shared.config.sources[number];
-    match connect(&shared.means(), &exchange.way, source).await {
+    let path = &exchange.path;
+    let in_force = path.in_force();
+    let trace = shared.traces.begin(exchange.site(), || {
+        let world = Arc::clone(&shared.world);
+        Arc::new(move || world.now_us())
+    });
+    let means = Means { trace: Mutex::new(trace), ..shared.means() };
+    let terms = terms(path, &in_force.rules);
+    match connect(&means, &exchange.way(), &path.source.source, &terms).await {
         Ok(wire) => {
-            let mut session = Session::new(&shared, &exchange, source.name.as_str().into(), wire);
+            exchange.reached();
+            exchange.standing.fetch_add(1, Ordering::AcqRel);
+            let tls = recorded(&shared, wire.secured.clone()).await;
+            let mut session = Session::new(&shared, &exchange, in_force, wire, tls);
             session.work().await;
             session.end().await;
+            exchange.standing.fetch_sub(1, Ordering::AcqRel);
         }
-        Err(unreached) => {
-            let now = shared.world.now_us();
-            exchange.failed(&unreached.reason, unreached.after_s, now);
-            tracing::info!(site = %exchange.site.name, reason = %unreached.reason, "receiver not reached");
+        Err(unreached) => not_reached(&shared, &exchange, &in_force, unreached),
+    }
+}
+
+/// No host took us. What a receiver said in its greeting may be about our connections or our address, and not about it.
+fn not_reached(shared: &Shared, exchange: &Exchange, in_force: &InForce, unreached: Unreached) {
+    let now = shared.world.now_us();
+    tracing::info!(site = %exchange.site(), reason = %unreached.reason, "receiver not reached");
+    exchange.path.shaper.heard(&smtp::normalised(&unreached.reason), 0, now);
+    if let Some((reply, stage)) = unreached.refused.as_deref() {
+        let verdict = shared.judge(exchange.site(), reply, *stage);
+        if matches!(verdict.path, smtp::PathAction::FewerConnections | smtp::PathAction::Slow { .. })
+            || (exchange.path.site.known && verdict.path != smtp::PathAction::None)
+        {
+            let said = Said { verdict: &verdict, reply, seen: 0, secured: false, now_us: now };
+            blame::obey(shared, exchange, said, None);
+            return;
+        }
+    }
+    exchange.failed(&unreached.reason, unreached.after_s, in_force.rules.failures_before_rest, now);
+}
+
+/// What the rules of the site and the source say about connecting.
+fn terms(path: &Path, rules: &SiteRules) -> Terms {
+    Terms {
+        tls: match rules.tls {
+            TlsPolicy::None => SiteTls::None,
+            TlsPolicy::Opportunistic => SiteTls::Opportunistic,
+            TlsPolicy::Required => SiteTls::Required,
+        },
+        secure_only: path.site.secure_only.load(Ordering::Acquire),
+        clear_after_broken_tls: rules.clear_after_broken_tls,
+        connect_timeout: Duration::from_secs(u64::from(rules.connect_timeout_s)),
+        proxy: path.source.proxy,
+    }
+}
+
+/// The number under which it is kept how the connection is secured.
+async fn recorded(shared: &Shared, secured: Option<Arc<net::Secured>>) -> Option<i64> {
+    let secured = secured?;
+    let tls = queue::Tls {
+        protocol: secured.protocol.to_owned(),
+        cipher: secured.cipher.to_owned(),
+        certificate: secured.certificate.iter().map(|octet| format!("{octet:02x}")).collect(),
+        proof: match secured.by {
+            net::Proven::None => queue::TlsProof::None,
+            net::Proven::Name => queue::TlsProof::Name,
+            net::Proven::Sts => queue::TlsProof::Sts,
+            net::Proven::Dane => queue::TlsProof::Dane,
+        },
+    };
+    match shared.queue.secured(tls).await {
+        Ok(number) => Some(number),
+        Err(error) => {
+            tracing::warn!(%error, "how a connection is secured could not be written down");
+            None
         }
     }
 }
 
 impl Session {
-    fn new(shared: &Arc<Shared>, exchange: &Arc<Exchange>, source: Arc<str>, wire: Wire) -> Self {
+    fn new(
+        shared: &Arc<Shared>,
+        exchange: &Arc<Exchange>,
+        in_force: InForce,
+        mut wire: Wire,
+        tls: Option<i64>,
+    ) -> Self {
+        wire.patience = Some(Patience::of(&in_force.rules));
         Self {
             shared: Arc::clone(shared),
             exchange: Arc::clone(exchange),
-            source,
+            in_force,
             wire,
+            tls,
             cut: Arc::new(Notify::new()),
             closing: shared.closing_signal(),
             flights: VecDeque::with_capacity(2),
@@ -90,10 +187,10 @@ impl Session {
             permits: None,
             unsettled: Arc::new(Semaphore::new(UNSETTLED_PER_CONNECTION)),
             begun: 0,
-            messages_max: exchange.site.limits.messages_per_connection.max(1),
             idle_since_us: None,
             leaving: false,
             watch: None,
+            pace: None,
         }
     }
 
@@ -110,9 +207,10 @@ impl Session {
             if self.wire.client.is_closed() {
                 continue;
             }
+            self.follow_rules();
             self.decide_to_leave(now);
-            self.fill();
-            self.begin();
+            self.fill(now);
+            self.begin(now);
             if self.leaving && self.flights.is_empty() && self.wire.client.is_idle() {
                 self.wire.client.quit();
             }
@@ -130,7 +228,8 @@ impl Session {
             self.exchange.idle.fetch_add(1, Ordering::AcqRel);
         }
         let watch = self.watch.get_or_insert_with(|| {
-            self.shared.world.sleep_until(now + us(WATCH.min(self.shared.config.idle)))
+            let idle = Duration::from_secs(u64::from(self.in_force.rules.idle_s.max(1)));
+            self.shared.world.sleep_until(now + us(WATCH.min(idle)))
         });
         let settler = &self.shared.settler;
         let unsettled = &self.unsettled;
@@ -145,6 +244,7 @@ impl Session {
             permits = take_permits(settler, unsettled), if wants_permit => self.permits = permits,
             () = self.exchange.arrived.notified(), if wants_work => {}
             _ = self.closing.changed() => {}
+            () = poll_pace(&mut self.pace), if self.pace.is_some() => self.pace = None,
             () = watch => self.watch = None,
         }
         if idle {
@@ -152,37 +252,57 @@ impl Session {
         }
     }
 
+    /// Takes other rules over when they changed under way.
+    fn follow_rules(&mut self) {
+        if self.exchange.path.generation() != self.in_force.generation {
+            self.in_force = self.exchange.path.in_force();
+        }
+    }
+
     fn decide_to_leave(&mut self, now: i64) {
-        let tired = self.begun >= self.messages_max;
-        let bored = self.idle_since_us.is_some_and(|since| now - since >= us(self.shared.config.idle));
+        let path = &self.exchange.path;
+        let tired = self.begun >= path.shaper.messages_limit();
+        let patience = i64::from(self.in_force.rules.idle_s) * 1_000_000;
+        let bored = self.idle_since_us.is_some_and(|since| now - since >= patience);
         let closing = self.shared.closing.load(Ordering::Acquire);
         // What another connection of this path was told holds for this one.
-        let resting = self.exchange.resting_until(now).is_some();
-        let crowded = self.idle_since_us.is_some()
-            && self.exchange.waiting() == 0
-            && self.exchange.site.open.load(Ordering::Acquire) >= self.shared.site_limit(&self.exchange.site)
-            && self.exchange.site.is_wanted_by_another(&self.exchange, now);
-        self.leaving |= tired || bored || closing || resting || crowded;
+        let resting = self.exchange.resting_until(now).is_some() || path.is_draining();
+        let too_many = path.shaper.open() > path.shaper.connections_limit();
+        let unwanted = path.site.secure_only.load(Ordering::Acquire)
+            && self.wire.secured.is_none()
+            && self.in_force.rules.tls != TlsPolicy::None;
+        let idle = self.flights.is_empty() && self.preparing.is_none() && self.ready.is_none();
+        let crowded = idle && self.exchange.waiting() == 0 && self.is_needed_elsewhere();
+        self.leaving |= tired || bored || closing || resting || too_many || unwanted || crowded;
+    }
+
+    /// Another receiver waits for the connection that this one has nothing to do with.
+    fn is_needed_elsewhere(&self) -> bool {
+        let site = &self.exchange.path.site;
+        site.open.load(Ordering::Acquire) >= site.open_max.load(Ordering::Relaxed)
+            || self.exchange.is_in_the_way(self.shared.starving())
     }
 
     /// Has the next message composed.
-    fn fill(&mut self) {
+    fn fill(&mut self, now: i64) {
         if self.leaving {
             // Dropping a prepared message puts it back in its line.
-            self.ready = None;
+            (self.ready, self.pace) = (None, None);
             return;
         }
         if self.preparing.is_some() || self.ready.is_some() {
             return;
         }
-        while let Some(load) = self.exchange.pop() {
+        let site = &self.exchange.path.site;
+        let blocked = site.any_blocked().then(|| site.blocked_deliveries(now));
+        while let Some(load) = self.exchange.pop(blocked.as_ref()) {
             if !load.is_wanted() {
                 load.finish();
                 continue;
             }
             let run = load.gate().run();
             if self.shared.queue.is_suppressed(load.message(), &run.spec) {
-                self.shared.settle_suppressed(load, &self.exchange.site.name);
+                self.shared.settle_suppressed(load, &site.name);
                 continue;
             }
             self.preparing = Some(self.shared.composers.order(load));
@@ -190,9 +310,47 @@ impl Session {
         }
     }
 
+    /// True when the path's limits let one more message begin. Otherwise the message in hand waits here for its turn, or,
+    /// when that is far off, in its line, and the connection ends.
+    fn may_begin(&mut self, now: i64) -> bool {
+        let path = &self.exchange.path;
+        let Err(at) = path.shaper.begin_message(&self.in_force.limits, now) else { return true };
+        if path.shaper.allowance() == Some(0) {
+            let reason = "the warm-up's messages of today are sent".to_owned();
+            path.warm_rest.store(true, Ordering::Release);
+            path.shaper.suspend(&Suspension { until_us: Some(at), reason, by: String::new() });
+            self.leaving = true;
+        } else if at - now > i64::from(self.in_force.rules.idle_s) * 1_000_000 {
+            self.leaving = true;
+        } else {
+            self.pace = Some(Pace::new(&self.shared, path, at));
+        }
+        false
+    }
+
+    /// A delivery of a domain that the receiver complains of is found out here, where its sender is known.
+    fn is_domain_blocked(&self, load: &Load, composed: &message::Composed, now: i64) -> bool {
+        let site = &self.exchange.path.site;
+        if !site.any_blocked() {
+            return false;
+        }
+        let block = site.block_of(&format!("domain:{}", domain_of(&composed.message_id)), now);
+        let blocked = block.is_some();
+        if let Some(block) = block {
+            site.block(&format!("delivery:{}", load.message().delivery()), block);
+        }
+        blocked
+    }
+
     /// gate: begins the transaction of the composed message when connection and settler allow it.
-    fn begin(&mut self) {
-        if self.leaving || self.permits.is_none() || !self.wire.client.can_begin() {
+    fn begin(&mut self, now: i64) {
+        if self.leaving
+            || self.permits.is_none()
+            || self.pace.is_some()
+            || self.ready.is_none()
+            || !self.wire.client.can_begin()
+            || !self.may_begin(now)
+        {
             return;
         }
         let Some((load, composed)) = self.ready.take() else { return };
@@ -200,16 +358,23 @@ impl Session {
             Ok(composed) => composed,
             Err(error) => {
                 tracing::warn!(message = load.message().id, %error, "a message could not be composed");
+                self.exchange.path.shaper.not_begun();
                 return self.settle_undone(load, |attempt| attempt.not_composed(&error));
             }
         };
         let run = load.gate().run();
         if self.shared.queue.is_suppressed(load.message(), &run.spec) {
-            self.shared.settle_suppressed(load, &self.exchange.site.name);
+            self.exchange.path.shaper.not_begun();
+            self.shared.settle_suppressed(load, self.exchange.site());
             return;
+        }
+        if self.is_domain_blocked(&load, &composed, now) {
+            // Dropped, it goes back in its line, where its delivery is passed over from now on.
+            return self.exchange.path.shaper.not_begun();
         }
         let id = load.message().id;
         let Some(ticket) = load.gate().enter(load.message(), load.epoch(), &self.cut) else {
+            self.exchange.path.shaper.not_begun();
             load.finish();
             return;
         };
@@ -237,6 +402,7 @@ impl Session {
                     octets: u32::try_from(composed.bytes.len()).unwrap_or(u32::MAX),
                     bytes: composed.bytes,
                     digest: composed.digest,
+                    message_id: composed.message_id,
                     body_given: false,
                     given_up: false,
                     permits,
@@ -257,8 +423,8 @@ impl Session {
         let settlement = settle(&Attempt {
             message: load.message(),
             run: &run.spec,
-            source: Some(&self.source),
-            site: &self.exchange.site.name,
+            source: Some(&self.exchange.path.source.name),
+            site: self.exchange.site(),
             now_us: self.shared.world.now_us(),
         });
         load.finish();
@@ -328,17 +494,25 @@ impl Session {
         }
         let gate = Arc::clone(flight.load.gate());
         let run = gate.run();
+        let heard = Heard {
+            shared: &self.shared,
+            exchange: &self.exchange,
+            seen: self.begun,
+            secured: self.wire.secured.is_some(),
+            octets: flight.octets,
+            domain: domain_of(&flight.message_id),
+        };
         let next = Attempt {
             message: flight.load.message(),
             run: &run.spec,
-            source: Some(&self.source),
-            site: &self.exchange.site.name,
+            source: Some(&self.exchange.path.source.name),
+            site: self.exchange.site(),
             now_us: self.shared.world.now_us(),
         }
-        .judge(outcome, flight.digest, &self.exchange);
+        .judge(outcome, flight.digest, heard);
         match next {
             Next::Settle(mut settlement) => {
-                settlement.octets = flight.octets;
+                (settlement.octets, settlement.tls) = (flight.octets, self.tls);
                 flight.load.finish();
                 let (permit, of_connection) = flight.permits;
                 let settled = Box::new(move || {
@@ -366,6 +540,17 @@ impl Session {
             drop(preparing.await);
         }
     }
+}
+
+async fn poll_pace(pace: &mut Option<Pace>) {
+    if let Some(pace) = pace {
+        (&mut pace.sleep).await;
+    }
+}
+
+/// The sender's domain, as the Message-ID has it.
+fn domain_of(message_id: &str) -> &str {
+    message_id.rsplit_once('@').map_or("", |(_, domain)| domain)
 }
 
 async fn poll_prepared(preparing: &mut Option<oneshot::Receiver<Prepared>>) -> Option<Prepared> {

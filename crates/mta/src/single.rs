@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::connect::connect;
+use crate::connect::{Terms, connect};
 use crate::courier::{Handed, Line, way_to};
 use crate::engine::Shared;
 
@@ -11,8 +11,12 @@ use crate::engine::Shared;
 pub(crate) async fn send(shared: &Shared, from: &str, to: &str, message: &[u8]) -> Result<String, String> {
     let mailbox = address::Mailbox::parse(to).map_err(|error| error.to_string())?;
     let way = way_to(&*shared.world, shared.config.relay.as_ref(), mailbox.domain_ascii()).await?;
-    let source = &shared.config.sources[shared.next_source()];
-    let wire = connect(&shared.means(), &way, source).await.map_err(|unreached| unreached.reason)?;
+    let standing = shared.standing();
+    let origin = standing.serving("", mailbox.domain_ascii()).next();
+    let origin = origin.ok_or("no source of the pool \"default\" serves this domain")?;
+    let terms = Terms { proxy: origin.proxy, ..Terms::default() };
+    let wire = connect(&shared.means(), &way, &origin.source, &terms).await;
+    let wire = wire.map_err(|unreached| unreached.reason)?;
     let mut line = Line::new(Arc::clone(&shared.world), wire);
     let handed = line.send(from, &mailbox.smtp(), message).await;
     line.quit().await;

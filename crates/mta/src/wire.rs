@@ -2,21 +2,62 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use smtp::{Client, Cut, Event};
+use net::Secured;
+use routes::SiteRules;
+use smtp::{Client, Cut, Event, Stage};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::config::us;
+use crate::trace::Tracer;
 use crate::world::Stream;
 
 /// Octets read at once.
 const READ_SIZE: usize = 4_096;
 
+/// How long a receiver is waited for, where the rules of its site say so; else as RFC 5321 section 4.5.3.2 has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    pub command: Duration,
+    pub data: Duration,
+    pub dot: Duration,
+}
+
+impl Patience {
+    pub(crate) fn of(rules: &SiteRules) -> Self {
+        let seconds = |count: u32| Duration::from_secs(u64::from(count.max(1)));
+        Self {
+            command: seconds(rules.command_timeout_s),
+            data: seconds(rules.data_timeout_s),
+            dot: seconds(rules.dot_timeout_s),
+        }
+    }
+
+    fn at(self, stage: Stage) -> Duration {
+        match stage {
+            Stage::Greeting | Stage::Hello | Stage::StartTls | Stage::Auth | Stage::Mail | Stage::Rcpt => {
+                self.command
+            }
+            Stage::Data | Stage::Body => self.data,
+            Stage::Dot => self.dot,
+            Stage::Connect | Stage::Handshake | Stage::Idle | Stage::Rset | Stage::Quit => stage.timeout(),
+        }
+    }
+}
+
 /// A socket and the dialogue on it.
 pub(crate) struct Wire {
     stream: Box<dyn Stream>,
     pub client: Client,
+    /// How the connection is secured; `None`: it is in clear.
+    pub secured: Option<Arc<Secured>>,
+    /// Shows what passes to somebody who asked.
+    pub trace: Option<Tracer>,
+    /// `None`: as the protocol has it.
+    pub patience: Option<Patience>,
     buffer: Box<[u8; READ_SIZE]>,
     /// Something was written that may sit in a TLS buffer.
     unflushed: bool,
@@ -29,6 +70,9 @@ impl Wire {
         Self {
             stream,
             client,
+            secured: None,
+            trace: None,
+            patience: None,
             buffer: Box::new([0; READ_SIZE]),
             unflushed: false,
             wait_serial: None,
@@ -63,6 +107,9 @@ impl Wire {
             }
             Poll::Ready(Ok(())) => {
                 let filled = buffer.filled();
+                if let Some(trace) = &mut self.trace {
+                    trace.read(filled);
+                }
                 self.client.input(filled);
                 moved = true;
             }
@@ -84,6 +131,9 @@ impl Wire {
                     return true;
                 }
                 Poll::Ready(Ok(count)) => {
+                    if let Some(trace) = &mut self.trace {
+                        trace.wrote(&self.client.output()[..count]);
+                    }
                     self.client.wrote(count);
                     self.unflushed = true;
                     moved = true;
@@ -117,7 +167,8 @@ impl Wire {
             None => (self.wait_serial, self.deadline_us) = (None, i64::MAX),
             Some(wait) if self.wait_serial != Some(wait.serial) => {
                 self.wait_serial = Some(wait.serial);
-                self.deadline_us = now_us.saturating_add(us(wait.timeout));
+                let timeout = self.patience.map_or(wait.timeout, |patience| patience.at(wait.stage));
+                self.deadline_us = now_us.saturating_add(us(timeout));
             }
             Some(_) if now_us >= self.deadline_us => self.client.cut(Cut::Timeout),
             Some(_) => {}

@@ -2,10 +2,12 @@
 //! Tests fill them with scripts and a clock that they turn themselves.
 
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 
+use net::{Demand, Secured, TlsFault, Tlsa};
+use routes::DomainPolicy;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A boxed future that may borrow its maker.
@@ -36,6 +38,50 @@ pub struct Host {
     pub preference: u16,
     /// Its name: lower case, no final dot.
     pub name: String,
+    /// That it is one of the domain's hosts is proven by DNSSEC: the ground for DANE.
+    pub secure: bool,
+    /// What the recipient's domain says about TLS. The same for all hosts of a domain.
+    pub policy: Option<Arc<DomainPolicy>>,
+}
+
+/// A name for a way: domains with the same hosts share one, and thereby connections, unless a domain says something about
+/// TLS. Then its connections serve it alone, so that its policy is applied to them and its report counts them.
+#[must_use]
+pub fn way_name(hosts: &[Host]) -> String {
+    let names: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
+    let names = names.join(",");
+    match hosts.first().and_then(|host| host.policy.as_ref()) {
+        Some(policy) => format!("{names} for {}", policy.domain),
+        None => names,
+    }
+}
+
+/// What the DNS says about a host's certificate (RFC 7672 section 2.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DaneAnswer {
+    /// Nothing that is proven.
+    Absent,
+    /// Records to compare the certificate with.
+    Records(Arc<[Tlsa]>),
+    /// Records that no certificate can be compared with: TLS, with any.
+    Unusable,
+    /// Not known: the host must not be spoken to.
+    Unknown(String),
+}
+
+/// A connection's TLS as the recipient domain's report counts it (RFC 8460).
+#[derive(Debug, Clone, Copy)]
+pub struct TlsSeen<'a> {
+    /// The domain that the connection serves.
+    pub policy: &'a DomainPolicy,
+    /// The records, when DANE decided.
+    pub dane: Option<&'a [Tlsa]>,
+    /// The mail host.
+    pub host: &'a str,
+    /// The address that it was dialled from, where that is known.
+    pub from: Option<IpAddr>,
+    /// What was wrong; `None`: nothing.
+    pub fault: Option<(TlsFault, &'a str)>,
 }
 
 /// Whom to dial.
@@ -45,8 +91,10 @@ pub struct Target<'a> {
     pub host: &'a str,
     /// Port.
     pub port: u16,
-    /// Address to come from.
+    /// Address to come from; with `proxy`, the proxy's.
     pub bind: Option<IpAddr>,
+    /// The proxy that dials in our place (PROXY protocol, version 2).
+    pub proxy: Option<SocketAddr>,
     /// Configured by the operator (a relay): may also be a private address.
     pub configured: bool,
 }
@@ -61,14 +109,21 @@ pub trait World: Send + Sync + 'static {
     fn mail_hosts<'a>(&'a self, domain: &'a str) -> Boxed<'a, MailHosts>;
     /// Opens a TCP connection (`TCP_NODELAY`): every address of the host is tried in turn.
     fn dial<'a>(&'a self, target: Target<'a>) -> Boxed<'a, std::io::Result<Box<dyn Stream>>>;
-    /// Does the client's side of a TLS handshake. `verify`: the certificate must be valid for the host; opportunistic
-    /// TLS toward an MX takes any, because the alternative is clear text (RFC 7435).
+    /// What the DNS says about the certificate of a host whose place as a mail host is proven.
+    fn dane<'a>(&'a self, _host: &'a str, _port: u16) -> Boxed<'a, DaneAnswer> {
+        Box::pin(async { DaneAnswer::Absent })
+    }
+    /// Does the client's side of a TLS handshake.
+    ///
+    /// An error that holds a [`net::TlsError`] says what was wrong.
     fn secure<'a>(
         &'a self,
         stream: Box<dyn Stream>,
         host: &'a str,
-        verify: bool,
-    ) -> Boxed<'a, std::io::Result<Box<dyn Stream>>>;
+        demand: &'a Demand,
+    ) -> Boxed<'a, std::io::Result<(Box<dyn Stream>, Secured)>>;
+    /// How a connection to a domain that has a policy went. Must not wait.
+    fn tls_seen(&self, _seen: TlsSeen<'_>) {}
 }
 
 /// A message to compose.

@@ -24,7 +24,7 @@ async fn everything_is_taken_over_few_connections() {
         story.until(1, "finished", |f| f.state == RunState::Finished).await;
         assert_eq!(receiver.count("dot"), 150);
         assert!(receiver.connections() <= 20, "{} connections", receiver.connections());
-        let limit = routes::Providers::built_in().rules_of("a.example").connections as usize;
+        let limit = story::providers([]).rules_of("a.example").connections as usize;
         assert!(receiver.most_open.load(Ordering::SeqCst) <= limit);
         story.engine.shutdown().await.unwrap();
         assert_eq!(story.engine.claimed_bytes(), 0);
@@ -53,7 +53,7 @@ async fn play(case: Case, pipelining: bool) {
     // The body of `large` does not fit the socket's buffers, so a close comes in the middle of it.
     let address = if verb == "body" { "large@a.example" } else { "someone@a.example" };
     story.confirm(1, &[address]).await;
-    let rested = || story.engine.paths().iter().any(|path| path.resting_until.is_some());
+    let rested = || story.engine.paths().iter().any(|path| path.suspended.is_some());
     let begin = Instant::now();
     let row = loop {
         let row = story.log(1).await.remove(0);
@@ -142,7 +142,7 @@ async fn a_354_after_a_refused_recipient_is_answered_with_a_dot() {
 fn one_connection() -> routes::Providers {
     let one = routes::RuleOverride { connections: Some(1), ..routes::RuleOverride::default() };
     let names = ["a.example", "slow.example", "fast.example"];
-    routes::Providers::with(&names.into_iter().map(|name| (name.to_owned(), one.clone())).collect()).unwrap()
+    story::providers(names.into_iter().map(|name| (name.to_owned(), one.clone())))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -241,7 +241,7 @@ async fn a_receiver_that_is_down_is_waited_for() {
     story.domain("a.example", "127.0.0.7");
     story.many(1, 5, "a.example").await;
     let begin = Instant::now();
-    while !story.engine.paths().iter().any(|path| path.resting_until.is_some()) {
+    while !story.engine.paths().iter().any(|path| path.suspended.is_some()) {
         assert!(begin.elapsed() < Duration::from_secs(10));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

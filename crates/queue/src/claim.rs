@@ -145,6 +145,19 @@ pub(crate) fn release(tx: &mut Tx<'_>, parts: &[i64]) -> Result<()> {
     Ok(())
 }
 
+/// Makes claimed parts ready again, due at `until` at the earliest: whoever carries them waits so long. As safe as
+/// [`release`].
+pub(crate) fn postpone(tx: &mut Tx<'_>, parts: &[i64], until: i64) -> Result<()> {
+    tx.execute_many(
+        "UPDATE part SET state = 0, node = NULL, \
+           due = (SELECT CASE WHEN part.due < $2 - run.start_at THEN $2 - run.start_at ELSE part.due END \
+                  FROM run WHERE run.delivery = part.delivery) \
+         WHERE first_id = $1 AND state = 1",
+        parts.iter().map(|first| binds![*first, until]),
+    )?;
+    Ok(())
+}
+
 /// Makes everything of one delivery that this node holds ready again.
 pub(crate) fn release_delivery(tx: &mut Tx<'_>, node: i64, delivery: i64) -> Result<()> {
     let (first, last) = id_range(delivery);

@@ -399,6 +399,15 @@ impl Queue {
         self.inner.store.write(Lane::Urgent, move |tx| claim::release(tx, &parts)).await
     }
 
+    /// Makes claimed parts ready again, not due before `until` (UTC microseconds): a row per part, none per message. As
+    /// [`Queue::release`].
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn postpone(&self, parts: Vec<i64>, until: i64) -> Result<()> {
+        self.inner.store.write(Lane::Urgent, move |tx| claim::postpone(tx, &parts, until)).await
+    }
+
     /// Makes everything of one delivery that this node holds ready again, when nothing of it is under way.
     ///
     /// # Errors

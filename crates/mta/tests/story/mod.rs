@@ -1,5 +1,8 @@
 //! A whole engine over a fresh SQLite queue, a turned clock, a DNS from memory and receivers on loopback.
 
+// Each binary of tests uses what it needs.
+#![allow(dead_code, unused_imports)]
+
 pub mod receiver;
 
 use std::sync::{Arc, Mutex};
@@ -11,21 +14,52 @@ use queue::{
     LogFilter, LogRow, NewMessage, NewPart, Nonexistent, Priority, Quarantine, Queue, RetryPlan, Run,
     RunFigures, RunSpec, message_id, plan,
 };
+use routes::Routes;
 use store::{Lane, Options, Store};
 
 pub use receiver::{Act, Moment, Receiver, say};
 
+/// Name of a node whose rules come from the database.
+pub const WITH_ROUTES: &str = "here";
+
 /// When every story begins.
 pub const T0: i64 = 1_700_000_000_000_000;
+
+/// The shipped table, but unknown sites are given what they can take, and receivers on loopback have no TLS; with changes
+/// by name on top.
+pub fn providers(
+    changes: impl IntoIterator<Item = (String, routes::RuleOverride)>,
+) -> routes::Providers {
+    let free = routes::RuleOverride {
+        connections: Some(10),
+        messages_per_connection: Some(100),
+        message_rates: Some(Vec::new()),
+        connection_rates: Some(Vec::new()),
+        ..routes::RuleOverride::default()
+    };
+    let clear = routes::RuleOverride {
+        tls: Some(routes::TlsPolicy::Opportunistic),
+        message_rates: Some(Vec::new()),
+        connection_rates: Some(Vec::new()),
+        ..routes::RuleOverride::default()
+    };
+    let known = ["google", "outlook", "gmx"].map(|name| (name.to_owned(), clear.clone()));
+    let base = known.into_iter().chain([("unknown".to_owned(), free)]);
+    routes::Providers::with(&base.chain(changes).collect()).unwrap()
+}
 
 pub struct Story {
     pub engine: Engine,
     pub queue: Queue,
+    /// Rules, sources and what is remembered; obeyed where the node is called [`WITH_ROUTES`].
+    pub routes: Routes,
     pub clock: FakeClock,
     pub resolver: Arc<StaticResolver>,
     pub quarantined: Arc<Noted>,
     pub port: u16,
-    _folder: tempfile::TempDir,
+    settings: Config,
+    #[expect(dead_code, reason = "the database lives in it")]
+    folder: tempfile::TempDir,
     turner: tokio::task::JoinHandle<()>,
 }
 
@@ -83,8 +117,8 @@ impl Story {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("queue.sqlite").display());
         let store = Store::open(&url, Options::default()).await.unwrap();
-        store.migrate(&[queue::MIGRATIONS]).await.unwrap();
-        let queue = Queue::new(store, 1);
+        store.migrate(&[routes::MIGRATIONS, queue::MIGRATIONS]).await.unwrap();
+        let queue = Queue::new(store.clone(), 1);
         queue.recover(T0).await.unwrap();
         let clock = FakeClock::new(T0);
         let resolver = Arc::new(StaticResolver::new());
@@ -92,13 +126,27 @@ impl Story {
         let mut settings = Config::direct("mail.shop.example");
         settings.port = port;
         settings.compose_threads = 2;
+        settings.providers = providers([]);
         config(&mut settings);
+        let vault = Arc::new(store::Vault::open(folder.path()).unwrap());
+        let routes = Routes::new(store, vault, settings.providers.clone());
+        if settings.node == WITH_ROUTES {
+            let base = routes::RuleBase {
+                providers: settings.providers.clone(),
+                ehlo: "mail.shop.example".to_owned(),
+                file: None,
+            };
+            routes.open_rules(base, T0).await.unwrap();
+            settings.routes = Some(routes.clone());
+        }
         let internet = Internet {
             resolver: resolver.clone(),
             clock: Arc::new(clock.clone()),
             tls: Tls::new(&[]).unwrap(),
             guard: Guard::new(vec!["127.0.0.0/8".parse().unwrap()]),
+            policies: None,
         };
+        let again = settings.clone();
         let parts = Parts {
             queue: queue.clone(),
             quarantine: quarantined.clone(),
@@ -114,7 +162,7 @@ impl Story {
                 turned.advance(Duration::from_millis(250));
             }
         });
-        Self { engine, queue, clock, resolver, quarantined, port, _folder: folder, turner }
+        Self { engine, queue, routes, clock, resolver, quarantined, port, settings: again, folder, turner }
     }
 
     pub async fn with(receiver: &Receiver) -> Self {
@@ -124,6 +172,38 @@ impl Story {
         story
     }
 
+    /// Ends the engine in order and starts another one.
+    pub async fn restart(&mut self) {
+        self.engine.shutdown().await.unwrap();
+        let parts = Parts {
+            queue: self.queue.clone(),
+            quarantine: self.quarantined.clone(),
+            world: self.world(),
+            compose: Arc::new(Plain),
+        };
+        self.engine = Engine::start(self.settings.clone(), parts).unwrap();
+    }
+
+    /// The paths of a site.
+    pub fn paths_of(&self, site: &str) -> Vec<mta::PathFigures> {
+        self.engine.paths().into_iter().filter(|path| path.site == site).collect()
+    }
+
+    /// A provider of the table, with a host on `address`.
+    pub fn provider(&self, domain: &str, host: &str, address: &str) {
+        self.resolver.mx(domain, &[(5, host)]);
+        self.resolver.a(host, &[address]);
+    }
+
+    /// Waits (at most 20 s) until something holds.
+    pub async fn wait_for(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let begin = Instant::now();
+        while !holds() {
+            assert!(begin.elapsed() < Duration::from_secs(20), "never {what}: {:#?}", self.engine.paths());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// The engine's network and clock, for somebody beside it.
     pub fn world(&self) -> Arc<Internet> {
         Arc::new(Internet {
@@ -131,6 +211,7 @@ impl Story {
             clock: Arc::new(self.clock.clone()),
             tls: Tls::new(&[]).unwrap(),
             guard: Guard::new(vec!["127.0.0.0/8".parse().unwrap()]),
+            policies: None,
         })
     }
 

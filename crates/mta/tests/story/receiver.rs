@@ -29,6 +29,8 @@ pub struct Moment {
     pub verb: &'static str,
     /// The command line, or the body at `dot`.
     pub text: String,
+    /// The sender's address.
+    pub from: std::net::IpAddr,
 }
 
 type Script = Arc<dyn Fn(&Moment) -> Option<Act> + Send + Sync>;
@@ -42,6 +44,8 @@ pub struct Receiver {
     open: Arc<AtomicUsize>,
     pub most_open: Arc<AtomicUsize>,
     pub pipelining: bool,
+    /// More connections at once are turned away.
+    pub connections_max: usize,
 }
 
 impl Receiver {
@@ -54,6 +58,7 @@ impl Receiver {
             open: Arc::default(),
             most_open: Arc::default(),
             pipelining: true,
+            connections_max: usize::MAX,
         }
     }
 
@@ -84,8 +89,8 @@ impl Receiver {
         self.connections.load(Ordering::SeqCst)
     }
 
-    fn at(&self, verb: &'static str, text: &str) -> Act {
-        let moment = Moment { verb, text: text.to_owned() };
+    fn at(&self, verb: &'static str, text: &str, from: std::net::IpAddr) -> Act {
+        let moment = Moment { verb, text: text.to_owned(), from };
         let act = (self.script)(&moment).unwrap_or_else(|| {
             let ehlo = if self.pipelining { "250-mx\n250-PIPELINING\n250 8BITMIME" } else { "250 mx" };
             say(match verb {
@@ -104,9 +109,14 @@ impl Receiver {
         let mut counted = Some(counted);
         // Nagle's algorithm and the sender's delayed acknowledgement would cost 40 ms a message.
         stream.set_nodelay(true).unwrap();
+        let from = stream.peer_addr().unwrap().ip();
         let (read, mut write) = stream.into_split();
         let mut read = BufReader::new(read);
-        if self.does(&mut write, self.at("greeting", "")).await.is_none() {
+        if self.open.load(Ordering::SeqCst) > self.connections_max {
+            let _ = self.does(&mut write, say("421 Too many connections from your host, try again later")).await;
+            return;
+        }
+        if self.does(&mut write, self.at("greeting", "", from)).await.is_none() {
             return;
         }
         let mut line = String::new();
@@ -128,14 +138,14 @@ impl Receiver {
                 // As at a real receiver the connection is over for its limits before the farewell is heard.
                 counted = None;
             }
-            let act = self.at(verb, line.trim_end());
+            let act = self.at(verb, line.trim_end(), from);
             let Some(said) = self.does(&mut write, act).await else { return };
             if counted.is_none() {
                 return;
             }
             if verb == "data" && said.starts_with("354") {
                 // `body` may close or hang before a byte of it is read.
-                match self.at("body", "") {
+                match self.at("body", "", from) {
                     Act::Close => return,
                     Act::Hang => std::future::pending().await,
                     Act::Say(_) => {}
@@ -151,7 +161,7 @@ impl Receiver {
                     }
                     body.push_str(&line);
                 }
-                let act = self.at("dot", &body);
+                let act = self.at("dot", &body, from);
                 if self.does(&mut write, act).await.is_none() {
                     return;
                 }

@@ -1,0 +1,351 @@
+//! What outlives the engine and what all nodes share, kept in the rooms of `routes`: rules that change, learned limits,
+//! messages of each day, verdicts. One task follows and writes; connections never wait for it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use routes::{Routes, Verdict, Volume, WarmUp, day_of};
+
+use crate::config::{SAVE, us};
+use crate::engine::Shared;
+use crate::exchange::Path;
+use crate::shape::{Learned, Suspension};
+
+/// How often verdicts are read: one that another node or a person puts acts within this time.
+const LOOK_US: i64 = 1_000_000;
+/// Days of volumes that warm-up plans look back on.
+const DAYS_BACK: i64 = 62;
+/// Verdicts waiting to be written; more are dropped, and found again by the next answer of their kind.
+const VERDICTS_WAITING_MAX: usize = 1_000;
+const DAY_US: i64 = 86_400 * 1_000_000;
+/// The site under which the volumes of all unknown sites stand.
+const OTHER_SITE: &str = "other";
+
+/// Source and site.
+type Key = (Arc<str>, Arc<str>);
+
+/// What is remembered in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    learned: Mutex<HashMap<(String, String), Learned>>,
+    /// Messages by day, as far as they are written down.
+    sent: Mutex<HashMap<Key, HashMap<i64, i64>>>,
+    verdicts: Mutex<Vec<Verdict>>,
+    /// Verdicts of ours that are not written yet.
+    new: Mutex<Vec<Verdict>>,
+}
+
+/// What a warm-up allows today.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Allowance {
+    /// Messages left; `None`: the plan is over.
+    pub left: Option<i64>,
+    /// Of so many; -1: no limit.
+    pub of: i64,
+    /// The next day begins (UTC microseconds).
+    pub ends_us: i64,
+}
+
+fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn key(path: &Path) -> Key {
+    (Arc::clone(&path.source.name), Arc::clone(&path.site.name))
+}
+
+impl Memory {
+    /// What was learned of a path before.
+    pub(crate) fn learned(&self, source: &str, site: &str) -> Option<Learned> {
+        open(&self.learned).get(&(source.to_owned(), site.to_owned())).copied()
+    }
+
+    pub(crate) fn forget(&self, source: &str, site: &str) {
+        open(&self.learned).remove(&(source.to_owned(), site.to_owned()));
+    }
+
+    /// What a plan allows today, less what was sent.
+    pub(crate) fn allowance(&self, plan: &WarmUp, path: &Path, now_us: i64) -> Allowance {
+        let day = day_of(now_us);
+        let sent = open(&self.sent);
+        let days = sent.get(&key(path));
+        let used: Vec<i64> = days.map(|days| days.keys().copied().collect()).unwrap_or_default();
+        let today = days.and_then(|days| days.get(&day)).copied().unwrap_or(0) + path.unwritten().0;
+        let allowed = plan.allowance(day, &used).map(|of| i64::try_from(of).unwrap_or(i64::MAX));
+        Allowance {
+            left: allowed.map(|of| (of - today).max(0)),
+            of: allowed.unwrap_or(-1),
+            ends_us: (day + 1) * DAY_US,
+        }
+    }
+
+    /// Lets the verdicts in force act on a path that is new.
+    pub(crate) fn judge(&self, path: &Path, now_us: i64) {
+        for verdict in open(&self.verdicts).iter().filter(|verdict| verdict.holds(now_us)) {
+            apply(verdict, path, now_us);
+        }
+    }
+
+    /// A verdict of ours: it acts already, and is written within a second.
+    pub(crate) fn put(&self, verdict: Verdict) {
+        let mut new = open(&self.new);
+        if new.len() < VERDICTS_WAITING_MAX {
+            new.push(verdict);
+        }
+    }
+
+    /// Takes the verdicts in force as read; answers those that are new and those that were lifted.
+    fn replace_verdicts(&self, read: Vec<Verdict>, now_us: i64) -> (Vec<Verdict>, Vec<Verdict>) {
+        let mut known = open(&self.verdicts);
+        let ours: HashSet<(String, String)> =
+            open(&self.new).iter().map(|v| (v.identity.clone(), v.provider.clone())).collect();
+        let same = |a: &Verdict, b: &Verdict| a.identity == b.identity && a.provider == b.provider;
+        let lifted = known
+            .iter()
+            .filter(|old| old.holds(now_us) && !read.iter().any(|new| same(old, new)))
+            .filter(|old| !ours.contains(&(old.identity.clone(), old.provider.clone())))
+            .cloned()
+            .collect();
+        let new = read.iter().filter(|new| !known.contains(new)).cloned().collect();
+        *known = read;
+        (new, lifted)
+    }
+}
+
+/// The verdict's suspension.
+fn suspension(verdict: &Verdict) -> Suspension {
+    Suspension { until_us: verdict.until_us, reason: verdict.reason.clone(), by: verdict.by.clone() }
+}
+
+/// True when a verdict is about this path as a whole.
+fn is_about(verdict: &Verdict, path: &Path) -> bool {
+    let (kind, name) = verdict.identity.split_once(':').unwrap_or_default();
+    let at_site = verdict.provider.is_empty() || *verdict.provider == *path.site.name;
+    match kind {
+        "source" => *name == *path.source.name && at_site,
+        "site" => *name == *path.site.name && at_site,
+        _ => false,
+    }
+}
+
+/// Lets a verdict act on a path, or on what may not go there.
+fn apply(verdict: &Verdict, path: &Path, now_us: i64) {
+    let (kind, _) = verdict.identity.split_once(':').unwrap_or_default();
+    if is_about(verdict, path) {
+        match verdict.action {
+            routes::Action::Suspend => path.shaper.suspend(&suspension(verdict)),
+            routes::Action::Drain => path.draining.store(true, Ordering::Release),
+            routes::Action::Slow(percent) => {
+                path.shaper.slow(percent, &verdict.reason, verdict.until_us, now_us);
+            }
+        }
+    } else if matches!(kind, "delivery" | "domain")
+        && (verdict.provider.is_empty() || *verdict.provider == *path.site.name)
+    {
+        path.site.block(&verdict.identity, suspension(verdict));
+    }
+}
+
+/// A verdict no longer holds.
+pub(crate) fn lift(verdict: &Verdict, path: &Path) {
+    if is_about(verdict, path) {
+        match verdict.action {
+            routes::Action::Drain => path.draining.store(false, Ordering::Release),
+            routes::Action::Suspend | routes::Action::Slow(_) => path.shaper.resume(),
+        }
+    } else if verdict.provider.is_empty() || *verdict.provider == *path.site.name {
+        path.site.unblock(&verdict.identity);
+    }
+}
+
+/// Follows and writes until the engine ends, and once more then.
+pub(crate) struct Keeper {
+    shared: Arc<Shared>,
+    routes: Routes,
+    saved_us: i64,
+    day: i64,
+    saved: HashMap<Key, Learned>,
+}
+
+impl Keeper {
+    /// Reads what is remembered; the engine begins after that.
+    pub(crate) async fn begin(shared: Arc<Shared>, routes: Routes) -> Self {
+        let now = shared.world.now_us();
+        let mut keeper =
+            Self { shared, routes, saved_us: now, day: day_of(now), saved: HashMap::new() };
+        if let Err(error) = keeper.read(now).await {
+            tracing::warn!(%error, "what was learned of receivers could not be read; every path begins by its rule");
+        }
+        keeper
+    }
+
+    async fn read(&mut self, now: i64) -> routes::Result<()> {
+        let memory = &self.shared.memory;
+        let learned = self.routes.learned(now).await?;
+        open(&memory.learned).extend(learned.into_iter().map(|one| {
+            ((one.source, one.site), Learned { rate: one.rate, connections: one.connections })
+        }));
+        for volume in self.routes.volumes(day_of(now) - DAYS_BACK).await? {
+            let key = (volume.source.into(), volume.site.into());
+            open(&memory.sent).entry(key).or_default().insert(volume.day, volume.messages);
+        }
+        *open(&memory.verdicts) = self.routes.verdicts(now).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn run(mut self) {
+        let mut rules = self.routes.watch_rules();
+        rules.mark_changed();
+        loop {
+            let world = &self.shared.world;
+            let wake = world.sleep_until(world.now_us() + LOOK_US);
+            tokio::select! {
+                () = self.shared.keep.notified() => {}
+                changed = rules.changed() => {
+                    // The room of the rules lives as long as we hold it, so this does not fail.
+                    if changed.is_ok() {
+                        let rules = Arc::clone(&rules.borrow_and_update());
+                        self.shared.adopt(rules);
+                    }
+                }
+                () = wake => {}
+            }
+            let ending = self.shared.is_drained();
+            let now = self.shared.world.now_us();
+            if let Err(error) = self.work(now, ending).await {
+                tracing::warn!(%error, "what was learned of receivers could not be written, trying again");
+            }
+            if ending {
+                return;
+            }
+        }
+    }
+
+    async fn work(&mut self, now: i64, ending: bool) -> routes::Result<()> {
+        if day_of(now) != self.day {
+            // What came since the last time counts as yesterday's: seconds at most.
+            self.save(now).await?;
+            self.day = day_of(now);
+            let standing = self.shared.standing();
+            self.shared.all_paths().iter().for_each(|path| self.shared.allow(&standing, path));
+        }
+        self.write_verdicts(now).await?;
+        let read = self.routes.verdicts(now).await?;
+        self.obey(read, now);
+        if ending || now - self.saved_us >= us(SAVE) || now < self.saved_us {
+            self.save(now).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_verdicts(&self, now: i64) -> routes::Result<()> {
+        let new = std::mem::take(&mut *open(&self.shared.memory.new));
+        for (at, verdict) in new.iter().enumerate() {
+            if let Err(error) = self.routes.put_verdict(verdict.clone(), now).await {
+                open(&self.shared.memory.new).extend_from_slice(&new[at..]);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets verdicts act that others put, and ends those that others lifted.
+    fn obey(&self, read: Vec<Verdict>, now: i64) {
+        let (new, lifted) = self.shared.memory.replace_verdicts(read, now);
+        if new.is_empty() && lifted.is_empty() {
+            return;
+        }
+        for path in self.shared.all_paths() {
+            lifted.iter().for_each(|verdict| lift(verdict, &path));
+            new.iter().for_each(|verdict| apply(verdict, &path, now));
+        }
+        self.shared.look_again();
+    }
+
+    async fn save(&mut self, now: i64) -> routes::Result<()> {
+        self.saved_us = now;
+        let paths = self.shared.all_paths();
+        self.save_learned(&paths, now).await?;
+        self.save_volumes(&paths).await
+    }
+
+    async fn save_learned(&mut self, paths: &[Arc<Path>], now: i64) -> routes::Result<()> {
+        let mut rows = Vec::new();
+        let mut new = Vec::new();
+        for path in paths.iter().filter(|path| !path.source.name.is_empty()) {
+            let key = key(path);
+            // What the rule says again is written as "nothing", so that a restart does not bring back the old limit.
+            let learned = path.shaper.learned().unwrap_or(Learned { rate: 0.0, connections: 0.0 });
+            let before = self.saved.get(&key).copied().or_else(|| self.shared.memory.learned(&key.0, &key.1));
+            if before.unwrap_or(Learned { rate: 0.0, connections: 0.0 }) == learned {
+                continue;
+            }
+            rows.push(routes::Learned {
+                source: key.0.to_string(),
+                site: key.1.to_string(),
+                connections: learned.connections,
+                rate: learned.rate,
+                at_us: now,
+            });
+            new.push((key, learned));
+        }
+        self.routes.save_learned(rows).await?;
+        let mut kept = open(&self.shared.memory.learned);
+        for (key, learned) in new {
+            kept.insert((key.0.to_string(), key.1.to_string()), learned);
+            self.saved.insert(key, learned);
+        }
+        Ok(())
+    }
+
+    async fn save_volumes(&self, paths: &[Arc<Path>]) -> routes::Result<()> {
+        let memory = &self.shared.memory;
+        let mut rows: HashMap<Key, (i64, i64)> = HashMap::new();
+        let mut told = Vec::new();
+        for path in paths.iter().filter(|path| !path.source.name.is_empty()) {
+            let (messages, bytes) = path.unwritten();
+            if messages > 0 {
+                let site = if self.is_named(path) { Arc::clone(&path.site.name) } else { OTHER_SITE.into() };
+                let row = rows.entry((Arc::clone(&path.source.name), site)).or_default();
+                *row = (row.0 + messages, row.1 + bytes);
+                told.push((path, messages, bytes));
+            }
+        }
+        let volumes = rows
+            .iter()
+            .map(|((source, site), (messages, bytes))| Volume {
+                source: source.to_string(),
+                site: site.to_string(),
+                day: self.day,
+                messages: *messages,
+                bytes: *bytes,
+            })
+            .collect();
+        self.routes.save_volumes(volumes).await?;
+        for (key, (messages, _)) in rows {
+            *open(&memory.sent).entry(key).or_default().entry(self.day).or_default() += messages;
+        }
+        told.into_iter().for_each(|(path, messages, bytes)| path.wrote(messages, bytes));
+        Ok(())
+    }
+
+    /// Whose days are asked for: providers', and where a plan or a limit by the day counts.
+    fn is_named(&self, path: &Path) -> bool {
+        path.site.known || self.shared.standing().warm_up(&path.source.name, &path.site.name).is_some()
+    }
+}
+
+/// Stays an engine's verdict while nobody lifts it.
+pub(crate) fn of_engine(identity: String, site: &str, rest: &Suspension, rule: &str, now_us: i64) -> Verdict {
+    Verdict {
+        identity,
+        provider: site.to_owned(),
+        action: routes::Action::Suspend,
+        until_us: rest.until_us,
+        reason: rest.reason.clone(),
+        rule: rule.to_owned(),
+        by: String::new(),
+        at_us: now_us,
+    }
+}

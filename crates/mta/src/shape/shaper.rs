@@ -1,0 +1,700 @@
+//! One path's shaping, as the engine holds it: shared by all its connections. Asking and counting for a message are a few
+//! atomic numbers; the lock is taken once a second ([`Shaper::tick`]) and when something went wrong.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use routes::SiteRules;
+use smtp::PathAction;
+
+use super::SECOND_US;
+use super::bucket::{Bucket, take_all};
+use super::control::{Bounds, Control, Learned, is_long};
+use super::figures::{Counted, Replies, TopReply, Windows};
+use super::rest::{Breaker, Escalation, Rest, Suspension};
+
+/// With so many answers in the last minutes …
+const ENOUGH_ANSWERS: u64 = 200;
+/// … a smaller share of failures (per thousand) is noise: a large receiver has a bad host at any time.
+const NOISE_PER_MILLE: u64 = 5;
+/// The share of "not now" for no reason that we know, per cent, that slows a path down …
+const DEFERRED_PERCENT: u64 = 30;
+/// … and by how much.
+const DEFERRED_FACTOR: f64 = 0.7;
+
+/// Limits that hold whatever happens: a rule's rates. Of one path, or of a site over all sources.
+#[derive(Debug, Default)]
+pub struct Limits {
+    messages: Vec<Bucket>,
+    connections: Vec<Bucket>,
+}
+
+impl Limits {
+    /// The rates of a rule. Where the control grows from them, those of a second and a minute are only where it begins.
+    #[must_use]
+    pub fn of(rules: &SiteRules, bounded: bool) -> Self {
+        let grows = rules.adaptive && !bounded;
+        let held = rules.message_rates.iter().filter(|rate| !grows || is_long(rate.per));
+        Self {
+            messages: held.map(|rate| Bucket::of(*rate)).collect(),
+            connections: rules.connection_rates.iter().map(|rate| Bucket::of(*rate)).collect(),
+        }
+    }
+}
+
+/// What an answer was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answered {
+    /// Taken.
+    Accepted,
+    /// Not now; `true`: for no reason that is the recipient's.
+    Deferred(bool),
+    /// Not ever; `true`: for no reason that is the recipient's.
+    Refused(bool),
+}
+
+/// One path's shaping.
+#[derive(Debug)]
+pub struct Shaper {
+    /// What the control allows a second.
+    pace: Bucket,
+    open: AtomicU32,
+    connections: AtomicU32,
+    messages: AtomicU32,
+    /// Messages of a warm-up that are left today; `i64::MAX`: no plan.
+    allowance: AtomicI64,
+    allowance_ends_us: AtomicI64,
+    /// Somebody waited for the rate, or for a connection, since the last tick.
+    limited: AtomicBool,
+    crowded: AtomicBool,
+    accepted: AtomicU64,
+    deferred: AtomicU64,
+    refused: AtomicU64,
+    failed: AtomicU64,
+    bytes: AtomicU64,
+    resting_until_us: AtomicI64,
+    probing: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    limits: Arc<Limits>,
+    control: Control,
+    rest: Rest,
+    breaker: Breaker,
+    escalation: Escalation,
+    rolled: Counted,
+    /// Made with the first answer: most paths of a long tail have one message.
+    heard: Option<Box<Heard>>,
+}
+
+#[derive(Debug)]
+struct Heard {
+    windows: Windows,
+    replies: Replies,
+    slowed_us: i64,
+}
+
+impl Shaper {
+    /// The shaping of a path under these rules. `bounded`: see [`Bounds::of`]. `limits` are shared where the rule counts
+    /// over all sources.
+    #[must_use]
+    pub fn new(rules: &SiteRules, bounded: bool, limits: Arc<Limits>, learned: Option<Learned>) -> Self {
+        let control = Control::new(Bounds::of(rules, bounded), learned);
+        let shaper = Self {
+            pace: Bucket::unlimited(),
+            open: AtomicU32::new(0),
+            connections: AtomicU32::new(0),
+            messages: AtomicU32::new(0),
+            allowance: AtomicI64::new(i64::MAX),
+            allowance_ends_us: AtomicI64::new(i64::MAX),
+            limited: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
+            accepted: AtomicU64::new(0),
+            deferred: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            resting_until_us: AtomicI64::new(i64::MIN),
+            probing: AtomicBool::new(false),
+            state: Mutex::new(State {
+                limits,
+                control,
+                rest: Rest::default(),
+                breaker: Breaker::new(rules.breaker_messages, rules.breaker_percent, rules.breaker_s),
+                escalation: Escalation::default(),
+                rolled: Counted::default(),
+                heard: None,
+            }),
+        };
+        shaper.publish(&shaper.state());
+        shaper
+    }
+
+    /// The same, with limits of its own: for a single path.
+    #[must_use]
+    pub fn alone(rules: &SiteRules, bounded: bool) -> Self {
+        Self::new(rules, bounded, Arc::new(Limits::of(rules, bounded)), None)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the control says, where connections read it.
+    fn publish(&self, state: &State) {
+        self.pace.set_per_second(state.control.rate());
+        self.connections.store(state.control.connections(), Ordering::Relaxed);
+        self.messages.store(state.control.messages(), Ordering::Relaxed);
+        self.resting_until_us.store(state.rest.until(i64::MIN).unwrap_or(i64::MIN), Ordering::Release);
+        self.probing.store(state.rest.probing(), Ordering::Release);
+    }
+
+    /// Other rules from now on.
+    pub fn adopt(&self, rules: &SiteRules, bounded: bool, limits: Arc<Limits>) {
+        let mut state = self.state();
+        state.control.adopt(Bounds::of(rules, bounded));
+        let breaker = Breaker::new(rules.breaker_messages, rules.breaker_percent, rules.breaker_s);
+        state.breaker.adjust(&breaker);
+        state.limits = limits;
+        self.publish(&state);
+    }
+
+    /// The limits in force, for a connection to hold.
+    #[must_use]
+    pub fn limits(&self) -> Arc<Limits> {
+        Arc::clone(&self.state().limits)
+    }
+
+    /// May a connection be opened? It counts as open from here on, until [`Shaper::connection_ended`].
+    ///
+    /// # Errors
+    /// When to ask again; `i64::MAX`: when one has ended.
+    pub fn begin_connection(&self, limits: &Limits, now_us: i64) -> Result<(), i64> {
+        if let Some(until) = self.resting_until(now_us) {
+            return Err(until);
+        }
+        let limit = if self.is_probing() { 1 } else { self.connections_limit() };
+        let counted = |open: u32| (open < limit).then_some(open + 1);
+        if self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, counted).is_err() {
+            self.crowded.store(true, Ordering::Relaxed);
+            return Err(i64::MAX);
+        }
+        if !limits.connections.is_empty()
+            && let Err(at) = take_all(limits.connections.iter(), now_us)
+        {
+            self.open.fetch_sub(1, Ordering::AcqRel);
+            return Err(at);
+        }
+        Ok(())
+    }
+
+    /// Every connection that may be open is open. Somebody asks because messages wait.
+    #[inline]
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let full = self.open() >= self.connections_limit();
+        if full && !self.crowded.load(Ordering::Relaxed) {
+            self.crowded.store(true, Ordering::Relaxed);
+        }
+        full
+    }
+
+    /// A connection has ended, whatever way.
+    pub fn connection_ended(&self) {
+        self.open.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// May a message begin? It counts from here on.
+    ///
+    /// # Errors
+    /// When to ask again.
+    #[inline]
+    pub fn begin_message(&self, limits: &Limits, now_us: i64) -> Result<(), i64> {
+        if self.allowance.load(Ordering::Relaxed) != i64::MAX {
+            self.take_allowance()?;
+        }
+        let taken = if limits.messages.is_empty() {
+            self.pace.take(now_us)
+        } else {
+            self.pace.take(now_us).and_then(|()| {
+                take_all(limits.messages.iter(), now_us).inspect_err(|_| self.pace.give_back())
+            })
+        };
+        if taken.is_err() {
+            self.limited.store(true, Ordering::Relaxed);
+            self.return_allowance();
+        }
+        taken
+    }
+
+    /// What [`Shaper::begin_message`] counted and nothing was sent for.
+    pub fn not_begun(&self) {
+        self.pace.give_back();
+        self.return_allowance();
+    }
+
+    fn take_allowance(&self) -> Result<(), i64> {
+        let one = |left: i64| match left {
+            i64::MAX => Some(left),
+            left => (left > 0).then(|| left - 1),
+        };
+        let taken = self.allowance.fetch_update(Ordering::AcqRel, Ordering::Acquire, one);
+        taken.map(|_| ()).map_err(|_| self.allowance_ends_us.load(Ordering::Acquire))
+    }
+
+    fn return_allowance(&self) {
+        let back = |left: i64| (left != i64::MAX).then_some(left.saturating_add(1));
+        // Without a plan there is nothing to return.
+        let _ = self.allowance.fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
+    }
+
+    /// A warm-up allows so many more until `ends_us`; `None`: no plan.
+    pub fn allow(&self, left: Option<i64>, ends_us: i64) {
+        self.allowance_ends_us.store(ends_us, Ordering::Release);
+        self.allowance.store(left.map_or(i64::MAX, |left| left.max(0)), Ordering::Release);
+    }
+
+    /// What is left of today's allowance, when a warm-up is under way.
+    #[must_use]
+    pub fn allowance(&self) -> Option<i64> {
+        Some(self.allowance.load(Ordering::Acquire)).filter(|left| *left != i64::MAX)
+    }
+
+    /// An answer came. Costs one atomic addition, or two.
+    #[inline]
+    pub fn answered(&self, what: Answered, bytes: u64) {
+        let (total, failed) = match what {
+            Answered::Accepted => (&self.accepted, false),
+            Answered::Deferred(failed) => (&self.deferred, failed),
+            Answered::Refused(failed) => (&self.refused, failed),
+        };
+        total.fetch_add(1, Ordering::Relaxed);
+        if bytes > 0 {
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+        if failed {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A receiver answered about a message: the path works.
+    #[inline]
+    pub fn worked(&self, now_us: i64) {
+        if self.is_probing() && self.resting_until(now_us).is_none() {
+            let mut state = self.state();
+            state.rest.worked(now_us);
+            self.publish(&state);
+        }
+    }
+
+    /// The words of an answer that was no "yes", normalised.
+    pub fn heard(&self, text: &str, code: u16, now_us: i64) {
+        self.state().heard().replies.add(text, code, now_us);
+    }
+
+    /// What the receiver said about the path. `seen`: messages begun on that connection. Answers the rest that this began.
+    pub fn pushed_back(&self, action: PathAction, words: &str, seen: u32, now_us: i64) -> Option<Suspension> {
+        let mut state = self.state();
+        self.roll(&mut state, now_us);
+        let offered = state.heard().windows.offered_per_second(now_us);
+        let noise = state.is_noise(now_us);
+        let mut begun = false;
+        let action = match action {
+            PathAction::Suspend { after_s: None } | PathAction::Slow { .. } if noise => PathAction::None,
+            action => state.waiting(action, words, now_us),
+        };
+        match action {
+            PathAction::Suspend { after_s } => {
+                state.control.cut(0.5, after_s, offered, words, now_us);
+                begun = state.rest.fail(words, after_s, now_us);
+            }
+            PathAction::Slow { factor_percent, after_s } => {
+                state.control.cut(f64::from(factor_percent) / 100.0, after_s, offered, words, now_us);
+            }
+            PathAction::FewerConnections => {
+                let open = self.open.load(Ordering::Acquire);
+                state.control.fewer_connections(open, words, now_us);
+            }
+            PathAction::FewerMessages => state.control.fewer_messages(seen, now_us),
+            PathAction::None | PathAction::SecureOnly => {}
+        }
+        self.publish(&state);
+        begun.then(|| state.rest.suspension(now_us)).flatten()
+    }
+
+    /// Rests until somebody or something lets it go on.
+    pub fn suspend(&self, suspension: &Suspension) {
+        let mut state = self.state();
+        state.rest.put(suspension);
+        self.publish(&state);
+    }
+
+    /// Goes on at so many per cent of what is sent now, and not faster before `until_us`.
+    pub fn slow(&self, percent: u8, reason: &str, until_us: Option<i64>, now_us: i64) {
+        let mut state = self.state();
+        self.roll(&mut state, now_us);
+        let offered = state.heard().windows.offered_per_second(now_us).max(1.0);
+        let hold = until_us.map_or(i64::MAX, |until| until.saturating_sub(now_us)) / SECOND_US;
+        let hold = u32::try_from(hold.max(0)).unwrap_or(u32::MAX);
+        state.control.cut(f64::from(percent) / 100.0, Some(hold), offered, reason, now_us);
+        self.publish(&state);
+    }
+
+    /// Ends a rest.
+    pub fn resume(&self) {
+        let mut state = self.state();
+        state.rest.lift();
+        self.publish(&state);
+    }
+
+    /// Forgets what was learned; the rule holds again.
+    pub fn forget(&self, rules: &SiteRules, bounded: bool) {
+        let mut state = self.state();
+        state.control = Control::new(Bounds::of(rules, bounded), None);
+        self.publish(&state);
+    }
+
+    /// Once a second: counts what came, moves the control up, opens the breaker. Answers the rest that the breaker began.
+    pub fn tick(&self, now_us: i64) -> Option<Suspension> {
+        if self.counted() == Counted::default() {
+            return None;
+        }
+        let mut state = self.state();
+        let new = self.roll(&mut state, now_us);
+        let (limited, crowded) =
+            (self.limited.swap(false, Ordering::Relaxed), self.crowded.swap(false, Ordering::Relaxed));
+        state.control.accepted(new.accepted, limited, crowded, now_us);
+        state.slow_down(new, now_us);
+        let opened = match state.breaker.count(new.answers(), new.failed.min(new.answers())) {
+            Some(percent) => {
+                let words = format!("{percent} % of the last answers were failures of the path");
+                // Bounded by the rule: at most a week.
+                let seconds = u32::try_from(state.breaker.open.as_secs()).unwrap_or(u32::MAX);
+                state.rest.fail(&words, Some(seconds), now_us)
+            }
+            None => false,
+        };
+        self.publish(&state);
+        opened.then(|| state.rest.suspension(now_us)).flatten()
+    }
+
+    /// Moves the totals into the windows; answers what was new.
+    fn roll(&self, state: &mut State, now_us: i64) -> Counted {
+        let total = self.counted();
+        let new = total.since(state.rolled);
+        state.rolled = total;
+        if new != Counted::default() {
+            state.heard().windows.add(new, now_us);
+        }
+        new
+    }
+
+    /// Totals since the start.
+    #[must_use]
+    pub fn counted(&self) -> Counted {
+        Counted {
+            accepted: self.accepted.load(Ordering::Relaxed),
+            deferred: self.deferred.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Octets accepted since the start.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Open connections.
+    #[must_use]
+    pub fn open(&self) -> u32 {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Connections that may be open now.
+    #[must_use]
+    pub fn connections_limit(&self) -> u32 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Messages that one connection may carry now.
+    #[must_use]
+    pub fn messages_limit(&self) -> u32 {
+        self.messages.load(Ordering::Relaxed)
+    }
+
+    /// Until when it rests.
+    #[inline]
+    #[must_use]
+    pub fn resting_until(&self, now_us: i64) -> Option<i64> {
+        Some(self.resting_until_us.load(Ordering::Acquire)).filter(|until| *until > now_us)
+    }
+
+    /// The rest, in words.
+    #[must_use]
+    pub fn suspension(&self, now_us: i64) -> Option<Suspension> {
+        self.state().rest.suspension(now_us)
+    }
+
+    /// After a rest until the next success: one connection tries.
+    #[inline]
+    #[must_use]
+    pub fn is_probing(&self) -> bool {
+        self.probing.load(Ordering::Acquire)
+    }
+
+    /// When the next message could begin by the rate.
+    #[must_use]
+    pub fn next_at(&self, limits: &Limits, now_us: i64) -> i64 {
+        let held = limits.messages.iter().map(|bucket| bucket.ready_at(now_us)).max().unwrap_or(now_us);
+        held.max(self.pace.ready_at(now_us))
+    }
+
+    /// Messages a second that are allowed now; `None`: no limit.
+    #[must_use]
+    pub fn rate(&self) -> Option<f64> {
+        let state = self.state();
+        let held = state.limits.messages.iter().map(Bucket::per_second).fold(f64::INFINITY, f64::min);
+        Some(held.min(state.control.rate())).filter(|rate| rate.is_finite())
+    }
+
+    /// Why not faster, and why not over more connections; empty: the rule says so.
+    #[must_use]
+    pub fn reasons(&self) -> (String, String) {
+        let state = self.state();
+        (state.control.rate_why().to_owned(), state.control.connections_why().to_owned())
+    }
+
+    /// Accepted a second lately, and the answers of the last minutes.
+    #[must_use]
+    pub fn lately(&self, now_us: i64) -> (f64, Counted) {
+        match &self.state().heard {
+            Some(heard) => (heard.windows.accepted_per_second(now_us), heard.windows.minutes(now_us)),
+            None => (0.0, Counted::default()),
+        }
+    }
+
+    /// What the receiver says most, the most frequent first.
+    #[must_use]
+    pub fn top_replies(&self) -> Vec<TopReply> {
+        self.state().heard.as_ref().map(|heard| heard.replies.top()).unwrap_or_default()
+    }
+
+    /// What is worth remembering over a restart.
+    #[must_use]
+    pub fn learned(&self) -> Option<Learned> {
+        self.state().control.learned()
+    }
+
+    /// Nothing would be lost with it: no connection, no rest, nothing learned.
+    #[must_use]
+    pub fn is_plain(&self, now_us: i64) -> bool {
+        self.open() == 0
+            && self.resting_until(now_us).is_none()
+            && !self.is_probing()
+            && self.state().control.learned().is_none()
+    }
+}
+
+impl State {
+    /// The action with the wait that it has this time: what the receiver names holds to the second, and so does a rule for a
+    /// "not ever"; the wait of a rule for a "not now" is reached by and by.
+    fn waiting(&mut self, action: PathAction, words: &str, now_us: i64) -> PathAction {
+        let by_rule = words.starts_with('4') && smtp::named_delay(words).is_none();
+        match action {
+            PathAction::Suspend { after_s: Some(rule_s) } if by_rule => {
+                // Other connections hear the same while it rests already.
+                let resting = self.rest.until(now_us).is_some();
+                let after_s = if resting { None } else { Some(self.escalation.next(rule_s, now_us)) };
+                PathAction::Suspend { after_s }
+            }
+            PathAction::Slow { factor_percent, after_s: Some(rule_s) } if by_rule && !self.control.reacts(now_us) => {
+                PathAction::Slow { factor_percent, after_s: Some(self.escalation.next(rule_s, now_us)) }
+            }
+            PathAction::Slow { factor_percent, .. } if by_rule => {
+                PathAction::Slow { factor_percent, after_s: None }
+            }
+            action => action,
+        }
+    }
+
+    fn heard(&mut self) -> &mut Heard {
+        self.heard.get_or_insert_with(|| {
+            Box::new(Heard {
+                windows: Windows::new(),
+                replies: Replies::default(),
+                slowed_us: i64::MIN,
+            })
+        })
+    }
+
+    /// One bad answer among thousands says nothing about the path.
+    fn is_noise(&mut self, now_us: i64) -> bool {
+        let lately = self.heard().windows.minutes(now_us);
+        lately.answers() >= ENOUGH_ANSWERS && lately.failed * 1_000 < lately.answers() * NOISE_PER_MILLE
+    }
+
+    /// A large share of "not now" that no rule explains is push-back too, once a minute.
+    fn slow_down(&mut self, new: Counted, now_us: i64) {
+        if new.deferred == 0 {
+            return;
+        }
+        let lately = self.heard().windows.minutes(now_us);
+        let unexplained = lately.failed.min(lately.deferred);
+        if lately.answers() < ENOUGH_ANSWERS / 4
+            || unexplained * 100 < lately.answers() * DEFERRED_PERCENT
+            || now_us < self.heard().slowed_us.saturating_add(60 * SECOND_US)
+        {
+            return;
+        }
+        self.heard().slowed_us = now_us;
+        let offered = self.heard().windows.offered_per_second(now_us);
+        let words = format!("{} % of the answers were \"not now\"", unexplained * 100 / lately.answers());
+        self.control.cut(DEFERRED_FACTOR, None, offered, &words, now_us);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(change: impl FnOnce(&mut SiteRules)) -> SiteRules {
+        let mut rules = SiteRules { connections: 4, messages_per_connection: 50, ..SiteRules::default() };
+        change(&mut rules);
+        rules
+    }
+
+    fn accept(shaper: &Shaper, count: usize) {
+        (0..count).for_each(|_| shaper.answered(Answered::Accepted, 100));
+    }
+
+    #[test]
+    fn connections_are_counted_in_one_step_and_the_rate_of_new_ones_holds() {
+        let rules = rules(|r| r.connection_rates = vec!["2/min".parse().unwrap()]);
+        let shaper = Shaper::alone(&rules, true);
+        let limits = shaper.limits();
+        assert_eq!(shaper.begin_connection(&limits, 0), Ok(()));
+        assert_eq!(shaper.begin_connection(&limits, 0), Err(30 * SECOND_US));
+        assert_eq!(shaper.open(), 1);
+        for at in [30, 60, 90] {
+            assert_eq!(shaper.begin_connection(&limits, at * SECOND_US), Ok(()));
+        }
+        assert_eq!(shaper.begin_connection(&limits, 900 * SECOND_US), Err(i64::MAX));
+        shaper.connection_ended();
+        assert_eq!(shaper.begin_connection(&limits, 900 * SECOND_US), Ok(()));
+    }
+
+    #[test]
+    fn a_named_suspension_rests_then_one_connection_tries_at_half_the_rate() {
+        let shaper = Shaper::alone(&rules(|_| ()), true);
+        let limits = shaper.limits();
+        for second in 0..10 {
+            accept(&shaper, 20);
+            shaper.tick(second * SECOND_US);
+        }
+        let now = 10 * SECOND_US;
+        let words = "421 4.7.0 try again in 2 hours";
+        let begun = shaper.pushed_back(PathAction::Suspend { after_s: Some(7_200) }, words, 3, now);
+        assert_eq!(begun.unwrap().until_us, Some(now + 7_200 * SECOND_US));
+        assert_eq!(shaper.pushed_back(PathAction::Suspend { after_s: Some(60) }, "421 [TSS04]", 3, now), None);
+        assert_eq!(shaper.begin_connection(&limits, now), Err(now + 7_200 * SECOND_US));
+        let later = now + 7_200 * SECOND_US;
+        assert_eq!(shaper.begin_connection(&limits, later), Ok(()));
+        assert_eq!(shaper.begin_connection(&limits, later), Err(i64::MAX), "one tries");
+        assert!((9.0..=11.0).contains(&shaper.rate().unwrap()), "{:?}", shaper.rate());
+        shaper.worked(later + 1);
+        assert_eq!(shaper.begin_connection(&limits, later + 1), Ok(()));
+    }
+
+    #[test]
+    fn a_rules_wait_is_reached_by_and_by_and_that_of_a_block_at_once() {
+        let wait = |words: &str| {
+            let shaper = Shaper::alone(&rules(|_| ()), true);
+            shaper.pushed_back(PathAction::Suspend { after_s: Some(7_200) }, words, 1, 0);
+            shaper.resting_until(0).unwrap() / SECOND_US
+        };
+        assert_eq!(wait("421 4.7.0 [TSS04] temporarily deferred"), 600);
+        assert_eq!(wait("550 5.7.1 on our block list (S3150)"), 7_200);
+        assert_eq!(wait("421 4.7.0 try again in 2 hours"), 7_200);
+    }
+
+    #[test]
+    fn one_421_in_a_thousand_is_noise_and_a_named_one_is_not() {
+        let shaper = Shaper::alone(&rules(|_| ()), true);
+        accept(&shaper, 1_000);
+        shaper.answered(Answered::Deferred(true), 0);
+        shaper.pushed_back(PathAction::Suspend { after_s: None }, "421 4.3.2 bad host", 1, SECOND_US);
+        assert_eq!((shaper.resting_until(SECOND_US), shaper.rate()), (None, None));
+        shaper.pushed_back(PathAction::Suspend { after_s: Some(600) }, "421 try again in 10 minutes", 1, SECOND_US);
+        assert!(shaper.resting_until(SECOND_US).is_some());
+    }
+
+    #[test]
+    fn unexplained_deferrals_slow_a_path_and_recipients_own_do_not() {
+        for (of_path, slower) in [(true, true), (false, false)] {
+            let shaper = Shaper::alone(&rules(|_| ()), true);
+            for second in 0..30 {
+                (0..10).for_each(|_| shaper.answered(Answered::Deferred(of_path), 0));
+                accept(&shaper, 10);
+                shaper.tick(second * SECOND_US);
+            }
+            assert_eq!(shaper.rate().is_some(), slower, "{of_path}");
+        }
+    }
+
+    #[test]
+    fn the_breaker_opens_for_hours_when_almost_nothing_gets_through() {
+        let shaper = Shaper::alone(&rules(|r| r.adaptive = false), true);
+        (0..400).for_each(|_| shaper.answered(Answered::Refused(true), 0));
+        let opened = shaper.tick(SECOND_US).unwrap();
+        assert_eq!(opened.until_us, Some(SECOND_US + 10_800 * SECOND_US));
+        assert!(opened.reason.contains("100 %"));
+    }
+
+    #[test]
+    fn a_warm_up_ends_for_today_to_the_message() {
+        let shaper = Shaper::alone(&rules(|_| ()), true);
+        let limits = shaper.limits();
+        shaper.allow(Some(50), 86_400 * SECOND_US);
+        let begun = (0..80).filter(|_| shaper.begin_message(&limits, 5).is_ok()).count();
+        assert_eq!((begun, shaper.allowance()), (50, Some(0)));
+        assert_eq!(shaper.begin_message(&limits, 5), Err(86_400 * SECOND_US));
+        shaper.not_begun();
+        assert_eq!(shaper.begin_message(&limits, 5), Ok(()));
+        shaper.allow(None, 0);
+        assert!((0..1_000).all(|_| shaper.begin_message(&limits, 6).is_ok()));
+    }
+
+    #[test]
+    fn rules_change_under_way() {
+        let slow = rules(|r| r.message_rates = vec!["60/min".parse().unwrap()]);
+        let shaper = Shaper::alone(&slow, true);
+        let limits = shaper.limits();
+        assert_eq!((shaper.rate(), shaper.begin_message(&limits, 0)), (Some(1.0), Ok(())));
+        assert_eq!(shaper.begin_message(&limits, 1), Err(SECOND_US));
+        let free = rules(|r| r.connections = 7);
+        shaper.adopt(&free, true, Arc::new(Limits::of(&free, true)));
+        let limits = shaper.limits();
+        assert_eq!((shaper.rate(), shaper.connections_limit()), (None, 7));
+        assert!((0..9).all(|_| shaper.begin_message(&limits, 1).is_ok()));
+    }
+
+    #[test]
+    fn an_unknown_site_keeps_its_daily_limit_while_it_grows() {
+        let rules = rules(|r| {
+            r.connections = 2;
+            r.message_rates = vec!["2/s".parse().unwrap(), "1000/d".parse().unwrap()];
+        });
+        let shaper = Shaper::alone(&rules, false);
+        let limits = shaper.limits();
+        assert_eq!(shaper.begin_message(&limits, 0), Ok(()));
+        assert_eq!(shaper.begin_message(&limits, 600_000).map_err(|at| at > 80 * SECOND_US), Err(true));
+        accept(&shaper, 500);
+        shaper.tick(SECOND_US);
+        assert_eq!(shaper.connections_limit(), 4);
+        assert!(shaper.rate().unwrap() < 1.0, "the day's limit binds");
+    }
+}

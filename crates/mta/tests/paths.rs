@@ -1,0 +1,491 @@
+//! Paths over real sockets and a turned clock: who sends from where, how fast, and what becomes of it when a receiver, a
+//! warm-up or an operator says no.
+
+#![allow(clippy::unwrap_used, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
+
+mod story;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mta::{Action, Config, TraceKind};
+use net::Clock;
+use routes::{Overflow, RuleOverride, WarmUp, day_of};
+use story::{Receiver, Story, T0, WITH_ROUTES, say};
+
+const SECOND: i64 = 1_000_000;
+const DAY: i64 = 86_400 * SECOND;
+
+fn source(name: &str, address: &str) -> mta::Source {
+    mta::Source {
+        name: name.to_owned(),
+        bind: Some(address.parse().unwrap()),
+        ehlo: format!("{name}.shop.example"),
+    }
+}
+
+fn two_sources(config: &mut Config) {
+    config.sources = vec![source("one", "127.0.0.21"), source("two", "127.0.0.22")];
+}
+
+fn rules(site: &str, change: impl FnOnce(&mut RuleOverride)) -> (String, RuleOverride) {
+    let mut rules = RuleOverride::default();
+    change(&mut rules);
+    (site.to_owned(), rules)
+}
+
+fn stored(name: &str, address: &str) -> routes::Source {
+    routes::Source {
+        name: name.to_owned(),
+        address: Some(address.parse().unwrap()),
+        ..routes::Source::first(&format!("{name}.shop.example"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_site_is_met_slowly_and_a_rate_has_no_bursts() {
+    let begun: Arc<Mutex<Vec<i64>>> = Arc::default();
+    let clock: Arc<Mutex<Option<net::FakeClock>>> = Arc::default();
+    let (times, now) = (Arc::clone(&begun), Arc::clone(&clock));
+    let receiver = Receiver::new(move |m| {
+        if m.verb == "mail" {
+            times.lock().unwrap().push(now.lock().unwrap().as_ref().unwrap().now_us());
+        }
+        None
+    });
+    let port = receiver.listen("127.0.0.1:0").await;
+    let story = Story::begin(port, |config| config.providers = routes::Providers::built_in().clone()).await;
+    *clock.lock().unwrap() = Some(story.clock.clone());
+    story.domain("a.example", "127.0.0.1");
+    story.many(1, 60, "a.example").await;
+    story.until(1, "half sent", |f| f.sent >= 30).await;
+    let path = story.paths_of("a.example").remove(0);
+    assert_eq!((path.rate, path.connections_limit, path.messages_per_connection), (Some(2.0), 2, 20));
+    assert_eq!(story.over(1).await.sent, 60);
+    let begun = begun.lock().unwrap();
+    let seconds = (begun[59] - begun[0]) / SECOND;
+    assert!((28..=60).contains(&seconds), "60 at 2 a second took {seconds} s");
+    assert!(receiver.most_open.load(Ordering::SeqCst) <= 2);
+    // What the receiver sees is late by the turns of the clock, never by more.
+    for window in begun.windows(6) {
+        assert!(window[5] - window[0] >= SECOND, "six within a second: {window:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_keeps_its_source_and_a_provider_is_shared_by_weight() {
+    let receiver = Receiver::new(|_| None);
+    let port = receiver.listen("127.0.0.1:0").await;
+    let story = Story::begin(port, two_sources).await;
+    let mut addresses = Vec::new();
+    for n in 0..40 {
+        let domain = format!("d{n}.example");
+        story.domain(&domain, "127.0.0.1");
+        addresses.extend((0..3).map(|user| format!("u{user}@{domain}")));
+    }
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    story.confirm(1, &addresses).await;
+    assert_eq!(story.over(1).await.sent, 120);
+    let mut by_domain: HashMap<String, HashSet<String>> = HashMap::new();
+    for row in story.log(1).await {
+        let domain = row.address.split('@').nth(1).unwrap().to_owned();
+        by_domain.entry(domain).or_default().insert(row.source.unwrap());
+    }
+    assert!(by_domain.values().all(|sources| sources.len() == 1), "{by_domain:?}");
+    let used: HashSet<&String> = by_domain.values().flatten().collect();
+    assert_eq!(used.len(), 2);
+    let seen: HashSet<std::net::IpAddr> =
+        receiver.seen.lock().unwrap().iter().map(|(_, moment)| moment.from).collect();
+    assert_eq!(seen, ["127.0.0.21", "127.0.0.22"].map(|ip| ip.parse().unwrap()).into());
+    story.provider("gmail.com", "gmail-smtp-in.l.google.com", "127.0.0.1");
+    story.many(2, 640, "gmail.com").await;
+    assert_eq!(story.over(2).await.sent, 640);
+    let one = story.log(2).await.iter().filter(|row| row.source.as_deref() == Some("one")).count();
+    assert!((160..=480).contains(&one), "{one} of 640 from one of two equal sources");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_of_one_address_leaves_the_other_running_and_fails_nobody() {
+    let receiver = Receiver::new(|m| {
+        (m.verb == "rcpt" && m.from.to_string() == "127.0.0.21").then(|| {
+            say("550 5.7.1 Unfortunately, messages from [127.0.0.21] weren't sent. Part of their network is on our \
+                 block list (S3150).")
+        })
+    });
+    let port = receiver.listen("127.0.0.1:0").await;
+    let story = Story::begin(port, two_sources).await;
+    story.provider("hotmail.com", "hotmail-com.olc.protection.outlook.com", "127.0.0.1");
+    story.many(1, 320, "hotmail.com").await;
+    let figures = story.over(1).await;
+    assert_eq!((figures.sent, figures.failed), (320, 0));
+    assert!(story.quarantined.0.lock().unwrap().is_empty());
+    let rows = story.log(1).await;
+    assert!(rows.iter().all(|row| row.attempts == 1), "held tries count no attempt");
+    assert!(rows.iter().all(|row| row.source.as_deref() == Some("two")));
+    let refused = receiver.seen.lock().unwrap().iter().filter(|(_, m)| m.verb == "rcpt" && m.from.to_string() == "127.0.0.21").count();
+    assert!(refused <= 12, "{refused} messages ran into the block: S3150 is what follows not stopping");
+    let blocked = story.paths_of("outlook").into_iter().find(|path| path.source == "one").unwrap();
+    assert!(blocked.suspended.as_ref().unwrap().reason.contains("S3150"), "{blocked:?}");
+    assert!(blocked.replies[0].text.contains("S3150"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_one_source_a_block_is_waited_out() {
+    let closed = Arc::new(AtomicBool::new(true));
+    let script = Arc::clone(&closed);
+    let receiver = Receiver::new(move |m| {
+        (m.verb == "rcpt" && script.load(Ordering::SeqCst))
+            .then(|| say("550 5.7.1 messages weren't sent, our block list (S3150)"))
+    });
+    let port = receiver.listen("127.0.0.1:0").await;
+    let story = Story::begin(port, |_| {}).await;
+    story.provider("hotmail.com", "hotmail-com.olc.protection.outlook.com", "127.0.0.1");
+    story.many(1, 64, "hotmail.com").await;
+    story.wait_for("suspended", || story.paths_of("outlook").iter().any(|path| path.suspended.is_some())).await;
+    let figures = story.figures(1).await;
+    assert_eq!((figures.failed, figures.cancelled, figures.sent), (0, 0, 0));
+    closed.store(false, Ordering::SeqCst);
+    story.clock.advance(Duration::from_secs(2 * 3_600));
+    story.until(1, "sent in part", |f| f.sent > 0).await;
+    for _ in 0..8 {
+        story.clock.advance(Duration::from_secs(3_600));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(story.over(1).await.sent, 64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_complaint_of_one_delivery_keeps_that_one_away_and_no_other() {
+    // Deliveries have bounce addresses of their own: bounce-ID.
+    let first = queue::message_id(1, 0)..queue::message_id(2, 0);
+    let is_first = move |text: &str| {
+        let number = text.split("bounce-").nth(1).and_then(|rest| rest.split('@').next()?.parse::<i64>().ok());
+        number.is_some_and(|number| first.contains(&number))
+    };
+    let refused = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&refused);
+    let receiver = Receiver::new(move |m| {
+        (m.verb == "mail" && is_first(&m.text)).then(|| {
+            count.fetch_add(1, Ordering::SeqCst);
+            say("421 4.7.28 Gmail has detected an unusual rate of unsolicited email containing one of your URL domains.")
+        })
+    });
+    let port = receiver.listen("127.0.0.1:0").await;
+    let story = Story::begin(port, |_| {}).await;
+    story.provider("gmail.com", "gmail-smtp-in.l.google.com", "127.0.0.1");
+    story.many(1, 200, "gmail.com").await;
+    story.wait_for("refused", || refused.load(Ordering::SeqCst) > 0).await;
+    story.many(2, 200, "gmail.com").await;
+    assert_eq!(story.over(2).await.sent, 200, "the other goes on");
+    let figures = story.figures(1).await;
+    assert_eq!((figures.sent, figures.failed, figures.pending), (0, 0, 200));
+    let tried = refused.load(Ordering::SeqCst);
+    assert!(tried <= 12, "{tried}: not every message had to hear it");
+    assert!(story.paths_of("google").iter().all(|path| path.suspended.is_none()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn greylisting_is_answered_from_the_same_source_after_the_time_it_names() {
+    let met: Arc<Mutex<HashMap<String, std::net::IpAddr>>> = Arc::default();
+    let known = Arc::clone(&met);
+    let receiver = Receiver::new(move |m| {
+        if m.verb != "rcpt" {
+            return None;
+        }
+        let mut known = known.lock().unwrap();
+        match known.get(&m.text) {
+            None => {
+                known.insert(m.text.clone(), m.from);
+                Some(say("450 4.7.1 Greylisted, try again in 300 seconds"))
+            }
+            Some(from) if *from != m.from => Some(say("550 5.9.9 from another address")),
+            Some(_) => None,
+        }
+    });
+    let port = receiver.listen("127.0.0.1:0").await;
+    let story = Story::begin(port, two_sources).await;
+    let mut addresses = Vec::new();
+    for n in 0..20 {
+        story.domain(&format!("g{n}.example"), "127.0.0.1");
+        addresses.push(format!("user@g{n}.example"));
+    }
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    story.confirm(1, &addresses).await;
+    story.until(1, "deferred", |f| f.deferred == 20).await;
+    let begun = story.clock.now_us();
+    assert_eq!(story.over(1).await.sent, 20);
+    assert!(story.clock.now_us() - begun >= 250 * SECOND);
+    assert!(story.log(1).await.iter().all(|row| row.attempts == 1), "a named wait counts no attempt");
+    assert!(story.paths_of("g0.example").iter().all(|path| path.suspended.is_none() && path.rate_reason.is_empty()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_connections_become_fewer_and_cost_nobody_a_try() {
+    let mut receiver = Receiver::new(|_| None);
+    receiver.connections_max = 2;
+    let port = receiver.listen("127.0.0.1:0").await;
+    let story = Story::begin(port, |_| {}).await;
+    story.provider("gmx.de", "mx00.gmx.net", "127.0.0.1");
+    story.many(1, 300, "gmx.de").await;
+    assert_eq!(story.over(1).await.sent, 300);
+    assert!(story.log(1).await.iter().all(|row| row.attempts == 1));
+    let path = story.paths_of("gmx").remove(0);
+    assert!(path.connections_limit <= 2, "{path:?}");
+    assert!(path.limit_reason.contains("fewer connections"), "{path:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_warm_up_sends_to_the_message_what_a_day_allows() {
+    for overflow in [Overflow::Warm, Overflow::Wait] {
+        let receiver = Receiver::new(|_| None);
+        let port = receiver.listen("127.0.0.1:0").await;
+        let story = Story::begin(port, |config| config.node = WITH_ROUTES.to_owned()).await;
+        story.provider("gmail.com", "gmail-smtp-in.l.google.com", "127.0.0.1");
+        // The first day has some hours left, whenever the story begins.
+        story.routes.put_source(stored("cold", "127.0.0.21"), "ann", T0).await.unwrap();
+        story.routes.put_source(stored("warm", "127.0.0.22"), "ann", T0).await.unwrap();
+        story.routes.remove_source("default", "ann", T0).await.unwrap();
+        let plan = WarmUp {
+            source: "cold".to_owned(),
+            provider: "google".to_owned(),
+            start_day: day_of(T0),
+            days: vec![40, 80, 100_000],
+            overflow,
+        };
+        story.routes.put_warm_up(plan, "ann", T0).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        story.many(1, 640, "gmail.com").await;
+        let by = |rows: &[queue::LogRow], name: &str| {
+            rows.iter().filter(|row| row.state == queue::LogState::Sent && row.source.as_deref() == Some(name)).count()
+        };
+        if overflow == Overflow::Warm {
+            assert_eq!(story.over(1).await.sent, 640);
+            let rows = story.log(1).await;
+            assert_eq!(by(&rows, "cold"), 40, "to the message");
+            continue;
+        }
+        let cold = || story.paths_of("google").into_iter().find(|path| path.source == "cold");
+        story.wait_for("used up", || cold().is_some_and(|path| path.suspended.is_some())).await;
+        story.until(1, "sent by the warm one", |f| f.sent > 250).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let before = story.log(1).await;
+        assert_eq!(by(&before, "cold"), 40);
+        let deferred = story.figures(1).await.deferred;
+        assert_eq!(deferred, 0, "what waits for tomorrow was not tried");
+        story.clock.advance(Duration::from_micros((DAY - story.clock.now_us().rem_euclid(DAY)) as u64));
+        story.until(1, "next day", |f| f.sent as usize >= before.iter().filter(|r| r.state == queue::LogState::Sent).count() + 80).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(by(&story.log(1).await, "cold"), 120, "eighty on the second day");
+        story.clock.advance(Duration::from_secs(86_400));
+        assert_eq!(story.over(1).await.sent, 640);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_without_a_source_waits_with_a_reason_until_it_has_one() {
+    let receiver = Receiver::new(|_| None);
+    let port = receiver.listen("127.0.0.1:0").await;
+    let story = Story::begin(port, |config| config.node = WITH_ROUTES.to_owned()).await;
+    story.domain("a.example", "127.0.0.1");
+    story.confirm_with(1, &["one@a.example"], |spec| spec.pool = "news".to_owned()).await;
+    story.confirm(2, &["two@a.example"]).await;
+    assert_eq!(story.over(2).await.sent, 1);
+    let reason = story.queue.blocked(1).unwrap();
+    assert!(reason.contains("news"), "{reason}");
+    let mut news = stored("fresh", "127.0.0.23");
+    news.pools = vec!["news".to_owned()];
+    news.exclude = vec!["*.example".to_owned()];
+    story.routes.put_source(news.clone(), "ann", T0).await.unwrap();
+    story.wait_for("without a source for the domain", || {
+        story.engine.paths().iter().any(|p| p.suspended.as_ref().is_some_and(|s| s.reason.contains("carries mail to a.example")))
+    })
+    .await;
+    assert_eq!(story.figures(1).await.pending, 1);
+    news.exclude.clear();
+    story.routes.put_source(news, "ann", T0).await.unwrap();
+    assert_eq!(story.over(1).await.sent, 1);
+    assert_eq!(story.log(1).await[0].source.as_deref(), Some("fresh"));
+    assert_eq!(story.queue.blocked(1), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_suspend_drain_and_resume_while_others_go_on() {
+    let receiver = Receiver::new(|_| None);
+    let port = receiver.listen("127.0.0.1:0").await;
+    let story = Story::begin(port, |config| config.node = WITH_ROUTES.to_owned()).await;
+    story.provider("gmail.com", "gmail-smtp-in.l.google.com", "127.0.0.1");
+    story.domain("a.example", "127.0.0.1");
+    let suspend = Action::Suspend {
+        source: None,
+        site: "google".to_owned(),
+        until_us: None,
+        reason: "a question of the postmaster".to_owned(),
+        by: "ann".to_owned(),
+    };
+    story.engine.act(suspend).await.unwrap();
+    story.many(1, 50, "gmail.com").await;
+    story.many(2, 50, "a.example").await;
+    assert_eq!(story.over(2).await.sent, 50);
+    story.wait_for("shown", || story.paths_of("google").iter().any(|p| p.suspended.as_ref().is_some_and(|s| s.by == "ann" && s.until_us.is_none()))).await;
+    let figures = story.figures(1).await;
+    assert_eq!((figures.sent, figures.deferred), (0, 0));
+    let held = story.routes.verdicts(story.clock.now_us()).await.unwrap();
+    assert_eq!((held.len(), held[0].identity.as_str()), (1, "site:google"));
+    story.engine.act(Action::RetryNow { site: "google".to_owned() }).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(story.figures(1).await.sent, 0, "a person's suspension stays");
+    story.engine.act(Action::Resume { source: None, site: "google".to_owned(), by: "ann".to_owned() }).await.unwrap();
+    assert_eq!(story.over(1).await.sent, 50);
+    assert!(story.routes.verdicts(story.clock.now_us()).await.unwrap().is_empty());
+    story.routes.put_source(stored("two", "127.0.0.22"), "ann", T0).await.unwrap();
+    let drain = Action::Drain { source: Some("default".to_owned()), site: "google".to_owned(), reason: "moving".to_owned(), by: "ann".to_owned() };
+    story.engine.act(drain).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    story.many(3, 64, "gmail.com").await;
+    assert_eq!(story.over(3).await.sent, 64);
+    assert!(story.log(3).await.iter().all(|row| row.source.as_deref() == Some("two")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verdict_put_elsewhere_is_obeyed_and_a_lifted_one_forgotten() {
+    let receiver = Receiver::new(|_| None);
+    let port = receiver.listen("127.0.0.1:0").await;
+    let story = Story::begin(port, |config| config.node = WITH_ROUTES.to_owned()).await;
+    story.provider("gmail.com", "gmail-smtp-in.l.google.com", "127.0.0.1");
+    story.many(1, 1, "gmail.com").await;
+    assert_eq!(story.over(1).await.sent, 1);
+    let verdict = routes::Verdict {
+        identity: "delivery:2".to_owned(),
+        provider: "google".to_owned(),
+        action: routes::Action::Suspend,
+        until_us: None,
+        reason: "complaints".to_owned(),
+        rule: String::new(),
+        by: "bob".to_owned(),
+        at_us: T0,
+    };
+    story.routes.put_verdict(verdict, T0).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    story.many(2, 20, "gmail.com").await;
+    story.many(3, 20, "gmail.com").await;
+    assert_eq!(story.over(3).await.sent, 20);
+    assert_eq!(story.figures(2).await.sent, 0);
+    story.routes.lift_verdict("delivery:2", "google", "bob", story.clock.now_us()).await.unwrap();
+    assert_eq!(story.over(2).await.sent, 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_learned_and_what_was_sent_survive_a_restart() {
+    let pushed = Arc::new(AtomicUsize::new(0));
+    let pushes = Arc::clone(&pushed);
+    let receiver = Receiver::new(move |m| {
+        (m.verb == "mail" && pushes.fetch_add(1, Ordering::SeqCst) == 60)
+            .then(|| say("421 4.7.28 Gmail has detected an unusual rate of email originating from your IP address"))
+    });
+    let port = receiver.listen("127.0.0.1:0").await;
+    let mut story = Story::begin(port, |config| config.node = WITH_ROUTES.to_owned()).await;
+    story.provider("gmail.com", "gmail-smtp-in.l.google.com", "127.0.0.1");
+    story.many(1, 100, "gmail.com").await;
+    story.wait_for("slowed", || story.paths_of("google").iter().any(|path| path.rate.is_some())).await;
+    story.over(1).await;
+    let learned = story.routes.learned(story.clock.now_us()).await;
+    story.restart().await;
+    let after = story.routes.learned(story.clock.now_us()).await.unwrap();
+    assert!(after.iter().any(|one| one.site == "google" && one.rate > 0.0), "{learned:?} {after:?}");
+    let volumes = story.routes.volumes(0).await.unwrap();
+    assert_eq!(volumes.iter().filter(|v| v.site == "google").map(|v| v.messages).sum::<i64>(), 100);
+    story.many(2, 5, "gmail.com").await;
+    assert_eq!(story.over(2).await.sent, 5);
+    let path = story.paths_of("google").remove(0);
+    assert!(path.rate.is_some() && path.rate_reason == "learned", "{path:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_change_under_way() {
+    let receiver = Receiver::new(|_| None);
+    let port = receiver.listen("127.0.0.1:0").await;
+    let story = Story::begin(port, |config| {
+        config.node = WITH_ROUTES.to_owned();
+        config.providers = story::providers([rules("a.example", |r| {
+            r.connections = Some(1);
+            r.message_rates = Some(vec!["6/min".parse().unwrap()]);
+        })]);
+    })
+    .await;
+    story.domain("a.example", "127.0.0.1");
+    story.many(1, 400, "a.example").await;
+    story.until(1, "begun", |f| f.sent > 2).await;
+    assert!(story.figures(1).await.sent < 100);
+    let free = RuleOverride {
+        connections: Some(4),
+        message_rates: Some(Vec::new()),
+        ..RuleOverride::default()
+    };
+    story.routes.put_override("a.example", free, "ann", T0).await.unwrap();
+    assert_eq!(story.over(1).await.sent, 400);
+    assert_eq!(story.paths_of("a.example")[0].connections_limit, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_small_domains_share_few_connections() {
+    let receiver = Receiver::new(|_| None);
+    let port = receiver.listen("127.0.0.1:0").await;
+    let story = Story::begin(port, |config| config.connections_max = 20).await;
+    let mut addresses = Vec::new();
+    for n in 0..1_500 {
+        story.domain(&format!("t{n}.example"), "127.0.0.1");
+        addresses.push(format!("user@t{n}.example"));
+    }
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    story.confirm(1, &addresses).await;
+    assert_eq!(story.over(1).await.sent, 1_500);
+    assert!(receiver.most_open.load(Ordering::SeqCst) <= 20);
+    assert!(story.log(1).await.iter().all(|row| row.attempts == 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_shows_the_dialogue_without_names_and_messages() {
+    let receiver = Receiver::new(|_| None);
+    let story = Story::with(&receiver).await;
+    let mut lines = story.engine.trace("a.example", 1);
+    story.confirm(1, &["private.person@a.example"]).await;
+    assert_eq!(story.over(1).await.sent, 1);
+    story.engine.shutdown().await.unwrap();
+    let mut seen = Vec::new();
+    while let Ok(line) = lines.try_recv() {
+        seen.push((line.kind, line.text));
+    }
+    let has = |kind: TraceKind, text: &str| seen.iter().any(|(k, t)| *k == kind && t.contains(text));
+    assert!(has(TraceKind::Note, "connecting to mx.a.example"), "{seen:?}");
+    assert!(has(TraceKind::In, "220 mx ready") && has(TraceKind::Out, "EHLO mail.shop.example"), "{seen:?}");
+    assert!(has(TraceKind::Out, "RCPT TO:<…@a.example>") && has(TraceKind::Out, "octets)"), "{seen:?}");
+    assert!(!seen.iter().any(|(_, text)| text.contains("private.person") || text.contains("Hello")), "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pause_stop_and_expiry_hold_while_messages_wait_for_the_rate() {
+    let receiver = Receiver::new(|_| None);
+    let port = receiver.listen("127.0.0.1:0").await;
+    let story = Story::begin(port, |config| {
+        config.providers = story::providers([rules("a.example", |r| r.message_rates = Some(vec!["1/s".parse().unwrap()]))]);
+    })
+    .await;
+    story.domain("a.example", "127.0.0.1");
+    story.many(1, 500, "a.example").await;
+    story.until(1, "begun", |f| f.sent > 3).await;
+    story.engine.pause(1).await.unwrap();
+    let seen = receiver.count("mail");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(receiver.count("mail"), seen, "nothing begins behind a closed gate");
+    story.engine.resume(1).await.unwrap();
+    story.until(1, "going on", |f| f.sent > seen as i64 + 3).await;
+    let report = story.engine.stop(1).await.unwrap();
+    assert_eq!((report.in_flight, report.sent + report.cancelled), (0, 500));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(receiver.count("dot") as i64, report.sent);
+    let now = story.clock.now_us();
+    story.confirm_with(2, &["late@a.example", "later@a.example"], |spec| spec.valid_until = now + 60 * SECOND).await;
+    story.until(2, "over", |f| f.pending == 0).await;
+}
