@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::records::{DnsRecord, Facts, Purpose};
 use crate::rotation::KeyStage;
+use crate::surroundings::{self, Surrounding};
 
 /// How a published record compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -45,6 +46,8 @@ pub struct DomainCheck {
     pub domain: String,
     /// Each record, in the order of `records`.
     pub records: Vec<Checked>,
+    /// What receivers look at beside the records.
+    pub surroundings: Vec<Surrounding>,
 }
 
 impl DomainCheck {
@@ -59,10 +62,11 @@ impl DomainCheck {
             .all(|c| c.state == RecordState::Present)
     }
 
-    /// Whether every record is as proposed.
+    /// Whether every record is as proposed, and nothing around it speaks against mail.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.records.iter().all(|c| c.state == RecordState::Present)
+            && self.surroundings.iter().all(|s| !s.needed || s.state == RecordState::Present)
     }
 }
 
@@ -111,7 +115,8 @@ pub(crate) async fn compare(
         let Verdict { state, found, advice } = verdict;
         checked.push(Checked { record, state, found, advice });
     }
-    DomainCheck { domain: domain.to_owned(), records: checked }
+    let surroundings = surroundings::look(dns, domain, facts).await;
+    DomainCheck { domain: domain.to_owned(), records: checked, surroundings }
 }
 
 /// Whether a signing key stands in DNS as it should, alone; `None`: DNS did not answer.
@@ -219,7 +224,7 @@ async fn dmarc(dns: &dyn Resolver, record: &DnsRecord, domain: &str) -> Verdict 
 }
 
 /// A name without such a record is an empty answer; silence stays an error, in its own words.
-fn found_or_none<T>(answer: Result<Vec<T>, DnsError>) -> Result<Vec<T>, String> {
+pub(crate) fn found_or_none<T>(answer: Result<Vec<T>, DnsError>) -> Result<Vec<T>, String> {
     match answer {
         Err(error) if error.is_negative() => Ok(Vec::new()),
         Err(error) => Err(error.to_string()),
@@ -232,12 +237,12 @@ fn is_spf(txt: &str) -> bool {
     head.eq_ignore_ascii_case("v=spf1") && (txt.len() == 6 || txt.as_bytes()[6] == b' ')
 }
 
-fn is_dmarc(txt: &str) -> bool {
+pub(crate) fn is_dmarc(txt: &str) -> bool {
     tag(txt, "v").is_some_and(|v| v.eq_ignore_ascii_case("DMARC1"))
 }
 
 /// The value of a tag in a tag list, blanks removed (a key is often published with blanks in it).
-fn tag(list: &str, name: &str) -> Option<String> {
+pub(crate) fn tag(list: &str, name: &str) -> Option<String> {
     list.split(';').find_map(|pair| {
         let (key, value) = pair.split_once('=')?;
         (key.trim() == name).then(|| value.chars().filter(|c| !c.is_ascii_whitespace()).collect())

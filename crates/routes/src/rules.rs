@@ -1,6 +1,7 @@
 //! The rules in force: the shipped table, settings, `shaping.toml` and overrides put together, with sources and warm-ups.
 //! They change while the program runs; whoever obeys them watches.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -89,10 +90,39 @@ impl Rules {
         self.providers.rules_of(site)
     }
 
+    /// The public addresses that mail leaves from, as far as sources name them: what SPF and reverse DNS are about. An
+    /// address behind a translation is not what receivers see.
+    #[must_use]
+    pub fn public_addresses(&self) -> Vec<IpAddr> {
+        let mut found: Vec<IpAddr> = self
+            .sources
+            .iter()
+            .filter(|one| one.enabled)
+            .filter_map(|one| one.address)
+            .filter(is_public)
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
     /// The plan by which `source` is made known to `provider`.
     #[must_use]
     pub fn warm_up(&self, source: &str, provider: &str) -> Option<&WarmUp> {
         self.warm_ups.iter().find(|plan| plan.source == source && plan.provider == provider)
+    }
+}
+
+fn is_public(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            // RFC 6598: what carriers translate.
+            let carrier = v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64;
+            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || carrier)
+        }
+        IpAddr::V6(v6) => {
+            !(v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_unspecified())
+        }
     }
 }
 
@@ -533,6 +563,21 @@ pub(crate) mod tests {
             assert_eq!((google(), routes.rules().file_error.clone()), (5, None));
         })
         .await;
+    }
+
+    #[test]
+    fn only_addresses_that_the_world_sees_are_public() {
+        let texts =
+            ["203.0.113.5", "10.0.0.1", "100.64.0.1", "127.0.0.1", "2001:db8::5", "fd00::1", "203.0.113.5"];
+        let of = |(n, text): (usize, &&str)| Source {
+            name: format!("s{n}"),
+            address: Some(text.parse().expect("an address")),
+            enabled: true,
+            ..Source::first("")
+        };
+        let rules = Rules::fixed(Providers::built_in().clone(), texts.iter().enumerate().map(of).collect());
+        let found: Vec<String> = rules.public_addresses().iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["203.0.113.5", "2001:db8::5"]);
     }
 
     #[tokio::test]
