@@ -1,0 +1,161 @@
+//! A tree of zones signed by ldns, served by Unbound: what is proven, what is not, and what is wrong. Unbound proves for
+//! us in one half of the test, and only hands out signatures in the other, where we prove ourselves.
+
+mod oracle;
+
+use std::fmt::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use net::{DnsError, DnsResolver, Dnssec, MailHosts, RecordKind, Resolver, Tlsa, mail_hosts};
+use oracle::{Running, free_port, program, said};
+
+const SOA: &str = "IN SOA ns.example. admin.example. 1 3600 600 864000 60";
+
+fn ldns(name: &str, folder: &Path) -> std::process::Command {
+    let mut command = program(name, "ldnsutils", &["libldns3"]);
+    command.current_dir(folder);
+    command
+}
+
+/// The records of a zone with a mail host.
+fn zone(name: &str) -> String {
+    format!(
+        "{name}. 300 {SOA}\n{name}. 300 IN NS ns.{name}.\nns.{name}. 300 IN A 127.0.0.1\n\
+         {name}. 300 IN MX 10 mx.{name}.\nmx.{name}. 300 IN A 192.0.2.1\n\
+         _25._tcp.mx.{name}. 300 IN TLSA 3 1 1 {}\nalias.{name}. 300 IN CNAME mx.{name}.\n\
+         away.{name}. 300 IN CNAME mx.plain.example.\n",
+        "ab".repeat(32)
+    )
+}
+
+/// Signs a zone file; gives the name of its key's files.
+fn sign(folder: &Path, name: &str, with_nsec3: bool) -> String {
+    let key = said(ldns("ldns-keygen", folder).args(["-k", "-a", "ECDSAP256SHA256", name]));
+    let key = key.trim().to_owned();
+    let mut signing = ldns("ldns-signzone", folder);
+    if with_nsec3 {
+        signing.arg("-n");
+    }
+    said(signing.args(["-o", name, &file(name), &key]));
+    key
+}
+
+fn file(name: &str) -> String {
+    if name == "." { "root.zone".to_owned() } else { format!("{name}.zone") }
+}
+
+/// `signed` and `nsec3` are in order; the signatures of `bogus` do not fit; `stripped` should be signed and is not;
+/// `plain` need not be.
+fn write_zones(folder: &Path) {
+    let put = |name: &str, text: &str| std::fs::write(folder.join(file(name)), text).unwrap();
+    let mut parent = format!("example. 300 {SOA}\nexample. 300 IN NS ns.example.\nns.example. 300 IN A 127.0.0.1\n");
+    for label in ["signed", "nsec3", "bogus", "stripped", "plain"] {
+        let name = format!("{label}.example");
+        put(&name, &zone(&name));
+        write!(parent, "{name}. 300 IN NS ns.{name}.\nns.{name}. 300 IN A 127.0.0.1\n").unwrap();
+        if label != "plain" {
+            let key = sign(folder, &name, label == "nsec3");
+            parent += &std::fs::read_to_string(folder.join(format!("{key}.ds"))).unwrap();
+        }
+    }
+    let signed = folder.join("bogus.example.zone.signed");
+    let wrong = std::fs::read_to_string(&signed).unwrap();
+    assert!(wrong.contains("192.0.2.1\n"));
+    std::fs::write(signed, wrong.replace("192.0.2.1\n", "192.0.2.66\n")).unwrap();
+    std::fs::copy(folder.join("stripped.example.zone"), folder.join("stripped.example.zone.signed")).unwrap();
+    std::fs::copy(folder.join("plain.example.zone"), folder.join("plain.example.zone.signed")).unwrap();
+    put("example", &parent);
+    let key = sign(folder, "example", true);
+    let ds = std::fs::read_to_string(folder.join(format!("{key}.ds"))).unwrap();
+    put(
+        ".",
+        &format!(
+            ". 300 {SOA}\n. 300 IN NS ns.root.\nns.root. 300 IN A 127.0.0.1\nexample. 300 IN NS ns.example.\n\
+             ns.example. 300 IN A 127.0.0.1\n{ds}"
+        ),
+    );
+    let key = sign(folder, ".", false);
+    std::fs::copy(folder.join(format!("{key}.key")), folder.join("anchor")).unwrap();
+}
+
+fn unbound(folder: &Path, modules: &str) -> (Running, String) {
+    let port = free_port();
+    let mut config = format!(
+        "server:\n interface: 127.0.0.1@{port}\n port: {port}\n do-daemonize: no\n use-syslog: no\n username: \"\"\n \
+         chroot: \"\"\n directory: \"{0}\"\n pidfile: \"\"\n do-not-query-localhost: no\n module-config: \"{modules}\"\n \
+         trust-anchor-file: \"{0}/anchor\"\nremote-control:\n control-enable: no\n",
+        folder.display()
+    );
+    let names = ["signed", "nsec3", "bogus", "stripped", "plain"].map(|label| format!("{label}.example"));
+    for name in [".".to_owned(), "example".to_owned()].iter().chain(&names) {
+        write!(
+            config,
+            "auth-zone:\n name: \"{name}\"\n zonefile: \"{}/{}.signed\"\n for-downstream: no\n for-upstream: yes\n",
+            folder.display(),
+            file(name)
+        )
+        .unwrap();
+    }
+    let path = folder.join(format!("{port}.conf"));
+    std::fs::write(&path, config).unwrap();
+    let libraries = ["libevent-2.1-7", "libhiredis0.14", "libnghttp2-14", "libprotobuf-c1", "libpython3.11"];
+    let mut command = program("unbound", "unbound", &libraries);
+    let child = command.arg("-d").arg("-c").arg(path).stderr(Stdio::null()).spawn().unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let begin = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        assert!(begin.elapsed() < Duration::from_secs(10), "Unbound does not answer");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    (Running(child), address.to_string())
+}
+
+/// What must hold whoever proves.
+async fn judge(resolver: &DnsResolver) {
+    let proven = |name: &'static str, kind| async move { resolver.lookup(name, kind).await.map(|found| found.secure) };
+    for label in ["signed.example", "nsec3.example"] {
+        assert!(matches!(mail_hosts(resolver, label).await, MailHosts::Hosts { secure: true, .. }), "{label}");
+        let host = format!("mx.{label}");
+        let record = Tlsa { usage: 3, selector: 1, matching: 1, data: vec![0xab; 32] };
+        assert_eq!(resolver.tlsa(&host, 25).await, Ok((vec![record], true)), "{label}");
+        let (addresses, secure) = resolver.proven_addresses(&host).await.unwrap();
+        assert_eq!((addresses.len(), secure), (1, true), "{label}");
+        // Proven not to be there.
+        assert_eq!(resolver.tlsa(&format!("ns.{label}"), 25).await, Ok((vec![], false)), "{label}");
+        assert!(matches!(resolver.mx(&host).await, Err(DnsError::NoRecord { .. })), "{label}");
+        let gone = format!("gone.{label}");
+        assert!(matches!(resolver.mx(&gone).await, Err(DnsError::NoSuchName { .. })), "{label}");
+    }
+    assert_eq!(proven("alias.signed.example", RecordKind::A).await, Ok(true));
+    // An alias out of a signed zone proves nothing about where it leads.
+    assert_eq!(proven("away.signed.example", RecordKind::A).await, Ok(false));
+    assert!(matches!(mail_hosts(resolver, "plain.example").await, MailHosts::Hosts { secure: false, .. }));
+    assert!(matches!(resolver.tlsa("mx.plain.example", 25).await, Ok((records, false)) if records.len() == 1));
+    // What is wrong is no answer: RFC 7672 section 2.1.2.
+    assert!(matches!(resolver.a("mx.bogus.example").await, Err(DnsError::Defer(_))));
+    for kind in [RecordKind::Mx, RecordKind::A] {
+        let name = if kind == RecordKind::Mx { "stripped.example" } else { "mx.stripped.example" };
+        assert!(matches!(proven(name, kind).await, Err(DnsError::Defer(_))), "{name}");
+    }
+    assert!(matches!(resolver.tlsa("mx.stripped.example", 25).await, Err(DnsError::Defer(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_proven_as_unbound_proves_them() {
+    let folder = tempfile::tempdir().unwrap();
+    write_zones(folder.path());
+    let (_proving, address) = unbound(folder.path(), "validator iterator");
+    // A name server on this machine is believed.
+    judge(&DnsResolver::open(&[address.clone()], Dnssec::Auto).unwrap()).await;
+    let off = DnsResolver::open(&[address], Dnssec::Off).unwrap();
+    assert!(matches!(mail_hosts(&off, "signed.example").await, MailHosts::Hosts { secure: false, .. }));
+
+    let (_serving, address) = unbound(folder.path(), "iterator");
+    judge(&DnsResolver::open_anchored(&[address.clone()], &folder.path().join("anchor")).unwrap()).await;
+    // From another root's keys nothing of this tree is right.
+    let strangers = DnsResolver::open(&[address], Dnssec::Validate).unwrap();
+    assert!(matches!(strangers.mx("signed.example").await, Err(DnsError::Defer(_))));
+}
