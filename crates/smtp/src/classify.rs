@@ -6,17 +6,27 @@ mod normal;
 mod phrases;
 mod rule;
 mod rules;
+mod speaker;
 mod verdict;
 
 pub use named::blamed_name;
 pub use normal::{NORMALISED_LEN_MAX, normalised};
 pub use rules::{RuleError, Rulebook, Rules};
+pub use speaker::speaker;
 pub use verdict::{Blame, Category, PathAction, Reason, RecipientOutcome, RuleName, Verdict};
 
 use crate::delay::{DELAY_MAX_S, DELAY_MIN_S, named_delay};
 use crate::reply::Reply;
 use crate::stage::Stage;
 use rule::{Effect, Outcome, Rule};
+
+/// Wait of a held message whose path goes on: two hours, so that what an operator mends in the morning goes out before
+/// noon, at twelve tries a day.
+pub const HELD_S: u32 = 7_200;
+
+/// Wait after 4yz for something that an operator has to mend, or that passes with time: half an hour, the least that
+/// RFC 5321 section 4.5.4.1 recommends.
+pub const MENDING_S: u32 = 1_800;
 
 /// Judges the reply to what was said at `stage` to a receiver that nothing is known about, by the shipped rules.
 pub fn classify(reply: &Reply, stage: Stage) -> Verdict {
@@ -115,16 +125,21 @@ fn of_the_message(verdict: Verdict, reply: &Reply, stage: Stage, waits: Waits<'_
     let outcome = match waits.rule.and_then(|rule| rule.outcome) {
         // A reply of the 4yz kind is never the end, whatever a rule says.
         Some(Outcome::Fail | Outcome::Hold) if reply.is_transient() => Outcome::Retry,
+        Some(Outcome::Fail) => Outcome::Fail,
+        // RFC 5321 section 4.5.3.1.10: 552 to RCPT is read as 452, unless its words are clear.
+        _ if reply.code == 552 && stage == Stage::Rcpt && !verdict.quarantine => Outcome::Retry,
         Some(outcome) => outcome,
         None if reply.is_transient() => Outcome::Retry,
-        // RFC 5321 section 4.5.3.1.10: 552 to RCPT is read as 452, unless its words are clear.
-        None if reply.code == 552 && stage == Stage::Rcpt && !verdict.quarantine => Outcome::Retry,
         None => Outcome::Fail,
     };
-    let after_s = waits.message_s();
-    let recipient = RecipientOutcome::Retry { after_s };
     // A try that the path stopped says nothing about the message, and must not use up its tries.
     let of_path = path != PathAction::None;
+    let mended_s = if of_path { None } else { mending_s(verdict.blames) };
+    let after_s = match outcome {
+        Outcome::Hold if !of_path => waits.message_s().or(Some(HELD_S)),
+        _ => waits.message_s().or(mended_s),
+    };
+    let recipient = RecipientOutcome::Retry { after_s };
     match outcome {
         Outcome::Fail => Verdict { recipient: RecipientOutcome::Failed, ..verdict },
         Outcome::Retry => {
@@ -134,17 +149,28 @@ fn of_the_message(verdict: Verdict, reply: &Reply, stage: Stage, waits: Waits<'_
     }
 }
 
+/// The wait for what is at fault and is neither the message's nor the path's to be mended.
+fn mending_s(blames: Blame) -> Option<u32> {
+    matches!(blames, Blame::Domain | Blame::Url | Blame::Configuration).then_some(MENDING_S)
+}
+
 /// The connection was refused or ended, whatever it was about to carry.
 fn of_the_path(verdict: Verdict, stage: Stage, waits: Waits<'_>) -> Verdict {
     let known = waits.rule.is_some();
+    let path = match waits.path() {
+        Some(PathAction::None) | None if stage.is_of_a_message() && is_of_one(verdict.blames) => {
+            // The connection is gone, but its next message may be another sender's, or say something else.
+            let after_s = waits.message_s().or(Some(MENDING_S));
+            let recipient = RecipientOutcome::Retry { after_s };
+            return Verdict { recipient, quarantine: false, held: false, counts: false, ..verdict };
+        }
+        Some(PathAction::None) | None => PathAction::Suspend { after_s: waits.named_s },
+        Some(action) => action,
+    };
     let (reason, blames) = match stage {
         Stage::Auth => (Reason::Refused, Blame::Configuration),
         _ if known => (verdict.reason, verdict.blames),
         _ => (Reason::Unreachable, Blame::None),
-    };
-    let path = match waits.path() {
-        None | Some(PathAction::None) => PathAction::Suspend { after_s: waits.named_s },
-        Some(action) => action,
     };
     Verdict {
         recipient: RecipientOutcome::Retry { after_s: None },
@@ -157,6 +183,11 @@ fn of_the_path(verdict: Verdict, stage: Stage, waits: Waits<'_>) -> Verdict {
         counts: false,
         rule: verdict.rule,
     }
+}
+
+/// Whether only some of the messages of a path are concerned.
+fn is_of_one(blames: Blame) -> bool {
+    matches!(blames, Blame::Recipient | Blame::Domain | Blame::Url | Blame::Content)
 }
 
 #[cfg(test)]
@@ -203,7 +234,10 @@ mod tests {
         for text in ["552 too many recipients", "552 5.2.2 mailbox full", "552"] {
             let verdict = judge(text, Stage::Rcpt);
             assert_eq!(verdict.recipient, RecipientOutcome::Retry { after_s: None }, "{text}");
-            assert!(verdict.counts && !verdict.held, "{text}");
+            assert!(!verdict.held, "{text}");
+        }
+        for text in ["552 5.2.2 mailbox full", "552"] {
+            assert!(judge(text, Stage::Rcpt).counts, "{text}");
             assert_eq!(judge(text, Stage::Dot).recipient, RecipientOutcome::Failed, "{text}");
         }
         assert!(judge("552 5.1.1 user unknown", Stage::Rcpt).quarantine, "unless the words are clear");

@@ -96,6 +96,10 @@ pub struct Client {
     transactions: VecDeque<Transaction>,
     /// The server holds a MAIL whose transaction will not be completed.
     needs_rset: bool,
+    /// Each command waits for its reply, whatever is offered.
+    lock_step: bool,
+    /// A group went wrong in a way that lock-step would not have.
+    doubts_pipelining: bool,
     events: VecDeque<Event>,
     output: Vec<u8>,
     /// How much of `output` is written.
@@ -117,12 +121,28 @@ impl Client {
             owed: VecDeque::from([Owed::Greeting]),
             transactions: VecDeque::new(),
             needs_rset: false,
+            lock_step: false,
+            doubts_pipelining: false,
             events: VecDeque::new(),
             output: Vec::new(),
             output_from: 0,
             output_base: 0,
             wait_serial: 0,
         }
+    }
+
+    /// Has each command wait for its reply on this connection, also where PIPELINING is offered: for a server that
+    /// offers it and cannot do it ([`Client::doubts_pipelining`]).
+    pub fn without_pipelining(&mut self) {
+        self.lock_step = true;
+        self.ehlo.pipelining = false;
+    }
+
+    /// Whether the server offered PIPELINING and does not seem to follow RFC 2920: the first command of a group was
+    /// answered and the others never were, or one of them was not understood. The next connection to it should do
+    /// without. Asked after the connection is over.
+    pub fn doubts_pipelining(&self) -> bool {
+        self.doubts_pipelining
     }
 
     /// What is to be written now.
@@ -279,6 +299,9 @@ impl Client {
             (why, _) => why,
         };
         let stage = self.wait().map_or(self.stage_of_our_turn(), |wait| wait.stage);
+        // Commands that came along with one that was answered were thrown away, or read as something else.
+        let lost = matches!(why, Cut::Timeout | Cut::OutOfStep(_));
+        self.doubts_pipelining |= lost && self.is_within_group();
         self.finish_all(&why);
         self.phase = Phase::Closed;
         self.owed.clear();

@@ -32,8 +32,8 @@ mod stage;
 mod stuffing;
 
 pub use classify::{
-    Blame, Category, NORMALISED_LEN_MAX, PathAction, Reason, RecipientOutcome, RuleError, RuleName, Rulebook,
-    Rules, Verdict, blamed_name, classify, classify_for, normalised,
+    Blame, Category, HELD_S, MENDING_S, NORMALISED_LEN_MAX, PathAction, Reason, RecipientOutcome, RuleError,
+    RuleName, Rulebook, Rules, Verdict, blamed_name, classify, classify_for, normalised, speaker,
 };
 pub use client::{Answer, Client, Config, Cut, Event, Login, NotBegun, Outcome, TlsUse, Wait};
 pub use command::Envelope;

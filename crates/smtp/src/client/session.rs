@@ -35,6 +35,7 @@ impl Client {
 
     fn on_hello(&mut self, ehlo: Ehlo) {
         self.ehlo = ehlo;
+        self.ehlo.pipelining &= !self.lock_step;
         let wants_tls = matches!(self.config.tls, TlsUse::Opportunistic | TlsUse::Required);
         if wants_tls && !self.secured {
             if self.ehlo.starttls {

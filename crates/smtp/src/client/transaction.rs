@@ -204,6 +204,9 @@ impl Client {
             return;
         }
         let grouped = self.transactions.front().is_some_and(|front| front.grouped);
+        // "Unrecognized" or "bad sequence" right after an accepted MAIL: RCPT did not arrive as it was sent.
+        let mangled = matches!(reply.code, 500 | 502 | 503);
+        self.doubts_pipelining |= mangled && self.is_within_group();
         if let Some(front) = self.transactions.front().filter(|front| front.probe) {
             // Refused at MAIL it has its result already. An open transaction is left by RSET, should another follow.
             self.needs_rset = front.mail_accepted;
@@ -255,6 +258,13 @@ impl Client {
         }
         self.finish_front(Answer::Reply(reply), Stage::Dot);
         self.leave();
+    }
+
+    /// Whether MAIL of a group was accepted, and an answer to its next commands is awaited.
+    pub(super) fn is_within_group(&self) -> bool {
+        self.transactions
+            .front()
+            .is_some_and(|front| front.grouped && front.mail_accepted && front.dot_end.is_none())
     }
 
     /// Whether a reply is 2yz, 4yz or 5yz; anything else is out of step and ends the connection.

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use smtp::{Enhanced, Reply, Stage, Verdict, classify};
+use smtp::{Enhanced, Reply, Stage, Verdict, classify_for};
 
 /// Reasons that blame the sender, the message or the receiver: none of them may cost a recipient its address. ("expired"
 /// is not among them: it is what a bounce says of its own queue, whatever the receiver said.)
@@ -34,6 +34,7 @@ const NEVER: &[&str] = &[
 
 struct Line {
     file: String,
+    remote: String,
     reason: String,
     text: String,
     reply: Reply,
@@ -53,7 +54,9 @@ fn lines(folder: &Path) -> Vec<Line> {
 /// Columns: file, remote, status, reply code, reason, hard, text.
 fn read_line(line: &str) -> Option<Line> {
     let columns: Vec<&str> = line.split('\t').collect();
-    let [file, _, status, code, reason, _, text] = columns[..] else { panic!("seven columns: {line:?}") };
+    let [file, remote, status, code, reason, _, text] = columns[..] else {
+        panic!("seven columns: {line:?}")
+    };
     let mut reply = match Reply::from_text(text) {
         Some(reply) => reply,
         None => {
@@ -66,6 +69,7 @@ fn read_line(line: &str) -> Option<Line> {
     reply.enhanced = reply.enhanced.or(agreed.filter(|found| (found.subject, found.detail) != (0, 0)));
     (reply.code >= 400).then(|| Line {
         file: file.to_owned(),
+        remote: remote.to_owned(),
         reason: reason.to_owned(),
         text: text.to_owned(),
         reply,
@@ -87,7 +91,9 @@ fn stage(folder: &Path, file: &str) -> Stage {
 
 fn judged(folder: &Path) -> Vec<(Line, Verdict)> {
     let judge = |line: Line| {
-        let verdict = classify(&line.reply, stage(folder, &line.file));
+        // The one receiver there whose words mean something else than elsewhere.
+        let provider = if line.remote.ends_with(".docomo.ne.jp") { "docomo" } else { "" };
+        let verdict = classify_for(provider, &line.reply, stage(folder, &line.file));
         (line, verdict)
     };
     lines(folder).into_iter().map(judge).collect()

@@ -1,6 +1,7 @@
-//! Tests of the room from outside: scripted dialogues, replies known from the field and from a corpus, arbitrary bytes.
+//! Tests of the room from outside: scripted dialogues, the corpus of replies, another project's corpus, arbitrary bytes.
 
 mod arbitrary;
 mod corpus;
 mod dialogues;
-mod known;
+mod duties;
+mod replies;
