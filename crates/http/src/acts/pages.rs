@@ -12,6 +12,8 @@ pub const ACTS: &[Act] = &[
     act("POST", "/sign-in/code", Need::Nobody, InRoom),
     act("GET", "/password/{token}", Need::Nobody, Nothing),
     act("POST", "/password/{token}", Need::Nobody, InRoom),
+    act("GET", "/password/forgotten", Need::Nobody, Nothing),
+    act("POST", "/password/forgotten", Need::Nobody, InRoom),
     act("POST", "/sign-out", Need::Anyone, Written("user.sign_out")),
     // The password step is for everybody with a one-time password; the handler keeps the others for administrators.
     act("POST", "/setup/{step}", Need::Anyone, Written("setup.step")),
@@ -36,6 +38,7 @@ pub const ACTS: &[Act] = &[
     act("POST", "/deliveries/{id}/target/file", PREPARE, Merged("delivery.files")),
     act("POST", "/deliveries/{id}/schedule", PREPARE, Merged("delivery.edit")),
     act("POST", "/deliveries/{id}/validation", PREPARE, Merged("delivery.edit")),
+    act("POST", "/deliveries/{id}/owner", PREPARE, Written("delivery.owner")),
     act("POST", "/deliveries/{id}/variants", PREPARE, Merged("delivery.edit")),
     act("POST", "/deliveries/{id}/parameters", PREPARE, Merged("delivery.edit")),
     act("POST", "/deliveries/{id}/proofs", PREPARE, Written("delivery.proof")),

@@ -79,6 +79,7 @@ pub(crate) fn pages() -> Router<AppState> {
         .route("/sign-in", get(session::sign_in_page).post(session::sign_in))
         .route("/sign-in/code", post(session::code))
         .route("/password/{token}", get(password::view).post(password::choose))
+        .route("/password/forgotten", get(password::forgotten).post(password::ask))
         .route("/sign-out", post(session::sign_out))
         .route("/setup", get(setup::begin))
         .route("/setup/{step}", get(setup::view).post(setup::act))

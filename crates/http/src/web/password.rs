@@ -1,4 +1,4 @@
-//! `/password/{token}`: choosing a password by an invitation or a reset link.
+//! `/password/{token}`: choosing a password by an invitation or a reset link; `/password/forgotten`: asking for such a link.
 
 use access::PasswordLink;
 use askama::Template;
@@ -16,7 +16,7 @@ use super::{
     session::{self, Peer},
     texts,
 };
-use crate::{guard::request_host, problem::Problem, state::AppState};
+use crate::{guard::request_host, links, problem::Problem, state::AppState};
 
 #[derive(Template)]
 #[template(path = "password_link.html")]
@@ -71,4 +71,33 @@ pub async fn choose(
         }
         Err(error) => Err(gone(error)),
     }
+}
+
+#[derive(Template)]
+#[template(path = "forgotten.html")]
+struct ForgottenPage {
+    frame: Bare,
+    /// It was asked: what the answer says is the same whether there is such a user.
+    asked: bool,
+}
+
+/// `GET /password/forgotten`.
+pub async fn forgotten() -> Result<Response, Fault> {
+    show(&ForgottenPage { frame: Bare::new(), asked: false })
+}
+
+/// `POST /password/forgotten`: mails a link to the account of that name or address. Making and mailing it goes on behind the answer,
+/// so that its time says nothing either.
+pub async fn ask(State(state): State<AppState>, form: Form) -> Result<Response, Fault> {
+    let name = form.get("name").to_owned();
+    tokio::spawn(async move {
+        match state.access.forgotten(&name, state.clock.now_us()).await {
+            Ok(Some(link)) => {
+                links::mail(&state, &link).await;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "a link for a forgotten password could not be made"),
+        }
+    });
+    show(&ForgottenPage { frame: Bare::new(), asked: true })
 }

@@ -11,6 +11,7 @@ mod frame;
 pub mod links;
 pub mod live;
 pub mod log;
+mod owner;
 pub mod parameters;
 pub mod preview;
 pub mod proofs;
@@ -57,6 +58,7 @@ pub fn routes() -> Router<AppState> {
         .route("/target/estimate", post(target::estimate))
         .route("/schedule", get(schedule::view).post(schedule::save))
         .route("/validation", get(validation::view).post(validation::save))
+        .route("/owner", post(owner::give))
         .route("/variants", get(variants::view).post(variants::save))
         .route("/parameters", get(parameters::view).post(parameters::save))
         .route("/proofs", get(proofs::view).post(proofs::send))

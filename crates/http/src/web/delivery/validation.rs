@@ -49,6 +49,9 @@ struct ValidationPage {
     weight: String,
     people: Vec<Person>,
     asked: [&'static str; 4],
+    owner: String,
+    /// The viewer may give it to somebody else.
+    may_give: bool,
 }
 
 /// `GET /deliveries/{id}/validation`.
@@ -73,6 +76,11 @@ async fn build(
         typologies,
         weight: validation.weight.map(|weight| weight.to_string()).unwrap_or_default(),
         people: people(state, found).await?,
+        may_give: desk.viewer.by().administer || desk.viewer.name == found.owner,
+        owner: match found.owner.as_str() {
+            "" => texts::text("owner-nobody"),
+            owner => owner.to_owned(),
+        },
         validation,
         asked: ASKED,
     })
