@@ -50,7 +50,7 @@ impl Deliveries {
     pub(crate) async fn look_at_clock(&self, now_us: i64) -> Result<()> {
         let before_us = self.looked_at.swap(now_us, std::sync::atomic::Ordering::AcqRel);
         let stood_still = before_us != 0 && now_us - before_us > queue::limits::AWAKE_US;
-        if stood_still && let Err(error) = self.ask_before_late(now_us, "the server stood still").await {
+        if stood_still && let Err(error) = self.judge_standstill(now_us).await {
             // The next second judges it again.
             self.looked_at.store(before_us, std::sync::atomic::Ordering::Release);
             return Err(error);
@@ -60,6 +60,12 @@ impl Deliveries {
             self.rooms.queue.changed();
         }
         Ok(())
+    }
+
+    /// What is late asks, and what is due by now in somebody's night waits.
+    async fn judge_standstill(&self, now_us: i64) -> Result<()> {
+        self.ask_before_late(now_us, "the server stood still").await?;
+        self.watch_quiet(now_us).await
     }
 
     /// After a start of the server, before the engine's, and after a standstill: runs that should have begun longer ago than

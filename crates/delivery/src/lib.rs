@@ -1,7 +1,7 @@
 //! Delivery: from what an author wrote to a run that the engine may send.
 //!
 //! Owns deliveries, their templates and proofs, the analysis and its journal, the confirm, and the life cycle
-//! ([`State`]). Its tables: `delivery`, `journal`, `presence`, `starter`, and the work table `target`.
+//! ([`State`]). Its tables: `delivery`, `journal`, `presence`, `starter`, `quiet_part`, `arbitrated`, and the work table `target`.
 //!
 //! Invariants
 //! - Nothing is sent that was not analysed: Confirm starts exactly the snapshot of the last analysis, and is

@@ -7,12 +7,13 @@
 use std::collections::HashMap;
 
 use store::{Lane, Tx, binds};
+use typology::Level;
 
-use crate::Deliveries;
 use crate::definition::Definition;
 use crate::parameters::SECOND_US;
-use crate::schedule::{DayHours, zone_named};
+use crate::schedule::{self, DayHours, zone_named};
 use crate::types::{DeliveryId, Error, Result};
+use crate::{Deliveries, journal};
 
 /// The hours are taken to begin so much earlier: what is on a connection then has ended when they do.
 const LEAD_US: i64 = 2 * SECOND_US;
@@ -56,7 +57,11 @@ impl Deliveries {
                 .store
                 .write(Lane::Urgent, move |tx| {
                     let parts = parts_of(tx, id, &zone)?;
-                    Ok::<_, Error>(queue::runs::put_off(tx, id, parts, until_us)?)
+                    let moved = queue::runs::put_off(tx, id, parts, until_us)?;
+                    if moved {
+                        note(tx, id, &zone, (now_us, until_us))?;
+                    }
+                    Ok::<_, Error>(moved)
                 })
                 .await?;
             if moved {
@@ -65,6 +70,18 @@ impl Deliveries {
         }
         Ok(())
     }
+}
+
+/// Says once an evening why nothing goes out.
+fn note(tx: &mut Tx<'_>, id: DeliveryId, zone: &str, (now_us, until_us): (i64, i64)) -> Result<()> {
+    let until = zone_named(zone).map(|zone| schedule::shown(until_us, &zone)).unwrap_or_default();
+    let text = format!("Quiet hours: what is not out there waits until {until}");
+    let known = tx.query_opt(
+        "SELECT 1 FROM journal WHERE delivery = $1 AND message = $2 LIMIT 1",
+        &binds![id, text.as_str()],
+        |row| row.int(0).map_err(Error::from),
+    )?;
+    if known.is_some() { Ok(()) } else { journal::note(tx, id, now_us, Level::Info, &text) }
 }
 
 fn closed(tx: &mut Tx<'_>, at_us: i64) -> Result<Vec<Closed>> {

@@ -219,7 +219,9 @@ pub fn insert_contacts(tx: &mut Tx<'_>, contacts: impl IntoIterator<Item = (i64,
 /// The database's.
 pub fn refresh_statistics(tx: &mut Tx<'_>) -> Result<()> {
     if tx.dialect() == Dialect::Postgres {
-        // Claims ask by id alone. Sorting samples of the long columns too took longer than all else in this step.
+        // Claims ask by id alone, and only for how many lie in a range: a quarter of the usual sample says it. Sorting samples of the
+        // long columns too, and reading four times the pages, took longer than all else in this step.
+        tx.execute("SET LOCAL default_statistics_target = 25", &[])?;
         tx.execute("ANALYZE message (id)", &[])?;
         tx.execute("ANALYZE part", &[])?;
     }

@@ -422,6 +422,9 @@ impl Queue {
     /// # Errors
     /// The database's.
     pub async fn take_retries(&self, wish: RetryWish<'_>) -> Result<Vec<Message>> {
+        if self.is_asleep(wish.now) {
+            return Ok(Vec::new());
+        }
         let node = self.inner.node;
         let (delivery, lane, limit, now) = (wish.delivery, wish.lane.to_owned(), wish.limit, wish.now);
         self.inner

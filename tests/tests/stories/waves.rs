@@ -8,8 +8,8 @@ use jiff::{Timestamp, ToSpan, Zoned};
 use serde_json::{Value, json};
 use stories::campaign::{HTML, addresses, toml};
 use stories::judge::judge;
-use stories::{Database, Server, ServerOptions};
-use testkit::{Behaviour, Internet, InternetOptions, Place, World};
+use stories::{Database, Server, ServerOptions, wall_us};
+use testkit::{Ahead, Behaviour, Internet, InternetOptions, Place, World};
 
 const DOMAINS: [&str; 2] = ["north.example", "south.example"];
 const MINUTE_US: i64 = 60_000_000;
@@ -18,6 +18,11 @@ const DAY_US: i64 = 24 * 60 * MINUTE_US;
 const QUIET: Duration = Duration::from_millis(1_500);
 
 async fn start(database: Database, change: impl Fn(&mut Behaviour)) -> (Internet, Server) {
+    start_at(database, change, Ahead::default()).await
+}
+
+/// `clock` is the receivers'.
+async fn start_at(database: Database, change: impl Fn(&mut Behaviour), clock: Ahead) -> (Internet, Server) {
     let places = DOMAINS.iter().zip(1u8..).map(|(domain, n)| {
         let name = domain.trim_end_matches(".example");
         let mut behaviour = Behaviour::accepting(name, &format!("mx.{domain}"));
@@ -26,7 +31,8 @@ async fn start(database: Database, change: impl Fn(&mut Behaviour)) -> (Internet
         Place::new(behaviour, Ipv4Addr::new(127, 0, 63, n)).domain(domain, &[&host])
     });
     let world = World { places: places.collect() };
-    let internet = Internet::start(&world, InternetOptions::default()).await.unwrap();
+    let internet =
+        Internet::start(&world, InternetOptions { clock, ..InternetOptions::default() }).await.unwrap();
     let config = internet.settings();
     let options = ServerOptions { config, turnable: true, ..ServerOptions::default() };
     (internet, Server::start(database, options).await)
@@ -207,45 +213,47 @@ async fn asked_after_a_standstill(database: Database) {
     server.wait_for(&late, &["finished"], Duration::from_secs(20)).await;
 }
 
-/// What receivers put off in the evening is not tried in the night, and a wave that is still under way stops for it.
+/// What receivers put off in the evening is not tried in the night, and a wave that is due in it waits for its end.
 async fn quiet_while_sending(database: Database) {
-    let (internet, server) = start(database, |b| b.greylist = Some(Duration::from_secs(1))).await;
+    let clock = Ahead::default();
+    let greylist = |b: &mut Behaviour| b.greylist = Some(Duration::from_secs(90 * 60));
+    let (internet, server) = start_at(database, greylist, clock.clone()).await;
     let (date, start_us) = tomorrow(&server, 20);
     let more = format!(
-        "[parameters]\nretry_period = \"90m\"\nvalidity = \"3d\"\n\n{}quiet_hours = \"21:00-08:00\"\n\n\
-         [waves]\ncalendar = [{{ start = \"0s\", size = \"50%\" }}, {{ start = \"30m\", size = \"50%\" }}]\n",
+        "[parameters]\nvalidity = \"3d\"\n\n{}quiet_hours = \"21:00-08:00\"\n\n\
+         [waves]\ncalendar = [{{ start = \"0s\", size = \"50%\" }}, {{ start = \"2h\", size = \"50%\" }}]\n",
         schedule(&date)
     );
     let targets = addresses(40, &DOMAINS);
     let id = server.campaign("quiet", &targets, &more).await;
-    let waits = async |minutes: i64, state: (&str, i64)| {
+    let turn = |minutes: i64| {
         server.turn_to(start_us + minutes * MINUTE_US);
-        let end = Instant::now() + Duration::from_secs(20);
-        loop {
-            let status = get(&server, &format!("/deliveries/{id}/status")).await;
-            let found = match state.0 {
-                "deferred" => status["deferred"].as_i64(),
-                sent => status["messages"][sent].as_i64(),
-            };
-            if found == Some(state.1) {
-                break;
-            }
-            assert!(Instant::now() < end, "{status}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        clock.set((server.now_us() - wall_us()).unsigned_abs());
     };
-    // The first wave is put off until 21:30, which is night.
-    waits(1, ("deferred", 20)).await;
-    // The second is due at 20:30; the program is looked at again at 20:59.
-    waits(31, ("deferred", 40)).await;
-    tokio::time::sleep(QUIET).await;
+    // The first wave is put off until 21:30, and the second is due at 22:00: both would be night.
+    turn(1);
+    let end = Instant::now() + Duration::from_secs(20);
+    while server.status(&id).await["deferred"] != 20 {
+        assert!(Instant::now() < end, "{}", server.stderr());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     for minutes in [61, 95, 125, 6 * 60] {
-        server.turn_to(start_us + minutes * MINUTE_US);
+        turn(minutes);
         no_more_than(&internet, 0).await;
     }
     let night = server.status(&id).await;
-    assert_eq!((&night["messages"]["pending"], &night["deferred"]), (&json!(40), &json!(40)), "{night}");
-    server.turn_to(start_us + (12 * 60 + 1) * MINUTE_US);
+    assert_eq!((&night["messages"]["pending"], &night["deferred"]), (&json!(40), &json!(20)), "{night}");
+    let journal = get(&server, &format!("/deliveries/{id}/journal")).await.to_string();
+    assert!(journal.contains("Quiet hours: what is not out there waits until"), "{journal}");
+    // At eight the first wave passes; the second is put off now, and passes when its time has come.
+    turn(12 * 60 + 1);
+    accepted(&internet, 20).await;
+    let end = Instant::now() + Duration::from_secs(20);
+    while server.status(&id).await["deferred"] != 20 {
+        assert!(Instant::now() < end, "{}", server.stderr());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    turn(14 * 60);
     accepted(&internet, 40).await;
     server.wait_for(&id, &["finished"], Duration::from_secs(30)).await;
     server.verify(&id).await;

@@ -506,6 +506,7 @@ async fn what_is_not_out_in_the_evening_waits_for_the_morning() {
         world.queue.recover(evening).await.unwrap();
         world.deliveries.tick().await.unwrap();
         assert_eq!(world.queue.run(id).await.unwrap().epoch, epoch + 1, "once");
+        assert!(world.told(id, "waits until 2026-10-02 08:00 Europe/Berlin").await);
         let awake = world.due(id, evening).await;
         assert_eq!(awake.len(), 3, "those for whom it is day");
         assert!(awake.iter().all(|message| zone_of(message) == 0));
@@ -517,6 +518,7 @@ async fn what_is_not_out_in_the_evening_waits_for_the_morning() {
             }
             found
         };
+        world.queue.awake(morning - 1);
         let night = retries(morning - 1).await;
         assert_eq!(night.iter().map(zone_of).collect::<Vec<_>>(), [0], "the other waits for eight o'clock");
         assert_eq!(retries(morning).await.len(), 1);
