@@ -151,6 +151,14 @@ pub enum DomainCommand {
         /// The domain of the sender's address
         domain: String,
     },
+    /// Make new signing keys, which sign once their records are seen in DNS; prints these records
+    Rotate {
+        /// The domain
+        domain: String,
+        /// Give new keys up that were made before
+        #[arg(long)]
+        cancel: bool,
+    },
     /// Print the DNS records of a domain
     Records {
         /// The domain

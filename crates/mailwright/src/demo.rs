@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 use crate::{
     cli::{Common, DemoArgs, ServeArgs},
     output::{Done, Failure, Output},
-    server::{prepare, serve, wiring::House},
+    server::{prepare, rules::RULE_FILE, serve, wiring::House},
 };
 
 /// Invented recipients.
@@ -29,6 +29,11 @@ const SEED: u64 = 1;
 const ORIGIN: &str = "demo";
 /// A greylisted message comes again while somebody still watches; a real server waits an hour.
 const RETRY_PERIOD: &str = "15s";
+/// Invented receivers in no table need no gentle start, and those with great names here have no certificates.
+const RULES: &str = "# Written by `mailwright demo` at each start.\n\n\
+    [unknown]\nconnections = 10\nmessages_per_connection = 100\nmessage_rates = []\n\n\
+    [default]\nmessage_rates = []\nconnection_rates = []\n\n\
+    [site.google]\ntls = \"opportunistic\"\n";
 
 /// Runs `demo`.
 pub fn run(common: &Common, args: &DemoArgs, out: &mut Output) -> Done {
@@ -91,6 +96,7 @@ fn write_settings(data: &Path, internet: &Internet) -> Result<PathBuf, Failure> 
         internet.allow(),
     );
     std::fs::write(&file, settings)?;
+    std::fs::write(data.join(RULE_FILE), RULES)?;
     Ok(file)
 }
 

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use routes::{DnsRecord, DomainCheck, DomainRecords, SendingDomain};
+use routes::{DnsRecord, DomainCheck, DomainRecords, Purpose, SendingDomain};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -30,7 +30,12 @@ fn domain_json(domain: &SendingDomain) -> Value {
 }
 
 fn record_json(record: &DnsRecord) -> Value {
-    json!({"name": record.name, "type": record.kind, "value": record.value, "purpose": record.purpose})
+    let mut json =
+        json!({"name": record.name, "type": record.kind, "value": record.value, "purpose": record.purpose});
+    if matches!(record.purpose, Purpose::DkimRsa | Purpose::DkimEd25519) {
+        json["stage"] = json!(record.stage);
+    }
+    json
 }
 
 fn records_json(records: &DomainRecords) -> Value {
@@ -58,6 +63,7 @@ fn check_json(check: &DomainCheck) -> Value {
         "ready": check.is_ready(),
         "complete": check.is_complete(),
         "records": records,
+        "surroundings": check.surroundings,
     })
 }
 

@@ -1,4 +1,4 @@
-//! `domain add|records` and `dns check`.
+//! `domain add|records|rotate` and `dns check`.
 
 use serde_json::{Value, json};
 
@@ -19,11 +19,32 @@ pub async fn records(client: &Client, domain: &str, out: &mut Output) -> Done {
     print_records(&document, out)
 }
 
+/// Runs `domain rotate`.
+pub async fn rotate(client: &Client, domain: &str, out: &mut Output) -> Done {
+    let document = client.post(&format!("/domains/{}/rotation", segment(domain)), &json!({}), None).await?;
+    out.document(&document)?;
+    list(&document, out)?;
+    out.line("They sign once both are seen in DNS, which is looked at every five minutes.")?;
+    out.line("Leave the old records where they are until they are no longer listed by `domain records`.")
+}
+
+/// Runs `domain rotate --cancel`.
+pub async fn keep_keys(client: &Client, domain: &str, out: &mut Output) -> Done {
+    client.delete(&format!("/domains/{}/rotation", segment(domain))).await?;
+    out.document(&json!({"domain": domain}))?;
+    out.line("The new keys are given up; the old ones sign on.")
+}
+
 fn print_records(document: &Value, out: &mut Output) -> Done {
     let kept = json!({
         "domain": document["domain"], "selector": document["selector"], "records": document["records"],
     });
     out.document(&kept)?;
+    list(document, out)?;
+    out.line(format_args!("Then: mailwright dns check {}", text(&document["domain"])))
+}
+
+fn list(document: &Value, out: &mut Output) -> Done {
     out.line(format_args!("Publish these records in the DNS of {}:\n", text(&document["domain"])))?;
     for record in document["records"].as_array().into_iter().flatten() {
         out.line(format_args!(
@@ -33,32 +54,41 @@ fn print_records(document: &Value, out: &mut Output) -> Done {
             text(&record["value"])
         ))?;
     }
-    out.line(format_args!("Then: mailwright dns check {}", text(&document["domain"])))
+    Ok(())
 }
 
-/// Runs `dns check`: exit 1 when a record is missing or wrong.
+/// Runs `dns check`: exit 1 when a record that mail needs is missing or wrong.
 pub async fn check(client: &Client, domain: &str, out: &mut Output) -> Done {
     let document = client.post(&format!("/domains/{}/check", segment(domain)), &json!({}), None).await?;
     out.document(&document)?;
     let mut rows =
         vec![vec!["Record".to_owned(), "Type".to_owned(), "Result".to_owned(), "Found".to_owned()]];
     for record in document["records"].as_array().into_iter().flatten() {
-        let found =
-            record["found"].as_array().map(|all| all.iter().map(text).collect::<Vec<_>>().join(" | "));
+        rows.push(vec![text(&record["name"]), text(&record["type"]), text(&record["state"]), found(record)]);
+    }
+    for around in document["surroundings"].as_array().into_iter().flatten() {
         rows.push(vec![
-            text(&record["name"]),
-            text(&record["type"]),
-            text(&record["state"]),
-            found.unwrap_or_default().chars().take(80).collect(),
+            text(&around["about"]),
+            text(&around["topic"]),
+            text(&around["state"]),
+            found(around),
         ]);
     }
     out.line(table(&rows))?;
-    for record in document["records"].as_array().into_iter().flatten() {
-        if let Some(advice) = record["advice"].as_str().filter(|advice| !advice.is_empty()) {
-            out.line(format_args!("{}: {advice}", text(&record["name"])))?;
+    let surroundings = document["surroundings"].as_array().into_iter().flatten();
+    for one in document["records"].as_array().into_iter().flatten().chain(surroundings) {
+        let about = if one["name"].is_string() { &one["name"] } else { &one["about"] };
+        if let Some(advice) = one["advice"].as_str().filter(|advice| !advice.is_empty()) {
+            out.line(format_args!("{}: {advice}", text(about)))?;
         }
     }
     if document["ready"] == true { Ok(()) } else { Err(Failure::Told) }
+}
+
+/// What was found, as far as it fits a line.
+fn found(of: &Value) -> String {
+    let all = of["found"].as_array().map(|all| all.iter().map(text).collect::<Vec<_>>().join(" | "));
+    all.unwrap_or_default().chars().take(80).collect()
 }
 
 fn text(value: &Value) -> String {

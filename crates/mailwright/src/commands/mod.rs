@@ -31,6 +31,12 @@ pub async fn run(cli: Cli, out: &mut Output) -> Done {
     match cli.command {
         Command::Import(args) => import::run(&client()?, &args, out).await,
         Command::Domain(DomainCommand::Add { domain }) => domain::add(&client()?, &domain, out).await,
+        Command::Domain(DomainCommand::Rotate { domain, cancel: false }) => {
+            domain::rotate(&client()?, &domain, out).await
+        }
+        Command::Domain(DomainCommand::Rotate { domain, cancel: true }) => {
+            domain::keep_keys(&client()?, &domain, out).await
+        }
         Command::Domain(DomainCommand::Records { domain }) => domain::records(&client()?, &domain, out).await,
         Command::Dns(DnsCommand::Check { domain }) => domain::check(&client()?, &domain, out).await,
         Command::Delivery(command) => delivery(&client()?, command, out).await,

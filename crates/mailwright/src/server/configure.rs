@@ -122,6 +122,26 @@ pub fn name_servers(settings: &Settings) -> Vec<String> {
     settings.nameservers().iter().map(ToString::to_string).collect()
 }
 
+/// Who proves DNS answers.
+pub fn dnssec(settings: &Settings) -> net::Dnssec {
+    match settings.dnssec() {
+        "validate" => net::Dnssec::Validate,
+        "server" => net::Dnssec::Server,
+        "off" => net::Dnssec::Off,
+        _ => net::Dnssec::Auto,
+    }
+}
+
+/// TLS toward others, with the roots of the settings besides the public ones.
+pub fn tls(settings: &Settings) -> Result<net::Tls, Failure> {
+    let roots = match settings.roots() {
+        Some(file) => net::read_roots(std::path::Path::new(file))
+            .map_err(|error| Failure::refused(format!("net.roots: {file} cannot be read: {error}")))?,
+        None => Vec::new(),
+    };
+    net::Tls::new(&roots).map_err(|error| Failure::refused(format!("net.roots: {error}")))
+}
+
 /// Processor cores that may be used.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

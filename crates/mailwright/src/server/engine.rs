@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use delivery::StopReport;
 use http::{
+    paths::{Order, Standing, TraceLine},
     problem::Problem,
     state::{EngineControl, Pending},
 };
 use mta::{Engine, Internet, Parts};
 use tokio::{
     runtime::Handle,
-    sync::{Mutex, RwLock, RwLockWriteGuard, watch},
+    sync::{Mutex, RwLock, RwLockWriteGuard, mpsc, watch},
 };
 
 use super::{composer::Composer, quarantine::AudienceQuarantine, test_mail};
@@ -19,14 +20,19 @@ use super::{composer::Composer, quarantine::AudienceQuarantine, test_mail};
 /// How often the end of a stop is looked for before an engine is put in place.
 const SWAP_WAIT: std::time::Duration = std::time::Duration::from_millis(5);
 
+/// Lines of a trace that a slow reader may be behind.
+const TRACE_LINES_WAITING: usize = 256;
+
 /// What an engine is built from, each time.
 pub struct Supplies {
     /// Learns the links of what is sent.
     pub tracking: tracking::Tracking,
     /// Runs and messages.
     pub queue: queue::Queue,
-    /// Signing keys.
+    /// Signing keys, and the rules of sites.
     pub routes: routes::Routes,
+    /// Rules by which replies are judged; shared with whoever replaces them.
+    pub replies: smtp::Rulebook,
     /// Keys of the tokens in links.
     pub tokens: Arc<message::TokenKeys>,
     /// The clock.
@@ -35,6 +41,8 @@ pub struct Supplies {
     pub resolver: Arc<dyn net::Resolver>,
     /// TLS toward receivers.
     pub tls: net::Tls,
+    /// What recipients' domains say about it.
+    pub policies: routes::TransportPolicies,
     /// The settings in force.
     pub settings: watch::Receiver<Arc<access::Settings>>,
 }
@@ -47,6 +55,7 @@ impl Supplies {
             clock: Arc::clone(&self.clock),
             tls: self.tls.clone(),
             guard,
+            policies: Some(self.policies.clone()),
         }
     }
 }
@@ -79,6 +88,17 @@ impl EngineSeat {
     /// The network and the clock, for whoever works beside the engine.
     pub fn world(&self, guard: net::Guard) -> Arc<Internet> {
         Arc::new(self.supplies.world(guard))
+    }
+
+    /// Signing keys.
+    pub fn routes(&self) -> &routes::Routes {
+        &self.supplies.routes
+    }
+
+    /// Sends a message that is ready, outside any delivery; answers with the receiver's words.
+    pub async fn send_raw(&self, from: &str, to: &str, message: &[u8]) -> Result<String, String> {
+        let engine = self.current.read().await.clone();
+        engine.send_one(from, to, message).await
     }
 
     /// Puts an engine with another configuration in its place. While the old one drains it is the one that stops and
@@ -125,6 +145,8 @@ async fn seat(
     guard: net::Guard,
 ) -> std::io::Result<Engine> {
     let world = supplies.world(guard);
+    let config =
+        mta::Config { routes: Some(supplies.routes.clone()), replies: supplies.replies.clone(), ..config };
     let parts = Parts {
         queue: supplies.queue.clone(),
         quarantine: Arc::new(AudienceQuarantine),
@@ -164,6 +186,42 @@ impl EngineControl for EngineSeat {
         Box::pin(async move {
             let engine = self.current.read().await.clone();
             test_mail::send(&engine, &self.supplies, from, to).await
+        })
+    }
+
+    fn standing(&self) -> Pending<'_, Standing> {
+        Box::pin(async move {
+            let engine = self.current.read().await.clone();
+            Standing {
+                paths: engine.paths().into_iter().map(Into::into).collect(),
+                connections: engine.connections() as u64,
+                composed: engine.composed() as u64,
+                claimed_bytes: engine.claimed_bytes() as u64,
+            }
+        })
+    }
+
+    fn order(&self, order: Order) -> Pending<'_, Result<(), Problem>> {
+        Box::pin(async move {
+            let engine = self.current.read().await.clone();
+            engine.act(order.into()).await.map_err(Problem::conflict)
+        })
+    }
+
+    fn trace<'a>(&'a self, site: &'a str, connections: u32) -> Pending<'a, mpsc::Receiver<TraceLine>> {
+        Box::pin(async move {
+            let engine = self.current.read().await.clone();
+            let mut lines = engine.trace(site, connections);
+            let (says, hears) = mpsc::channel(TRACE_LINES_WAITING);
+            self.io.spawn(async move {
+                while let Some(line) = lines.recv().await {
+                    // Nobody listens any more.
+                    if says.send(line.into()).await.is_err() {
+                        break;
+                    }
+                }
+            });
+            hears
         })
     }
 }

@@ -7,9 +7,11 @@ mod copies;
 mod engine;
 pub mod prepare;
 mod quarantine;
+pub mod rules;
 pub mod serve;
 mod swap;
 mod test_mail;
+mod transport;
 pub mod wiring;
 
 pub use prepare::Prepared;

@@ -15,7 +15,9 @@ use tokio::{runtime::Handle, sync::watch, task::AbortHandle};
 use super::{
     Prepared, ROOMS, configure, copies,
     engine::{EngineSeat, Supplies},
+    rules,
     swap::SwapResolver,
+    transport,
 };
 use crate::output::Failure;
 
@@ -84,7 +86,7 @@ async fn ground(prepared: &Prepared) -> Result<Ground, Failure> {
     let resolver = Arc::new(SwapResolver::new(open_resolver(&settings, &clock)?));
     let fetcher = net::Fetcher::new(
         Arc::clone(&resolver) as Arc<dyn net::Resolver>,
-        net::Tls::new(&[]).map_err(refused)?,
+        configure::tls(&settings)?,
         configure::guard(&settings),
     );
     let rooms = delivery::Rooms {
@@ -111,21 +113,15 @@ pub async fn build(
     let settings = access.settings();
     let tracking = open_tracking(prepared, &store)?;
     let config = configure::delivery(&settings, listen);
+    rules::open(&rooms, &settings, listen, &prepared.data).await?;
     let deliveries = delivery::Deliveries::new(store.clone(), rooms.clone(), config);
     deliveries.set_accounts(Arc::new(super::accounts::Known(access.clone())));
     deliveries.recover().await.map_err(refused)?;
+    let policies = transport::policies(&store, &rooms.fetcher, &settings);
+    let supplies = supplies(prepared, &rooms, &tracking, &resolver, &policies, &access)?;
     let delivery::Rooms { audience, content, routes, queue, clock, tokens, fetcher, code_key } = rooms;
 
-    let supplies = Supplies {
-        tracking: tracking.clone(),
-        queue: queue.clone(),
-        routes: routes.clone(),
-        tokens: Arc::clone(&tokens),
-        clock: Arc::clone(&clock),
-        resolver: Arc::clone(&resolver) as Arc<dyn net::Resolver>,
-        tls: net::Tls::new(&[]).map_err(refused)?,
-        settings: access.watch(),
-    };
+    let looker = rules::Looker::of(&supplies, &prepared.data);
     let keeping = copies::config(&settings, listen);
     let archive =
         copies::start(&supplies, &io, keeping, configure::guard(&settings)).await.map_err(refused)?;
@@ -133,19 +129,24 @@ pub async fn build(
     let engine = EngineSeat::start(supplies, io.clone(), config, configure::guard(&settings)).await;
     let engine = Arc::new(engine.map_err(refused)?);
 
-    let ticking = io.spawn(tick(deliveries.clone())).abort_handle();
     let follower = Follower {
         deliveries: deliveries.clone(),
+        routes: routes.clone(),
         engine: Arc::clone(&engine),
         archive: archive.clone(),
         fetcher,
         resolver: Arc::clone(&resolver),
+        policies: policies.clone(),
         clock: Arc::clone(&clock),
         listen,
+        data: prepared.data.clone(),
     };
     let following = io.spawn(follower.run(access.watch())).abort_handle();
-    let folding = io.spawn(fold(tracking.clone(), Arc::clone(&clock), access.watch())).abort_handle();
-    let cleaning = io.spawn(clean(access.clone(), Arc::clone(&clock))).abort_handle();
+    let looked = Looked { deliveries: &deliveries, tracking: &tracking, access: &access };
+    let mut tasks = looks(&io, &looked, looker, &clock);
+    tasks.push(following);
+    let reporting = transport::follow(policies, Arc::clone(&engine), Arc::clone(&clock), access.watch());
+    tasks.push(io.spawn(reporting).abort_handle());
 
     let unsubscriptions =
         feedback::Unsubscriptions::new(audience.clone(), queue.clone(), TokenKeys::clone(&tokens));
@@ -171,7 +172,47 @@ pub async fn build(
         backup_files: backup_files(prepared),
         demo,
     });
-    Ok(House { state, engine, store, first, tasks: vec![ticking, following, folding, cleaning] })
+    Ok(House { state, engine, store, first, tasks })
+}
+
+/// What engines are built from.
+fn supplies(
+    prepared: &Prepared,
+    rooms: &delivery::Rooms,
+    tracking: &tracking::Tracking,
+    resolver: &Arc<SwapResolver>,
+    policies: &routes::TransportPolicies,
+    access: &Access,
+) -> Result<Supplies, Failure> {
+    Ok(Supplies {
+        tracking: tracking.clone(),
+        queue: rooms.queue.clone(),
+        routes: rooms.routes.clone(),
+        replies: rules::replies(&prepared.data)?,
+        tokens: Arc::clone(&rooms.tokens),
+        clock: Arc::clone(&rooms.clock),
+        resolver: Arc::clone(resolver) as Arc<dyn net::Resolver>,
+        tls: configure::tls(&access.settings())?,
+        policies: policies.clone(),
+        settings: access.watch(),
+    })
+}
+
+/// What is looked after while it runs.
+struct Looked<'a> {
+    deliveries: &'a delivery::Deliveries,
+    tracking: &'a tracking::Tracking,
+    access: &'a Access,
+}
+
+/// Starts the tasks that look after it.
+fn looks(io: &Handle, of: &Looked<'_>, looker: rules::Looker, clock: &Arc<dyn Clock>) -> Vec<AbortHandle> {
+    vec![
+        io.spawn(tick(of.deliveries.clone())).abort_handle(),
+        io.spawn(looker.run()).abort_handle(),
+        io.spawn(fold(of.tracking.clone(), Arc::clone(clock), of.access.watch())).abort_handle(),
+        io.spawn(clean(of.access.clone(), Arc::clone(clock))).abort_handle(),
+    ]
 }
 
 /// Opens the database and brings it up to this program, after a backup when it held data.
@@ -206,7 +247,8 @@ fn backup_files(prepared: &Prepared) -> Vec<(String, PathBuf)> {
 }
 
 fn open_resolver(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Arc<dyn net::Resolver>, Failure> {
-    net::open_resolver(&configure::name_servers(settings), Arc::clone(clock)).map_err(refused)
+    let servers = configure::name_servers(settings);
+    net::open_resolver(&servers, configure::dnssec(settings), Arc::clone(clock)).map_err(refused)
 }
 
 /// Ends and expires runs. An error is the database's; the next tick tries again.
@@ -228,12 +270,15 @@ async fn tick(deliveries: delivery::Deliveries) {
 /// Hands changed settings to the rooms.
 struct Follower {
     deliveries: delivery::Deliveries,
+    routes: routes::Routes,
     engine: Arc<EngineSeat>,
     archive: archive::Archive,
     fetcher: Arc<net::Fetcher>,
     resolver: Arc<SwapResolver>,
+    policies: routes::TransportPolicies,
     clock: Arc<dyn Clock>,
     listen: SocketAddr,
+    data: PathBuf,
 }
 
 impl Follower {
@@ -245,7 +290,8 @@ impl Follower {
                 continue;
             }
             self.deliveries.configure(configure::delivery(&now, self.listen));
-            if now.nameservers() != before.nameservers() {
+            self.policies.set_reporting(now.tls_reports().is_some());
+            if now.nameservers() != before.nameservers() || now.dnssec() != before.dnssec() {
                 match open_resolver(&now, &self.clock) {
                     Ok(resolver) => self.resolver.replace(resolver),
                     Err(failure) => tracing::error!(?failure, "the new name servers cannot be used"),
@@ -256,6 +302,7 @@ impl Follower {
             if keeping != copies::config(&before, self.listen) || now.net_allow() != before.net_allow() {
                 self.archive.configure(keeping, self.engine.world(configure::guard(&now)));
             }
+            self.rule(&now).await;
             if sends_differently(&before, &now) {
                 match configure::providers(&now) {
                     Ok(providers) => {
@@ -266,6 +313,17 @@ impl Follower {
                 }
             }
             before = now;
+        }
+    }
+
+    /// Puts the settings under the rules of sites.
+    async fn rule(&self, now: &Settings) {
+        match rules::base(now, self.listen, &self.data) {
+            Ok(base) => self.routes.rebase(base),
+            Err(failure) => tracing::error!(?failure, "the new limits cannot be used"),
+        }
+        if let Err(error) = self.routes.refresh_rules().await {
+            tracing::error!(%error, "the new limits do not hold yet; the next look tries again");
         }
     }
 }
