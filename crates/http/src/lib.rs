@@ -1,11 +1,12 @@
 //! # http: every face that speaks HTTP
 //!
-//! Three doors, one house behind them:
+//! The doors, one house behind them:
 //!
 //! - [`api`]: REST under `/api/v1`, for the command line and for programs. Bearer tokens (or the session
 //!   cookie), keyset paging, `Idempotency-Key` on whatever sends, `application/problem+json` errors that
 //!   name the field.
 //! - [`web`]: the pages people work in.
+//! - [`metrics`]: figures for Prometheus, beside the API because that looks for them there.
 //! - [`public`]: what recipients reach: tracked links, the open pixel, mirror pages, pictures, the unsubscribe page and
 //!   its one-click POST. It reads no cookie, and may have a listener of its own (`public_listen`).
 //!
@@ -27,7 +28,9 @@ pub mod imports;
 pub mod limits;
 mod links;
 pub mod listener;
+pub mod metrics;
 pub mod mirror;
+pub mod paths;
 pub mod problem;
 pub mod public;
 pub mod source;
@@ -48,7 +51,7 @@ use state::AppState;
 pub fn admin_router(state: &AppState, with_public: bool) -> Router {
     let admin =
         api::router(state).merge(web::router(state)).layer(from_fn_with_state(state.clone(), own_host));
-    let mut router = admin.merge(api::health::routes());
+    let mut router = admin.merge(api::health::routes()).merge(metrics::routes());
     if with_public {
         router = router.merge(public::router());
     }

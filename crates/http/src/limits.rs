@@ -40,3 +40,9 @@ pub const IDEMPOTENT_ANSWER_BYTES_MAX: usize = 64 << 10;
 pub const SEARCH_CHARS_MAX: usize = 200;
 /// Held copies that one request gives up at most.
 pub const GIVE_UP_MAX: usize = 1_000;
+/// Paths that one answer of the API lists; a node talks to thousands of small domains.
+pub const PATHS_MAX: usize = 1_000;
+/// Connections that one trace follows.
+pub const TRACED_CONNECTIONS_MAX: u32 = 20;
+/// How long a drop waits for the engine to give back what it holds; what it does not is left and counted.
+pub const DROP_PATIENCE: Duration = Duration::from_secs(5);

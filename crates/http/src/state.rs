@@ -4,9 +4,9 @@ use std::{future::Future, net::SocketAddr, path::PathBuf, pin::Pin, sync::Arc};
 
 use access::{Caller, Right};
 use delivery::{By, Deliveries, StopReport};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use crate::{guard::Hosts, imports::Imports, problem::Problem};
+use crate::{guard::Hosts, imports::Imports, paths::{Deed, Order, Standing, TraceLine}, problem::Problem};
 
 /// A future of a trait object.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -20,6 +20,12 @@ pub trait EngineControl: Send + Sync + 'static {
     /// Sends one message outside any delivery, at once, and answers with the receiver's words; `Err` says in words why
     /// it was not taken. What Setup's *send me a test mail* does.
     fn send_test<'a>(&'a self, from: &'a str, to: &'a str) -> Pending<'a, Result<String, String>>;
+    /// What it does at this moment.
+    fn standing(&self) -> Pending<'_, Standing>;
+    /// Does to paths what an operator wants.
+    fn order(&self, order: Order) -> Pending<'_, Result<(), Problem>>;
+    /// The words of the next connections to a site, as they are said. Ends with the last of them, or when nobody listens.
+    fn trace<'a>(&'a self, site: &'a str, connections: u32) -> Pending<'a, mpsc::Receiver<TraceLine>>;
 }
 
 /// The mailbox page of the demo: what the simulated internet received. Filled by the binary only under
@@ -135,6 +141,43 @@ impl Services {
         Hosts::new(self.listen, self.settings().public_url())
     }
 
+    /// Whether a site is a provider of the table; any domain can be a site besides.
+    pub fn knows_site(&self, site: &str) -> bool {
+        self.routes.providers().list().iter().any(|provider| provider.name == site)
+    }
+
+    /// What waits for a site: of a provider its lane, of others the messages to addresses at that domain.
+    pub fn waiters(&self, site: &str, delivery: Option<i64>) -> queue::Waiters {
+        let name = site.to_owned();
+        if self.knows_site(site) {
+            queue::Waiters { delivery, lane: Some(name), domain: None }
+        } else {
+            queue::Waiters { delivery, lane: None, domain: Some(name) }
+        }
+    }
+
+    /// After a verdict was lifted: what the engine holds in memory of the paths that it was about ends with it.
+    pub async fn forget_verdict(&self, identity: &str, provider: &str, by: &str) -> Result<(), Problem> {
+        let (source, site) = match identity.split_once(':') {
+            Some(("source", name)) if !provider.is_empty() => (Some(name.to_owned()), provider),
+            Some(("site", name)) => (None, name),
+            _ => return Ok(()),
+        };
+        let order = Order { source, site: site.to_owned(), deed: Deed::Resume, by: by.to_owned() };
+        self.engine.order(order).await
+    }
+
+    /// Lets a delivery go on from another pool, which some source must be in.
+    pub async fn set_pool(&self, delivery: i64, pool: &str) -> Result<(), Problem> {
+        let rules = self.routes.rules();
+        if !rules.sources.iter().any(|source| source.enabled && source.pools.iter().any(|own| own == pool)) {
+            return Err(Problem::invalid("pool", format!("No source that is in use is in the pool `{pool}`.")));
+        }
+        self.deliveries.get(delivery).await?;
+        self.queue.set_pool(delivery, pool).await?;
+        Ok(())
+    }
+
     /// What a domain's DNS records depend on.
     pub fn domain_facts(&self) -> routes::Facts {
         let settings = self.settings();
@@ -143,7 +186,7 @@ impl Services {
         });
         routes::Facts {
             host: host.unwrap_or_default(),
-            addresses: Vec::new(),
+            addresses: self.routes.rules().public_addresses(),
             relay_host: settings.relay().map(|relay| relay.host.clone()),
             bounce_domain: settings.feedback_domain().map(str::to_owned),
             dmarc_reports: None,

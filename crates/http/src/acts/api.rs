@@ -42,10 +42,34 @@ pub const ACTS: &[Act] = &[
     // Whose address is kept away is seen, and let in again, by administrators only.
     act("GET", "/api/v1/suppression/entries", ADMINISTER, Nothing),
     act("DELETE", "/api/v1/suppression/entries/{value}", ADMINISTER, Written("suppression.remove")),
+    // Paths and what waits for them.
+    act("POST", "/api/v1/paths/{site}/suspend", ADMINISTER, Written("path.suspend")),
+    act("POST", "/api/v1/paths/{site}/resume", ADMINISTER, Written("path.resume")),
+    act("POST", "/api/v1/paths/{site}/drain", ADMINISTER, Written("path.drain")),
+    act("POST", "/api/v1/paths/{site}/forget", ADMINISTER, Written("path.forget")),
+    act("POST", "/api/v1/paths/{site}/retry-now", ADMINISTER, Written("path.retry_now")),
+    act("POST", "/api/v1/paths/{site}/drop", ADMINISTER, Written("path.drop")),
+    // What is said shows domains of recipients.
+    act("GET", "/api/v1/paths/{site}/trace", ADMINISTER, Written("path.trace")),
+    act("POST", "/api/v1/verdicts", ADMINISTER, Written("verdict.put")),
+    act("DELETE", "/api/v1/verdicts/{identity}", ADMINISTER, Written("verdict.lift")),
+    act("POST", "/api/v1/deliveries/{id}/pool", ADMINISTER, Written("delivery.pool")),
     // Sending domains.
     act("POST", "/api/v1/domains", ADMINISTER, Written("domain.add")),
     act("DELETE", "/api/v1/domains/{domain}", ADMINISTER, Written("domain.delete")),
     act("POST", "/api/v1/domains/{domain}/check", Need::Anyone, Nothing),
+    act("POST", "/api/v1/domains/{domain}/rotation", ADMINISTER, Written("domain.rotate")),
+    act("DELETE", "/api/v1/domains/{domain}/rotation", ADMINISTER, Written("domain.cancel_rotation")),
+    act("POST", "/api/v1/domains/{domain}/rotation/check", ADMINISTER, Written("domain.turn_keys")),
+    act("PUT", "/api/v1/domains/{domain}/also", ADMINISTER, Written("domain.sign_also")),
+    // Where mail leaves from, and how fast.
+    act("PATCH", "/api/v1/shaping/sites/{name}", ADMINISTER, Written("shaping.change")),
+    act("DELETE", "/api/v1/shaping/sites/{name}", ADMINISTER, Written("shaping.restore")),
+    act("POST", "/api/v1/sources", ADMINISTER, Written("source.add")),
+    act("PATCH", "/api/v1/sources/{name}", ADMINISTER, Written("source.edit")),
+    act("DELETE", "/api/v1/sources/{name}", ADMINISTER, Written("source.delete")),
+    act("PUT", "/api/v1/warm-ups/{source}/{provider}", ADMINISTER, Written("warm_up.save")),
+    act("DELETE", "/api/v1/warm-ups/{source}/{provider}", ADMINISTER, Written("warm_up.delete")),
     // Deliveries.
     act("POST", "/api/v1/deliveries", PREPARE, Written("delivery.create")),
     act("POST", "/api/v1/deliveries/push", PREPARE, Written("delivery.push")),

@@ -65,6 +65,18 @@ async fn caller(state: &AppState, request: &Parts) -> Result<Caller, Problem> {
     Ok(caller)
 }
 
+/// Whether somebody may read the figures of `/metrics`: who is signed in, and who asks on this machine itself. The
+/// latter by a name of ours, so that a page elsewhere that points its own name at this machine reads nothing.
+pub async fn may_watch(state: &AppState, request: &Parts) -> Result<(), Problem> {
+    let named = guard::request_host(&request.uri, &request.headers);
+    let ours = named.is_some_and(|host| state.hosts().allows(host));
+    let asks = request.headers.contains_key(header::AUTHORIZATION) || cookie(&request.headers).is_some();
+    if ours && !asks && is_local(request) {
+        return Ok(());
+    }
+    caller(state, request).await.map(drop)
+}
+
 fn refused() -> Problem {
     Problem::new(
         StatusCode::UNAUTHORIZED,

@@ -1,4 +1,4 @@
-//! `/calendar`: what goes out when, over all deliveries; and a delivery's waves and held providers.
+//! `/calendar`: what goes out when, over all deliveries; and a delivery's waves, held providers, and what went out by the hour.
 
 use axum::{
     Json, Router,
@@ -27,6 +27,7 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/calendar", get(calendar))
         .route("/deliveries/{id}/waves", get(waves))
         .route("/deliveries/{id}/holds", get(holds))
+        .route("/deliveries/{id}/hours", get(hours))
 }
 
 /// Moments or dates of UTC; without them the four weeks from now.
@@ -103,4 +104,15 @@ async fn holds(State(state): State<AppState>, Path(text): Path<String>) -> Answe
         .iter()
         .map(|hold| json!({"provider": hold.lane, "reason": hold.reason, "since": time(hold.at)}));
     Ok(Json(json!({"holds": holds.collect::<Vec<_>>()})))
+}
+
+/// Hours in which nothing went out are left out.
+async fn hours(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Json<Value>> {
+    let delivery = delivery_id(&text)?;
+    state.deliveries.get(delivery).await?;
+    let hours = state.queue.hourly(delivery).await?;
+    let hours = hours.iter().map(|hour| {
+        json!({"hour": time(hour.start_us), "messages": hour.messages, "octets": hour.octets})
+    });
+    Ok(Json(json!({"hours": hours.collect::<Vec<_>>()})))
 }

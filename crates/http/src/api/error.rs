@@ -92,6 +92,9 @@ impl From<archive::Error> for Problem {
 
 impl From<routes::Error> for Problem {
     fn from(error: routes::Error) -> Self {
+        if let Some(refusal) = super::shaping::refusal(&error) {
+            return refusal;
+        }
         match error {
             routes::Error::Store(error) => error.into(),
             routes::Error::NotADomain(_) | routes::Error::Setting(_) => {

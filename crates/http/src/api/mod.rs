@@ -26,21 +26,28 @@ pub mod log;
 mod me;
 mod notices;
 pub mod openapi;
+mod operate;
 pub mod page;
+mod paths;
 mod push;
 mod quarantine;
 mod recipients;
+mod rotation;
 mod rounds;
 mod seeds;
 mod segments;
 mod services;
 mod settings;
+mod shaping;
 pub mod shape;
+mod sources;
 mod suppression;
 mod templates;
 mod test_mail;
+mod tls;
 mod typologies;
 mod users;
+mod warm_ups;
 
 use axum::{
     Json, Router,
@@ -98,17 +105,24 @@ pub(crate) fn resources(answers: idempotency::Answers) -> Router<AppState> {
         .merge(openapi::routes())
         .merge(log::routes())
         .merge(me::routes())
+        .merge(operate::routes())
+        .merge(paths::routes())
         .merge(quarantine::routes())
         .merge(recipients::routes())
         .merge(seeds::routes())
+        .merge(rotation::routes())
         .merge(rounds::routes())
         .merge(segments::routes())
         .merge(services::routes())
         .merge(settings::routes())
+        .merge(shaping::routes())
+        .merge(sources::routes())
         .merge(suppression::routes())
         .merge(templates::routes())
+        .merge(tls::routes())
         .merge(typologies::routes())
         .merge(users::routes())
+        .merge(warm_ups::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .merge(push::routes())
         .merge(assets::upload_routes())
@@ -117,7 +131,8 @@ pub(crate) fn resources(answers: idempotency::Answers) -> Router<AppState> {
     let long = imports::upload_routes()
         .merge(suppression::upload_routes())
         .merge(backup::routes())
-        .merge(audit::export_routes());
+        .merge(audit::export_routes())
+        .merge(operate::long_routes());
     ordinary.merge(long)
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use askama::Template;
 use axum::{
     extract::{Path, Query, State},
-    response::Response,
+    response::{IntoResponse, Redirect, Response},
 };
-use routes::{DnsRecord, DomainCheck, Purpose, RecordState, SendingDomain};
+use routes::{DnsRecord, DomainCheck, DomainKey, KeyStage, Purpose, RecordState, SendingDomain, Turn};
 use serde::Deserialize;
 
 use super::{
@@ -154,18 +154,55 @@ impl Records {
     }
 }
 
+/// A signing key as the page shows it.
+struct KeyRow {
+    selector: String,
+    algorithm: String,
+    stage: &'static str,
+    tone: &'static str,
+    since: i64,
+}
+
+impl KeyRow {
+    fn of(key: DomainKey) -> KeyRow {
+        let (tone, since) = match key.stage {
+            KeyStage::Pending => ("info", key.created_at),
+            KeyStage::Active => ("ok", key.activated_at.unwrap_or(key.created_at)),
+            KeyStage::Retiring => ("warn", key.replaced_at.unwrap_or(key.created_at)),
+            KeyStage::Retired => ("idle", key.replaced_at.unwrap_or(key.created_at)),
+        };
+        KeyRow {
+            selector: key.selector,
+            algorithm: key.algorithm,
+            stage: key.stage.as_str(),
+            tone,
+            since,
+        }
+    }
+}
+
+/// Keys that sign no more and need no record are listed up to here, the newest first.
+const RETIRED_KEYS_MAX: usize = 4;
+
 #[derive(Template)]
 #[template(path = "domain.html")]
 struct DomainPage {
     page: Page,
     domain: String,
     records: Records,
+    keys: Vec<KeyRow>,
+    /// New keys wait for their records.
+    rotating: bool,
+    /// What the last look for new keys found.
+    turn: &'static str,
 }
 
-/// `?check` looks the records up.
+/// `?check` looks the records up; `?turn` says what a look for new keys found.
 #[derive(Deserialize)]
 pub struct Asked {
     check: Option<String>,
+    #[serde(default)]
+    turn: String,
 }
 
 /// `GET /domains/{domain}`.
@@ -179,7 +216,62 @@ pub async fn view(
         Some(_) => Records::checked(&state, &domain).await?,
         None => Records::of(&state, &domain).await?,
     };
-    show(&DomainPage { page: desk.page(Place::Domains), domain, records })
+    let mut keys: Vec<KeyRow> = state.routes.keys(&domain).await?.into_iter().map(KeyRow::of).collect();
+    let mut retired = 0;
+    keys.retain(|key| {
+        retired += usize::from(key.stage == KeyStage::Retired.as_str());
+        retired <= RETIRED_KEYS_MAX || key.stage != KeyStage::Retired.as_str()
+    });
+    let rotating = keys.iter().any(|key| key.stage == KeyStage::Pending.as_str());
+    let turn = TURNS.into_iter().find(|word| *word == asked.turn).unwrap_or_default();
+    show(&DomainPage { page: desk.page(Place::Domains), domain, records, keys, rotating, turn })
+}
+
+/// What a look for new keys can find.
+const TURNS: [&str; 3] = ["activated", "not-published", "unknown"];
+
+fn at(domain: &str) -> String {
+    let name: String = url::form_urlencoded::byte_serialize(domain.as_bytes()).collect();
+    format!("/domains/{name}")
+}
+
+/// `POST /domains/{domain}/rotation`: makes new keys, which sign once their records are seen in DNS.
+pub async fn rotate(
+    _desk: Desk,
+    State(state): State<AppState>,
+    Path(domain): Path<String>,
+) -> Result<Response, Fault> {
+    state.routes.start_rotation(&domain, state.clock.now_us()).await?;
+    Ok(done(&at(&domain), "rotation"))
+}
+
+/// `POST /domains/{domain}/rotation/cancel`.
+pub async fn cancel_rotation(
+    _desk: Desk,
+    State(state): State<AppState>,
+    Path(domain): Path<String>,
+) -> Result<Response, Fault> {
+    state.routes.cancel_rotation(&domain).await?;
+    Ok(done(&at(&domain), "rotation-cancelled"))
+}
+
+/// `POST /domains/{domain}/rotation/check`: looks for the new keys in DNS now.
+pub async fn turn(
+    _desk: Desk,
+    State(state): State<AppState>,
+    Path(domain): Path<String>,
+) -> Result<Response, Fault> {
+    let look = state.routes.turn_keys(&domain, state.dns.as_ref(), state.clock.now_us());
+    let word = match tokio::time::timeout(CHECK_TIME_MAX, look).await {
+        Ok(turned) => match turned? {
+            Turn::Activated => "activated",
+            Turn::NotPublished => "not-published",
+            Turn::None => "",
+            Turn::Unknown => "unknown",
+        },
+        Err(_) => "unknown",
+    };
+    Ok(Redirect::to(&format!("{}?turn={word}", at(&domain))).into_response())
 }
 
 /// `POST /domains/{domain}/delete`.

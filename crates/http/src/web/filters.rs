@@ -56,6 +56,12 @@ pub fn clock(at_us: &i64, _: &dyn Values) -> askama::Result<Safe<String>> {
     )))
 }
 
+/// The day of a moment in UTC, as plans by the day count it.
+#[askama::filter_fn]
+pub fn day(at_us: &i64, _: &dyn Values) -> askama::Result<String> {
+    Ok(format::day(*at_us))
+}
+
 /// A span of microseconds.
 #[askama::filter_fn]
 pub fn span(us: &i64, _: &dyn Values) -> askama::Result<String> {

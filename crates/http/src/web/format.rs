@@ -34,6 +34,16 @@ pub fn moment(at_us: i64) -> String {
     format!("{}{named}", at.strftime(written))
 }
 
+/// A day of UTC: `26 Nov 2026`.
+pub fn day(at_us: i64) -> String {
+    let Some(at) = timestamp(at_us, TimeZone::UTC) else { return String::new() };
+    let written = match reader::language() {
+        Language::English => "%-d %b %Y",
+        Language::Japanese => "%Y年%-m月%-d日",
+    };
+    at.strftime(written).to_string()
+}
+
 /// The clock time alone: `10:12:07`, in the reader's zone.
 pub fn clock(at_us: i64) -> String {
     timestamp(at_us, reader::zone()).map_or_else(String::new, |at| at.strftime("%H:%M:%S").to_string())
@@ -134,6 +144,7 @@ mod tests {
         let at = 1_795_687_927_000_000;
         assert_eq!(machine(at), "2026-11-26T10:12:07Z");
         assert_eq!(moment(at), "26 Nov 2026, 10:12 UTC");
+        assert_eq!(day(at), "26 Nov 2026");
         assert_eq!(clock(at), "10:12:07");
         assert_eq!(moment(i64::MAX), "");
         assert_eq!(span(45_000_000), "45 s");

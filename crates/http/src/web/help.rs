@@ -17,7 +17,7 @@ use super::{
 struct Manual;
 
 /// The manual's chapters in reading order; a test compares it with the folder.
-const CHAPTERS: [&str; 20] = [
+const CHAPTERS: [&str; 24] = [
     "getting-started",
     "key-steps",
     "content",
@@ -30,6 +30,10 @@ const CHAPTERS: [&str; 20] = [
     "rules",
     "schedule-and-waves",
     "sending-and-retries",
+    "sources-and-limits",
+    "transport-security",
+    "watching",
+    "shaping-contest",
     "tracking",
     "ab-tests",
     "domains-and-dns",

@@ -44,6 +44,7 @@ mod second_factor;
 mod seeds;
 mod segment_form;
 mod segments;
+mod sending;
 mod services;
 mod session;
 mod settings;
@@ -88,6 +89,7 @@ pub(crate) fn pages() -> Router<AppState> {
         .route("/notices", get(notices::view))
         .route("/notices/read", post(notices::read))
         .merge(typologies::routes())
+        .nest("/sending", sending::routes())
         .merge(content())
         .merge(audience())
         .merge(system())
@@ -173,6 +175,9 @@ fn system() -> Router<AppState> {
         .route("/domains", get(domains::index).post(domains::add))
         .route("/domains/{domain}", get(domains::view))
         .route("/domains/{domain}/delete", post(domains::delete))
+        .route("/domains/{domain}/rotation", post(domains::rotate))
+        .route("/domains/{domain}/rotation/cancel", post(domains::cancel_rotation))
+        .route("/domains/{domain}/rotation/check", post(domains::turn))
         .route("/settings", get(settings::view).post(settings::save))
         .route("/settings/users", get(users::index).post(users::add))
         .route("/settings/users/reset", post(users::reset))

@@ -28,6 +28,10 @@ pub enum Place {
     Imports,
     Quarantine,
     Suppression,
+    Paths,
+    Sources,
+    Limits,
+    Tls,
     Domains,
     Typologies,
     Settings,
@@ -41,7 +45,7 @@ pub enum Place {
 impl Place {
     /// All of them.
     #[cfg(test)]
-    pub const ALL: [Place; 21] = [
+    pub const ALL: [Place; 25] = [
         Place::Home,
         Place::Deliveries,
         Place::Calendar,
@@ -55,6 +59,10 @@ impl Place {
         Place::Imports,
         Place::Quarantine,
         Place::Suppression,
+        Place::Paths,
+        Place::Sources,
+        Place::Limits,
+        Place::Tls,
         Place::Domains,
         Place::Typologies,
         Place::Settings,
@@ -81,6 +89,10 @@ impl Place {
             Place::Imports => "imports",
             Place::Quarantine => "quarantine",
             Place::Suppression => "suppression",
+            Place::Paths => "paths",
+            Place::Sources => "sources",
+            Place::Limits => "limits",
+            Place::Tls => "tls",
             Place::Domains => "domains",
             Place::Typologies => "typologies",
             Place::Settings => "settings",
@@ -108,6 +120,10 @@ impl Place {
             Place::Imports => "/imports",
             Place::Quarantine => "/quarantine",
             Place::Suppression => "/suppression",
+            Place::Paths => "/sending/paths",
+            Place::Sources => "/sending/sources",
+            Place::Limits => "/sending/limits",
+            Place::Tls => "/sending/tls",
             Place::Domains => "/domains",
             Place::Typologies => "/typologies",
             Place::Settings => "/settings",
@@ -206,7 +222,8 @@ impl Page {
                 heading: "audience",
                 places: vec![Recipients, Lists, Segments, Services, Seeds, Imports, Quarantine, Suppression],
             },
-            Group { heading: "system", places: vec![Domains, Typologies, Settings, Audit, Help] },
+            Group { heading: "sending", places: vec![Paths, Sources, Limits, Tls, Domains] },
+            Group { heading: "system", places: vec![Typologies, Settings, Audit, Help] },
         ];
         for group in &mut groups {
             group.places.retain(|place| !matches!(place, Settings | Audit) || self.may("administer"));
@@ -282,10 +299,21 @@ pub fn is_fragment(headers: &HeaderMap) -> bool {
 }
 
 /// `?done=saved` of a redirect becomes the sentence of that key; unknown words say nothing.
+/// With `n` it tells a number.
 fn done_text(query: &str) -> String {
-    let word = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "done");
-    let Some((_, word)) = word else { return String::new() };
-    if texts::exists(&format!("done-{word}")) { texts::pick("done", &word) } else { String::new() }
+    let value = |wanted: &str| {
+        let found = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == wanted);
+        found.map(|(_, value)| value)
+    };
+    let Some(word) = value("done") else { return String::new() };
+    let key = format!("done-{word}");
+    if !texts::exists(&key) {
+        return String::new();
+    }
+    match value("n").and_then(|number| number.parse().ok()) {
+        Some(number) => texts::text_n(&key, number),
+        None => texts::pick("done", &word),
+    }
 }
 
 /// Renders a template as an answer that is not kept: pages show people's addresses.

@@ -1,11 +1,15 @@
 //! A server in this process.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
 
 use ::access::{Access, Fixed};
 use ::delivery::{Config, Deliveries, Rooms, StopReport};
 use http::{
     imports::Imports,
+    paths::{Order, Standing, TraceLine},
     problem::Problem,
     state::{AppState, EngineControl, Pending, Services},
 };
@@ -14,10 +18,13 @@ use net::{Clock, StaticResolver, SystemClock};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use store::{Store, Vault};
+use tokio::sync::mpsc;
 
-/// An engine that sends nothing: it only carries controls to the queue.
+/// An engine that sends nothing: it only carries controls to the queue, and stands as a test says.
 struct NoEngine {
     queue: queue::Queue,
+    standing: Arc<Mutex<Standing>>,
+    orders: Arc<Mutex<Vec<Order>>>,
 }
 
 impl EngineControl for NoEngine {
@@ -42,6 +49,25 @@ impl EngineControl for NoEngine {
     fn send_test<'a>(&'a self, _from: &'a str, _to: &'a str) -> Pending<'a, Result<String, String>> {
         Box::pin(async { Err("no engine".to_owned()) })
     }
+
+    fn standing(&self) -> Pending<'_, Standing> {
+        Box::pin(async { self.standing.lock().unwrap().clone() })
+    }
+
+    fn order(&self, order: Order) -> Pending<'_, Result<(), Problem>> {
+        Box::pin(async {
+            self.orders.lock().unwrap().push(order);
+            Ok(())
+        })
+    }
+
+    fn trace<'a>(&'a self, site: &'a str, connections: u32) -> Pending<'a, mpsc::Receiver<TraceLine>> {
+        let (says, hears) = mpsc::channel(8);
+        let line = |kind, text: String| TraceLine { at_us: 1, connection: connections, kind, text };
+        let lines = [line("note", format!("connected to mx.{site}")), line("out", "EHLO <b>".to_owned())];
+        lines.into_iter().for_each(|line| says.try_send(line).unwrap());
+        Box::pin(async { hears })
+    }
 }
 
 /// The server, and who talks to it.
@@ -51,6 +77,10 @@ pub struct House {
     pub public: SocketAddr,
     /// The first administrator's one-time password.
     pub password: String,
+    /// What the engine says it does.
+    pub standing: Arc<Mutex<Standing>>,
+    /// What the engine was told to do.
+    pub orders: Arc<Mutex<Vec<Order>>>,
     token: String,
     client: reqwest::Client,
     _dir: tempfile::TempDir,
@@ -108,6 +138,8 @@ impl House {
         let public_socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, public) = (socket.local_addr().unwrap(), public_socket.local_addr().unwrap());
         let deliveries = Deliveries::new(store, rooms, config(address));
+        let standing = Arc::new(Mutex::new(Standing::default()));
+        let orders = Arc::new(Mutex::new(Vec::new()));
         let state = AppState::new(Services {
             unsubscriptions: feedback::Unsubscriptions::new(
                 audience.clone(),
@@ -117,7 +149,11 @@ impl House {
             deliveries,
             content,
             audience,
-            engine: Arc::new(NoEngine { queue: queue.clone() }),
+            engine: Arc::new(NoEngine {
+                queue: queue.clone(),
+                standing: Arc::clone(&standing),
+                orders: Arc::clone(&orders),
+            }),
             archive: idle_archive(&queue),
             tracking,
             door: http::public::Door::new(content::CodeKey::new([3; 32])),
@@ -139,7 +175,7 @@ impl House {
         tokio::spawn(http::listener::serve(socket, admin, std::future::pending()));
         tokio::spawn(http::listener::serve(public_socket, public_door, std::future::pending()));
         let password = first.unwrap().password;
-        Self { state, address, public, password, token, client: reqwest::Client::new(), _dir: dir }
+        Self { state, address, public, password, standing, orders, token, client: reqwest::Client::new(), _dir: dir }
     }
 
     /// A request with the local token.
@@ -227,6 +263,7 @@ fn idle_archive(queue: &queue::Queue) -> archive::Archive {
         clock: Arc::new(SystemClock),
         tls: net::Tls::new(&[]).unwrap(),
         guard: net::Guard::new(Vec::new()),
+        policies: None,
     };
     let parts = archive::Parts { queue: queue.clone(), compose: Arc::new(Nothing), world: Arc::new(world) };
     archive::Archive::start(archive::Config::nowhere(), parts).unwrap()

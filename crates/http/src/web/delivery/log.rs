@@ -39,6 +39,8 @@ pub struct Row {
     next_try: Option<i64>,
     reply: String,
     message_id: String,
+    source: String,
+    tls: Option<queue::Tls>,
 }
 
 impl Row {
@@ -66,7 +68,19 @@ impl Row {
             next_try: row.next_try,
             reply: row.reply.unwrap_or_default(),
             message_id: String::new(),
+            source: row.source.unwrap_or_default(),
+            tls: row.tls,
         }
+    }
+}
+
+/// What vouched for the receiver's certificate.
+fn proof(tls: &queue::Tls) -> &'static str {
+    match tls.proof {
+        queue::TlsProof::None => "none",
+        queue::TlsProof::Name => "name",
+        queue::TlsProof::Sts => "sts",
+        queue::TlsProof::Dane => "dane",
     }
 }
 

@@ -211,8 +211,68 @@ struct WatchPage {
     watch: Watch,
     plan: Vec<WavePlan>,
     ab: Option<Panel>,
+    hours: Option<Hours>,
     changes: Vec<ChangeRow>,
 }
+
+/// What went out hour by hour.
+struct Hours {
+    chart: String,
+    rows: Vec<HourRow>,
+    /// Messages and their size, as a sentence.
+    told: String,
+    from: i64,
+    until: i64,
+}
+
+/// One of them.
+struct HourRow {
+    at: i64,
+    messages: i64,
+    size: String,
+}
+
+impl HourRow {
+    fn of(hour: &queue::Hour) -> HourRow {
+        HourRow { at: hour.start_us, messages: hour.messages, size: octets(std::slice::from_ref(hour)) }
+    }
+}
+
+fn octets(hours: &[queue::Hour]) -> String {
+    format::size(hours.iter().map(|hour| u64::try_from(hour.octets).unwrap_or(0)).sum())
+}
+
+/// Microseconds of an hour.
+const HOUR_US: i64 = 3_600_000_000;
+/// Hours that are drawn; of a longer life the last ones.
+const HOURS_DRAWN_MAX: i64 = 168;
+
+impl Hours {
+    /// None before something went out.
+    fn of(rows: Vec<queue::Hour>) -> Option<Hours> {
+        let (first, last) = (rows.first()?.start_us, rows.last()?.start_us);
+        let from = first.max(last - (HOURS_DRAWN_MAX - 1) * HOUR_US);
+        let count = (last - from) / HOUR_US + 1;
+        // Hours in which nothing went out are gaps of the drawing.
+        let mut drawn = vec![(0, 0); usize::try_from(count).unwrap_or(1)];
+        for row in rows.iter().filter(|row| row.start_us >= from) {
+            if let Some(column) = usize::try_from((row.start_us - from) / HOUR_US).ok().and_then(|at| drawn.get_mut(at)) {
+                column.0 += row.messages;
+            }
+        }
+        Some(Hours {
+            // One column says nothing that its number does not.
+            chart: if drawn.len() > 1 { chart::columns(&drawn) } else { String::new() },
+            told: texts::text_ns("watch-hours-text", rows.iter().map(|row| row.messages).sum(), &octets(&rows)),
+            from,
+            until: last + HOUR_US,
+            rows: rows.iter().rev().take(HOURS_LISTED_MAX).map(HourRow::of).collect(),
+        })
+    }
+}
+
+/// Hours that are listed, the newest first.
+const HOURS_LISTED_MAX: usize = 48;
 
 /// A change of state: when, who, what, why.
 struct ChangeRow {
@@ -269,6 +329,7 @@ pub async fn view(
         // A test's samples and rest are no waves to the reader.
         plan: if waves.len() > 1 && ab.is_none() { waves } else { Vec::new() },
         ab,
+        hours: Hours::of(state.queue.hourly(id).await?),
         changes: changes(&state, id).await?,
     })
 }
@@ -370,6 +431,22 @@ mod tests {
         assert_eq!(rows[0].sent, 99);
         assert_eq!(rows.iter().map(|row| row.sent).sum::<i64>(), (0..100).sum::<i64>());
         assert_eq!(rows.last().unwrap().provider, texts::pick("provider", OTHER));
+    }
+
+    #[test]
+    fn hours_without_mail_are_gaps_and_a_long_life_shows_its_end() {
+        let hour = |number: i64, messages| queue::Hour { start_us: number * HOUR_US, messages, octets: messages * 10 };
+        assert!(Hours::of(Vec::new()).is_none());
+        let one = Hours::of(vec![hour(5, 7)]).unwrap();
+        assert_eq!((one.chart.as_str(), one.told.as_str()), ("", "7 messages, 70 B."));
+        assert_eq!(one.until, 6 * HOUR_US);
+        let gap = Hours::of(vec![hour(5, 7), hour(8, 1)]).unwrap();
+        assert_eq!(gap.chart.matches("f-accent").count(), 2);
+        assert!(gap.chart.contains("x=\"750.0\""), "{}", gap.chart);
+        assert_eq!(gap.rows[0].messages, 1, "the newest first");
+        let long = Hours::of((0..400).map(|number| hour(number, 1)).collect()).unwrap();
+        assert_eq!(long.from, (400 - HOURS_DRAWN_MAX) * HOUR_US);
+        assert!(long.told.starts_with("400 "), "{}", long.told);
     }
 
     #[test]

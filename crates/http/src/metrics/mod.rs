@@ -1,0 +1,358 @@
+//! `/metrics`: figures of this node for Prometheus.
+//!
+//! **Who may.** Any token, as `Authorization: Bearer`; without one a direct peer on this machine. Nothing here names a
+//! recipient, a delivery or a domain of an address.
+//!
+//! **Bounds.** A label's values are few and stay the same, because each value is a series that Prometheus keeps: `provider`
+//! is a name of the provider table or `other`, `source` one of at most [`SOURCES_MAX`] or `other`, `state` one of the
+//! life cycle. A hundred thousand small domains are one series.
+//!
+//! A database that does not answer costs its own figures and says so in `mailwright_database_up`; the engine's are
+//! told all the same.
+
+mod process;
+mod text;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+
+use queue::{Counters, LATENCY_BOUNDS_MS};
+
+use crate::{
+    api::auth,
+    paths::{PathStanding, Standing},
+    state::AppState,
+};
+use text::{Kind, Text};
+
+pub use text::Family;
+
+/// Sources with series of their own.
+pub const SOURCES_MAX: usize = 100;
+/// What everything else is counted as.
+const OTHER: &str = "other";
+/// How long the database may take for its figures.
+const DATABASE_TIME_MAX: Duration = Duration::from_secs(3);
+/// The format's own name.
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+const PATH: &[&str] = &["source", "provider"];
+const PROVIDER: &[&str] = &["provider"];
+const NONE: &[&str] = &[];
+
+const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Family {
+    Family { name, kind: Kind::Gauge, help, labels }
+}
+
+const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Family {
+    Family { name, kind: Kind::Counter, help, labels }
+}
+
+const BUILD: Family = gauge("mailwright_build_info", &["version"], "Always 1; the version is in its label.");
+const CONNECTIONS: Family = gauge("mailwright_connections", PATH, "Open connections to receivers.");
+const CONNECTIONS_LIMIT: Family =
+    gauge("mailwright_connections_limit", PATH, "Connections that may be open now.");
+const PATHS: Family = gauge("mailwright_paths", PATH, "Paths that have something to do or to tell.");
+const PATHS_RESTING: Family =
+    gauge("mailwright_paths_resting", PATH, "Paths that are suspended, drain, or rest after a failure.");
+const LOADED: Family = gauge("mailwright_loaded_messages", PATH, "Messages in memory that wait for a path.");
+const ACCEPTED: Family = counter("mailwright_accepted_total", PATH, "Messages that receivers took.");
+const DEFERRED: Family =
+    counter("mailwright_deferred_total", PATH, "Answers that put a message off (not now).");
+const REFUSED: Family = counter("mailwright_refused_total", PATH, "Messages that receivers refused for good.");
+const WARM_UP_LEFT: Family =
+    gauge("mailwright_warm_up_left", PATH, "Messages that a warm-up plan still allows today.");
+const COMPOSED: Family = counter("mailwright_composed_total", NONE, "Messages composed and signed.");
+const CLAIMED: Family = gauge("mailwright_claimed_bytes", NONE, "Octets of claimed messages in memory.");
+const SETTLED: Family = counter(
+    "mailwright_settled_total",
+    &["outcome"],
+    "Results on disk: sent, failed, cancelled one by one, and tries that end with another to come.",
+);
+const SETTLE_TIME: Family = Family {
+    name: "mailwright_settle_seconds",
+    kind: Kind::Histogram,
+    help: "From a receiver's answer until its outcome is on disk.",
+    labels: NONE,
+};
+const OLDEST: Family = gauge(
+    "mailwright_oldest_waiting_seconds",
+    PROVIDER,
+    "How long the oldest message waits that was due.",
+);
+const PENDING: Family =
+    gauge("mailwright_pending_messages", PROVIDER, "Messages of active deliveries that are not over.");
+const PENDING_DEFERRED: Family = gauge(
+    "mailwright_pending_deferred_messages",
+    PROVIDER,
+    "Of them, those that were tried and wait for their next try.",
+);
+const PENDING_UNKNOWN: Family = gauge(
+    "mailwright_pending_unknown_messages",
+    PROVIDER,
+    "Of them, those whose answer was lost after the final dot.",
+);
+const SENT_SPEED: Family =
+    gauge("mailwright_sent_per_second", PROVIDER, "Messages sent a second, over the last ten seconds.");
+const HELD: Family = gauge(
+    "mailwright_held_providers",
+    PROVIDER,
+    "Active deliveries that the brake holds at this provider.",
+);
+const DELIVERIES: Family = gauge("mailwright_active_deliveries", &["state"], "Deliveries that are active.");
+const COPIES_WAITING: Family =
+    gauge("mailwright_archive_waiting_copies", NONE, "Copies that wait for the archive.");
+const COPIES_HELD: Family =
+    gauge("mailwright_archive_held_copies", NONE, "Copies that wait for an operator.");
+const DATABASE_UP: Family = gauge("mailwright_database_up", NONE, "1 when the database answered.");
+const DATABASE_TIME: Family = gauge(
+    "mailwright_database_answer_seconds",
+    NONE,
+    "How long the database took for the figures of this answer.",
+);
+const CPU: Family = counter("process_cpu_seconds_total", NONE, "Processor time of this process.");
+const MEMORY: Family = gauge("process_resident_memory_bytes", NONE, "Memory in use.");
+const FILES: Family = gauge("process_open_fds", NONE, "Open files and sockets.");
+
+/// Every family, in the order of the answer.
+pub const FAMILIES: &[Family] = &[
+    BUILD,
+    CONNECTIONS,
+    CONNECTIONS_LIMIT,
+    PATHS,
+    PATHS_RESTING,
+    LOADED,
+    ACCEPTED,
+    DEFERRED,
+    REFUSED,
+    WARM_UP_LEFT,
+    COMPOSED,
+    CLAIMED,
+    SETTLED,
+    SETTLE_TIME,
+    PENDING,
+    PENDING_DEFERRED,
+    PENDING_UNKNOWN,
+    SENT_SPEED,
+    HELD,
+    OLDEST,
+    DELIVERIES,
+    COPIES_WAITING,
+    COPIES_HELD,
+    DATABASE_UP,
+    DATABASE_TIME,
+    CPU,
+    MEMORY,
+    FILES,
+];
+
+/// `/metrics`, outside `/api/v1` because Prometheus looks for it there.
+pub fn routes() -> Router<AppState> {
+    Router::new().route("/metrics", get(serve))
+}
+
+async fn serve(State(state): State<AppState>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    if let Err(problem) = auth::may_watch(&state, &parts).await {
+        return problem.into_response();
+    }
+    let standing = state.engine.standing().await;
+    let begin = Instant::now();
+    let look = tokio::time::timeout(DATABASE_TIME_MAX, Kept::read(&state)).await;
+    let kept = match look {
+        Ok(Ok(kept)) => Some(kept),
+        Ok(Err(problem)) => {
+            tracing::warn!(detail = problem.detail, "metrics without the database's figures");
+            None
+        }
+        Err(_) => {
+            tracing::warn!("metrics without the database's figures: it does not answer in time");
+            None
+        }
+    };
+    let took = begin.elapsed();
+    let text = write(&standing, &state.queue.counters(), kept.as_ref(), took, &names(&state));
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (headers, text).into_response()
+}
+
+/// Names of the provider table.
+fn names(state: &AppState) -> BTreeSet<String> {
+    state.routes.providers().list().iter().map(|provider| provider.name.clone()).collect()
+}
+
+/// What the database keeps of active deliveries, and of the archive.
+#[derive(Debug, Default)]
+struct Kept {
+    providers: BTreeMap<String, Pending>,
+    states: BTreeMap<&'static str, u64>,
+    copies_waiting: i64,
+    copies_held: i64,
+}
+
+/// One provider's share of all active deliveries.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pending {
+    pending: i64,
+    deferred: i64,
+    unknown: i64,
+    per_second: f64,
+    held: u64,
+    /// Microseconds.
+    oldest: Option<i64>,
+}
+
+impl Kept {
+    async fn read(state: &AppState) -> Result<Kept, crate::problem::Problem> {
+        let now_us = state.clock.now_us();
+        let known = names(state);
+        let mut kept = Kept::default();
+        for run in state.queue.active_runs().await? {
+            let figures = match state.queue.figures(run.spec.delivery, now_us).await {
+                Ok(figures) => figures,
+                // Deleted since it was listed.
+                Err(queue::Error::NotConfirmed(_)) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            *kept.states.entry(figures.state.name()).or_default() += 1;
+            for one in &figures.providers {
+                let name = if known.contains(&one.provider) { one.provider.as_str() } else { OTHER };
+                let sum = kept.providers.entry(name.to_owned()).or_default();
+                sum.pending += one.pending;
+                sum.deferred += one.deferred;
+                sum.unknown += one.unknown;
+                sum.per_second += one.per_second;
+                sum.held += u64::from(one.held);
+            }
+        }
+        for lane in state.queue.waiting_by_lane(now_us).await?.iter() {
+            let Some(age) = lane.oldest.map(|since| (now_us - since).max(0)) else { continue };
+            let name = if known.contains(&lane.lane) { lane.lane.as_str() } else { OTHER };
+            let oldest = &mut kept.providers.entry(name.to_owned()).or_default().oldest;
+            *oldest = (*oldest).max(Some(age));
+        }
+        let copies = state.archive.state().await?;
+        (kept.copies_waiting, kept.copies_held) = (copies.waiting, copies.held);
+        Ok(kept)
+    }
+}
+
+/// Paths by source and provider, within the bounds.
+fn by_label<'a>(
+    standing: &'a Standing,
+    known: &BTreeSet<String>,
+) -> BTreeMap<(&'a str, &'a str), Vec<&'a PathStanding>> {
+    let sources: BTreeSet<&str> = standing.paths.iter().map(|path| path.source.as_str()).collect();
+    let named: BTreeSet<&str> = sources.into_iter().take(SOURCES_MAX).collect();
+    let mut groups: BTreeMap<(&str, &str), Vec<&PathStanding>> = BTreeMap::new();
+    for path in &standing.paths {
+        let source = if named.contains(path.source.as_str()) { path.source.as_str() } else { OTHER };
+        let provider = if known.contains(&path.site) { path.site.as_str() } else { OTHER };
+        groups.entry((source, provider)).or_default().push(path);
+    }
+    groups
+}
+
+fn write(
+    standing: &Standing,
+    settled: &Counters,
+    kept: Option<&Kept>,
+    took: Duration,
+    known: &BTreeSet<String>,
+) -> String {
+    let mut text = Text::default();
+    text.family(&BUILD, [(vec![env!("CARGO_PKG_VERSION")], 1.0)]);
+    write_paths(&mut text, standing, known);
+    text.one(&COMPOSED, standing.composed as f64);
+    text.one(&CLAIMED, standing.claimed_bytes as f64);
+    write_settled(&mut text, settled);
+    if let Some(kept) = kept {
+        write_kept(&mut text, kept);
+    }
+    text.one(&DATABASE_UP, if kept.is_some() { 1.0 } else { 0.0 });
+    text.one(&DATABASE_TIME, took.as_secs_f64());
+    if let Some(process) = process::read() {
+        text.one(&CPU, process.cpu_seconds);
+        text.one(&MEMORY, process.resident_bytes);
+        text.one(&FILES, process.open_files);
+    }
+    text.into_string()
+}
+
+fn write_paths(text: &mut Text, standing: &Standing, known: &BTreeSet<String>) {
+    let groups = by_label(standing, known);
+    let mut family = |family: &Family, value: &dyn Fn(&[&PathStanding]) -> Option<f64>| {
+        let samples = groups.iter().filter_map(|((source, provider), paths)| {
+            Some((vec![*source, *provider], value(paths)?))
+        });
+        text.family(family, samples);
+    };
+    let sum = |paths: &[&PathStanding], of: fn(&PathStanding) -> u64| {
+        Some(paths.iter().map(|path| of(path)).sum::<u64>() as f64)
+    };
+    family(&CONNECTIONS, &|paths| sum(paths, |path| path.connections));
+    family(&CONNECTIONS_LIMIT, &|paths| limits(paths));
+    family(&PATHS, &|paths| Some(paths.len() as f64));
+    family(&PATHS_RESTING, &|paths| sum(paths, |path| u64::from(path.rests())));
+    family(&LOADED, &|paths| sum(paths, |path| path.waiting));
+    family(&ACCEPTED, &|paths| sum(paths, |path| path.accepted));
+    family(&DEFERRED, &|paths| sum(paths, |path| path.deferred));
+    family(&REFUSED, &|paths| sum(paths, |path| path.refused));
+    family(&WARM_UP_LEFT, &|paths| {
+        let left: Vec<u64> = paths.iter().filter_map(|path| Some(path.warm_up?.left)).collect();
+        (!left.is_empty()).then(|| left.iter().sum::<u64>() as f64)
+    });
+}
+
+fn write_settled(text: &mut Text, settled: &Counters) {
+    let Counters { sent, failed, cancelled, deferred, latency } = settled;
+    let outcomes = [("sent", sent), ("failed", failed), ("cancelled", cancelled), ("deferred", deferred)];
+    text.family(&SETTLED, outcomes.map(|(name, count)| (vec![name], *count as f64)));
+    let ends = LATENCY_BOUNDS_MS.iter().map(|end| Some(*end as f64 / 1e3)).chain([None]);
+    let buckets: Vec<_> = ends.zip(latency.buckets).collect();
+    text.histogram(&SETTLE_TIME, &buckets, latency.sum_us as f64 / 1e6);
+}
+
+/// Limits of some paths of one source: those of a site count once.
+fn limits(paths: &[&PathStanding]) -> Option<f64> {
+    let mut sites: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+    for path in paths {
+        let limit = path.connections_limit?;
+        let held = sites.entry((&path.source, &path.site)).or_default();
+        *held = (*held).max(limit);
+    }
+    Some(sites.values().map(|limit| f64::from(*limit)).sum())
+}
+
+fn write_kept(text: &mut Text, kept: &Kept) {
+    let mut family = |family: &Family, value: fn(&Pending) -> Option<f64>| {
+        let samples =
+            kept.providers.iter().filter_map(|(name, sum)| Some((vec![name.as_str()], value(sum)?)));
+        text.family(family, samples);
+    };
+    family(&PENDING, |sum| Some(sum.pending as f64));
+    family(&PENDING_DEFERRED, |sum| Some(sum.deferred as f64));
+    family(&PENDING_UNKNOWN, |sum| Some(sum.unknown as f64));
+    family(&SENT_SPEED, |sum| Some(sum.per_second));
+    family(&HELD, |sum| Some(sum.held as f64));
+    family(&OLDEST, |sum| sum.oldest.map(|age| age as f64 / 1e6));
+    text.family(&DELIVERIES, kept.states.iter().map(|(state, count)| (vec![*state], *count as f64)));
+    text.one(&COPIES_WAITING, kept.copies_waiting as f64);
+    text.one(&COPIES_HELD, kept.copies_held as f64);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! The Paths page: every receiving site with its connections, speed, replies and rests, live.
+
+use std::{collections::VecDeque, convert::Infallible, time::Duration};
+
+use askama::Template;
+use axum::{
+    extract::{Query, State},
+    response::{
+        IntoResponse, Response, Sse,
+        sse::{Event, KeepAlive},
+    },
+};
+use serde::Deserialize;
+
+use super::super::{
+    chart,
+    fault::Fault,
+    filters, format,
+    page::{Desk, Page, Place, show},
+    texts,
+};
+use crate::{
+    limits::SEARCH_CHARS_MAX,
+    paths::{SiteStanding, Standing, Suspension},
+    state::AppState,
+};
+
+/// How often the figures are shown anew.
+pub(super) const PERIOD: Duration = Duration::from_secs(1);
+/// Seconds that the speed's line looks back, while the page is open.
+const SPARK_VALUES_MAX: usize = 300;
+/// Sites shown by themselves.
+const SITES_MAX: usize = 60;
+
+/// How something stands, for a badge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Badge {
+    /// The word's key, behind `path-state-`.
+    pub word: &'static str,
+    /// Its colour.
+    pub tone: &'static str,
+}
+
+impl Badge {
+    /// Of a site or a path, by what it does.
+    pub fn of(paths: usize, resting: usize, connections: u64, waiting: u64) -> Badge {
+        let (word, tone) = match (resting, connections, waiting) {
+            (rest, _, _) if rest > 0 && rest == paths => ("rests", "warn"),
+            (rest, _, _) if rest > 0 => ("partly", "warn"),
+            (_, 1.., _) => ("sends", "ok"),
+            (_, _, 1..) => ("waits", "info"),
+            _ => ("idle", "idle"),
+        };
+        Badge { word, tone }
+    }
+}
+
+/// A share as people read it: `4.2`; nothing is `0`.
+pub(super) fn share(of_one: f64) -> String {
+    let percent = of_one.clamp(0.0, 1.0) * 100.0;
+    if percent == 0.0 { "0".to_owned() } else { format!("{:.1}", percent.max(0.1)) }
+}
+
+/// A site's line.
+struct Row {
+    site: String,
+    name: String,
+    badge: Badge,
+    paths: i64,
+    connections: i64,
+    limit: Option<i64>,
+    meter: String,
+    speed: f64,
+    share: String,
+    share_high: bool,
+    waiting: i64,
+    reply: String,
+    rest: Option<Suspension>,
+    limit_reason: String,
+    expected_end: Option<i64>,
+}
+
+/// From this share of "not now" on a figure is shown as a warning.
+pub(super) const SHARE_HIGH: f64 = 0.1;
+
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+impl Row {
+    fn of(site: SiteStanding) -> Row {
+        let limit = site.connections_limit.map(signed);
+        let open = signed(site.connections);
+        Row {
+            name: texts::pick("provider", &site.site),
+            badge: Badge::of(site.paths, site.resting, site.connections, site.waiting),
+            paths: site.paths as i64,
+            connections: open,
+            limit,
+            meter: limit
+                .map(|limit| chart::meter(&[("accent", open)], limit, "thin"))
+                .unwrap_or_default(),
+            speed: site.accepted_per_second,
+            share: share(site.deferral_share),
+            share_high: site.deferral_share >= SHARE_HIGH,
+            waiting: signed(site.waiting),
+            reply: site.reply.map(|reply| reply.text).unwrap_or_default(),
+            rest: site.suspended,
+            limit_reason: site.limit_reason,
+            expected_end: site.expected_end,
+            site: site.site,
+        }
+    }
+}
+
+/// The figures and the table.
+struct Board {
+    connections: i64,
+    speed: f64,
+    waiting: i64,
+    share: String,
+    share_high: bool,
+    resting: i64,
+    spark: String,
+    peak: String,
+    rows: Vec<Row>,
+    /// Sites without a line, because they are too many.
+    hidden: i64,
+    found_nothing: bool,
+}
+
+impl Board {
+    fn of(standing: &Standing, search: &str, speeds: &VecDeque<f64>) -> Board {
+        let mut sites = standing.sites();
+        let all: Vec<_> = standing.paths.iter().collect();
+        let whole = SiteStanding::of("", &all);
+        if !search.is_empty() {
+            sites.retain(|site| {
+                let name = texts::pick("provider", &site.site).to_lowercase();
+                site.site.contains(search) || name.contains(search)
+            });
+        }
+        let found_nothing = sites.is_empty() && !search.is_empty();
+        let rest = sites.split_off(sites.len().min(SITES_MAX));
+        let speeds: Vec<f64> = speeds.iter().copied().collect();
+        Board {
+            connections: signed(standing.connections),
+            speed: whole.accepted_per_second,
+            waiting: signed(whole.waiting),
+            share: share(whole.deferral_share),
+            share_high: whole.deferral_share >= SHARE_HIGH,
+            resting: whole.resting as i64,
+            // A line along the ground says nothing.
+            spark: if speeds.iter().any(|speed| *speed > 0.0) { chart::spark(&speeds) } else { String::new() },
+            peak: format::speed(speeds.iter().copied().fold(0.0, f64::max)),
+            rows: sites.into_iter().map(Row::of).collect(),
+            hidden: rest.len() as i64,
+            found_nothing,
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "sending_paths.html")]
+struct PathsPage {
+    page: Page,
+    search: String,
+    board: Board,
+}
+
+#[derive(Template)]
+#[template(path = "sending_paths_body.html")]
+struct PathsPart {
+    board: Board,
+}
+
+/// `?q` is part of a site's name.
+#[derive(Deserialize)]
+pub struct Asked {
+    #[serde(default)]
+    q: String,
+}
+
+impl Asked {
+    fn search(&self) -> String {
+        self.q.trim().chars().take(SEARCH_CHARS_MAX).collect::<String>().to_lowercase()
+    }
+}
+
+/// `GET /sending/paths`.
+pub async fn view(
+    desk: Desk,
+    State(state): State<AppState>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Fault> {
+    let search = asked.search();
+    let board = Board::of(&state.engine.standing().await, &search, &VecDeque::new());
+    show(&PathsPage { page: desk.page(Place::Paths), search, board })
+}
+
+struct Look {
+    state: AppState,
+    search: String,
+    timer: tokio::time::Interval,
+    speeds: VecDeque<f64>,
+}
+
+/// `GET /sending/paths/stream`: figures and table each second.
+pub async fn stream(_desk: Desk, State(state): State<AppState>, Query(asked): Query<Asked>) -> Response {
+    let timer = tokio::time::interval(PERIOD);
+    let look = Look { state, search: asked.search(), timer, speeds: VecDeque::new() };
+    let events = futures_util::stream::unfold(look, |mut look| async move {
+        look.timer.tick().await;
+        let standing = look.state.engine.standing().await;
+        if look.speeds.len() == SPARK_VALUES_MAX {
+            look.speeds.pop_front();
+        }
+        look.speeds.push_back(standing.paths.iter().map(|path| path.accepted_per_second).sum());
+        let part = PathsPart { board: Board::of(&standing, &look.search, &look.speeds) };
+        Some((Ok::<_, Infallible>(event_of(&part)), look))
+    });
+    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+}
+
+/// A part of a page as an event; one that cannot be rendered leaves the last one standing.
+pub(super) fn event_of(part: &impl Template) -> Event {
+    match part.render() {
+        Ok(html) => Event::default().data(html),
+        Err(_) => Event::default().comment("unavailable"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::paths::PathStanding;
+
+    fn path(site: &str, waiting: u64) -> PathStanding {
+        PathStanding { site: site.into(), waiting, ..PathStanding::default() }
+    }
+
+    #[test]
+    fn many_small_sites_are_counted_and_a_search_finds_them() {
+        let paths = (0..500).map(|n| path(&format!("d{n:03}.example"), n)).collect();
+        let standing = Standing { paths, ..Standing::default() };
+        let board = Board::of(&standing, "", &VecDeque::new());
+        assert_eq!((board.rows.len(), board.hidden), (SITES_MAX, 440));
+        assert_eq!(board.rows[0].site, "d499.example", "what waits most comes first");
+        let board = Board::of(&standing, "d007", &VecDeque::new());
+        assert_eq!((board.rows.len(), board.hidden, board.found_nothing), (1, 0, false));
+        assert!(Board::of(&standing, "nowhere", &VecDeque::new()).found_nothing);
+    }
+
+    #[test]
+    fn a_search_knows_the_names_that_people_know() {
+        let standing = Standing { paths: vec![path("google", 1), path("yahoo", 1)], ..Standing::default() };
+        let board = Board::of(&standing, "gmail", &VecDeque::new());
+        assert_eq!(board.rows.len(), 1);
+        assert_eq!(board.rows[0].site, "google");
+    }
+
+    #[test]
+    fn a_badge_says_the_most_important() {
+        let word = |paths, resting, connections, waiting| Badge::of(paths, resting, connections, waiting).word;
+        assert_eq!(word(2, 2, 1, 9), "rests");
+        assert_eq!(word(2, 1, 1, 9), "partly");
+        assert_eq!(word(2, 0, 1, 9), "sends");
+        assert_eq!(word(2, 0, 0, 9), "waits");
+        assert_eq!(word(2, 0, 0, 0), "idle");
+    }
+
+    #[test]
+    fn a_share_is_never_rounded_to_nothing() {
+        assert_eq!(share(0.0), "0");
+        assert_eq!(share(0.0001), "0.1");
+        assert_eq!(share(0.042), "4.2");
+        assert_eq!(share(7.0), "100.0");
+    }
+}

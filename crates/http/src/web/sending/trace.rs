@@ -1,0 +1,83 @@
+//! A trace: what is said on the next connections to a site, as it is said.
+
+use std::convert::Infallible;
+
+use askama::Template;
+use axum::{
+    extract::{Path, Query, State},
+    response::{
+        IntoResponse, Response, Sse,
+        sse::{Event, KeepAlive},
+    },
+};
+use serde::Deserialize;
+
+use super::{
+    super::{
+        fault::Fault,
+        filters,
+        page::{Desk, Page, Place, show},
+    },
+    limits::label,
+    paths::event_of,
+};
+use crate::{limits::TRACED_CONNECTIONS_MAX, paths::TraceLine, state::AppState};
+
+/// `?connections`; without it the page asks.
+#[derive(Deserialize)]
+pub struct Asked {
+    connections: Option<u32>,
+}
+
+impl Asked {
+    fn within_bounds(&self) -> Option<u32> {
+        self.connections.map(|connections| connections.clamp(1, TRACED_CONNECTIONS_MAX))
+    }
+}
+
+#[derive(Template)]
+#[template(path = "sending_trace.html")]
+struct TracePage {
+    page: Page,
+    site: String,
+    name: String,
+    connections: Option<u32>,
+    most: u32,
+}
+
+/// `GET /sending/paths/{site}/trace`.
+pub async fn view(
+    desk: Desk,
+    State(state): State<AppState>,
+    Path(site): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Fault> {
+    let name = label(&site, &state.routes.providers());
+    let (connections, most) = (asked.within_bounds(), TRACED_CONNECTIONS_MAX);
+    show(&TracePage { page: desk.page(Place::Paths), site, name, connections, most })
+}
+
+#[derive(Template)]
+#[template(path = "sending_trace_line.html")]
+struct LinePart {
+    line: TraceLine,
+}
+
+/// `GET /sending/paths/{site}/trace/stream`: a line for each that is said; at its end the event `over`.
+pub async fn stream(
+    _desk: Desk,
+    State(state): State<AppState>,
+    Path(site): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Response {
+    let lines = state.engine.trace(&site, asked.within_bounds().unwrap_or(1)).await;
+    let events = futures_util::stream::unfold(Some(lines), |lines| async move {
+        let mut lines = lines?;
+        match lines.recv().await {
+            Some(line) => Some((Ok::<_, Infallible>(event_of(&LinePart { line })), Some(lines))),
+            // The browser would begin anew when the stream just ended.
+            None => Some((Ok(Event::default().event("over").data("over")), None)),
+        }
+    });
+    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+}
