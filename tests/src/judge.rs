@@ -144,6 +144,7 @@ mod tests {
             mono_us: wall_us.unsigned_abs(),
             connection,
             provider: "p".into(),
+            peer: None,
             what,
             recipient: "a@p.example".into(),
             message_id: "<1@x>".into(),

@@ -156,7 +156,9 @@ impl Server {
         let shaping = self.data.join("shaping.toml");
         if !shaping.exists() {
             let text = self.options.shaping.as_deref().unwrap_or(QUICK);
-            std::fs::create_dir_all(&self.data).and_then(|()| std::fs::write(&shaping, text)).expect("rules can be written");
+            std::fs::create_dir_all(&self.data)
+                .and_then(|()| std::fs::write(&shaping, text))
+                .expect("rules can be written");
         }
         let errors = std::fs::OpenOptions::new()
             .create(true)
@@ -194,6 +196,11 @@ impl Server {
             }
         }
         false
+    }
+
+    /// Other options for the next start.
+    pub fn reoption(&mut self, options: ServerOptions) {
+        self.options = options;
     }
 
     /// Changes the configuration for the next start.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -45,6 +46,9 @@ pub struct Event {
     pub connection: u64,
     /// Name of the provider.
     pub provider: String,
+    /// The address that the connection came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<IpAddr>,
     /// What happened.
     pub what: What,
     /// First recipient of the message that it is about.
@@ -266,6 +270,7 @@ mod tests {
             mono_us: wall_us as u64,
             connection,
             provider: "p".into(),
+            peer: None,
             what,
             recipient: "a@p.example".into(),
             message_id: "<1@x>".into(),

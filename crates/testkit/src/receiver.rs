@@ -103,6 +103,7 @@ async fn serve(stream: TcpStream, peer: IpAddr, provider: Arc<Provider>, shared:
         output: Vec::new(),
         accepted: Vec::new(),
         provider: behaviour.name.as_str().into(),
+        peer,
         shared,
         number,
     };
@@ -125,6 +126,7 @@ struct Connection {
     /// Messages whose 250 stands in `output`.
     accepted: Vec<Pending>,
     provider: Arc<str>,
+    peer: IpAddr,
     shared: Shared,
     number: u64,
 }
@@ -282,6 +284,7 @@ impl Connection {
             mono_us,
             connection: self.number,
             provider: self.provider.to_string(),
+            peer: Some(self.peer),
             what,
             recipient: recipient.to_owned(),
             message_id: String::new(),
