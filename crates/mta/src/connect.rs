@@ -151,7 +151,9 @@ pub(crate) async fn connect(
         (Way::Relay, Some(relay)) => {
             reach(means, to_relay(means, relay), source, terms).await.map_err(|f| f.named(&relay.host))
         }
-        (Way::Relay | Way::Unresolved(_) | Way::NoSource(_), _) => Err(unreached("no host to connect to".to_owned())),
+        (Way::Relay | Way::Unresolved(_) | Way::NoSource(_), _) => {
+            Err(unreached("no host to connect to".to_owned()))
+        }
     }
 }
 

@@ -137,6 +137,12 @@ impl Line {
         self.begun
     }
 
+    /// How it is secured; `None`: it is in clear.
+    #[must_use]
+    pub fn secured(&self) -> Option<&net::Secured> {
+        self.wire.secured.as_deref()
+    }
+
     /// False once nothing can be sent over it any more.
     #[must_use]
     pub fn is_open(&self) -> bool {

@@ -73,7 +73,9 @@ impl World for Internet {
                 let to = SocketAddr::new(address, target.port);
                 let dialled = match target.proxy {
                     Some(proxy) => by_proxy(guard, proxy, target.bind, to).await,
-                    None => net::dial(guard, to, target.bind, address_timeout()).await.map_err(io::Error::other),
+                    None => {
+                        net::dial(guard, to, target.bind, address_timeout()).await.map_err(io::Error::other)
+                    }
                 };
                 match dialled {
                     Ok(stream) => return Ok(Box::new(stream) as Box<dyn Stream>),

@@ -69,6 +69,11 @@ impl StaticResolver {
         self.locked(|state| state.secure.insert(canonical(name)));
     }
 
+    /// It is not any more.
+    pub fn unproven(&self, name: &str) {
+        self.locked(|state| state.secure.remove(&canonical(name)));
+    }
+
     /// A name that exists without any record.
     pub fn exists(&self, name: &str) {
         self.locked(|state| state.names.insert(canonical(name)));
