@@ -370,7 +370,7 @@ impl Work<'_> {
         };
         self.report(&evaluated);
         self.measured(&evaluated, &contents).await?;
-        let timing = self.timing(source, &slotted, &shares)?;
+        let timing = self.timing(source, &slotted, &shares).await?;
         self.handle.enter(Step::Rules, 0);
         self.rules(Phase::EndOfAnalysis);
         self.keep_facts().await?;

@@ -27,10 +27,13 @@ pub const LINK_TEXT_LEN_MAX: usize = 200;
 /// Longest URL in a link choice, in bytes.
 pub const URL_LEN_MAX: usize = 2_048;
 
+/// Letters of a pool's name; as `routes` has it.
+const POOL_LEN_MAX: usize = 40;
+
 impl Definition {
     /// Refuses keys whose feature comes later (unless at their default), and values outside their range.
     pub fn check(&self) -> Result<(), Refusal> {
-        self.check_not_yet()?;
+        self.check_pool()?;
         self.check_characters()?;
         target::check(self)?;
         self.check_values()?;
@@ -44,12 +47,15 @@ impl Definition {
         self.check_tracking()
     }
 
-    fn check_not_yet(&self) -> Result<(), Refusal> {
-        let table: &[(&str, bool)] = &[("parameters.pool", self.parameters.pool == "default")];
-        match table.iter().find(|(_, at_default)| !at_default) {
-            Some((key, _)) => Err(Refusal::not_yet(key)),
-            None => Ok(()),
+    /// A name as sources have it; whether there is such a pool is known when it sends.
+    fn check_pool(&self) -> Result<(), Refusal> {
+        let pool = &self.parameters.pool;
+        let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
+        if !(1..=POOL_LEN_MAX).contains(&pool.len()) || !pool.bytes().all(fits) {
+            let text = "must be 1 to 40 lower-case letters, digits, hyphens, underscores or dots";
+            return Err(Refusal::new("parameters.pool", text));
         }
+        Ok(())
     }
 
     /// No text has a NUL character: PostgreSQL's JSON keeps none, and no mail can carry it.
@@ -305,10 +311,10 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_later_is_refused_by_name() {
-        let refusal = refused(|d| d.parameters.pool = "fast".into());
-        assert_eq!(refusal.field, "parameters.pool");
-        assert!(refusal.text.contains("not yet supported"), "{}", refusal.text);
+    fn what_cannot_be_is_refused_by_name() {
+        for pool in ["", "Fast", "a b"] {
+            assert_eq!(refused(|d| d.parameters.pool = pool.into()).field, "parameters.pool");
+        }
         assert_eq!(refused(|d| d.proof.variants = 4).field, "proof.variants");
         assert_eq!(refused(|d| d.proof.mode = "everybody".into()).field, "proof.mode");
     }

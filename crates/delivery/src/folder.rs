@@ -201,8 +201,8 @@ mod tests {
     }
 
     #[test]
-    fn a_later_feature_is_refused_with_its_line() {
-        let refusal = parse(&format!("{SMALL}\n[parameters]\nretries = 3\npool = \"fast\"\n")).unwrap_err();
+    fn a_value_out_of_range_is_refused_with_its_line() {
+        let refusal = parse(&format!("{SMALL}\n[parameters]\nretries = 3\npool = \"Fast!\"\n")).unwrap_err();
         assert_eq!((refusal.field.as_str(), refusal.line), ("parameters.pool", Some(12)));
         let refusal = parse(&format!("{SMALL}\n[waves]\nperiod = \"1d\"\nsize = \"125%\"\n")).unwrap_err();
         assert_eq!((refusal.field.as_str(), refusal.line), ("waves.size", Some(12)));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use routes::{Capacity, Load, Routes, predict};
+use routes::{Capacity, Fleet, Load, predict};
 
 use crate::Config;
 use crate::numbering::DomainShare;
@@ -35,11 +35,10 @@ impl Expected {
 pub(crate) fn expected(
     slotted: &Slotted,
     shares: &[DomainShare],
-    routes: &Routes,
+    fleet: &Fleet,
     config: &Config,
 ) -> Expected {
-    let capacity =
-        Capacity { own_per_second: OWN_PER_CORE_SECOND * config.analysis_threads.max(1) as f64, sources: 1 };
+    let capacity = Capacity { own_per_second: OWN_PER_CORE_SECOND * config.analysis_threads.max(1) as f64 };
     let mut waves: Vec<WavePlan> = (0..)
         .zip(slotted.slots.waves())
         .map(|(wave, planned)| WavePlan {
@@ -55,7 +54,7 @@ pub(crate) fn expected(
         let loads: Vec<Load> = lanes.iter().map(load).collect();
         let wave = usize::try_from(slot.wave).ok().and_then(|wave| waves.get_mut(wave));
         let mut slot_end = slot.due_us;
-        for prediction in predict(&routes.providers(), &loads, capacity) {
+        for prediction in predict(fleet, &loads, capacity) {
             let begins = free_at.get(&prediction.site).map_or(slot.due_us, |free| slot.due_us.max(*free));
             let end = begins.saturating_add((prediction.seconds * 1e6) as i64);
             free_at.insert(prediction.site.clone(), end);

@@ -14,6 +14,8 @@ use crate::words;
 
 /// The rule that speaks of the contact date.
 const RULE: &str = "contact_date";
+/// The rule that speaks of the sources.
+const POOL_RULE: &str = "pool";
 
 /// What an analysis found out about when.
 pub(crate) struct Timing {
@@ -62,7 +64,12 @@ impl Work<'_> {
     }
 
     /// When each provider and each wave will be done, and until when all must be.
-    pub fn timing(&mut self, source: &Source, slotted: &Slotted, shares: &[DomainShare]) -> Result<Timing> {
+    pub async fn timing(
+        &mut self,
+        source: &Source,
+        slotted: &Slotted,
+        shares: &[DomainShare],
+    ) -> Result<Timing> {
         let (slots, plan) = (&slotted.slots, slotted.slots.plan());
         let valid_until_us = plan.sending(&self.delivery.definition)?.valid_until_us;
         let messages = self.facts.messages.unwrap_or_default();
@@ -71,7 +78,13 @@ impl Work<'_> {
             return Ok(Timing::at_once("proof", messages));
         }
         let config = self.this.config();
-        let expected = crate::plan::expected(slotted, shares, &self.this.rooms.routes, &config);
+        let pool = self.delivery.definition.parameters.pool.clone();
+        let fleet = self.this.rooms.routes.fleet(&pool, plan.start_us).await?;
+        if !config.relay && !fleet.has_sources() {
+            let text = format!("no source is in the pool {pool}: the messages stay pending until one is");
+            self.findings.push(Finding::new(POOL_RULE, Level::Warning, text).in_part("parameters"));
+        }
+        let expected = crate::plan::expected(slotted, shares, &fleet, &config);
         let end = expected.end();
         self.expect(plan.start_us, valid_until_us, end);
         let definition = &self.delivery.definition;

@@ -33,7 +33,8 @@ const RETRY_PERIOD: &str = "15s";
 const RULES: &str = "# Written by `mailwright demo` at each start.\n\n\
     [unknown]\nconnections = 10\nmessages_per_connection = 100\nmessage_rates = []\n\n\
     [default]\nmessage_rates = []\nconnection_rates = []\n\n\
-    [site.google]\ntls = \"opportunistic\"\n";
+    [site]\ngoogle.tls = \"opportunistic\"\ncomcast.tls = \"opportunistic\"\ngmx.tls = \"opportunistic\"\n\
+    orange.tls = \"opportunistic\"\nqq.tls = \"opportunistic\"\n";
 
 /// Runs `demo`.
 pub fn run(common: &Common, args: &DemoArgs, out: &mut Output) -> Done {
@@ -217,5 +218,16 @@ fn message(mail: &Mail) -> DemoMessage {
         to: mail.recipient.clone(),
         subject: headers.as_ref().and_then(|headers| headers.subject()).unwrap_or_default().to_owned(),
         size: mail.octets.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rules_of_the_demo_can_be_read() {
+        let table = routes::Table::parse(RULES).unwrap();
+        assert_eq!(table.site["qq"].tls, Some(routes::TlsPolicy::Opportunistic));
     }
 }

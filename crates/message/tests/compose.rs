@@ -155,9 +155,19 @@ fn an_added_header_breaks_the_signature() {
     let txt = |selector: &str| txt_of(&signers[usize::from(selector == "ed1")]);
     for header in [
         "From: evil@example.org",
+        "Sender: evil@example.org",
+        "Reply-To: evil@example.org",
         "Subject: other",
+        "Date: Thu, 1 Jan 1970 00:00:00 +0000",
+        "To: x@example.org",
         "Cc: x@example.org",
+        "Message-ID: <x@example.org>",
+        "In-Reply-To: <x@example.org>",
+        "References: <x@example.org>",
+        "MIME-Version: 1.0",
+        "Content-Type: text/html",
         "List-Unsubscribe: <https://e.example>",
+        "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
     ] {
         let forged = [header.as_bytes(), b"\r\n", &composed.bytes].concat();
         assert!(verify::signatures(&forged, txt).is_err(), "{header}");

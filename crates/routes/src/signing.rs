@@ -122,3 +122,71 @@ impl Routes {
         signer(kind, &domain, &selector, &private).map_err(|error| bad(error.to_string()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use store::{Lane, Trace, Value};
+
+    use super::*;
+    use crate::rules::tests::room;
+
+    /// Sending domains of a large installation.
+    const DOMAINS: usize = 10_000;
+    /// For all of them, from memory. An operation of a map takes well below a microsecond; the bound is that of a slow,
+    /// busy machine in a debug build.
+    const FROM_MEMORY_MAX: Duration = Duration::from_secs(2);
+
+    /// The keys of one domain under the names of many: making 10,000 RSA keys would take an hour.
+    async fn many_domains(routes: &Routes) {
+        routes.add_domain("d0.example", 1).await.expect("adds");
+        let copied = routes
+            .store
+            .write(Lane::Urgent, |tx| -> Result<()> {
+                let sql = "SELECT selector, algorithm, private, public FROM dkim_key ORDER BY id";
+                let keys = tx.query::<_, Error>(sql, &[], |row| {
+                    Ok((row.text(0)?, row.text(1)?, row.blob(2)?, row.text(3)?))
+                })?;
+                let domains = (1..DOMAINS).map(|n| binds![format!("d{n}.example"), "mw1", 1_i64]);
+                tx.copy_in("domain", &["domain", "selector", "created_at"], domains)?;
+                let columns = ["domain", "selector", "algorithm", "private", "public", "state", "created_at"];
+                let rows = (1..DOMAINS).flat_map(|n| {
+                    keys.iter().map(move |(selector, algorithm, private, public)| {
+                        binds![format!("d{n}.example"), selector, algorithm, private, public, "active", 1_i64]
+                    })
+                });
+                let rows: Vec<Vec<Value>> = rows.collect();
+                tx.copy_in("dkim_key", &columns, rows.into_iter())?;
+                Ok(())
+            })
+            .await;
+        copied.expect("copies");
+    }
+
+    #[tokio::test]
+    async fn ten_thousand_domains_sign_from_memory() {
+        store::testing::sqlite(|store| async move {
+            let plain = room(store).await;
+            many_domains(&plain).await;
+            let trace = Trace::default();
+            let routes = Routes { store: plain.store.traced(trace.clone()), ..plain };
+            let first = Instant::now();
+            for n in 0..DOMAINS {
+                let signing = routes.signing_for(&format!("d{n}.example")).await.expect("signs");
+                assert_eq!(signing.signers.len(), 2);
+            }
+            let first = first.elapsed();
+            let counted = |trace: &Trace| trace.statements().iter().map(|one| one.runs).sum::<u64>();
+            let before = counted(&trace);
+            let again = Instant::now();
+            for n in 0..DOMAINS {
+                routes.signing_for(&format!("d{n}.example")).await.expect("signs");
+            }
+            let again = again.elapsed();
+            assert_eq!(counted(&trace), before, "the database was asked again");
+            assert!(again < FROM_MEMORY_MAX, "first {first:?}, from memory {again:?}");
+        })
+        .await;
+    }
+}

@@ -66,6 +66,7 @@ pub fn engine(settings: &Settings, listen: SocketAddr, providers: Providers) -> 
     config.port = settings.smtp_port();
     config.providers = providers;
     config.compose_threads = cores();
+    config.node = machine();
     let connections = settings.connections_per_site().unwrap_or(RELAY_CONNECTIONS);
     let messages = settings.messages_per_connection().unwrap_or(RELAY_MESSAGES_PER_CONNECTION);
     config.relay = settings.relay().map(|smart_host| relay(smart_host, connections, messages));
@@ -94,8 +95,8 @@ pub fn ehlo(settings: &Settings, listen: SocketAddr) -> String {
     if let Some(name) = settings.ehlo() {
         return name.to_owned();
     }
-    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let machine = machine.trim();
+    let machine = machine();
+    let machine = machine.as_str();
     if machine.contains('.') {
         return machine.to_owned();
     }
@@ -108,6 +109,12 @@ pub fn ehlo(settings: &Settings, listen: SocketAddr) -> String {
         (false, "") => "localhost".to_owned(),
         (false, machine) => machine.to_owned(),
     }
+}
+
+/// This machine's name, by which sources may be bound to it; empty when it has none.
+pub fn machine() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_ascii_lowercase()
 }
 
 /// Which addresses may be dialled.

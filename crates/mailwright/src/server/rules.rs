@@ -24,6 +24,8 @@ pub const RULE_FILE: &str = "shaping.toml";
 pub const REPLY_FILE: &str = "replies.toml";
 /// How often the files, and what other nodes changed, are looked at.
 const LOOK: Duration = Duration::from_secs(2);
+/// How many looks lie between two at which keys sign for which domain: half a minute.
+const LOOKS_A_SIGNING: u32 = 15;
 /// How many looks lie between two at the DNS for new signing keys: five minutes.
 const LOOKS_A_ROTATION: u32 = 150;
 /// How long one such look may take.
@@ -122,6 +124,10 @@ impl Looker {
             }
             told = fault;
             self.look_at_replies(&mut replies_seen);
+            if look % LOOKS_A_SIGNING == 0 {
+                // Another node may have added a domain or turned its keys.
+                self.routes.refresh();
+            }
             if look % LOOKS_A_ROTATION == 0 {
                 self.look_at_keys().await;
             }
