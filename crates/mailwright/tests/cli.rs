@@ -37,8 +37,8 @@ fn the_exit_status_says_how_it_ended() {
     ] {
         assert_eq!(status(wrong), 2, "{wrong:?}");
     }
-    for later in [&["bounce", "explain", "x.eml"][..], &["reply", "explain", "550 no", "--provider", "x"]] {
-        assert_eq!(status(later), 1, "{later:?}");
+    for refused in [&["bounce", "explain", "x.eml"][..], &["reply", "explain", "550 no", "--provider", "x"]] {
+        assert_eq!(status(refused), 1, "{refused:?}");
     }
     assert_eq!(status(&["reply", "explain", "not a reply"]), 1);
 }
@@ -48,6 +48,9 @@ fn with_json_there_is_one_document_and_nothing_else() {
     let explained = document(&["reply", "explain", "550 5.1.1 <x@y.example>: user unknown", "--json"]);
     assert_eq!(explained["recipient"], "failed");
     assert_eq!((&explained["type"], &explained["blames"]), (&json!("hard"), &json!("recipient")));
+    let words = "421 4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred";
+    let explained = document(&["reply", "explain", words, "--provider", "yahoo", "--json"]);
+    assert_eq!((&explained["path"], &explained["blames"]), (&json!("suspend"), &json!("source")));
     assert_eq!(document(&["delivery", "status", "1", "--json"])["code"], "unreached");
     assert_eq!(document(&["delivery", "approve", "1", "--snapshot", "x", "--json"])["code"], "unreached");
     assert_eq!(document(&["bounce", "explain", "x.eml", "--json"])["code"], "not_supported");
