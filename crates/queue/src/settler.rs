@@ -75,6 +75,12 @@ impl Settler {
         Arc::clone(&self.permits).acquire_owned().await.map(UnsettledPermit).map_err(|_| Error::Closed)
     }
 
+    /// The same right where it is to be had at once.
+    #[must_use]
+    pub fn try_permit(&self) -> Option<UnsettledPermit> {
+        Arc::clone(&self.permits).try_acquire_owned().ok().map(UnsettledPermit)
+    }
+
     /// Hands over a result. `settled` is called when it is on disk.
     pub fn submit(
         &self,
