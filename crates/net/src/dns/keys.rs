@@ -18,12 +18,14 @@ use super::{NEGATIVE_TTL_MAX_S, TTL_MAX_S, TTL_MIN_S};
 const KEYS_KEPT_MAX: usize = 20_000;
 
 type Answer = Result<DnsResponse, NetError>;
+/// An answer with the moment at which it ends, by name and kind.
+type Kept = HashMap<(Name, RecordType), (Instant, Answer)>;
 
 /// Asks through `inner` and keeps what [`is_key`] names, "there is none" included. A failure is not kept.
 #[derive(Clone)]
 pub(super) struct KeptKeys<H> {
     inner: H,
-    kept: Arc<Mutex<HashMap<(Name, RecordType), (Instant, Answer)>>>,
+    kept: Arc<Mutex<Kept>>,
 }
 
 impl<H> KeptKeys<H> {
