@@ -20,4 +20,5 @@ mod relay;
 mod stop;
 mod tracking;
 mod transport;
+mod validation;
 mod waves;
