@@ -89,11 +89,7 @@ impl Deliveries {
     }
 
     /// The seeds of these groups, their gaps filled as by these recipients.
-    pub(crate) async fn seed_rows(
-        &self,
-        groups: &[String],
-        fill: &[Recipient],
-    ) -> Result<Vec<RecipientRow>> {
+    pub(crate) async fn seed_rows(&self, groups: &[String], fill: &[Recipient]) -> Result<Vec<RecipientRow>> {
         match self.rooms.audience.seeds_in(groups, fill, self.now_us()).await {
             Err(audience::Error::Invalid { reason, .. }) => Err(Refusal::new("seeds", reason).into()),
             other => Ok(other?),
