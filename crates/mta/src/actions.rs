@@ -60,9 +60,9 @@ fn of(path: &Path, now: i64) -> PathFigures {
         suspended: path.suspension(now),
         draining: path.is_draining(),
         expected_end,
-        warm_up: path.allowed().and_then(|of| {
-            shaper.allowance().map(|left| (u64::try_from(left).unwrap_or(0).min(of), of))
-        }),
+        warm_up: path
+            .allowed()
+            .and_then(|of| shaper.allowance().map(|left| (u64::try_from(left).unwrap_or(0).min(of), of))),
         secure_only: path.site.secure_only.load(Ordering::Acquire),
     }
 }
@@ -72,7 +72,8 @@ pub(crate) async fn act(shared: &Shared, action: Action) -> Result<(), String> {
     let now = shared.world.now_us();
     match action {
         Action::Suspend { source, site, until_us, reason, by } => {
-            let verdict = verdict(source.as_deref(), &site, routes::Action::Suspend, until_us, &reason, &by, now);
+            let verdict =
+                verdict(source.as_deref(), &site, routes::Action::Suspend, until_us, &reason, &by, now);
             put(shared, verdict, now).await?;
             let rest = Suspension { until_us, reason, by };
             matching(shared, source.as_deref(), &site).iter().for_each(|path| path.shaper.suspend(&rest));
@@ -118,18 +119,13 @@ fn verdict(
 
 async fn put(shared: &Shared, verdict: Verdict, now: i64) -> Result<(), String> {
     if let Some(routes) = &shared.config.routes {
-        routes.put_verdict(verdict, now).await.map_err(|error| error.to_string())?;
+        routes.put_verdict(verdict.clone(), now).await.map_err(|error| error.to_string())?;
     }
+    shared.memory.learn(verdict);
     Ok(())
 }
 
-async fn resume(
-    shared: &Shared,
-    source: Option<&str>,
-    site: &str,
-    by: &str,
-    now: i64,
-) -> Result<(), String> {
+async fn resume(shared: &Shared, source: Option<&str>, site: &str, by: &str, now: i64) -> Result<(), String> {
     let paths = matching(shared, source, site);
     if let Some(routes) = &shared.config.routes {
         let verdicts = routes.verdicts(now).await.map_err(|error| error.to_string())?;
@@ -141,6 +137,7 @@ async fn resume(
         for verdict in verdicts.iter().filter(about) {
             let lifted = routes.lift_verdict(&verdict.identity, &verdict.provider, by, now).await;
             lifted.map_err(|error| error.to_string())?;
+            shared.memory.unlearn(verdict);
             paths.iter().for_each(|path| lift(verdict, path));
         }
     }
@@ -163,6 +160,7 @@ async fn lift_ours(shared: &Shared, site: &str, now: i64) -> Result<(), String> 
     for verdict in verdicts.iter().filter(|verdict| verdict.by.is_empty() && verdict.provider == site) {
         let lifted = routes.lift_verdict(&verdict.identity, &verdict.provider, "", now).await;
         lifted.map_err(|error| error.to_string())?;
+        shared.memory.unlearn(verdict);
     }
     Ok(())
 }
@@ -182,8 +180,6 @@ async fn forget(shared: &Shared, source: Option<&str>, site: &str) -> Result<(),
 
 fn matching(shared: &Shared, source: Option<&str>, site: &str) -> Vec<Arc<Path>> {
     let mut paths = shared.all_paths();
-    paths.retain(|path| {
-        *path.site.name == *site && source.is_none_or(|source| *path.source.name == *source)
-    });
+    paths.retain(|path| *path.site.name == *site && source.is_none_or(|source| *path.source.name == *source));
     paths
 }

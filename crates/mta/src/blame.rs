@@ -31,7 +31,12 @@ pub(crate) struct About<'a> {
 }
 
 /// Lets the answer act. Answers until when the message is held back, where it is not its path that rests.
-pub(crate) fn obey(shared: &Shared, exchange: &Exchange, said: Said<'_>, about: Option<About<'_>>) -> Option<i64> {
+pub(crate) fn obey(
+    shared: &Shared,
+    exchange: &Exchange,
+    said: Said<'_>,
+    about: Option<About<'_>>,
+) -> Option<i64> {
     let Said { verdict, reply, now_us, .. } = said;
     let of_relay = **exchange.site() == *RELAY_SITE;
     let of_mail = match verdict.blames {
@@ -53,7 +58,9 @@ pub(crate) fn obey(shared: &Shared, exchange: &Exchange, said: Said<'_>, about: 
                 return Some(now_us + us(BLOCK));
             }
         }
-        PathAction::SecureOnly => exchange.path.site.secure_only.store(true, std::sync::atomic::Ordering::Release),
+        PathAction::SecureOnly => {
+            exchange.path.site.secure_only.store(true, std::sync::atomic::Ordering::Release)
+        }
         // A site that is no provider of the table is often many receivers under one roof: one of them speaks for itself.
         PathAction::Suspend { after_s } if !exchange.path.site.known => {
             let slower = PathAction::Slow { factor_percent: 50, after_s };
@@ -72,7 +79,9 @@ pub(crate) fn obey(shared: &Shared, exchange: &Exchange, said: Said<'_>, about: 
 /// What would only be heard again is a rest.
 fn sharpened(exchange: &Exchange, said: Said<'_>) -> PathAction {
     match said.verdict.path {
-        PathAction::FewerConnections if exchange.path.shaper.open() <= 1 => PathAction::Suspend { after_s: None },
+        PathAction::FewerConnections if exchange.path.shaper.open() <= 1 => {
+            PathAction::Suspend { after_s: None }
+        }
         PathAction::FewerMessages if said.seen <= 1 => PathAction::Suspend { after_s: None },
         PathAction::SecureOnly if said.secured => PathAction::Suspend { after_s: None },
         action => action,

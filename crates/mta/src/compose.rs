@@ -15,12 +15,14 @@ const NICE: i32 = 5;
 /// A composed message with what it was composed from.
 pub(crate) type Prepared = (Load, Result<message::Composed, ComposeError>);
 
+/// A few messages of one connection, made one after another: it is woken once for all of them, and then has the next
+/// one in its hands while a body goes out.
 struct Job {
-    load: Load,
-    done: oneshot::Sender<Prepared>,
+    loads: Vec<Load>,
+    done: oneshot::Sender<Vec<Prepared>>,
 }
 
-/// The threads. Jobs are bounded by the connections: each has one message in preparation.
+/// The threads. Jobs are bounded by the connections: each has one in preparation.
 pub(crate) struct Composers {
     jobs: Sender<Job>,
     composed: Arc<AtomicUsize>,
@@ -42,11 +44,11 @@ impl Composers {
         Ok(Self { jobs, composed })
     }
 
-    /// Starts composing; the receiver yields the result. It fails only when the threads are gone.
-    pub(crate) fn order(&self, load: Load) -> oneshot::Receiver<Prepared> {
+    /// Starts composing; the receiver yields the results in this order. It fails only when the threads are gone.
+    pub(crate) fn order(&self, loads: Vec<Load>) -> oneshot::Receiver<Vec<Prepared>> {
         let (done, receiver) = oneshot::channel();
         // When the threads are gone the receiver reports it: the sender is dropped with the job.
-        let _ = self.jobs.send(Job { load, done });
+        let _ = self.jobs.send(Job { loads, done });
         receiver
     }
 
@@ -59,18 +61,24 @@ impl Composers {
 fn work(receiver: &Mutex<Receiver<Job>>, compose: &dyn Compose, composed: &AtomicUsize) {
     loop {
         let job = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { load, done }) = job else { return };
-        if done.is_closed() {
-            // The connection has gone; dropping the load puts it back in its line.
-            continue;
+        let Ok(Job { loads, done }) = job else { return };
+        let mut made = Vec::with_capacity(loads.len());
+        for load in loads {
+            if done.is_closed() {
+                // The connection has gone; dropping the load puts it back in its line.
+                continue;
+            }
+            // A panic of a template or a key must not take the thread, and with it every delivery, down.
+            let order = Order { message: load.message() };
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| compose.compose(order)))
+                .unwrap_or_else(|_| {
+                    Err(ComposeError::Message("composing this message panicked".to_owned()))
+                });
+            composed.fetch_add(1, Ordering::Relaxed);
+            made.push((load, result));
         }
-        // A panic of a template or a key must not take the thread, and with it every delivery, down.
-        let order = Order { message: load.message() };
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| compose.compose(order)))
-            .unwrap_or_else(|_| Err(ComposeError::Message("composing this message panicked".to_owned())));
-        composed.fetch_add(1, Ordering::Relaxed);
-        // The connection may have gone meanwhile; the load then goes back in its line as it is dropped.
-        let _ = done.send((load, result));
+        // The connection may have gone meanwhile; the loads then go back in their line as they are dropped.
+        let _ = done.send(made);
     }
 }
 

@@ -15,8 +15,11 @@ pub const CLAIM_PARTS_MAX: i64 = 64;
 pub const PART_HOLD_MAX: Duration = Duration::from_secs(60);
 /// Retries taken at once in one lane: half of what a lane may hold.
 pub const RETRIES_MAX: i64 = 512;
-/// Unsettled results of one connection.
-pub const UNSETTLED_PER_CONNECTION: usize = 4;
+/// Unsettled results of one connection. A commit takes some milliseconds, in which a near receiver takes more than a few
+/// messages; a crash may send as many twice.
+pub const UNSETTLED_PER_CONNECTION: usize = 16;
+/// Messages of one connection that are composed at once, and wait composed for their turn.
+pub const PREPARED_MAX: usize = 4;
 /// First rest of a path after a failure; doubles up to [`PATH_REST_MAX`].
 pub const PATH_REST: Duration = Duration::from_secs(60);
 /// Longest rest of a path that its receiver did not ask for.

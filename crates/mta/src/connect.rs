@@ -28,7 +28,7 @@ pub(crate) struct Means<'a> {
     pub world: &'a dyn World,
     pub relay: Option<&'a Relay>,
     pub port: u16,
-    pub broken_tls: &'a BrokenTls,
+    pub false_offers: &'a FalseOffers,
     /// No further host is tried once this is set.
     pub closing: &'a AtomicBool,
     /// Shows the first connection that stands, line by line.
@@ -71,22 +71,50 @@ impl Default for Terms {
     }
 }
 
-/// Hosts whose TLS handshake failed lately: spoken to in clear until then (UTC microseconds).
+/// Hosts that offered lately what they cannot do: their TLS handshake failed, or PIPELINING lost commands. Until a time
+/// (UTC microseconds) they are not asked for it.
 #[derive(Debug, Default)]
-pub(crate) struct BrokenTls(Mutex<HashMap<String, i64>>);
+pub(crate) struct FalseOffers {
+    tls: Mutex<HashMap<String, i64>>,
+    pipelining: Mutex<HashMap<String, i64>>,
+}
 
-impl BrokenTls {
-    fn holds(&self, host: &str, now: i64) -> bool {
-        let broken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        broken.get(host).is_some_and(|until| *until > now)
+impl FalseOffers {
+    fn of_tls(&self, host: &str, now: i64) -> bool {
+        holds(&self.tls, host, now)
     }
 
-    fn remember(&self, host: &str, now: i64) {
-        let mut broken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        broken.retain(|_, until| *until > now);
-        broken.insert(host.to_owned(), now + us(BROKEN_TLS_KEPT));
+    fn of_pipelining(&self, host: &str, now: i64) -> bool {
+        holds(&self.pipelining, host, now)
+    }
+
+    /// A connection has ended: what it showed about its host.
+    pub(crate) fn learn(&self, wire: &Wire, now: i64) {
+        if wire.client.doubts_pipelining() {
+            tracing::info!(host = %wire.host, "offers PIPELINING and loses commands; spoken to in lock-step");
+            remember(&self.pipelining, &wire.host, now + us(FALSE_PIPELINING_KEPT));
+        }
     }
 }
+
+fn holds(hosts: &Mutex<HashMap<String, i64>>, host: &str, now: i64) -> bool {
+    let hosts = hosts.lock().unwrap_or_else(PoisonError::into_inner);
+    hosts.get(host).is_some_and(|until| *until > now)
+}
+
+fn remember(hosts: &Mutex<HashMap<String, i64>>, host: &str, until: i64) {
+    let mut hosts = hosts.lock().unwrap_or_else(PoisonError::into_inner);
+    if hosts.len() >= FALSE_OFFERS_MAX {
+        hosts.clear();
+    }
+    hosts.insert(host.to_owned(), until);
+}
+
+/// Hosts remembered for each offer: beyond it all are asked anew.
+const FALSE_OFFERS_MAX: usize = 100_000;
+/// How long a host that loses pipelined commands is spoken to in lock-step: not long, because a connection that breaks in
+/// the middle of a group looks the same.
+const FALSE_PIPELINING_KEPT: Duration = Duration::from_secs(3_600);
 
 /// Why no host could be spoken to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -291,7 +319,7 @@ async fn reach(
     terms: &Terms,
 ) -> Result<Wire, Failure> {
     let optional = manner.tls == TlsUse::Opportunistic && manner.clear_after;
-    if optional && means.broken_tls.holds(manner.host, means.world.now_us()) {
+    if optional && means.false_offers.of_tls(manner.host, means.world.now_us()) {
         manner.tls = TlsUse::Never;
     }
     let opened = open(means, &manner, source, terms).await;
@@ -305,7 +333,8 @@ async fn reach(
     }
     match opened {
         Err(Failure::Handshake(..)) if optional && manner.tls == TlsUse::Opportunistic => {
-            means.broken_tls.remember(manner.host, means.world.now_us());
+            let until = means.world.now_us() + us(BROKEN_TLS_KEPT);
+            remember(&means.false_offers.tls, manner.host, until);
             manner.tls = TlsUse::Never;
             open(means, &manner, source, terms).await
         }
@@ -379,6 +408,7 @@ async fn open(
         bind: source.bind,
         proxy: terms.proxy,
         configured: manner.configured,
+        timeout: terms.connect_timeout,
     };
     note(means, &format!("connecting to {} port {}", manner.host, manner.port));
     let dialled = within(world, terms.connect_timeout, world.dial(target)).await;
@@ -392,7 +422,11 @@ async fn open(
         (stream, secured) = (inner, Some(how));
     }
     let config = smtp::Config { ehlo: source.ehlo.clone(), tls: manner.tls, login: manner.login.clone() };
-    let mut wire = Wire::new(stream, Client::new(config));
+    let mut client = Client::new(config);
+    if means.false_offers.of_pipelining(manner.host, world.now_us()) {
+        client.without_pipelining();
+    }
+    let mut wire = Wire::new(stream, client, manner.host);
     wire.secured = secured;
     wire.trace = means.trace.lock().unwrap_or_else(PoisonError::into_inner).take();
     loop {
@@ -412,7 +446,7 @@ async fn open(
                     let (stream, how) = shaken.inspect_err(|_| note(means, "the TLS handshake failed"))?;
                     note(means, &format!("{} with {}", how.protocol, how.cipher));
                     client.secured();
-                    wire = Wire::new(stream, client);
+                    wire = Wire::new(stream, client, manner.host);
                     wire.secured = Some(how);
                     wire.trace = means.trace.lock().unwrap_or_else(PoisonError::into_inner).take();
                 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use smtp::{Answer, Event, Outcome, RecipientOutcome, Stage, classify};
 
 use crate::config::{Relay, Source, WATCH, us};
-use crate::connect::{BrokenTls, Means, Terms, Unreached, connect};
+use crate::connect::{FalseOffers, Means, Terms, Unreached, connect};
 use crate::exchange::Way;
 use crate::wire::Wire;
 use crate::world::{MailHosts, World};
@@ -28,7 +28,7 @@ pub struct CourierConfig {
 pub struct Courier {
     world: Arc<dyn World>,
     config: CourierConfig,
-    broken_tls: BrokenTls,
+    false_offers: FalseOffers,
     closing: AtomicBool,
 }
 
@@ -74,7 +74,7 @@ impl Courier {
     /// A courier in `world`. Opens nothing yet.
     #[must_use]
     pub fn new(config: CourierConfig, world: Arc<dyn World>) -> Self {
-        Self { world, config, broken_tls: BrokenTls::default(), closing: AtomicBool::new(false) }
+        Self { world, config, false_offers: FalseOffers::default(), closing: AtomicBool::new(false) }
     }
 
     /// Opens a connection to whoever takes the mail of `domain` (ASCII, lower case).
@@ -89,7 +89,7 @@ impl Courier {
             world: &*self.world,
             relay,
             port: self.config.port,
-            broken_tls: &self.broken_tls,
+            false_offers: &self.false_offers,
             closing: &self.closing,
             trace: Mutex::new(None),
         };

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::compose::Composers;
 use crate::config::{Config, LOOKUPS_MAX};
-use crate::connect::{BrokenTls, Means};
+use crate::connect::{FalseOffers, Means};
 use crate::exchange::{Exchange, InForce, Path, Site, Way};
 use crate::gate::Gate;
 use crate::keep::{Allowance, Memory};
@@ -47,7 +47,7 @@ pub(crate) struct Shared {
     exchanges: Mutex<HashMap<Arc<str>, Arc<Exchange>>>,
     paths: Mutex<HashMap<(Arc<str>, Arc<str>), Arc<Path>>>,
     sites: Mutex<HashMap<Arc<str>, Arc<Site>>>,
-    broken_tls: BrokenTls,
+    false_offers: FalseOffers,
     sessions: AtomicUsize,
     /// Exchanges that wanted a connection when the node had none left, in the order in which they get one.
     starving: Mutex<VecDeque<Weak<Exchange>>>,
@@ -95,7 +95,7 @@ impl Shared {
             exchanges: Mutex::default(),
             paths: Mutex::default(),
             sites: Mutex::default(),
-            broken_tls: BrokenTls::default(),
+            false_offers: FalseOffers::default(),
             sessions: AtomicUsize::new(0),
             starving: Mutex::default(),
             starving_count: AtomicUsize::new(0),
@@ -193,7 +193,9 @@ impl Shared {
         let of_site = || {
             let paths = site.paths();
             let held = paths.iter().map(|path| path.in_force());
-            held.filter(|held| held.generation == generation && held.rules.shared).map(|held| held.limits).next()
+            held.filter(|held| held.generation == generation && held.rules.shared)
+                .map(|held| held.limits)
+                .next()
         };
         let limits = if rules.shared { of_site() } else { None };
         let limits = limits.unwrap_or_else(|| Arc::new(Limits::of(&rules, bounded)));
@@ -230,7 +232,7 @@ impl Shared {
             world: &*self.world,
             relay: self.config.relay.as_ref(),
             port: self.config.port,
-            broken_tls: &self.broken_tls,
+            false_offers: &self.false_offers,
             closing: &self.closing,
             trace: Mutex::new(None),
         }
@@ -331,7 +333,8 @@ impl Shared {
         let mut exchanges = open(&self.exchanges);
         if exchanges.len() > KEPT {
             // Nobody else holds it, so nobody can put anything in its line.
-            exchanges.retain(|_, e| Arc::strong_count(e) > 1 || e.waiting() > 0 || e.resting_until(now).is_some());
+            exchanges
+                .retain(|_, e| Arc::strong_count(e) > 1 || e.waiting() > 0 || e.resting_until(now).is_some());
         }
         drop(exchanges);
         let mut paths = open(&self.paths);

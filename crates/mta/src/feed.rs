@@ -275,7 +275,9 @@ impl Feeder {
             // A rest without an end is looked at again and again.
             Some((i64::MAX, reason)) => Some((now + us(PATH_REST_MAX), reason)),
             Some(rest) => Some(rest),
-            None if exchange.path.is_draining() => Some((now + us(PATH_REST), "the path is drained".to_owned())),
+            None if exchange.path.is_draining() => {
+                Some((now + us(PATH_REST), "the path is drained".to_owned()))
+            }
             None => None,
         };
         let Some((until, reason)) = rest.filter(|(until, _)| *until > now + SWEEP_US) else { return found };

@@ -71,10 +71,11 @@ impl World for Internet {
                     continue;
                 }
                 let to = SocketAddr::new(address, target.port);
+                let timeout = target.timeout / 3;
                 let dialled = match target.proxy {
-                    Some(proxy) => by_proxy(guard, proxy, target.bind, to).await,
+                    Some(proxy) => by_proxy(guard, proxy, target.bind, to, timeout).await,
                     None => {
-                        net::dial(guard, to, target.bind, address_timeout()).await.map_err(io::Error::other)
+                        net::dial(guard, to, target.bind, timeout).await.map_err(io::Error::other)
                     }
                 };
                 match dialled {
@@ -132,19 +133,27 @@ async fn by_proxy(
     proxy: SocketAddr,
     source: Option<IpAddr>,
     to: SocketAddr,
+    timeout: Duration,
 ) -> io::Result<tokio::net::TcpStream> {
     guard.check(to.ip()).map_err(io::Error::other)?;
-    let dialled = net::dial(&Guard::exempt(), proxy, None, address_timeout()).await;
+    let dialled = net::dial(&Guard::exempt(), proxy, None, timeout).await;
     let named = |error: &dyn std::fmt::Display| io::Error::other(format!("the proxy {proxy}: {error}"));
     let mut stream = dialled.map_err(|error| named(&error))?;
     stream.write_all(&net::proxy_header(source, to)).await.map_err(|error| named(&error))?;
     Ok(stream)
 }
 
-/// A third of what the whole connection may take, so that one address that swallows packets does not hide the next
-/// (RFC 5321 section 5.1: at least two are tried).
-fn address_timeout() -> Duration {
-    Stage::Connect.timeout() / 3
+/// One of each family by turns, IPv4 first: a family that leads nowhere on this machine costs one try.
+fn by_turns(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    let (v4, v6): (Vec<IpAddr>, Vec<IpAddr>) = addresses.into_iter().partition(IpAddr::is_ipv4);
+    let (mut v4, mut v6) = (v4.into_iter(), v6.into_iter());
+    let mut turns = Vec::with_capacity(v4.len() + v6.len());
+    loop {
+        match (v4.next(), v6.next()) {
+            (None, None) => return turns,
+            (one, other) => turns.extend(one.into_iter().chain(other)),
+        }
+    }
 }
 
 impl Internet {
@@ -156,6 +165,19 @@ impl Internet {
             // RFC 6761 section 6.3: never asked of the DNS. Only a configured relay gets past the guard with it.
             return Ok(vec![IpAddr::from([127, 0, 0, 1])]);
         }
-        self.resolver.addresses(host).await.map_err(io::Error::other)
+        self.resolver.addresses(host).await.map(by_turns).map_err(io::Error::other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns() {
+        let read = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
+        let all = read(&["192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1"]);
+        assert_eq!(by_turns(all), read(&["192.0.2.1", "2001:db8::1", "192.0.2.2", "192.0.2.3"]));
+        assert_eq!(by_turns(read(&["2001:db8::1"])), read(&["2001:db8::1"]));
     }
 }

@@ -95,6 +95,19 @@ impl Memory {
         }
     }
 
+    /// A verdict that is written already: paths that are made from here on know it.
+    pub(crate) fn learn(&self, verdict: Verdict) {
+        let mut known = open(&self.verdicts);
+        known.retain(|old| old.identity != verdict.identity || old.provider != verdict.provider);
+        known.push(verdict);
+    }
+
+    /// A verdict that was lifted.
+    pub(crate) fn unlearn(&self, verdict: &Verdict) {
+        open(&self.verdicts)
+            .retain(|old| old.identity != verdict.identity || old.provider != verdict.provider);
+    }
+
     /// Takes the verdicts in force as read; answers those that are new and those that were lifted.
     fn replace_verdicts(&self, read: Vec<Verdict>, now_us: i64) -> (Vec<Verdict>, Vec<Verdict>) {
         let mut known = open(&self.verdicts);
@@ -172,8 +185,7 @@ impl Keeper {
     /// Reads what is remembered; the engine begins after that.
     pub(crate) async fn begin(shared: Arc<Shared>, routes: Routes) -> Self {
         let now = shared.world.now_us();
-        let mut keeper =
-            Self { shared, routes, saved_us: now, day: day_of(now), saved: HashMap::new() };
+        let mut keeper = Self { shared, routes, saved_us: now, day: day_of(now), saved: HashMap::new() };
         if let Err(error) = keeper.read(now).await {
             tracing::warn!(%error, "what was learned of receivers could not be read; every path begins by its rule");
         }
@@ -183,9 +195,11 @@ impl Keeper {
     async fn read(&mut self, now: i64) -> routes::Result<()> {
         let memory = &self.shared.memory;
         let learned = self.routes.learned(now).await?;
-        open(&memory.learned).extend(learned.into_iter().map(|one| {
-            ((one.source, one.site), Learned { rate: one.rate, connections: one.connections })
-        }));
+        open(&memory.learned).extend(
+            learned.into_iter().map(|one| {
+                ((one.source, one.site), Learned { rate: one.rate, connections: one.connections })
+            }),
+        );
         for volume in self.routes.volumes(day_of(now) - DAYS_BACK).await? {
             let key = (volume.source.into(), volume.site.into());
             open(&memory.sent).entry(key).or_default().insert(volume.day, volume.messages);

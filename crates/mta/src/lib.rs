@@ -59,7 +59,8 @@ pub use courier::{Courier, CourierConfig, Handed, Line, NoLine};
 pub use internet::Internet;
 pub use watch::{Action, PathFigures, Suspension, TopReply, TraceKind, TraceLine};
 pub use world::{
-    Boxed, Compose, ComposeError, DaneAnswer, Host, MailHosts, Order, Stream, Target, TlsSeen, World, way_name,
+    Boxed, Compose, ComposeError, DaneAnswer, Host, MailHosts, Order, Stream, Target, TlsSeen, World,
+    way_name,
 };
 
 use config::STOP_GRACE;
@@ -125,11 +126,7 @@ impl Engine {
             let _ = wait.await;
             feeder.run().await;
         });
-        Ok(Self {
-            shared,
-            feeder: Arc::new(Mutex::new(Some(feeder))),
-            keeper: Arc::new(Mutex::new(keeper)),
-        })
+        Ok(Self { shared, feeder: Arc::new(Mutex::new(Some(feeder))), keeper: Arc::new(Mutex::new(keeper)) })
     }
 
     /// Stops a delivery for good. Answers within a second, also while a receiver hangs.

@@ -164,13 +164,8 @@ impl Attempt<'_> {
         let verdict = heard.shared.judge(exchange.site(), reply, stage);
         shaper.answered(kind(&verdict), 0);
         shaper.heard(&smtp::normalised(&reply.to_string()), reply.code, self.now_us);
-        let said = Said {
-            verdict: &verdict,
-            reply,
-            seen: heard.seen,
-            secured: heard.secured,
-            now_us: self.now_us,
-        };
+        let said =
+            Said { verdict: &verdict, reply, seen: heard.seen, secured: heard.secured, now_us: self.now_us };
         let about = About { delivery: self.run.delivery, domain: heard.domain };
         let blocked = blame::obey(heard.shared, exchange, said, Some(about));
         let mut settlement = match verdict.recipient {
@@ -197,7 +192,9 @@ impl Attempt<'_> {
             // Another source of the pool is not blocked, as far as is known.
             (None, Some(_)) if others => self.now_us + us(PATH_REST),
             (None, Some(until)) => until,
-            (None, None) => self.now_us + after_s.map_or(us(HELD_WAIT), |seconds| i64::from(seconds) * 1_000_000),
+            (None, None) => {
+                self.now_us + after_s.map_or(us(HELD_WAIT), |seconds| i64::from(seconds) * 1_000_000)
+            }
         };
         let due = due.min(self.run.valid_until);
         self.tried(Verdict::Deferred { due, sticky_until: None, unknown: self.message.past.unknown }, false)

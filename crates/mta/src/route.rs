@@ -193,13 +193,20 @@ fn choose(
 }
 
 /// Another exchange for a message whose own rests, where there is one that does not.
-pub(crate) fn other_way(shared: &Shared, standing: &Standing, from: &Exchange, load: &Load, now: i64) -> Option<Arc<Exchange>> {
+pub(crate) fn other_way(
+    shared: &Shared,
+    standing: &Standing,
+    from: &Exchange,
+    load: &Load,
+    now: i64,
+) -> Option<Arc<Exchange>> {
     let site = &from.path.site;
     let choice = Choice::of(load, site, now);
     if choice.sticky.is_some() && !from.path.is_draining() {
         return None;
     }
     let found = choose(shared, standing, site, &from.way(), &choice, &load.message().domain, now)?;
-    let better = !std::ptr::eq(&*found, from) && found.resting_until(now).is_none() && !found.path.is_draining();
+    let better =
+        !std::ptr::eq(&*found, from) && found.resting_until(now).is_none() && !found.path.is_draining();
     better.then_some(found)
 }

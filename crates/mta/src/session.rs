@@ -13,7 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::blame::{self, Said};
 use crate::compose::Prepared;
-use crate::config::{UNSETTLED_PER_CONNECTION, WATCH, us};
+use crate::config::{PREPARED_MAX, UNSETTLED_PER_CONNECTION, WATCH, us};
 use crate::connect::{Means, SiteTls, Terms, Unreached, connect};
 use crate::engine::Shared;
 use crate::exchange::{Exchange, InForce, Path};
@@ -72,8 +72,8 @@ struct Session {
     cut: Arc<Notify>,
     closing: watch::Receiver<bool>,
     flights: VecDeque<Flight>,
-    preparing: Option<oneshot::Receiver<Prepared>>,
-    ready: Option<Prepared>,
+    preparing: Option<oneshot::Receiver<Vec<Prepared>>>,
+    ready: VecDeque<Prepared>,
     permits: Option<Permits>,
     unsettled: Arc<Semaphore>,
     begun: u32,
@@ -102,6 +102,7 @@ pub(crate) async fn run(shared: Arc<Shared>, exchange: Arc<Exchange>) {
             let mut session = Session::new(&shared, &exchange, in_force, wire, tls);
             session.work().await;
             session.end().await;
+            means.false_offers.learn(&session.wire, shared.world.now_us());
             exchange.standing.fetch_sub(1, Ordering::AcqRel);
         }
         Err(unreached) => not_reached(&shared, &exchange, &in_force, unreached),
@@ -183,7 +184,7 @@ impl Session {
             closing: shared.closing_signal(),
             flights: VecDeque::with_capacity(2),
             preparing: None,
-            ready: None,
+            ready: VecDeque::with_capacity(PREPARED_MAX),
             permits: None,
             unsettled: Arc::new(Semaphore::new(UNSETTLED_PER_CONNECTION)),
             begun: 0,
@@ -210,7 +211,9 @@ impl Session {
             self.follow_rules();
             self.decide_to_leave(now);
             self.fill(now);
-            self.begin(now);
+            while self.begin(now) {
+                self.fill(now);
+            }
             if self.leaving && self.flights.is_empty() && self.wire.client.is_idle() {
                 self.wire.client.quit();
             }
@@ -220,9 +223,9 @@ impl Session {
 
     /// Waits for whatever comes first. Every branch may be dropped at any time without losing anything.
     async fn wait(&mut self, now: i64) {
-        let idle = self.flights.is_empty() && self.preparing.is_none() && self.ready.is_none();
-        let wants_work = self.preparing.is_none() && self.ready.is_none() && !self.leaving;
-        let wants_permit = self.ready.is_some() && self.permits.is_none();
+        let idle = self.is_idle();
+        let wants_work = self.preparing.is_none() && self.ready.is_empty() && !self.leaving;
+        let wants_permit = !self.ready.is_empty() && self.permits.is_none();
         self.idle_since_us = if idle { self.idle_since_us.or(Some(now)) } else { None };
         if idle {
             self.exchange.idle.fetch_add(1, Ordering::AcqRel);
@@ -239,7 +242,7 @@ impl Session {
             () = self.wire.step() => {}
             prepared = poll_prepared(&mut self.preparing), if self.preparing.is_some() => {
                 self.preparing = None;
-                self.ready = prepared;
+                self.ready.extend(prepared.unwrap_or_default());
             }
             permits = take_permits(settler, unsettled), if wants_permit => self.permits = permits,
             () = self.exchange.arrived.notified(), if wants_work => {}
@@ -250,6 +253,11 @@ impl Session {
         if idle {
             self.exchange.idle.fetch_sub(1, Ordering::AcqRel);
         }
+    }
+
+    /// Nothing is under way or in its hands.
+    fn is_idle(&self) -> bool {
+        self.flights.is_empty() && self.preparing.is_none() && self.ready.is_empty()
     }
 
     /// Takes other rules over when they changed under way.
@@ -271,8 +279,7 @@ impl Session {
         let unwanted = path.site.secure_only.load(Ordering::Acquire)
             && self.wire.secured.is_none()
             && self.in_force.rules.tls != TlsPolicy::None;
-        let idle = self.flights.is_empty() && self.preparing.is_none() && self.ready.is_none();
-        let crowded = idle && self.exchange.waiting() == 0 && self.is_needed_elsewhere();
+        let crowded = self.is_idle() && self.exchange.waiting() == 0 && self.is_needed_elsewhere();
         self.leaving |= tired || bored || closing || resting || too_many || unwanted || crowded;
     }
 
@@ -283,19 +290,24 @@ impl Session {
             || self.exchange.is_in_the_way(self.shared.starving())
     }
 
-    /// Has the next message composed.
+    /// Has the next messages composed before the last one in hand begins, so that its successor's commands ride on its
+    /// body.
     fn fill(&mut self, now: i64) {
         if self.leaving {
-            // Dropping a prepared message puts it back in its line.
-            (self.ready, self.pace) = (None, None);
+            self.put_back();
+            self.pace = None;
             return;
         }
-        if self.preparing.is_some() || self.ready.is_some() {
+        if self.preparing.is_some() || self.ready.len() > 1 {
             return;
         }
+        let wanted = self.batch();
         let site = &self.exchange.path.site;
         let blocked = site.any_blocked().then(|| site.blocked_deliveries(now));
-        while let Some(load) = self.exchange.pop(blocked.as_ref()) {
+        let mut loads = Vec::with_capacity(wanted);
+        while loads.len() < wanted
+            && let Some(load) = self.exchange.pop(blocked.as_ref())
+        {
             if !load.is_wanted() {
                 load.finish();
                 continue;
@@ -305,9 +317,28 @@ impl Session {
                 self.shared.settle_suppressed(load, &site.name);
                 continue;
             }
-            self.preparing = Some(self.shared.composers.order(load));
-            return;
+            loads.push(load);
         }
+        if !loads.is_empty() {
+            self.preparing = Some(self.shared.composers.order(loads));
+        }
+    }
+
+    /// Puts prepared messages back in their line, the last one first, because each goes to the front.
+    fn put_back(&mut self) {
+        while self.ready.pop_back().is_some() {}
+    }
+
+    /// How many messages to take at once: its share of those that wait, a few at most, and one where a limit makes
+    /// messages wait their turn or nothing was sent yet.
+    fn batch(&self) -> usize {
+        if self.begun == 0 || self.pace.is_some() {
+            return usize::from(self.ready.is_empty());
+        }
+        let left = self.exchange.path.shaper.messages_limit().saturating_sub(self.begun) as usize;
+        let standing = self.exchange.standing.load(Ordering::Acquire).max(1);
+        let share = (self.exchange.waiting() / standing).clamp(1, PREPARED_MAX);
+        share.min(left.saturating_sub(self.ready.len()))
     }
 
     /// True when the path's limits let one more message begin. Otherwise the message in hand waits here for its turn, or,
@@ -328,55 +359,64 @@ impl Session {
         false
     }
 
-    /// A delivery of a domain that the receiver complains of is found out here, where its sender is known.
-    fn is_domain_blocked(&self, load: &Load, composed: &message::Composed, now: i64) -> bool {
+    /// A delivery that the receiver complained of since it was composed; or one of a domain that it complains of, which is
+    /// found out here, where the sender is known.
+    fn is_blocked(&self, load: &Load, composed: &message::Composed, now: i64) -> bool {
         let site = &self.exchange.path.site;
         if !site.any_blocked() {
             return false;
         }
+        let delivery = format!("delivery:{}", load.message().delivery());
+        if site.block_of(&delivery, now).is_some() {
+            return true;
+        }
         let block = site.block_of(&format!("domain:{}", domain_of(&composed.message_id)), now);
         let blocked = block.is_some();
         if let Some(block) = block {
-            site.block(&format!("delivery:{}", load.message().delivery()), block);
+            site.block(&delivery, block);
         }
         blocked
     }
 
-    /// gate: begins the transaction of the composed message when connection and settler allow it.
-    fn begin(&mut self, now: i64) {
-        if self.leaving
-            || self.permits.is_none()
-            || self.pace.is_some()
-            || self.ready.is_none()
-            || !self.wire.client.can_begin()
-            || !self.may_begin(now)
-        {
-            return;
+    /// gate: begins the transaction of a composed message when connection and settler allow it. True: the message in hand
+    /// is not to be sent, the next one may be.
+    fn begin(&mut self, now: i64) -> bool {
+        if self.leaving || self.pace.is_some() || self.ready.is_empty() || !self.wire.client.can_begin() {
+            return false;
         }
-        let Some((load, composed)) = self.ready.take() else { return };
+        if self.permits.is_none() {
+            // At once where they are to be had: waiting would send the body before without this message's commands.
+            self.permits = try_permits(&self.shared.settler, &self.unsettled);
+        }
+        if self.permits.is_none() || !self.may_begin(now) {
+            return false;
+        }
+        let Some((load, composed)) = self.ready.pop_front() else { return false };
         let composed = match composed {
             Ok(composed) => composed,
             Err(error) => {
                 tracing::warn!(message = load.message().id, %error, "a message could not be composed");
                 self.exchange.path.shaper.not_begun();
-                return self.settle_undone(load, |attempt| attempt.not_composed(&error));
+                self.settle_undone(load, |attempt| attempt.not_composed(&error));
+                return true;
             }
         };
         let run = load.gate().run();
         if self.shared.queue.is_suppressed(load.message(), &run.spec) {
             self.exchange.path.shaper.not_begun();
             self.shared.settle_suppressed(load, self.exchange.site());
-            return;
+            return true;
         }
-        if self.is_domain_blocked(&load, &composed, now) {
+        if self.is_blocked(&load, &composed, now) {
             // Dropped, it goes back in its line, where its delivery is passed over from now on.
-            return self.exchange.path.shaper.not_begun();
+            self.exchange.path.shaper.not_begun();
+            return true;
         }
         let id = load.message().id;
         let Some(ticket) = load.gate().enter(load.message(), load.epoch(), &self.cut) else {
             self.exchange.path.shaper.not_begun();
             load.finish();
-            return;
+            return true;
         };
         let envelope = smtp::Envelope {
             from: composed.return_path,
@@ -391,7 +431,7 @@ impl Session {
         };
         match begun {
             Ok(()) => {
-                let Some(permits) = self.permits.take() else { return };
+                let Some(permits) = self.permits.take() else { return false };
                 self.begun += 1;
                 // A test ends the connection after its answer, so that no receiver keeps an open transaction.
                 self.leaving |= run.spec.test_smtp;
@@ -407,6 +447,7 @@ impl Session {
                     given_up: false,
                     permits,
                 });
+                false
             }
             Err(why) => {
                 load.gate().leave(id);
@@ -414,6 +455,7 @@ impl Session {
                 self.settle_undone(load, |attempt| {
                     attempt.decided(FinalState::Failed, "not_deliverable", Some(&words))
                 });
+                true
             }
         }
     }
@@ -534,7 +576,7 @@ impl Session {
 
     /// The connection is over: what was being prepared goes back in its line.
     async fn end(&mut self) {
-        self.ready = None;
+        self.put_back();
         if let Some(preparing) = self.preparing.take() {
             // Awaited, so that no message is in nobody's hands.
             drop(preparing.await);
@@ -553,7 +595,9 @@ fn domain_of(message_id: &str) -> &str {
     message_id.rsplit_once('@').map_or("", |(_, domain)| domain)
 }
 
-async fn poll_prepared(preparing: &mut Option<oneshot::Receiver<Prepared>>) -> Option<Prepared> {
+async fn poll_prepared(
+    preparing: &mut Option<oneshot::Receiver<Vec<Prepared>>>,
+) -> Option<Vec<Prepared>> {
     match preparing {
         Some(receiver) => receiver.await.ok(),
         None => None,
@@ -564,6 +608,12 @@ async fn take_permits(settler: &queue::Settler, unsettled: &Arc<Semaphore>) -> O
     let of_connection = Arc::clone(unsettled).acquire_owned().await.ok()?;
     let of_all = settler.permit().await.ok()?;
     Some((of_all, of_connection))
+}
+
+/// The same where nothing has to be waited for.
+fn try_permits(settler: &queue::Settler, unsettled: &Arc<Semaphore>) -> Option<Permits> {
+    let of_connection = Arc::clone(unsettled).try_acquire_owned().ok()?;
+    Some((settler.try_permit()?, of_connection))
 }
 
 /// The address as it stands in RCPT: quoted where its local part needs it.

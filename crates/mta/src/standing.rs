@@ -100,7 +100,11 @@ impl Standing {
     }
 
     /// Sources that may carry mail of `pool` to `domain`.
-    pub(crate) fn serving<'a>(&'a self, pool: &'a str, domain: &'a str) -> impl Iterator<Item = &'a Arc<Origin>> {
+    pub(crate) fn serving<'a>(
+        &'a self,
+        pool: &'a str,
+        domain: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<Origin>> {
         let pool = named(pool);
         self.origins.iter().filter(move |origin| origin.rule.serves(pool, domain))
     }
@@ -130,9 +134,8 @@ impl Standing {
         if let Some(origin) = wanted.filter(stays) {
             return Some(Arc::clone(origin));
         }
-        let open = |origin: &Arc<Origin>| {
-            path_of(origin).is_none_or(|path| takes_new(path, now_us)) && fits(origin)
-        };
+        let open =
+            |origin: &Arc<Origin>| path_of(origin).is_none_or(|path| takes_new(path, now_us)) && fits(origin);
         let chosen = |among: &dyn Fn(&Arc<Origin>) -> bool| {
             let candidates = serving.iter().map(|origin| Candidate {
                 name: &origin.name,
@@ -155,7 +158,9 @@ impl Standing {
                 let site = self.rules.providers.site(domain, &names);
                 Found { name: site.name, known: site.known, rules: site.rules }
             }
-            _ => Found { name: domain.to_owned(), known: false, rules: self.rules.providers.rules_of(domain) },
+            _ => {
+                Found { name: domain.to_owned(), known: false, rules: self.rules.providers.rules_of(domain) }
+            }
         }
     }
 
@@ -234,7 +239,8 @@ mod tests {
     use crate::shape::{Shaper, Suspension};
 
     fn source(name: &str, change: impl FnOnce(&mut routes::Source)) -> routes::Source {
-        let mut source = routes::Source { name: name.to_owned(), ..routes::Source::first("mail.shop.example") };
+        let mut source =
+            routes::Source { name: name.to_owned(), ..routes::Source::first("mail.shop.example") };
         change(&mut source);
         source
     }
@@ -299,7 +305,11 @@ mod tests {
         let other = pick(0);
         assert_ne!(other, own);
         let sticky = Ask { sticky: Some(&own), ..ask("", "shop.example") };
-        assert_eq!(name(standing.pick(sticky, &site, |_| true, 0)), own, "the receiver wants to see it again");
+        assert_eq!(
+            name(standing.pick(sticky, &site, |_| true, 0)),
+            own,
+            "the receiver wants to see it again"
+        );
         assert_eq!(pick(7_200_000_001), own);
         path.draining.store(true, std::sync::atomic::Ordering::Release);
         assert_ne!(name(standing.pick(sticky, &site, |_| true, 0)), own);

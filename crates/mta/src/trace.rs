@@ -204,7 +204,8 @@ fn without_local_part(text: &str) -> String {
     for (at, piece) in text.split('@').enumerate() {
         if at > 0 {
             let local = shown.rfind(|c: char| c.is_whitespace() || "<:(,;=".contains(c));
-            let keep = local.map_or(0, |place| place + shown[place..].chars().next().map_or(0, char::len_utf8));
+            let keep =
+                local.map_or(0, |place| place + shown[place..].chars().next().map_or(0, char::len_utf8));
             shown.truncate(keep);
             shown.push_str("…@");
         }
@@ -259,7 +260,9 @@ mod tests {
             for secret in ["ann.lee", "bounce-7", "private", "hello", "c2VjcmV0"] {
                 assert!(!all.contains(secret), "{secret} in {all}");
             }
-            for shown in ["Out EHLO mail.shop.example", "Out RCPT TO:<…@mx.example>", "In 250 2.0.0 taken", "octets)"] {
+            for shown in
+                ["Out EHLO mail.shop.example", "Out RCPT TO:<…@mx.example>", "In 250 2.0.0 taken", "octets)"]
+            {
                 assert!(all.contains(shown), "{shown} not in {all} ({size})");
             }
             assert_eq!(lines.last().unwrap(), "Note the connection is over");
@@ -268,7 +271,10 @@ mod tests {
 
     #[test]
     fn several_addresses_in_one_line_lose_their_names() {
-        assert_eq!(without_local_part("550 a.b@c.example and d@e.example: no"), "550 …@c.example and …@e.example: no");
+        assert_eq!(
+            without_local_part("550 a.b@c.example and d@e.example: no"),
+            "550 …@c.example and …@e.example: no"
+        );
         assert_eq!(without_local_part("no address"), "no address");
     }
 }

@@ -52,6 +52,8 @@ impl Patience {
 pub(crate) struct Wire {
     stream: Box<dyn Stream>,
     pub client: Client,
+    /// Whom it is with.
+    pub host: Arc<str>,
     /// How the connection is secured; `None`: it is in clear.
     pub secured: Option<Arc<Secured>>,
     /// Shows what passes to somebody who asked.
@@ -66,10 +68,11 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) fn new(stream: Box<dyn Stream>, client: Client) -> Self {
+    pub(crate) fn new(stream: Box<dyn Stream>, client: Client, host: &str) -> Self {
         Self {
             stream,
             client,
+            host: host.into(),
             secured: None,
             trace: None,
             patience: None,

@@ -97,6 +97,9 @@ pub struct Target<'a> {
     pub proxy: Option<SocketAddr>,
     /// Configured by the operator (a relay): may also be a private address.
     pub configured: bool,
+    /// For all addresses together; each has a third of it, so that one that swallows packets does not hide the next (RFC
+    /// 5321 section 5.1: at least two are tried).
+    pub timeout: std::time::Duration,
 }
 
 /// The network and the clock.

@@ -124,7 +124,13 @@ async fn a_block_of_one_address_leaves_the_other_running_and_fails_nobody() {
     let rows = story.log(1).await;
     assert!(rows.iter().all(|row| row.attempts == 1), "held tries count no attempt");
     assert!(rows.iter().all(|row| row.source.as_deref() == Some("two")));
-    let refused = receiver.seen.lock().unwrap().iter().filter(|(_, m)| m.verb == "rcpt" && m.from.to_string() == "127.0.0.21").count();
+    let refused = receiver
+        .seen
+        .lock()
+        .unwrap()
+        .iter()
+        .filter(|(_, m)| m.verb == "rcpt" && m.from.to_string() == "127.0.0.21")
+        .count();
     assert!(refused <= 12, "{refused} messages ran into the block: S3150 is what follows not stopping");
     let blocked = story.paths_of("outlook").into_iter().find(|path| path.source == "one").unwrap();
     assert!(blocked.suspended.as_ref().unwrap().reason.contains("S3150"), "{blocked:?}");
@@ -143,7 +149,9 @@ async fn with_one_source_a_block_is_waited_out() {
     let story = Story::begin(port, |_| {}).await;
     story.provider("hotmail.com", "hotmail-com.olc.protection.outlook.com", "127.0.0.1");
     story.many(1, 64, "hotmail.com").await;
-    story.wait_for("suspended", || story.paths_of("outlook").iter().any(|path| path.suspended.is_some())).await;
+    story
+        .wait_for("suspended", || story.paths_of("outlook").iter().any(|path| path.suspended.is_some()))
+        .await;
     let figures = story.figures(1).await;
     assert_eq!((figures.failed, figures.cancelled, figures.sent), (0, 0, 0));
     closed.store(false, Ordering::SeqCst);
@@ -161,7 +169,8 @@ async fn a_complaint_of_one_delivery_keeps_that_one_away_and_no_other() {
     // Deliveries have bounce addresses of their own: bounce-ID.
     let first = queue::message_id(1, 0)..queue::message_id(2, 0);
     let is_first = move |text: &str| {
-        let number = text.split("bounce-").nth(1).and_then(|rest| rest.split('@').next()?.parse::<i64>().ok());
+        let number =
+            text.split("bounce-").nth(1).and_then(|rest| rest.split('@').next()?.parse::<i64>().ok());
         number.is_some_and(|number| first.contains(&number))
     };
     let refused = Arc::new(AtomicUsize::new(0));
@@ -218,7 +227,12 @@ async fn greylisting_is_answered_from_the_same_source_after_the_time_it_names() 
     assert_eq!(story.over(1).await.sent, 20);
     assert!(story.clock.now_us() - begun >= 250 * SECOND);
     assert!(story.log(1).await.iter().all(|row| row.attempts == 1), "a named wait counts no attempt");
-    assert!(story.paths_of("g0.example").iter().all(|path| path.suspended.is_none() && path.rate_reason.is_empty()));
+    assert!(
+        story
+            .paths_of("g0.example")
+            .iter()
+            .all(|path| path.suspended.is_none() && path.rate_reason.is_empty())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -258,7 +272,9 @@ async fn a_warm_up_sends_to_the_message_what_a_day_allows() {
         tokio::time::sleep(Duration::from_millis(50)).await;
         story.many(1, 640, "gmail.com").await;
         let by = |rows: &[queue::LogRow], name: &str| {
-            rows.iter().filter(|row| row.state == queue::LogState::Sent && row.source.as_deref() == Some(name)).count()
+            rows.iter()
+                .filter(|row| row.state == queue::LogState::Sent && row.source.as_deref() == Some(name))
+                .count()
         };
         if overflow == Overflow::Warm {
             assert_eq!(story.over(1).await.sent, 640);
@@ -275,7 +291,11 @@ async fn a_warm_up_sends_to_the_message_what_a_day_allows() {
         let deferred = story.figures(1).await.deferred;
         assert_eq!(deferred, 0, "what waits for tomorrow was not tried");
         story.clock.advance(Duration::from_micros((DAY - story.clock.now_us().rem_euclid(DAY)) as u64));
-        story.until(1, "next day", |f| f.sent as usize >= before.iter().filter(|r| r.state == queue::LogState::Sent).count() + 80).await;
+        story
+            .until(1, "next day", |f| {
+                f.sent as usize >= before.iter().filter(|r| r.state == queue::LogState::Sent).count() + 80
+            })
+            .await;
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert_eq!(by(&story.log(1).await, "cold"), 120, "eighty on the second day");
         story.clock.advance(Duration::from_secs(86_400));
@@ -298,10 +318,15 @@ async fn a_pool_without_a_source_waits_with_a_reason_until_it_has_one() {
     news.pools = vec!["news".to_owned()];
     news.exclude = vec!["*.example".to_owned()];
     story.routes.put_source(news.clone(), "ann", T0).await.unwrap();
-    story.wait_for("without a source for the domain", || {
-        story.engine.paths().iter().any(|p| p.suspended.as_ref().is_some_and(|s| s.reason.contains("carries mail to a.example")))
-    })
-    .await;
+    story
+        .wait_for("without a source for the domain", || {
+            story
+                .engine
+                .paths()
+                .iter()
+                .any(|p| p.suspended.as_ref().is_some_and(|s| s.reason.contains("carries mail to a.example")))
+        })
+        .await;
     assert_eq!(story.figures(1).await.pending, 1);
     news.exclude.clear();
     story.routes.put_source(news, "ann", T0).await.unwrap();
@@ -328,7 +353,14 @@ async fn operators_suspend_drain_and_resume_while_others_go_on() {
     story.many(1, 50, "gmail.com").await;
     story.many(2, 50, "a.example").await;
     assert_eq!(story.over(2).await.sent, 50);
-    story.wait_for("shown", || story.paths_of("google").iter().any(|p| p.suspended.as_ref().is_some_and(|s| s.by == "ann" && s.until_us.is_none()))).await;
+    story
+        .wait_for("shown", || {
+            story
+                .paths_of("google")
+                .iter()
+                .any(|p| p.suspended.as_ref().is_some_and(|s| s.by == "ann" && s.until_us.is_none()))
+        })
+        .await;
     let figures = story.figures(1).await;
     assert_eq!((figures.sent, figures.deferred), (0, 0));
     let held = story.routes.verdicts(story.clock.now_us()).await.unwrap();
@@ -336,11 +368,20 @@ async fn operators_suspend_drain_and_resume_while_others_go_on() {
     story.engine.act(Action::RetryNow { site: "google".to_owned() }).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(story.figures(1).await.sent, 0, "a person's suspension stays");
-    story.engine.act(Action::Resume { source: None, site: "google".to_owned(), by: "ann".to_owned() }).await.unwrap();
+    story
+        .engine
+        .act(Action::Resume { source: None, site: "google".to_owned(), by: "ann".to_owned() })
+        .await
+        .unwrap();
     assert_eq!(story.over(1).await.sent, 50);
     assert!(story.routes.verdicts(story.clock.now_us()).await.unwrap().is_empty());
     story.routes.put_source(stored("two", "127.0.0.22"), "ann", T0).await.unwrap();
-    let drain = Action::Drain { source: Some("default".to_owned()), site: "google".to_owned(), reason: "moving".to_owned(), by: "ann".to_owned() };
+    let drain = Action::Drain {
+        source: Some("default".to_owned()),
+        site: "google".to_owned(),
+        reason: "moving".to_owned(),
+        by: "ann".to_owned(),
+    };
     story.engine.act(drain).await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     story.many(3, 64, "gmail.com").await;
@@ -381,8 +422,9 @@ async fn what_was_learned_and_what_was_sent_survive_a_restart() {
     let pushed = Arc::new(AtomicUsize::new(0));
     let pushes = Arc::clone(&pushed);
     let receiver = Receiver::new(move |m| {
-        (m.verb == "mail" && pushes.fetch_add(1, Ordering::SeqCst) == 60)
-            .then(|| say("421 4.7.28 Gmail has detected an unusual rate of email originating from your IP address"))
+        (m.verb == "mail" && pushes.fetch_add(1, Ordering::SeqCst) == 60).then(|| {
+            say("421 4.7.28 Gmail has detected an unusual rate of email originating from your IP address")
+        })
     });
     let port = receiver.listen("127.0.0.1:0").await;
     let mut story = Story::begin(port, |config| config.node = WITH_ROUTES.to_owned()).await;
@@ -418,14 +460,36 @@ async fn rules_change_under_way() {
     story.many(1, 400, "a.example").await;
     story.until(1, "begun", |f| f.sent > 2).await;
     assert!(story.figures(1).await.sent < 100);
-    let free = RuleOverride {
-        connections: Some(4),
-        message_rates: Some(Vec::new()),
-        ..RuleOverride::default()
-    };
+    let free =
+        RuleOverride { connections: Some(4), message_rates: Some(Vec::new()), ..RuleOverride::default() };
     story.routes.put_override("a.example", free, "ann", T0).await.unwrap();
     assert_eq!(story.over(1).await.sent, 400);
     assert_eq!(story.paths_of("a.example")[0].connections_limit, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_over_all_sources_hold_for_their_sum() {
+    let receiver = Receiver::new(|_| None);
+    let port = receiver.listen("127.0.0.1:0").await;
+    let story = Story::begin(port, |config| {
+        two_sources(config);
+        config.providers = story::providers([rules("google", |r| {
+            r.tls = Some(routes::TlsPolicy::Opportunistic);
+            r.connections_all = Some(3);
+            r.shared = Some(true);
+            r.message_rates = Some(vec!["4/s".parse().unwrap()]);
+        })]);
+    })
+    .await;
+    story.provider("gmail.com", "gmail-smtp-in.l.google.com", "127.0.0.1");
+    let begun = story.clock.now_us();
+    story.many(1, 96, "gmail.com").await;
+    assert_eq!(story.over(1).await.sent, 96);
+    let seconds = (story.clock.now_us() - begun) / SECOND;
+    assert!(seconds >= 23, "96 at 4 a second took {seconds} s");
+    assert!(receiver.most_open.load(Ordering::SeqCst) <= 3);
+    let used: HashSet<Option<String>> = story.log(1).await.into_iter().map(|row| row.source).collect();
+    assert_eq!(used.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -461,7 +525,10 @@ async fn a_trace_shows_the_dialogue_without_names_and_messages() {
     assert!(has(TraceKind::Note, "connecting to mx.a.example"), "{seen:?}");
     assert!(has(TraceKind::In, "220 mx ready") && has(TraceKind::Out, "EHLO mail.shop.example"), "{seen:?}");
     assert!(has(TraceKind::Out, "RCPT TO:<…@a.example>") && has(TraceKind::Out, "octets)"), "{seen:?}");
-    assert!(!seen.iter().any(|(_, text)| text.contains("private.person") || text.contains("Hello")), "{seen:?}");
+    assert!(
+        !seen.iter().any(|(_, text)| text.contains("private.person") || text.contains("Hello")),
+        "{seen:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -469,7 +536,8 @@ async fn pause_stop_and_expiry_hold_while_messages_wait_for_the_rate() {
     let receiver = Receiver::new(|_| None);
     let port = receiver.listen("127.0.0.1:0").await;
     let story = Story::begin(port, |config| {
-        config.providers = story::providers([rules("a.example", |r| r.message_rates = Some(vec!["1/s".parse().unwrap()]))]);
+        config.providers =
+            story::providers([rules("a.example", |r| r.message_rates = Some(vec!["1/s".parse().unwrap()]))]);
     })
     .await;
     story.domain("a.example", "127.0.0.1");
@@ -486,6 +554,8 @@ async fn pause_stop_and_expiry_hold_while_messages_wait_for_the_rate() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(receiver.count("dot") as i64, report.sent);
     let now = story.clock.now_us();
-    story.confirm_with(2, &["late@a.example", "later@a.example"], |spec| spec.valid_until = now + 60 * SECOND).await;
+    story
+        .confirm_with(2, &["late@a.example", "later@a.example"], |spec| spec.valid_until = now + 60 * SECOND)
+        .await;
     story.until(2, "over", |f| f.pending == 0).await;
 }

@@ -339,6 +339,7 @@ async fn a_source_behind_a_proxy_tells_it_where_to_go() {
         bind: Some("192.0.2.7".parse().unwrap()),
         proxy: Some(address),
         configured: false,
+        timeout: Duration::from_secs(5),
     };
     let internet = scene.internet();
     let _stream = internet.dial(target).await.unwrap();

@@ -52,7 +52,8 @@ impl Bucket {
 
     /// Changes the limit from now on; infinity takes it away. What was taken stays taken.
     pub fn set_per_second(&self, rate: f64) {
-        let interval = if rate.is_finite() { (SECOND_US as f64 / rate.max(1e-6)).round().max(1.0) as i64 } else { 0 };
+        let interval =
+            if rate.is_finite() { (SECOND_US as f64 / rate.max(1e-6)).round().max(1.0) as i64 } else { 0 };
         self.interval_us.store(interval, Ordering::Relaxed);
         let tolerance = if interval == 0 { 0 } else { (BURST_US - interval).max(0) };
         self.tolerance_us.store(tolerance, Ordering::Relaxed);
@@ -223,10 +224,16 @@ mod tests {
     fn many_threads_take_no_more_than_there_is() {
         let bucket = Bucket::of("50/s".parse().unwrap());
         let taken = std::sync::atomic::AtomicUsize::new(0);
+        // One clock for all: whoever looks turns it.
+        let clock = AtomicI64::new(0);
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    for now in (0..SECOND_US).step_by(500) {
+                    loop {
+                        let now = clock.fetch_add(125, Ordering::AcqRel);
+                        if now >= SECOND_US {
+                            return;
+                        }
                         if bucket.take(now).is_ok() {
                             taken.fetch_add(1, Ordering::Relaxed);
                         }

@@ -74,8 +74,9 @@ mod tests {
     fn a_source_that_goes_moves_only_its_own() {
         let all = [("a", 2), ("b", 1), ("c", 1)];
         let pick = |key: &str, gone: &str| {
-            let candidates =
-                all.iter().map(|(name, weight)| Candidate { name, weight: if *name == gone { 0 } else { *weight } });
+            let candidates = all
+                .iter()
+                .map(|(name, weight)| Candidate { name, weight: if *name == gone { 0 } else { *weight } });
             all[choose(key.as_bytes(), candidates).unwrap()].0
         };
         for n in 0..2_000 {

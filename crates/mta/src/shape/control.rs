@@ -169,7 +169,8 @@ impl Control {
         if learned.rate > 0.0 && learned.rate.is_finite() {
             let rate = learned.rate.max(RATE_MIN);
             self.ceiling = Some(Ceiling { rate, wait_us: PROBE_US, step: PROBE });
-            self.rate = (rate * RESUME).max(if self.bounds.grows { self.bounds.rate } else { RATE_MIN }).min(rate);
+            self.rate =
+                (rate * RESUME).max(if self.bounds.grows { self.bounds.rate } else { RATE_MIN }).min(rate);
             "learned".clone_into(&mut self.rate_why);
         }
         if learned.connections >= 1.0 {
@@ -267,7 +268,8 @@ impl Control {
         self.rate_why = format!("cut to {} % after: {words}", (factor * 100.0).round());
         if self.bounds.grows && self.connections > 1 {
             self.connections = scaled(self.connections, factor);
-            self.connections_ceiling = Some(self.connections_ceiling.unwrap_or(u32::MAX).min(self.connections * 2));
+            self.connections_ceiling =
+                Some(self.connections_ceiling.unwrap_or(u32::MAX).min(self.connections * 2));
             self.connections_us = now_us;
             self.connections_why.clone_from(&self.rate_why);
         }

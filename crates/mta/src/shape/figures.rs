@@ -85,7 +85,10 @@ impl<const N: usize> Ring<N> {
 
     fn sum(&self, from: i64, to: i64) -> Counted {
         let mut sum = Counted::default();
-        self.slots.iter().filter(|(at, _)| (from..to).contains(at)).for_each(|(_, counted)| sum.add(*counted));
+        self.slots
+            .iter()
+            .filter(|(at, _)| (from..to).contains(at))
+            .for_each(|(_, counted)| sum.add(*counted));
         sum
     }
 
@@ -202,7 +205,10 @@ mod tests {
         assert!((windows.offered_per_second(10 * SECOND_US) - 30.0).abs() < 1e-9);
         let mut begun = Windows::new();
         begun.add(accepted(8), 100 * SECOND_US);
-        assert!((begun.offered_per_second(102 * SECOND_US) - 4.0).abs() < 1e-9, "not spread over ten seconds");
+        assert!(
+            (begun.offered_per_second(102 * SECOND_US) - 4.0).abs() < 1e-9,
+            "not spread over ten seconds"
+        );
         assert!(begun.offered_per_second(500 * SECOND_US) < 1e-9);
     }
 

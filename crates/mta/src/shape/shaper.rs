@@ -511,7 +511,9 @@ impl State {
                 let after_s = if resting { None } else { Some(self.escalation.next(rule_s, now_us)) };
                 PathAction::Suspend { after_s }
             }
-            PathAction::Slow { factor_percent, after_s: Some(rule_s) } if by_rule && !self.control.reacts(now_us) => {
+            PathAction::Slow { factor_percent, after_s: Some(rule_s) }
+                if by_rule && !self.control.reacts(now_us) =>
+            {
                 PathAction::Slow { factor_percent, after_s: Some(self.escalation.next(rule_s, now_us)) }
             }
             PathAction::Slow { factor_percent, .. } if by_rule => {
@@ -523,11 +525,7 @@ impl State {
 
     fn heard(&mut self) -> &mut Heard {
         self.heard.get_or_insert_with(|| {
-            Box::new(Heard {
-                windows: Windows::new(),
-                replies: Replies::default(),
-                slowed_us: i64::MIN,
-            })
+            Box::new(Heard { windows: Windows::new(), replies: Replies::default(), slowed_us: i64::MIN })
         })
     }
 
@@ -599,7 +597,10 @@ mod tests {
         let words = "421 4.7.0 try again in 2 hours";
         let begun = shaper.pushed_back(PathAction::Suspend { after_s: Some(7_200) }, words, 3, now);
         assert_eq!(begun.unwrap().until_us, Some(now + 7_200 * SECOND_US));
-        assert_eq!(shaper.pushed_back(PathAction::Suspend { after_s: Some(60) }, "421 [TSS04]", 3, now), None);
+        assert_eq!(
+            shaper.pushed_back(PathAction::Suspend { after_s: Some(60) }, "421 [TSS04]", 3, now),
+            None
+        );
         assert_eq!(shaper.begin_connection(&limits, now), Err(now + 7_200 * SECOND_US));
         let later = now + 7_200 * SECOND_US;
         assert_eq!(shaper.begin_connection(&limits, later), Ok(()));
@@ -628,7 +629,12 @@ mod tests {
         shaper.answered(Answered::Deferred(true), 0);
         shaper.pushed_back(PathAction::Suspend { after_s: None }, "421 4.3.2 bad host", 1, SECOND_US);
         assert_eq!((shaper.resting_until(SECOND_US), shaper.rate()), (None, None));
-        shaper.pushed_back(PathAction::Suspend { after_s: Some(600) }, "421 try again in 10 minutes", 1, SECOND_US);
+        shaper.pushed_back(
+            PathAction::Suspend { after_s: Some(600) },
+            "421 try again in 10 minutes",
+            1,
+            SECOND_US,
+        );
         assert!(shaper.resting_until(SECOND_US).is_some());
     }
 

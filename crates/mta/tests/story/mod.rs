@@ -27,9 +27,7 @@ pub const T0: i64 = 1_700_000_000_000_000;
 
 /// The shipped table, but unknown sites are given what they can take, and receivers on loopback have no TLS; with changes
 /// by name on top.
-pub fn providers(
-    changes: impl IntoIterator<Item = (String, routes::RuleOverride)>,
-) -> routes::Providers {
+pub fn providers(changes: impl IntoIterator<Item = (String, routes::RuleOverride)>) -> routes::Providers {
     let free = routes::RuleOverride {
         connections: Some(10),
         messages_per_connection: Some(100),

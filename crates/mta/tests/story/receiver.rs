@@ -113,7 +113,8 @@ impl Receiver {
         let (read, mut write) = stream.into_split();
         let mut read = BufReader::new(read);
         if self.open.load(Ordering::SeqCst) > self.connections_max {
-            let _ = self.does(&mut write, say("421 Too many connections from your host, try again later")).await;
+            let _ =
+                self.does(&mut write, say("421 Too many connections from your host, try again later")).await;
             return;
         }
         if self.does(&mut write, self.at("greeting", "", from)).await.is_none() {
