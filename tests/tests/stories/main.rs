@@ -8,6 +8,7 @@ mod backup;
 mod bad_input;
 mod crash;
 mod disk_and_database;
+mod dnssec;
 mod house;
 mod import;
 mod key_steps;
