@@ -139,7 +139,7 @@ impl PathStanding {
 }
 
 impl Standing {
-    /// The paths by site; those with the most to do first, then by name.
+    /// The paths by site: those that rest first, because somebody should look; then those with the most to do.
     pub fn sites(&self) -> Vec<SiteStanding> {
         let mut by_name: BTreeMap<&str, Vec<&PathStanding>> = BTreeMap::new();
         for path in &self.paths {
@@ -147,7 +147,7 @@ impl Standing {
         }
         let mut sites: Vec<SiteStanding> =
             by_name.into_iter().map(|(site, paths)| SiteStanding::of(site, &paths)).collect();
-        let work = |site: &SiteStanding| (site.waiting, site.connections, site.accepted);
+        let work = |site: &SiteStanding| (site.resting > 0, site.waiting, site.connections, site.accepted);
         sites.sort_by(|a, b| work(b).cmp(&work(a)).then_with(|| a.site.cmp(&b.site)));
         sites
     }
@@ -219,7 +219,7 @@ impl From<mta::PathFigures> for PathStanding {
         PathStanding {
             source: figures.source,
             site: figures.site,
-            exchange: figures.exchange,
+            exchange: figures.exchange.replace(',', ", "),
             connections: figures.connections as u64,
             connections_limit: Some(figures.connections_limit),
             limit_reason: figures.limit_reason,

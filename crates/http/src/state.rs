@@ -6,7 +6,12 @@ use access::{Caller, Right};
 use delivery::{By, Deliveries, StopReport};
 use tokio::sync::{mpsc, watch};
 
-use crate::{guard::Hosts, imports::Imports, paths::{Deed, Order, Standing, TraceLine}, problem::Problem};
+use crate::{
+    guard::Hosts,
+    imports::Imports,
+    paths::{Deed, Order, Standing, TraceLine},
+    problem::Problem,
+};
 
 /// A future of a trait object.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -167,11 +172,21 @@ impl Services {
         self.engine.order(order).await
     }
 
+    /// Why nothing of a delivery goes out from this node, as its engine says; empty: nothing keeps it.
+    pub async fn blocked(&self, delivery: i64) -> String {
+        // A database that does not answer is told by whatever else is asked of it.
+        let figures = self.queue.figures(delivery, self.clock.now_us()).await;
+        figures.ok().and_then(|figures| figures.blocked.clone()).unwrap_or_default()
+    }
+
     /// Lets a delivery go on from another pool, which some source must be in.
     pub async fn set_pool(&self, delivery: i64, pool: &str) -> Result<(), Problem> {
         let rules = self.routes.rules();
         if !rules.sources.iter().any(|source| source.enabled && source.pools.iter().any(|own| own == pool)) {
-            return Err(Problem::invalid("pool", format!("No source that is in use is in the pool `{pool}`.")));
+            return Err(Problem::invalid(
+                "pool",
+                format!("No source that is in use is in the pool `{pool}`."),
+            ));
         }
         self.deliveries.get(delivery).await?;
         self.queue.set_pool(delivery, pool).await?;

@@ -111,8 +111,8 @@ async fn hours(State(state): State<AppState>, Path(text): Path<String>) -> Answe
     let delivery = delivery_id(&text)?;
     state.deliveries.get(delivery).await?;
     let hours = state.queue.hourly(delivery).await?;
-    let hours = hours.iter().map(|hour| {
-        json!({"hour": time(hour.start_us), "messages": hour.messages, "octets": hour.octets})
-    });
+    let hours = hours
+        .iter()
+        .map(|hour| json!({"hour": time(hour.start_us), "messages": hour.messages, "octets": hour.octets}));
     Ok(Json(json!({"hours": hours.collect::<Vec<_>>()})))
 }

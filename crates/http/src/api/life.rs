@@ -83,7 +83,11 @@ pub fn status_json(status: &Status) -> Value {
 }
 
 async fn status(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Json<Value>> {
-    Ok(Json(status_json(&state.deliveries.status(delivery_id(&text)?).await?)))
+    let delivery = delivery_id(&text)?;
+    let mut document = status_json(&state.deliveries.status(delivery).await?);
+    let blocked = state.blocked(delivery).await;
+    document["blocked"] = if blocked.is_empty() { Value::Null } else { Value::from(blocked) };
+    Ok(Json(document))
 }
 
 fn confirm_json(plan: &ConfirmPlan) -> Value {

@@ -131,7 +131,10 @@ pub const OPERATIONS: &[Operation] = &[
         &["site", "source"],
     ),
     get_("/paths/{site}", "One site with its paths.", NONE),
-    post("/paths/{site}/suspend", "Send nothing there: from a source or from all, until a moment or until resumed."),
+    post(
+        "/paths/{site}/suspend",
+        "Send nothing there: from a source or from all, until a moment or until resumed.",
+    ),
     post("/paths/{site}/resume", "End suspensions, drains and rests."),
     post("/paths/{site}/drain", "End what has begun, begin nothing new; what waits goes another way."),
     post("/paths/{site}/forget", "Forget what was learned of its limits."),
@@ -230,7 +233,10 @@ pub const OPERATIONS: &[Operation] = &[
     get_("/domains/{domain}/records", "The DNS records of a domain.", NONE),
     other("delete", "/domains/{domain}", "Remove a domain; its keys are retired, not lost."),
     get_("/domains/{domain}/keys", "The signing keys of a domain, newest first.", NONE),
-    post("/domains/{domain}/rotation", "Make new signing keys; they sign once their records are seen in DNS."),
+    post(
+        "/domains/{domain}/rotation",
+        "Make new signing keys; they sign once their records are seen in DNS.",
+    ),
     other("delete", "/domains/{domain}/rotation", "Give the new keys up."),
     post("/domains/{domain}/rotation/check", "Look for the new keys in DNS now."),
     other("put", "/domains/{domain}/also", "Sign with another sending domain too; null: no more."),

@@ -63,11 +63,19 @@ fn until(text: Option<&str>, now_us: i64) -> Answer<Option<i64>> {
     let Some(text) = text else { return Ok(None) };
     match instant(text) {
         Some(until) if until > now_us => Ok(Some(until)),
-        _ => Err(Problem::invalid("until", "until must be a moment that lies ahead, as 2026-12-01T08:00:00Z.")),
+        _ => {
+            Err(Problem::invalid("until", "until must be a moment that lies ahead, as 2026-12-01T08:00:00Z."))
+        }
     }
 }
 
-async fn order(state: &AppState, caller: &Caller, site: String, asked: Asked, deed: Deed) -> Answer<Response> {
+async fn order(
+    state: &AppState,
+    caller: &Caller,
+    site: String,
+    asked: Asked,
+    deed: Deed,
+) -> Answer<Response> {
     let told = Told {
         subject: site.clone(),
         detail: format!("{}; {}", asked.source.as_deref().unwrap_or("all sources"), asked.reason),

@@ -10,11 +10,13 @@
 //! A database that does not answer costs its own figures and says so in `mailwright_database_up`; the engine's are
 //! told all the same.
 
+mod ledger;
 mod process;
 mod text;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -33,6 +35,7 @@ use crate::{
     paths::{PathStanding, Standing},
     state::AppState,
 };
+use ledger::{Answers, Ledger};
 use text::{Kind, Text};
 
 pub use text::Family;
@@ -69,7 +72,8 @@ const LOADED: Family = gauge("mailwright_loaded_messages", PATH, "Messages in me
 const ACCEPTED: Family = counter("mailwright_accepted_total", PATH, "Messages that receivers took.");
 const DEFERRED: Family =
     counter("mailwright_deferred_total", PATH, "Answers that put a message off (not now).");
-const REFUSED: Family = counter("mailwright_refused_total", PATH, "Messages that receivers refused for good.");
+const REFUSED: Family =
+    counter("mailwright_refused_total", PATH, "Messages that receivers refused for good.");
 const WARM_UP_LEFT: Family =
     gauge("mailwright_warm_up_left", PATH, "Messages that a warm-up plan still allows today.");
 const COMPOSED: Family = counter("mailwright_composed_total", NONE, "Messages composed and signed.");
@@ -85,11 +89,8 @@ const SETTLE_TIME: Family = Family {
     help: "From a receiver's answer until its outcome is on disk.",
     labels: NONE,
 };
-const OLDEST: Family = gauge(
-    "mailwright_oldest_waiting_seconds",
-    PROVIDER,
-    "How long the oldest message waits that was due.",
-);
+const OLDEST: Family =
+    gauge("mailwright_oldest_waiting_seconds", PROVIDER, "How long the oldest message waits that was due.");
 const PENDING: Family =
     gauge("mailwright_pending_messages", PROVIDER, "Messages of active deliveries that are not over.");
 const PENDING_DEFERRED: Family = gauge(
@@ -104,11 +105,8 @@ const PENDING_UNKNOWN: Family = gauge(
 );
 const SENT_SPEED: Family =
     gauge("mailwright_sent_per_second", PROVIDER, "Messages sent a second, over the last ten seconds.");
-const HELD: Family = gauge(
-    "mailwright_held_providers",
-    PROVIDER,
-    "Active deliveries that the brake holds at this provider.",
-);
+const HELD: Family =
+    gauge("mailwright_held_providers", PROVIDER, "Active deliveries that the brake holds at this provider.");
 const DELIVERIES: Family = gauge("mailwright_active_deliveries", &["state"], "Deliveries that are active.");
 const COPIES_WAITING: Family =
     gauge("mailwright_archive_waiting_copies", NONE, "Copies that wait for the archive.");
@@ -158,10 +156,12 @@ pub const FAMILIES: &[Family] = &[
 
 /// `/metrics`, outside `/api/v1` because Prometheus looks for it there.
 pub fn routes() -> Router<AppState> {
-    Router::new().route("/metrics", get(serve))
+    let ledger = Arc::new(Ledger::default());
+    let answer = move |State(state): State<AppState>, request: Request| serve(state, request, ledger);
+    Router::new().route("/metrics", get(answer))
 }
 
-async fn serve(State(state): State<AppState>, request: Request) -> Response {
+async fn serve(state: AppState, request: Request, ledger: Arc<Ledger>) -> Response {
     let (parts, _) = request.into_parts();
     if let Err(problem) = auth::may_watch(&state, &parts).await {
         return problem.into_response();
@@ -181,7 +181,12 @@ async fn serve(State(state): State<AppState>, request: Request) -> Response {
         }
     };
     let took = begin.elapsed();
-    let text = write(&standing, &state.queue.counters(), kept.as_ref(), took, &names(&state));
+    let (settled, known) = (state.queue.counters(), names(&state));
+    let groups = by_label(&standing, &known);
+    let answers = ledger.enter(&groups);
+    let looked =
+        Looked { standing: &standing, groups, answers, settled: &settled, kept: kept.as_ref(), took };
+    let text = looked.write();
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -266,55 +271,65 @@ fn by_label<'a>(
     groups
 }
 
-fn write(
-    standing: &Standing,
-    settled: &Counters,
-    kept: Option<&Kept>,
+/// What one answer is written from.
+struct Looked<'a> {
+    standing: &'a Standing,
+    groups: BTreeMap<(&'a str, &'a str), Vec<&'a PathStanding>>,
+    answers: BTreeMap<(String, String), Answers>,
+    settled: &'a Counters,
+    /// None: the database did not answer.
+    kept: Option<&'a Kept>,
     took: Duration,
-    known: &BTreeSet<String>,
-) -> String {
-    let mut text = Text::default();
-    text.family(&BUILD, [(vec![env!("CARGO_PKG_VERSION")], 1.0)]);
-    write_paths(&mut text, standing, known);
-    text.one(&COMPOSED, standing.composed as f64);
-    text.one(&CLAIMED, standing.claimed_bytes as f64);
-    write_settled(&mut text, settled);
-    if let Some(kept) = kept {
-        write_kept(&mut text, kept);
-    }
-    text.one(&DATABASE_UP, if kept.is_some() { 1.0 } else { 0.0 });
-    text.one(&DATABASE_TIME, took.as_secs_f64());
-    if let Some(process) = process::read() {
-        text.one(&CPU, process.cpu_seconds);
-        text.one(&MEMORY, process.resident_bytes);
-        text.one(&FILES, process.open_files);
-    }
-    text.into_string()
 }
 
-fn write_paths(text: &mut Text, standing: &Standing, known: &BTreeSet<String>) {
-    let groups = by_label(standing, known);
-    let mut family = |family: &Family, value: &dyn Fn(&[&PathStanding]) -> Option<f64>| {
-        let samples = groups.iter().filter_map(|((source, provider), paths)| {
-            Some((vec![*source, *provider], value(paths)?))
+impl Looked<'_> {
+    fn write(&self) -> String {
+        let mut text = Text::default();
+        text.family(&BUILD, [(vec![env!("CARGO_PKG_VERSION")], 1.0)]);
+        self.write_paths(&mut text);
+        text.one(&COMPOSED, self.standing.composed as f64);
+        text.one(&CLAIMED, self.standing.claimed_bytes as f64);
+        write_settled(&mut text, self.settled);
+        if let Some(kept) = self.kept {
+            write_kept(&mut text, kept);
+        }
+        text.one(&DATABASE_UP, if self.kept.is_some() { 1.0 } else { 0.0 });
+        text.one(&DATABASE_TIME, self.took.as_secs_f64());
+        if let Some(process) = process::read() {
+            text.one(&CPU, process.cpu_seconds);
+            text.one(&MEMORY, process.resident_bytes);
+            text.one(&FILES, process.open_files);
+        }
+        text.into_string()
+    }
+
+    fn write_paths(&self, text: &mut Text) {
+        let gauge = |text: &mut Text, family: &Family, value: &dyn Fn(&[&PathStanding]) -> Option<f64>| {
+            let samples = self
+                .groups
+                .iter()
+                .filter_map(|((source, provider), paths)| Some((vec![*source, *provider], value(paths)?)));
+            text.family(family, samples);
+        };
+        let sum = |paths: &[&PathStanding], of: fn(&PathStanding) -> u64| {
+            Some(paths.iter().map(|path| of(path)).sum::<u64>() as f64)
+        };
+        gauge(text, &CONNECTIONS, &|paths| sum(paths, |path| path.connections));
+        gauge(text, &CONNECTIONS_LIMIT, &limits);
+        gauge(text, &PATHS, &|paths| Some(paths.len() as f64));
+        gauge(text, &PATHS_RESTING, &|paths| sum(paths, |path| u64::from(path.rests())));
+        gauge(text, &LOADED, &|paths| sum(paths, |path| path.waiting));
+        for (at, family) in [ACCEPTED, DEFERRED, REFUSED].iter().enumerate() {
+            let samples = self.answers.iter().map(|((source, provider), answers)| {
+                (vec![source.as_str(), provider.as_str()], answers[at] as f64)
+            });
+            text.family(family, samples);
+        }
+        gauge(text, &WARM_UP_LEFT, &|paths| {
+            let left: Vec<u64> = paths.iter().filter_map(|path| Some(path.warm_up?.left)).collect();
+            (!left.is_empty()).then(|| left.iter().sum::<u64>() as f64)
         });
-        text.family(family, samples);
-    };
-    let sum = |paths: &[&PathStanding], of: fn(&PathStanding) -> u64| {
-        Some(paths.iter().map(|path| of(path)).sum::<u64>() as f64)
-    };
-    family(&CONNECTIONS, &|paths| sum(paths, |path| path.connections));
-    family(&CONNECTIONS_LIMIT, &|paths| limits(paths));
-    family(&PATHS, &|paths| Some(paths.len() as f64));
-    family(&PATHS_RESTING, &|paths| sum(paths, |path| u64::from(path.rests())));
-    family(&LOADED, &|paths| sum(paths, |path| path.waiting));
-    family(&ACCEPTED, &|paths| sum(paths, |path| path.accepted));
-    family(&DEFERRED, &|paths| sum(paths, |path| path.deferred));
-    family(&REFUSED, &|paths| sum(paths, |path| path.refused));
-    family(&WARM_UP_LEFT, &|paths| {
-        let left: Vec<u64> = paths.iter().filter_map(|path| Some(path.warm_up?.left)).collect();
-        (!left.is_empty()).then(|| left.iter().sum::<u64>() as f64)
-    });
+    }
 }
 
 fn write_settled(text: &mut Text, settled: &Counters) {

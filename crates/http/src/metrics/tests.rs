@@ -24,7 +24,8 @@ fn known() -> BTreeSet<String> {
 }
 
 fn kept() -> Kept {
-    let one = Pending { pending: 7, deferred: 2, unknown: 1, per_second: 0.5, held: 1, oldest: Some(2_500_000) };
+    let one =
+        Pending { pending: 7, deferred: 2, unknown: 1, per_second: 0.5, held: 1, oldest: Some(2_500_000) };
     Kept {
         providers: BTreeMap::from([("google".to_owned(), one)]),
         states: BTreeMap::from([("in_progress", 1)]),
@@ -41,8 +42,16 @@ fn settled() -> Counters {
     settled
 }
 
+fn told(standing: &Standing, kept: Option<&Kept>) -> String {
+    let (known, settled) = (known(), settled());
+    let groups = by_label(standing, &known);
+    let answers = Ledger::default().enter(&groups);
+    let took = Duration::from_millis(5);
+    Looked { standing, groups, answers, settled: &settled, kept, took }.write()
+}
+
 fn said(standing: &Standing) -> String {
-    write(standing, &settled(), Some(&kept()), Duration::from_millis(5), &known())
+    told(standing, Some(&kept()))
 }
 
 #[test]
@@ -96,7 +105,7 @@ fn exchanges_of_a_site_share_a_limit() {
 #[test]
 fn without_the_database_the_engine_is_told_all_the_same() {
     let standing = Standing { paths: vec![path("a", "google")], composed: 9, ..Standing::default() };
-    let text = write(&standing, &settled(), None, Duration::from_secs(3), &known());
+    let text = told(&standing, None);
     assert!(text.contains("mailwright_database_up 0\n") && text.contains("mailwright_composed_total 9\n"));
     assert!(!text.contains("mailwright_pending_messages"), "{text}");
 }
@@ -143,7 +152,9 @@ fn the_dashboard_filters_by_labels_that_its_metrics_have() {
     strings(&board, &mut texts);
     for text in texts {
         for (at, _) in text.match_indices('{') {
-            let Some(name) = metric_names(text[..at].rsplit([' ', '(']).next().unwrap()).last() else { continue };
+            let Some(name) = metric_names(text[..at].rsplit([' ', '(']).next().unwrap()).last() else {
+                continue;
+            };
             let Some(family) = FAMILIES.iter().find(|family| family.name == name) else { continue };
             let inside = text[at + 1..].split('}').next().unwrap();
             for label in inside.split(',').filter_map(|part| part.split(['=', '!']).next()) {
@@ -180,10 +191,8 @@ fn the_manual_names_every_metric() {
     let missing: Vec<_> =
         FAMILIES.iter().map(|family| family.name).filter(|name| !named.contains(name)).collect();
     assert!(missing.is_empty(), "docs/watching.md does not name {missing:?}");
-    let wrong: Vec<_> = named
-        .iter()
-        .filter(|name| !FAMILIES.iter().any(|family| family.name == **name))
-        .collect();
+    let wrong: Vec<_> =
+        named.iter().filter(|name| !FAMILIES.iter().any(|family| family.name == **name)).collect();
     assert!(wrong.is_empty(), "docs/watching.md names what there is not: {wrong:?}");
 }
 

@@ -60,6 +60,8 @@ pub struct RecordRow {
     pub(super) tone: &'static str,
     pub(super) found: Vec<String>,
     pub(super) advice: String,
+    /// `pending` or `retiring`: a key that does not sign yet, or no more; empty otherwise.
+    pub(super) stage: &'static str,
 }
 
 /// The records of a domain, with the verdict of a check.
@@ -95,6 +97,10 @@ impl RecordRow {
             tone: "",
             found: Vec::new(),
             advice: String::new(),
+            stage: match record.stage {
+                stage @ (KeyStage::Pending | KeyStage::Retiring) => stage.as_str(),
+                KeyStage::Active | KeyStage::Retired => "",
+            },
         }
     }
 }
@@ -171,13 +177,7 @@ impl KeyRow {
             KeyStage::Retiring => ("warn", key.replaced_at.unwrap_or(key.created_at)),
             KeyStage::Retired => ("idle", key.replaced_at.unwrap_or(key.created_at)),
         };
-        KeyRow {
-            selector: key.selector,
-            algorithm: key.algorithm,
-            stage: key.stage.as_str(),
-            tone,
-            since,
-        }
+        KeyRow { selector: key.selector, algorithm: key.algorithm, stage: key.stage.as_str(), tone, since }
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
 struct Manual;
 
 /// The manual's chapters in reading order; a test compares it with the folder.
-const CHAPTERS: [&str; 24] = [
+const CHAPTERS: [&str; 26] = [
     "getting-started",
     "key-steps",
     "content",
@@ -31,6 +31,7 @@ const CHAPTERS: [&str; 24] = [
     "schedule-and-waves",
     "sending-and-retries",
     "sources-and-limits",
+    "replies",
     "transport-security",
     "watching",
     "shaping-contest",
@@ -42,6 +43,7 @@ const CHAPTERS: [&str; 24] = [
     "users-and-audit",
     "api-and-command-line",
     "operations",
+    "performance",
 ];
 
 #[derive(Template)]

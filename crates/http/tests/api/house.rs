@@ -175,7 +175,17 @@ impl House {
         tokio::spawn(http::listener::serve(socket, admin, std::future::pending()));
         tokio::spawn(http::listener::serve(public_socket, public_door, std::future::pending()));
         let password = first.unwrap().password;
-        Self { state, address, public, password, standing, orders, token, client: reqwest::Client::new(), _dir: dir }
+        Self {
+            state,
+            address,
+            public,
+            password,
+            standing,
+            orders,
+            token,
+            client: reqwest::Client::new(),
+            _dir: dir,
+        }
     }
 
     /// A request with the local token.

@@ -63,7 +63,11 @@ async fn paths_are_listed_by_what_they_have_to_do() {
         assert_eq!((&google["connections"], &google["connections_limit"]), (&json!(3), &json!(10)));
         assert_eq!((&google["resting"], &google["loaded"]), (&json!(1), &json!(150)));
         assert_eq!(google["items"].as_array().unwrap().len(), 2);
-        assert_eq!(house.get("/paths/yahoo").await.1["paths"], 0, "a known provider without work is no fault");
+        assert_eq!(
+            house.get("/paths/yahoo").await.1["paths"],
+            0,
+            "a known provider without work is no fault"
+        );
         assert_eq!(house.get("/paths/nowhere").await.0, StatusCode::NOT_FOUND);
     })
     .await;
@@ -121,7 +125,10 @@ async fn metrics_are_for_this_machine_and_for_those_who_sign_in() {
         let text = here.text().await.unwrap();
         assert!(text.contains("mailwright_connections{source=\"mta-a\",provider=\"google\"} 3\n"), "{text}");
         assert!(text.contains("mailwright_connections{source=\"mta-a\",provider=\"other\"} 1\n"), "{text}");
-        assert!(text.contains("mailwright_paths_resting{source=\"mta-b\",provider=\"google\"} 1\n"), "{text}");
+        assert!(
+            text.contains("mailwright_paths_resting{source=\"mta-b\",provider=\"google\"} 1\n"),
+            "{text}"
+        );
         assert!(text.contains("mailwright_database_up 1\n") && !text.contains("shop.example"), "{text}");
 
         for (name, value) in [("x-forwarded-for", "192.0.2.1"), ("host", "evil.example")] {
@@ -131,7 +138,8 @@ async fn metrics_are_for_this_machine_and_for_those_who_sign_in() {
         let wrong = house.anonymous(Method::GET, "/metrics").bearer_auth("mw_wrong");
         assert_eq!(answer(wrong).await.0, StatusCode::UNAUTHORIZED);
         let (_, token) = house.user("prometheus", ::access::Rights::NONE).await;
-        let asked = house.anonymous(Method::GET, "/metrics").bearer_auth(token).header("host", "10.0.0.5:8025");
+        let asked =
+            house.anonymous(Method::GET, "/metrics").bearer_auth(token).header("host", "10.0.0.5:8025");
         assert_eq!(asked.send().await.unwrap().status(), StatusCode::OK, "a token needs no name of ours");
         let elsewhere = house.public(Method::GET, "/metrics").send().await.unwrap();
         assert_eq!(elsewhere.status(), StatusCode::NOT_FOUND, "the public door has none");
@@ -167,12 +175,16 @@ async fn operators_tell_the_engine_what_to_do() {
         assert_eq!(sent.location, "/sending/paths/yahoo?done=path-suspended", "{}", sent.text);
         assert!(browser.get(&sent.location).await.text.contains("Suspended."));
         let heard = house.orders.lock().unwrap().pop().unwrap();
-        assert_eq!((heard.source.as_deref(), heard.site.as_str(), heard.by.as_str()), (Some("mta-b"), "yahoo", "admin"));
+        assert_eq!(
+            (heard.source.as_deref(), heard.site.as_str(), heard.by.as_str()),
+            (Some("mta-b"), "yahoo", "admin")
+        );
         let hurried = browser.post("/sending/paths/yahoo/retry-now", &[]).await.location;
         assert!(browser.get(&hurried).await.text.contains("Nothing was waiting for a later try."));
 
         let lines = house.get("/audit?action=path.suspend").await.1;
-        let subjects: Vec<_> = lines["items"].as_array().unwrap().iter().map(|line| &line["subject"]).collect();
+        let subjects: Vec<_> =
+            lines["items"].as_array().unwrap().iter().map(|line| &line["subject"]).collect();
         assert_eq!(subjects, ["yahoo", "google"]);
     })
     .await;
@@ -188,7 +200,10 @@ async fn what_cannot_be_undone_wants_the_name() {
         let dropped = browser.post("/sending/paths/google/drop", &[("name", "Google")]).await;
         assert!(dropped.location.starts_with("/sending/paths/google?n=0"), "{}", dropped.location);
         assert!(browser.get(&dropped.location).await.text.contains("Nothing was waiting."));
-        assert_eq!(house.post("/paths/google/drop", json!({})).await.1, json!({"messages": 0, "under_way": 0}));
+        assert_eq!(
+            house.post("/paths/google/drop", json!({})).await.1,
+            json!({"messages": 0, "under_way": 0})
+        );
         assert_eq!(house.get("/waiting").await.1["items"], json!([]));
     })
     .await;
@@ -199,7 +214,8 @@ async fn a_trace_is_told_as_it_comes_and_written_down() {
     store::testing::sqlite(|store| async move {
         let house = House::build(store).await;
         let browser = Browser::signed_in(&house).await;
-        let asked = house.request(Method::GET, "/api/v1/paths/google/trace?connections=2").send().await.unwrap();
+        let asked =
+            house.request(Method::GET, "/api/v1/paths/google/trace?connections=2").send().await.unwrap();
         let lines = asked.text().await.unwrap();
         let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
         let wanted = json!({"at": "1970-01-01T00:00:00.000001Z", "connection": 2, "kind": "note",
@@ -231,22 +247,31 @@ async fn verdicts_are_set_shown_and_lifted() {
         let page = browser.get("/sending/verdicts").await.text;
         assert!(page.contains("shop.example") && page.contains("low reputation") && page.contains("25 %"));
         assert!(browser.get("/sending/paths/google").await.text.contains("low reputation"));
-        let fields = [("kind", "url"), ("subject", "t.shop.example"), ("action", "suspend"), ("reason", "spam")];
+        let fields =
+            [("kind", "url"), ("subject", "t.shop.example"), ("action", "suspend"), ("reason", "spam")];
         assert_eq!(browser.post("/sending/verdicts", &fields).await.location, "/sending/verdicts?done=saved");
-        let fields = [("kind", "url"), ("subject", ""), ("action", "slow"), ("percent", "half"), ("reason", "<x>")];
+        let fields =
+            [("kind", "url"), ("subject", ""), ("action", "slow"), ("percent", "half"), ("reason", "<x>")];
         let refused = browser.post("/sending/verdicts", &fields).await;
         assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
         assert!(refused.text.contains("1 to 99") && refused.text.contains("&#60;x&#62;"));
 
         let all = house.get("/verdicts").await.1;
         assert_eq!(all["items"].as_array().unwrap().len(), 2);
-        let lifted = house.send(Method::DELETE, "/verdicts/domain:shop.example?provider=google", json!({})).await;
+        let lifted =
+            house.send(Method::DELETE, "/verdicts/domain:shop.example?provider=google", json!({})).await;
         assert_eq!(lifted.0, StatusCode::NO_CONTENT, "{}", lifted.1);
         let fields = [("identity", "url:t.shop.example"), ("provider", "")];
-        assert_eq!(browser.post("/sending/verdicts/lift", &fields).await.location, "/sending/verdicts?done=lifted");
+        assert_eq!(
+            browser.post("/sending/verdicts/lift", &fields).await.location,
+            "/sending/verdicts?done=lifted"
+        );
         assert_eq!(house.get("/verdicts").await.1["items"], json!([]));
         let changes = browser.get("/sending/changes").await.text;
-        assert!(changes.contains("domain:shop.example google") && changes.contains("Taken back."), "{changes}");
+        assert!(
+            changes.contains("domain:shop.example google") && changes.contains("Taken back."),
+            "{changes}"
+        );
     })
     .await;
 }
@@ -272,7 +297,10 @@ async fn limits_are_changed_by_a_form_and_taken_back() {
         }
         let found = browser.get("/sending/limits?name=google%40cold-*").await;
         assert_eq!(found.location, "/sending/limits/google%40cold-*");
-        assert_eq!(browser.post(&found.location, &[("connections", "1")]).await.status, StatusCode::SEE_OTHER);
+        assert_eq!(
+            browser.post(&found.location, &[("connections", "1")]).await.status,
+            StatusCode::SEE_OTHER
+        );
         assert_eq!(house.state.routes.rules().providers.rules_from("google", "cold-1").connections, 1);
         assert!(browser.get("/sending/limits").await.text.contains("google@cold-*"));
         let back = browser.post("/sending/limits/google/reset", &[]).await;

@@ -42,6 +42,8 @@ const OTHER: &str = "other";
 
 struct ProviderRow {
     provider: String,
+    /// Name of its path's page; empty: it has none of its own.
+    site: String,
     meter: String,
     sent: i64,
     deferred: i64,
@@ -61,6 +63,7 @@ impl ProviderRow {
         ProviderRow {
             meter: chart::meter(&shares, row.sent + row.failed + row.pending, "thin"),
             provider: texts::pick("provider", &row.provider),
+            site: if row.provider == OTHER { String::new() } else { row.provider },
             sent: row.sent,
             deferred: row.deferred,
             failed: row.failed,
@@ -97,6 +100,8 @@ struct Watch {
     late: bool,
     /// What the brake holds, and why.
     holds: Vec<(String, String)>,
+    /// Why nothing goes out from here.
+    blocked: String,
     note: String,
     note_tone: &'static str,
     spark: String,
@@ -142,6 +147,7 @@ impl Watch {
             seeds_sent: seeds.sent,
             late: status.late,
             holds,
+            blocked: String::new(),
             note,
             note_tone,
             // A line along the ground says nothing.
@@ -256,14 +262,20 @@ impl Hours {
         // Hours in which nothing went out are gaps of the drawing.
         let mut drawn = vec![(0, 0); usize::try_from(count).unwrap_or(1)];
         for row in rows.iter().filter(|row| row.start_us >= from) {
-            if let Some(column) = usize::try_from((row.start_us - from) / HOUR_US).ok().and_then(|at| drawn.get_mut(at)) {
+            if let Some(column) =
+                usize::try_from((row.start_us - from) / HOUR_US).ok().and_then(|at| drawn.get_mut(at))
+            {
                 column.0 += row.messages;
             }
         }
         Some(Hours {
             // One column says nothing that its number does not.
             chart: if drawn.len() > 1 { chart::columns(&drawn) } else { String::new() },
-            told: texts::text_ns("watch-hours-text", rows.iter().map(|row| row.messages).sum(), &octets(&rows)),
+            told: texts::text_ns(
+                "watch-hours-text",
+                rows.iter().map(|row| row.messages).sum(),
+                &octets(&rows),
+            ),
             from,
             until: last + HOUR_US,
             rows: rows.iter().rev().take(HOURS_LISTED_MAX).map(HourRow::of).collect(),
@@ -316,6 +328,7 @@ pub async fn view(
     let found = state.deliveries.get(id).await?;
     let status = state.deliveries.status(id).await?;
     let mut watch = Watch::of(&found, status, holds(&state, id).await?, &VecDeque::new());
+    watch.blocked = state.blocked(id).await;
     if let Some(report) = asked.stopped.as_deref().and_then(stop_report) {
         watch.note = report;
     }
@@ -392,8 +405,9 @@ async fn look_again(look: &mut Look, was: delivery::State) -> Result<Option<Stri
     }
     look.speeds.push_back(status.per_second);
     let holds = holds(&look.state, look.id).await?;
-    let part = WatchPart { watch: Watch::of(&found, status, holds, &look.speeds) };
-    part.render().map(Some).map_err(|error| Fault::internal(&error))
+    let mut watch = Watch::of(&found, status, holds, &look.speeds);
+    watch.blocked = look.state.blocked(look.id).await;
+    WatchPart { watch }.render().map(Some).map_err(|error| Fault::internal(&error))
 }
 
 /// States between which the page's head changes.
@@ -435,7 +449,11 @@ mod tests {
 
     #[test]
     fn hours_without_mail_are_gaps_and_a_long_life_shows_its_end() {
-        let hour = |number: i64, messages| queue::Hour { start_us: number * HOUR_US, messages, octets: messages * 10 };
+        let hour = |number: i64, messages| queue::Hour {
+            start_us: number * HOUR_US,
+            messages,
+            octets: messages * 10,
+        };
         assert!(Hours::of(Vec::new()).is_none());
         let one = Hours::of(vec![hour(5, 7)]).unwrap();
         assert_eq!((one.chart.as_str(), one.told.as_str()), ("", "7 messages, 70 B."));

@@ -16,6 +16,7 @@ use super::{
         page::{Desk, Page, Place, show},
     },
     fields::typed,
+    warm_ups::date,
 };
 use crate::state::AppState;
 
@@ -74,7 +75,10 @@ fn differences(before: Option<&str>, after: Option<&str>) -> Vec<Difference> {
     let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
     names.sort_unstable();
     names.dedup();
-    let value = |of: &Map<String, Value>, name: &str| of.get(name).map(typed).unwrap_or_default();
+    let value = |of: &Map<String, Value>, name: &str| match (name, of.get(name)) {
+        ("start_day", Some(Value::Number(day))) => date(day.as_i64().unwrap_or_default()),
+        (_, found) => found.map(typed).unwrap_or_default(),
+    };
     names
         .into_iter()
         .filter(|name| !matches!(name.as_str(), "name" | "at_us"))

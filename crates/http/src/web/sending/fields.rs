@@ -83,7 +83,8 @@ impl Field {
             Shape::Rates if text == "none" => Value::Array(Vec::new()),
             Shape::Rates => {
                 let rates: Result<Vec<Rate>, String> = split(text).map(str::parse).collect();
-                let named = |reason| (self.name, format!("{}: {reason}.", texts::pick("limit-field", self.name)));
+                let named =
+                    |reason| (self.name, format!("{}: {reason}.", texts::pick("limit-field", self.name)));
                 Value::from(rates.map_err(named)?.iter().map(ToString::to_string).collect::<Vec<_>>())
             }
             Shape::Masks => Value::from(split(text).collect::<Vec<_>>()),
@@ -160,9 +161,8 @@ mod tests {
     #[test]
     fn every_field_has_its_words() {
         for field in FIELDS {
-            let named = |prefix: &str, name: &str| {
-                texts::exists(&format!("{prefix}-{}", name.replace('_', "-")))
-            };
+            let named =
+                |prefix: &str, name: &str| texts::exists(&format!("{prefix}-{}", name.replace('_', "-")));
             assert!(named("limit-field", field.name) && named("limit-hint", field.name), "{}", field.name);
             assert!(named("limit-group", field.group), "{}", field.group);
             for word in field.choices() {

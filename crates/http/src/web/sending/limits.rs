@@ -63,9 +63,7 @@ impl Row {
 /// What holds under a name, and who said so.
 fn holding(name: &str, providers: &Providers) -> (Arc<SiteRules>, Vec<Explained>) {
     match name.split_once('@') {
-        Some((site, source)) => {
-            (providers.rules_from(site, source), providers.explained(site, Some(source)))
-        }
+        Some((site, source)) => (providers.rules_from(site, source), providers.explained(site, Some(source))),
         // What the table says of known providers is nobody's site: who changed it is seen by its own override alone.
         None if name == GENERAL[0] => (Arc::new(providers.default_rules().clone()), Vec::new()),
         None => (providers.rules_of(name), providers.explained(name, None)),

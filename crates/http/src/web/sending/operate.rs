@@ -75,7 +75,8 @@ pub async fn suspend(
                 .ok_or_else(|| refused("until", texts::text("verdict-refused-until")))?,
         ),
         minutes => {
-            let minutes: i64 = minutes.parse().map_err(|_| refused("how_long", texts::text("verdict-refused-until")))?;
+            let minutes: i64 =
+                minutes.parse().map_err(|_| refused("how_long", texts::text("verdict-refused-until")))?;
             Some(now_us + minutes.clamp(1, 525_600) * 60_000_000)
         }
     };

@@ -30,7 +30,7 @@ pub(super) const PERIOD: Duration = Duration::from_secs(1);
 /// Seconds that the speed's line looks back, while the page is open.
 const SPARK_VALUES_MAX: usize = 300;
 /// Sites shown by themselves.
-const SITES_MAX: usize = 60;
+const SITES_MAX: usize = 40;
 
 /// How something stands, for a badge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,9 +97,7 @@ impl Row {
             paths: site.paths as i64,
             connections: open,
             limit,
-            meter: limit
-                .map(|limit| chart::meter(&[("accent", open)], limit, "thin"))
-                .unwrap_or_default(),
+            meter: limit.map(|limit| chart::meter(&[("accent", open)], limit, "thin")).unwrap_or_default(),
             speed: site.accepted_per_second,
             share: share(site.deferral_share),
             share_high: site.deferral_share >= SHARE_HIGH,
@@ -151,7 +149,11 @@ impl Board {
             share_high: whole.deferral_share >= SHARE_HIGH,
             resting: whole.resting as i64,
             // A line along the ground says nothing.
-            spark: if speeds.iter().any(|speed| *speed > 0.0) { chart::spark(&speeds) } else { String::new() },
+            spark: if speeds.iter().any(|speed| *speed > 0.0) {
+                chart::spark(&speeds)
+            } else {
+                String::new()
+            },
             peak: format::speed(speeds.iter().copied().fold(0.0, f64::max)),
             rows: sites.into_iter().map(Row::of).collect(),
             hidden: rest.len() as i64,
@@ -244,7 +246,7 @@ mod tests {
         let paths = (0..500).map(|n| path(&format!("d{n:03}.example"), n)).collect();
         let standing = Standing { paths, ..Standing::default() };
         let board = Board::of(&standing, "", &VecDeque::new());
-        assert_eq!((board.rows.len(), board.hidden), (SITES_MAX, 440));
+        assert_eq!((board.rows.len(), board.hidden), (SITES_MAX, 460));
         assert_eq!(board.rows[0].site, "d499.example", "what waits most comes first");
         let board = Board::of(&standing, "d007", &VecDeque::new());
         assert_eq!((board.rows.len(), board.hidden, board.found_nothing), (1, 0, false));
@@ -261,7 +263,8 @@ mod tests {
 
     #[test]
     fn a_badge_says_the_most_important() {
-        let word = |paths, resting, connections, waiting| Badge::of(paths, resting, connections, waiting).word;
+        let word =
+            |paths, resting, connections, waiting| Badge::of(paths, resting, connections, waiting).word;
         assert_eq!(word(2, 2, 1, 9), "rests");
         assert_eq!(word(2, 1, 1, 9), "partly");
         assert_eq!(word(2, 0, 1, 9), "sends");

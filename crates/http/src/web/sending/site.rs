@@ -78,9 +78,7 @@ impl PathRow {
             badge: Badge::of(1, usize::from(path.rests()), path.connections, path.waiting),
             connections: open,
             limit,
-            meter: limit
-                .map(|limit| chart::meter(&[("accent", open)], limit, "thin"))
-                .unwrap_or_default(),
+            meter: limit.map(|limit| chart::meter(&[("accent", open)], limit, "thin")).unwrap_or_default(),
             per_connection: path.messages_per_connection.map(i64::from),
             limit_reason: path.limit_reason.clone(),
             rate: path.rate.map(format::speed).unwrap_or_default(),

@@ -75,8 +75,7 @@ fn pools(sources: &[Source]) -> Vec<PoolRow> {
     }
     let row = |(name, members): (&str, Vec<&Source>)| {
         let whole: i64 = members.iter().map(|source| i64::from(source.weight)).sum();
-        let share =
-            |source: &&Source| super::super::format::percent(i64::from(source.weight), whole);
+        let share = |source: &&Source| super::super::format::percent(i64::from(source.weight), whole);
         PoolRow {
             name: name.to_owned(),
             sources: members.iter().map(|source| (source.name.clone(), share(source))).collect(),
@@ -272,12 +271,7 @@ pub async fn view(
     show(&form_page(&desk, &state, Some(&name), Typed::of(&source), None).await?)
 }
 
-async fn keep(
-    desk: &Desk,
-    state: &AppState,
-    name: Option<&str>,
-    typed: Typed,
-) -> Result<Response, Fault> {
+async fn keep(desk: &Desk, state: &AppState, name: Option<&str>, typed: Typed) -> Result<Response, Fault> {
     let refused = match typed.read() {
         Err((field, problem)) => (field.to_owned(), problem),
         Ok(source) => match state.routes.put_source(source, &desk.viewer.name, state.clock.now_us()).await {
@@ -353,7 +347,8 @@ mod tests {
         let rows = pools(&[source("a", 3, &["default", "bulk"]), source("b", 1, &["default"]), off]);
         assert_eq!(rows.len(), 2);
         assert_eq!(rows[0].name, "bulk");
-        let shares: Vec<_> = rows[1].sources.iter().map(|(name, share)| (name.as_str(), share.as_str())).collect();
+        let shares: Vec<_> =
+            rows[1].sources.iter().map(|(name, share)| (name.as_str(), share.as_str())).collect();
         assert_eq!(shares, [("a", "75.0"), ("b", "25.0")]);
     }
 

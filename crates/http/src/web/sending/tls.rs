@@ -175,7 +175,8 @@ mod tests {
 
     #[test]
     fn a_policy_is_told_with_its_hosts_and_its_end() {
-        let text = "version: STSv1\nmode: enforce\nmx: *.shop.example\nmx: mx.backup.example\nmax_age: 86400\n";
+        let text =
+            "version: STSv1\nmode: enforce\nmx: *.shop.example\nmx: mx.backup.example\nmax_age: 86400\n";
         let row = PolicyRow::of(kept(text, 10, 100), 50);
         assert_eq!((row.mode, row.hosts.as_str()), ("enforce", "*.shop.example, mx.backup.example"));
         assert!(!row.expired && row.expires_at == Some(100));

@@ -80,8 +80,10 @@ pub async fn of_site(state: &AppState, site: &str) -> Result<Vec<VerdictRow>, Fa
     let providers = state.routes.providers();
     let all = state.routes.verdicts(now_us).await?;
     let own = format!("site:{site}");
-    let concerns =
-        |verdict: &Verdict| verdict.provider == site || verdict.provider.is_empty() || verdict.identity == own;
+    let concerns = |verdict: &Verdict| match verdict.identity.starts_with("site:") {
+        true => verdict.identity == own,
+        false => verdict.provider == site || verdict.provider.is_empty(),
+    };
     let rows = all.into_iter().filter(concerns);
     Ok(rows.map(|verdict| VerdictRow::of(verdict, now_us, &providers)).collect())
 }
@@ -161,12 +163,7 @@ struct VerdictsPage {
 /// Who can be named.
 const KINDS: [&str; 5] = ["domain", "url", "delivery", "source", "site"];
 
-async fn build(
-    desk: &Desk,
-    state: &AppState,
-    form: Typed,
-    problem: String,
-) -> Result<VerdictsPage, Fault> {
+async fn build(desk: &Desk, state: &AppState, form: Typed, problem: String) -> Result<VerdictsPage, Fault> {
     let now_us = state.clock.now_us();
     let providers = state.routes.providers();
     let all = state.routes.recent_verdicts(now_us).await?;
@@ -176,7 +173,11 @@ async fn build(
         page: desk.page(Place::Paths),
         rows,
         ended,
-        providers: providers.list().iter().map(|one| (one.name.clone(), label(&one.name, &providers))).collect(),
+        providers: providers
+            .list()
+            .iter()
+            .map(|one| (one.name.clone(), label(&one.name, &providers)))
+            .collect(),
         kinds: KINDS,
         form,
         problem,

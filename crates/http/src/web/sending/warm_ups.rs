@@ -150,7 +150,7 @@ impl Typed {
 }
 
 /// A day of the plan as a date field has it.
-fn date(day: i64) -> String {
+pub(super) fn date(day: i64) -> String {
     let at = jiff::Timestamp::from_second(day.saturating_mul(86_400));
     at.map_or_else(|_| String::new(), |at| at.strftime("%Y-%m-%d").to_string())
 }
@@ -244,12 +244,7 @@ pub async fn view(
     show(&form_page(&desk, &state, Some(&plan), Typed::of(&plan), None).await?)
 }
 
-async fn keep(
-    desk: &Desk,
-    state: &AppState,
-    plan: Option<&WarmUp>,
-    typed: Typed,
-) -> Result<Response, Fault> {
+async fn keep(desk: &Desk, state: &AppState, plan: Option<&WarmUp>, typed: Typed) -> Result<Response, Fault> {
     let refused = match typed.read() {
         Err((field, problem)) => (field.to_owned(), problem),
         Ok(new) => match state.routes.put_warm_up(new, &desk.viewer.name, state.clock.now_us()).await {
