@@ -10,8 +10,8 @@ use crate::tls::{TlsError, TlsFault};
 
 /// Octets of a policy (RFC 8461 section 3.3 suggests 64 kB).
 pub const STS_SIZE_MAX: usize = 64 * 1_024;
-/// Time to fetch one (RFC 8461 section 3.3 suggests a minute).
-pub const STS_TIME: Duration = Duration::from_secs(60);
+/// Time to fetch one. RFC 8461 section 3.3 suggests a minute at most; here the first message to the domain waits for it.
+pub const STS_TIME: Duration = Duration::from_secs(30);
 /// Longest time that a policy is kept: a year (RFC 8461 section 3.2).
 pub const STS_AGE_MAX_S: u32 = 31_557_600;
 /// Host patterns kept of a policy.

@@ -16,26 +16,89 @@ const WAIT: Duration = Duration::from_secs(10);
 /// A root, an intermediate authority and the server's certificate, which is out of date when `days` is negative.
 fn certificates(folder: &Path, host: &str, dates: &[&str]) {
     let openssl = |arguments: &[&str]| said(Command::new("openssl").args(arguments).current_dir(folder));
-    std::fs::write(folder.join("ca.ext"), "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n").unwrap();
-    std::fs::write(folder.join("ee.ext"), format!("basicConstraints=CA:FALSE\nsubjectAltName=DNS:{host}\n")).unwrap();
+    std::fs::write(
+        folder.join("ca.ext"),
+        "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n",
+    )
+    .unwrap();
+    std::fs::write(folder.join("ee.ext"), format!("basicConstraints=CA:FALSE\nsubjectAltName=DNS:{host}\n"))
+        .unwrap();
     for name in ["root", "middle", "server"] {
-        openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", &format!("{name}.key")]);
+        openssl(&[
+            "genpkey",
+            "-algorithm",
+            "EC",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-out",
+            &format!("{name}.key"),
+        ]);
         let subject = format!("/CN={name} of {host}");
-        openssl(&["req", "-new", "-key", &format!("{name}.key"), "-subj", &subject, "-out", &format!("{name}.csr")]);
+        openssl(&[
+            "req",
+            "-new",
+            "-key",
+            &format!("{name}.key"),
+            "-subj",
+            &subject,
+            "-out",
+            &format!("{name}.csr"),
+        ]);
     }
-    openssl(&["x509", "-req", "-in", "root.csr", "-signkey", "root.key", "-days", "30", "-extfile", "ca.ext", "-out", "root.pem"]);
-    openssl(&["x509", "-req", "-in", "middle.csr", "-CA", "root.pem", "-CAkey", "root.key", "-days", "30", "-extfile", "ca.ext", "-out", "middle.pem"]);
-    let mut last = vec!["x509", "-req", "-in", "server.csr", "-CA", "middle.pem", "-CAkey", "middle.key", "-extfile", "ee.ext", "-out", "server.pem"];
+    openssl(&[
+        "x509", "-req", "-in", "root.csr", "-signkey", "root.key", "-days", "30", "-extfile", "ca.ext",
+        "-out", "root.pem",
+    ]);
+    openssl(&[
+        "x509",
+        "-req",
+        "-in",
+        "middle.csr",
+        "-CA",
+        "root.pem",
+        "-CAkey",
+        "root.key",
+        "-days",
+        "30",
+        "-extfile",
+        "ca.ext",
+        "-out",
+        "middle.pem",
+    ]);
+    let mut last = vec![
+        "x509",
+        "-req",
+        "-in",
+        "server.csr",
+        "-CA",
+        "middle.pem",
+        "-CAkey",
+        "middle.key",
+        "-extfile",
+        "ee.ext",
+        "-out",
+        "server.pem",
+    ];
     last.extend_from_slice(dates);
     openssl(&last);
-    let chain = ["middle.pem", "root.pem"].map(|name| std::fs::read_to_string(folder.join(name)).unwrap()).concat();
+    let chain =
+        ["middle.pem", "root.pem"].map(|name| std::fs::read_to_string(folder.join(name)).unwrap()).concat();
     std::fs::write(folder.join("chain.pem"), chain).unwrap();
 }
 
 fn serve(folder: &Path) -> (Running, SocketAddr) {
     let port = free_port();
     let child = Command::new("openssl")
-        .args(["s_server", "-quiet", "-accept", &port.to_string(), "-cert", "server.pem", "-key", "server.key"])
+        .args([
+            "s_server",
+            "-quiet",
+            "-accept",
+            &port.to_string(),
+            "-cert",
+            "server.pem",
+            "-key",
+            "server.key",
+        ])
         .args(["-cert_chain", "chain.pem"])
         .current_dir(folder)
         .stdin(Stdio::piped())
@@ -63,13 +126,21 @@ fn record(folder: &Path, of: &str, usage: u8, selector: u8, matching: u8) -> Tls
     } else {
         let key = said(command.args(["-noout", "-pubkey"]));
         std::fs::write(folder.join("pub"), key).unwrap();
-        said(Command::new("openssl").current_dir(folder).args(["pkey", "-pubin", "-in", "pub", "-outform", "DER", "-out", "der"]));
+        said(
+            Command::new("openssl")
+                .current_dir(folder)
+                .args(["pkey", "-pubin", "-in", "pub", "-outform", "DER", "-out", "der"]),
+        );
     }
     let data = match matching {
         0 => std::fs::read(der).unwrap(),
         _ => {
             let digest = if matching == 1 { "-sha256" } else { "-sha512" };
-            said(Command::new("openssl").current_dir(folder).args(["dgst", digest, "-binary", "-out", "digest", "der"]));
+            said(
+                Command::new("openssl")
+                    .current_dir(folder)
+                    .args(["dgst", digest, "-binary", "-out", "digest", "der"]),
+            );
             std::fs::read(folder.join("digest")).unwrap()
         }
     };
@@ -79,7 +150,14 @@ fn record(folder: &Path, of: &str, usage: u8, selector: u8, matching: u8) -> Tls
 /// What OpenSSL's client decides.
 fn openssl_takes(address: SocketAddr, records: &[Tlsa]) -> bool {
     let mut command = Command::new("openssl");
-    command.args(["s_client", "-connect", &address.to_string(), "-brief", "-verify_return_error", "-dane_ee_no_namechecks"]);
+    command.args([
+        "s_client",
+        "-connect",
+        &address.to_string(),
+        "-brief",
+        "-verify_return_error",
+        "-dane_ee_no_namechecks",
+    ]);
     command.args(["-dane_tlsa_domain", HOST, "-servername", HOST]);
     for record in records {
         command.args(["-dane_tlsa_rrdata", &record.to_string()]);
@@ -126,7 +204,8 @@ async fn openssl_and_we_take_the_same_certificates() {
     let folder = tempfile::tempdir().unwrap();
     certificates(folder.path(), HOST, &["-days", "30"]);
     let (_server, address) = serve(folder.path());
-    agree(folder.path(), address, |of, usage| matches!((of, usage), ("server", 3) | ("middle" | "root", 2))).await;
+    agree(folder.path(), address, |of, usage| matches!((of, usage), ("server", 3) | ("middle" | "root", 2)))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

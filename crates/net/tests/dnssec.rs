@@ -51,7 +51,8 @@ fn file(name: &str) -> String {
 /// `plain` need not be.
 fn write_zones(folder: &Path) {
     let put = |name: &str, text: &str| std::fs::write(folder.join(file(name)), text).unwrap();
-    let mut parent = format!("example. 300 {SOA}\nexample. 300 IN NS ns.example.\nns.example. 300 IN A 127.0.0.1\n");
+    let mut parent =
+        format!("example. 300 {SOA}\nexample. 300 IN NS ns.example.\nns.example. 300 IN A 127.0.0.1\n");
     for label in ["signed", "nsec3", "bogus", "stripped", "plain"] {
         let name = format!("{label}.example");
         put(&name, &zone(&name));
@@ -84,7 +85,7 @@ fn write_zones(folder: &Path) {
 fn unbound(folder: &Path, modules: &str) -> (Running, String) {
     let port = free_port();
     let mut config = format!(
-        "server:\n interface: 127.0.0.1@{port}\n port: {port}\n do-daemonize: no\n use-syslog: no\n username: \"\"\n \
+        "server:\n interface: 0.0.0.0@{port}\n port: {port}\n access-control: 0.0.0.0/0 allow\n do-daemonize: no\n use-syslog: no\n username: \"\"\n \
          chroot: \"\"\n directory: \"{0}\"\n pidfile: \"\"\n do-not-query-localhost: no\n module-config: \"{modules}\"\n \
          trust-anchor-file: \"{0}/anchor\"\nremote-control:\n control-enable: no\n",
         folder.display()
@@ -115,9 +116,13 @@ fn unbound(folder: &Path, modules: &str) -> (Running, String) {
 
 /// What must hold whoever proves.
 async fn judge(resolver: &DnsResolver) {
-    let proven = |name: &'static str, kind| async move { resolver.lookup(name, kind).await.map(|found| found.secure) };
+    let proven =
+        |name: &'static str, kind| async move { resolver.lookup(name, kind).await.map(|found| found.secure) };
     for label in ["signed.example", "nsec3.example"] {
-        assert!(matches!(mail_hosts(resolver, label).await, MailHosts::Hosts { secure: true, .. }), "{label}");
+        assert!(
+            matches!(mail_hosts(resolver, label).await, MailHosts::Hosts { secure: true, .. }),
+            "{label}"
+        );
         let host = format!("mx.{label}");
         let record = Tlsa { usage: 3, selector: 1, matching: 1, data: vec![0xab; 32] };
         assert_eq!(resolver.tlsa(&host, 25).await, Ok((vec![record], true)), "{label}");
@@ -133,7 +138,9 @@ async fn judge(resolver: &DnsResolver) {
     // An alias out of a signed zone proves nothing about where it leads.
     assert_eq!(proven("away.signed.example", RecordKind::A).await, Ok(false));
     assert!(matches!(mail_hosts(resolver, "plain.example").await, MailHosts::Hosts { secure: false, .. }));
-    assert!(matches!(resolver.tlsa("mx.plain.example", 25).await, Ok((records, false)) if records.len() == 1));
+    assert!(
+        matches!(resolver.tlsa("mx.plain.example", 25).await, Ok((records, false)) if records.len() == 1)
+    );
     // What is wrong is no answer: RFC 7672 section 2.1.2.
     assert!(matches!(resolver.a("mx.bogus.example").await, Err(DnsError::Defer(_))));
     for kind in [RecordKind::Mx, RecordKind::A] {
@@ -141,6 +148,14 @@ async fn judge(resolver: &DnsResolver) {
         assert!(matches!(proven(name, kind).await, Err(DnsError::Defer(_))), "{name}");
     }
     assert!(matches!(resolver.tlsa("mx.stripped.example", 25).await, Err(DnsError::Defer(_))));
+}
+
+/// An address of this machine that is not loopback; none on a machine without a network.
+fn own_address() -> Option<std::net::IpAddr> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    // Sends nothing: only asks which way it would go.
+    socket.connect("192.0.2.1:9").ok()?;
+    socket.local_addr().ok().map(|address| address.ip()).filter(|ip| !ip.is_loopback())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,6 +171,14 @@ async fn answers_are_proven_as_unbound_proves_them() {
     let (_serving, address) = unbound(folder.path(), "iterator");
     judge(&DnsResolver::open_anchored(&[address.clone()], &folder.path().join("anchor")).unwrap()).await;
     // From another root's keys nothing of this tree is right.
-    let strangers = DnsResolver::open(&[address], Dnssec::Validate).unwrap();
+    let strangers = DnsResolver::open(&[address.clone()], Dnssec::Validate).unwrap();
     assert!(matches!(strangers.mx("signed.example").await, Err(DnsError::Defer(_))));
+    // A server elsewhere that hands out the root's signatures is not believed: its answers are proven, here from another
+    // root's keys, so none holds. Texts are not proven, so they are had.
+    if let Some(ip) = own_address() {
+        let elsewhere = address.replace("127.0.0.1", &ip.to_string());
+        let auto = DnsResolver::open(&[elsewhere], Dnssec::Auto).unwrap();
+        assert!(matches!(auto.mx("signed.example").await, Err(DnsError::Defer(_))));
+        assert!(matches!(auto.txt("signed.example").await, Err(DnsError::NoRecord { .. })));
+    }
 }

@@ -275,3 +275,185 @@ impl Routes {
             .await
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use net::{Guard, Resolver, StaticResolver, Tls};
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+    use std::sync::atomic::AtomicUsize;
+    use testkit::{Authority, KeyKind, Quality};
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+
+    pub(crate) const T0: i64 = 1_700_000_000_000_000;
+    const HOUR: i64 = 3_600_000_000;
+    pub(crate) const ENFORCE: &str =
+        "version: STSv1\r\nmode: enforce\r\nmx: mx.receiver.example\r\nmax_age: 172800\r\n";
+
+    /// A web server at `mta-sts.receiver.example` and `reports.receiver.example`.
+    pub(crate) struct Web {
+        /// Status line and header fields of the answer, and its body.
+        pub answer: Arc<Mutex<(String, String)>>,
+        pub asked: Arc<AtomicUsize>,
+        /// Bodies that were posted.
+        pub posted: Arc<Mutex<Vec<Vec<u8>>>>,
+        pub port: u16,
+        pub resolver: Arc<StaticResolver>,
+        pub fetcher: Arc<Fetcher>,
+    }
+
+    impl Web {
+        pub(crate) async fn start(quality: Quality) -> Web {
+            let authority = Authority::new().unwrap();
+            let names = ["mta-sts.receiver.example", "reports.receiver.example"].map(str::to_owned);
+            let identity = authority.issue(&names, quality, KeyKind::Ecdsa).unwrap();
+            let chain = std::iter::once(&identity.certificate).chain(&identity.authority);
+            let chain = chain.map(|der| CertificateDer::from(der.clone())).collect();
+            let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(identity.key.clone()));
+            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            let config = rustls::ServerConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+                .unwrap();
+            let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let answer = Arc::new(Mutex::new((ok("text/plain"), ENFORCE.to_owned())));
+            let (asked, posted) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
+            let (says, counts, keeps) = (Arc::clone(&answer), Arc::clone(&asked), Arc::clone(&posted));
+            tokio::spawn(async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    let Ok(stream) = acceptor.accept(stream).await else { continue };
+                    let mut stream = BufReader::new(stream);
+                    let (mut line, mut length) = (String::new(), 0);
+                    while line != "\r\n" {
+                        line.clear();
+                        stream.read_line(&mut line).await.unwrap();
+                        if let Some(digits) = line.strip_prefix("Content-Length: ") {
+                            length = digits.trim().parse().unwrap();
+                        }
+                    }
+                    let mut body = vec![0; length];
+                    stream.read_exact(&mut body).await.unwrap();
+                    if length > 0 {
+                        keeps.lock().unwrap().push(body);
+                    }
+                    counts.fetch_add(1, Ordering::SeqCst);
+                    let (head, text) = says.lock().unwrap().clone();
+                    let wire = format!("{head}Content-Length: {}\r\n\r\n{text}", text.len());
+                    stream.write_all(wire.as_bytes()).await.unwrap();
+                    let _ = stream.shutdown().await;
+                }
+            });
+            let resolver = Arc::new(StaticResolver::new());
+            resolver.a("mta-sts.receiver.example", &["127.0.0.1"]);
+            resolver.a("reports.receiver.example", &["127.0.0.1"]);
+            let root = CertificateDer::from(authority.certificate().to_vec());
+            let guard = Guard::new(vec!["127.0.0.0/8".parse().unwrap()]);
+            let asks = Arc::clone(&resolver) as Arc<dyn Resolver>;
+            let fetcher = Arc::new(Fetcher::new(asks, Tls::new(&[root]).unwrap(), guard));
+            Web { answer, asked, posted, port, resolver, fetcher }
+        }
+
+        pub(crate) fn says(&self, head: &str, text: &str) {
+            *self.answer.lock().unwrap() = (head.to_owned(), text.to_owned());
+        }
+
+        fn asked(&self) -> usize {
+            self.asked.load(Ordering::SeqCst)
+        }
+
+        pub(crate) fn policies(&self, store: &Store) -> TransportPolicies {
+            TransportPolicies::on_port(store.clone(), Arc::clone(&self.fetcher), self.port)
+        }
+
+        fn id(&self, id: &str) {
+            self.resolver.txt("_mta-sts.receiver.example", &[&format!("v=STSv1; id={id};")]);
+        }
+    }
+
+    pub(crate) fn ok(kind: &str) -> String {
+        format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n")
+    }
+
+    async fn mode(policies: &TransportPolicies, now_us: i64) -> Option<StsMode> {
+        let policy = policies.of("receiver.example", false, now_us).await?;
+        policy.sts.as_ref().map(|sts| sts.mode)
+    }
+
+    pub(crate) async fn room(store: &Store) -> (tempfile::TempDir, Routes) {
+        store.migrate(&[crate::MIGRATIONS]).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let vault = Arc::new(store::Vault::open(dir.path()).unwrap());
+        let routes = Routes::new(store.clone(), vault, crate::Providers::built_in().clone());
+        (dir, routes)
+    }
+
+    #[tokio::test]
+    async fn a_policy_is_fetched_once_and_holds_whatever_becomes_of_the_domain() {
+        store::testing::each(|store| async move {
+            let (_dir, routes) = room(&store).await;
+            let web = Web::start(Quality::Good).await;
+            let policies = web.policies(&store);
+            assert_eq!(mode(&policies, T0).await, None, "without a record");
+            assert_eq!(web.asked(), 0);
+            web.id("1");
+            for later in [0, 1, 23] {
+                assert_eq!(mode(&policies, T0 + later * HOUR).await, Some(StsMode::Enforce));
+            }
+            assert_eq!(web.asked(), 1);
+            // Another id, and then the same for a day: fetched again. It is not to be had: what was kept holds.
+            web.says("HTTP/1.1 503 Away\r\n", "");
+            web.id("2");
+            assert_eq!(mode(&policies, T0 + 24 * HOUR).await, Some(StsMode::Enforce));
+            assert_eq!(mode(&policies, T0 + 24 * HOUR + 1).await, Some(StsMode::Enforce));
+            assert_eq!(web.asked(), 2, "not more often than every five minutes");
+            let kept = routes.sts_policies("", 10).await.unwrap();
+            assert_eq!((kept.len(), kept[0].mode.as_str()), (1, "enforce"));
+            assert!(kept[0].error.contains("503"), "{}", kept[0].error);
+            // Whoever hides the record or the server gains nothing, also over a restart.
+            web.resolver.txt("_mta-sts.receiver.example", &["v=spf1 -all"]);
+            let again = web.policies(&store);
+            assert_eq!(mode(&again, T0 + 47 * HOUR).await, Some(StsMode::Enforce));
+            assert_eq!(mode(&again, T0 + 49 * HOUR).await, None, "until it ends");
+            // The new one replaces it.
+            web.says(&ok("text/plain; charset=utf-8"), &ENFORCE.replace("enforce", "testing"));
+            web.id("2");
+            assert_eq!(mode(&again, T0 + 49 * HOUR).await, Some(StsMode::Testing));
+            web.says(&ok("text/plain"), &ENFORCE.replace("enforce", "none"));
+            web.id("3");
+            assert_eq!(mode(&again, T0 + 50 * HOUR).await, None, "the domain takes it back");
+            assert_eq!(web.asked(), 4);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn what_is_no_policy_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("x.sqlite").display());
+        let store = Store::open(&url, store::Options::default()).await.unwrap();
+        let (_dir, routes) = room(&store).await;
+        let web = Web::start(Quality::Good).await;
+        web.id("1");
+        let elsewhere = "HTTP/1.1 302 Found\r\nLocation: https://mta-sts.receiver.example/x\r\n";
+        for (n, (head, text, words)) in [
+            (elsewhere.to_owned(), ENFORCE, "redirects"),
+            (ok("text/html"), ENFORCE, "text/plain"),
+            (ok("text/plain"), "<html>", "STSv1"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            web.says(&head, text);
+            let now_us = T0 + n as i64 * HOUR;
+            assert_eq!(mode(&web.policies(&store), now_us).await, None, "{words}");
+            let kept = routes.sts_policies("", 10).await.unwrap();
+            assert!(kept[0].error.contains(words), "{words}: {}", kept[0].error);
+        }
+        let strange = Web::start(Quality::WrongName).await;
+        strange.id("1");
+        assert_eq!(mode(&strange.policies(&store), T0 + 9 * HOUR).await, None, "by a certificate for others");
+        assert_eq!(strange.asked(), 0);
+    }
+}

@@ -475,3 +475,177 @@ impl Routes {
             .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sts::tests::{T0, Web, ok, room};
+    use net::{StsMode, StsPolicy};
+    use std::io::Read;
+    use std::sync::{Arc, Mutex};
+    use testkit::Quality;
+
+    const DAY: i64 = 19_675;
+
+    fn policy() -> DomainPolicy {
+        let sts = StsPolicy {
+            mode: StsMode::Testing,
+            mx: vec!["mx.receiver.example".to_owned(), "*.receiver.example".to_owned()],
+            max_age_s: 86_400,
+        };
+        DomainPolicy { domain: "receiver.example".to_owned(), sts: Some(sts), reports: true }
+    }
+
+    fn reporter() -> Reporter {
+        Reporter { organisation: "shop.example".to_owned(), contact: "tls@shop.example".to_owned() }
+    }
+
+    /// Keeps what it is given, or refuses.
+    #[derive(Default)]
+    struct Kept {
+        mails: Arc<Mutex<Vec<(String, Report)>>>,
+        refuses: bool,
+    }
+
+    impl ReportMail for Kept {
+        fn mail<'a>(
+            &'a self,
+            to: &'a str,
+            _: &'a Reporter,
+            report: &'a Report,
+        ) -> Pending<'a, Result<(), String>> {
+            Box::pin(async move {
+                if self.refuses {
+                    return Err("550 no".to_owned());
+                }
+                self.mails.lock().unwrap().push((to.to_owned(), report.clone()));
+                Ok(())
+            })
+        }
+    }
+
+    fn count(policies: &TransportPolicies, fault: Option<(TlsFault, &str)>, times: usize) {
+        let from = Some("192.0.2.7".parse().unwrap());
+        let session = Session { host: "mx.receiver.example", from, dane: None, fault };
+        for _ in 0..times {
+            policies.count(&policy(), &session, T0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_day_becomes_one_report_in_the_form_of_the_standard() {
+        store::testing::each(|store| async move {
+            let (_dir, routes) = room(&store).await;
+            let web = Web::start(Quality::Good).await;
+            let policies = web.policies(&store);
+            count(&policies, None, 1);
+            policies.set_reporting(true);
+            count(&policies, None, 3);
+            policies.flush().await.unwrap();
+            count(&policies, None, 2);
+            count(&policies, Some((TlsFault::CertificateExpired, "since yesterday")), 4);
+            let record = "v=TLSRPTv1; rua=mailto:tls@receiver.example";
+            web.resolver.txt("_smtp._tls.receiver.example", &[record]);
+            let kept = Kept::default();
+            assert_eq!(
+                policies.send_reports(&reporter(), &kept, T0).await.unwrap(),
+                0,
+                "the day is not over"
+            );
+            let next = (DAY + 1) * DAY_US;
+            assert_eq!(policies.send_reports(&reporter(), &kept, next).await.unwrap(), 1);
+            assert_eq!(policies.send_reports(&reporter(), &kept, next + DAY_US).await.unwrap(), 0, "once");
+            let mails = kept.mails.lock().unwrap().clone();
+            let (to, report) = &mails[0];
+            assert_eq!((mails.len(), to.as_str()), (1, "tls@receiver.example"));
+            assert_eq!(
+                report.json,
+                json!({
+                    "organization-name": "shop.example",
+                    "date-range": {
+                        "start-datetime": "2023-11-14T00:00:00Z",
+                        "end-datetime": "2023-11-14T23:59:59Z",
+                    },
+                    "contact-info": "tls@shop.example",
+                    "report-id": "1699920000.receiver.example@shop.example",
+                    "policies": [{
+                        "policy": {
+                            "policy-type": "sts",
+                            "policy-domain": "receiver.example",
+                            "policy-string": [
+                                "version: STSv1", "mode: testing", "mx: mx.receiver.example",
+                                "mx: *.receiver.example", "max_age: 86400",
+                            ],
+                            "mx-host": ["mx.receiver.example", "*.receiver.example"],
+                        },
+                        "summary": {
+                            "total-successful-session-count": 5,
+                            "total-failure-session-count": 4,
+                        },
+                        "failure-details": [{
+                            "result-type": "certificate-expired",
+                            "sending-mta-ip": "192.0.2.7",
+                            "receiving-mx-hostname": "mx.receiver.example",
+                            "failed-session-count": 4,
+                            "failure-reason-code": "since yesterday",
+                        }],
+                    }],
+                })
+            );
+            assert_eq!(report.file_name, "shop.example!receiver.example!1699920000!1700006399.json.gz");
+            let mut text = String::new();
+            flate2::read::GzDecoder::new(&*report.gzip).read_to_string(&mut text).unwrap();
+            assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), report.json);
+            let shown = routes.tls_reports(10).await.unwrap();
+            assert_eq!((shown.len(), shown[0].state.as_str()), (1, "sent"));
+            assert_eq!((shown[0].successful, shown[0].failed), (5, 4));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_report_that_does_not_go_is_tried_again_and_the_web_takes_it_too() {
+        store::testing::each(|store| async move {
+            let (_dir, routes) = room(&store).await;
+            let web = Web::start(Quality::Good).await;
+            let policies = web.policies(&store);
+            policies.set_reporting(true);
+            count(&policies, None, 1);
+            let record = |to: &str| {
+                web.resolver.txt("_smtp._tls.receiver.example", &[&format!("v=TLSRPTv1; rua={to}")]);
+            };
+            let next = (DAY + 1) * DAY_US;
+            record("mailto:tls@receiver.example");
+            let refuses = Kept { refuses: true, ..Kept::default() };
+            assert_eq!(policies.send_reports(&reporter(), &refuses, next).await.unwrap(), 0);
+            let shown = routes.tls_reports(10).await.unwrap();
+            assert_eq!((shown[0].state.as_str(), shown[0].tries), ("failed", 1));
+            assert_eq!(shown[0].error, "tls@receiver.example: 550 no");
+            let url = format!("https://reports.receiver.example:{}/tls", web.port);
+            record(&url);
+            web.says(&ok("text/plain"), "thanks");
+            let kept = Kept::default();
+            assert_eq!(
+                policies.send_reports(&reporter(), &kept, next + 60_000_000).await.unwrap(),
+                0,
+                "too soon"
+            );
+            assert_eq!(policies.send_reports(&reporter(), &kept, next + RETRY_US).await.unwrap(), 1);
+            let report = policies.report(&reporter(), DAY, "receiver.example").await.unwrap();
+            assert_eq!(*web.posted.lock().unwrap(), [report.gzip]);
+            assert_eq!(routes.tls_reports(10).await.unwrap()[0].address, url);
+            // A domain that takes its record back is not written to.
+            count(&policies, None, 1);
+            policies.count(
+                &DomainPolicy { domain: "other.example".to_owned(), ..policy() },
+                &Session { host: "x", from: None, dane: None, fault: None },
+                T0,
+            );
+            policies.send_reports(&reporter(), &kept, next + RETRY_US).await.unwrap();
+            let states = routes.tls_reports(10).await.unwrap();
+            let state = states.iter().find(|report| report.domain == "other.example").unwrap();
+            assert_eq!(state.state, "unwanted");
+        })
+        .await;
+    }
+}

@@ -124,9 +124,13 @@ impl DnsResolver {
             let proof = if kind.is_proven() { self.proof().await } else { Proof::None };
             self.follow(question, kind, proof).await
         };
-        tokio::time::timeout(WHOLE_TIMEOUT, answered)
-            .await
-            .map_err(|_| DnsError::Defer("time-out".to_owned()))?
+        let answer = tokio::time::timeout(WHOLE_TIMEOUT, answered).await;
+        let answer = answer.unwrap_or_else(|_| Err(DnsError::Defer("time-out".to_owned())));
+        if answer.as_ref().err() == Some(&bogus()) {
+            // Its mail waits for as long as this lasts, so somebody may want to know which domain it is.
+            tracing::warn!(name, ?kind, "signatures of the DNS (DNSSEC) are wrong");
+        }
+        answer
     }
 
     /// Follows aliases to the records. A resolver gives the whole chain at once; only a bare server leaves the end to us.
@@ -431,6 +435,18 @@ mod tests {
     fn open_with(address: &str, timeout: Duration) -> DnsResolver {
         let anchors = TrustAnchors::default();
         DnsResolver::open_with(&[address.to_owned()], Dnssec::Off, anchors, timeout).expect("an address")
+    }
+
+    #[tokio::test]
+    async fn servers_without_signatures_answer_unproven() {
+        let mut resolver = resolver().await;
+        resolver.dnssec = Dnssec::Auto;
+        let found = resolver.lookup("plain.example", RecordKind::A).await.expect("an address");
+        assert!(!found.secure);
+        assert!(matches!(*resolver.found.lock().await, Some((Proof::None, _))));
+        // Whoever insists gets nothing.
+        resolver.dnssec = Dnssec::Validate;
+        assert!(matches!(resolver.lookup("plain.example", RecordKind::A).await, Err(DnsError::Defer(_))));
     }
 
     #[tokio::test]

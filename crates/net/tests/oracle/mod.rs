@@ -27,7 +27,8 @@ pub fn program(name: &str, package: &str, libraries: &[&str]) -> Command {
     folders.extend(libraries.iter().map(|library| unpacked(library)));
     let places = ["usr/bin", "usr/sbin"].map(|place| folders[0].join(place).join(name));
     let found = places.into_iter().find(|path| path.is_file()).expect("the package has the program");
-    let libraries = folders.iter().map(|folder| folder.join("usr/lib/x86_64-linux-gnu").display().to_string());
+    let libraries =
+        folders.iter().map(|folder| folder.join("usr/lib/x86_64-linux-gnu").display().to_string());
     let mut command = Command::new(found);
     command.env("LD_LIBRARY_PATH", libraries.collect::<Vec<_>>().join(":")).stdin(Stdio::null());
     command
