@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 
 use proptest::prelude::*;
-use smtp::{Client, Config, Cut, Envelope, Event, Login, TlsUse};
+use smtp::{
+    Client, Config, Cut, DELAY_MAX_S, DELAY_MIN_S, Envelope, Event, Login, PathAction, RecipientOutcome,
+    Reply, Rules, Stage, TlsUse, Verdict,
+};
 
 /// What the world does to a client.
 #[derive(Debug, Clone)]
@@ -147,5 +150,62 @@ proptest! {
             _ => None,
         });
         prop_assert_eq!(outcome.expect("a result").is_unknown(), cut_after >= whole);
+    }
+}
+
+/// Words that many rules look for, in any order.
+fn any_words() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        "(user|unknown|mailbox|full|blocked|listed|spam|dmarc|spf |policy|too many|connections|rate limit|sender)",
+        "(rejected|greylisted|try again in|seconds|[0-9]{1,5}|<a@b.example>|\\[TSS04\\]|S3150|frequency limited|tls required)",
+        "[45]\\.[0-7]\\.[0-9]{1,3}",
+        "\\PC{0,8}",
+    ];
+    proptest::collection::vec(word, 0..10).prop_map(|words| words.join(" "))
+}
+
+fn bounded(wait: Option<u32>) -> bool {
+    wait.is_none_or(|seconds| (DELAY_MIN_S..=DELAY_MAX_S).contains(&seconds))
+}
+
+/// What holds for every verdict, whatever the rules say.
+fn is_sound(verdict: &Verdict, reply: &Reply, stage: Stage) -> bool {
+    let RecipientOutcome::Retry { after_s } = verdict.recipient else {
+        let failed = verdict.recipient == RecipientOutcome::Failed;
+        let by_code = if failed { reply.is_permanent() } else { reply.is_positive() && stage == Stage::Dot };
+        return by_code && !verdict.held && !(verdict.quarantine && stage == Stage::Mail);
+    };
+    let waits = match verdict.path {
+        PathAction::Suspend { after_s } => bounded(after_s),
+        PathAction::Slow { factor_percent, after_s } => {
+            bounded(after_s) && (1..=99).contains(&factor_percent)
+        }
+        _ => true,
+    };
+    // What is tried again and not counted has to wait for something, or it would be tried without end.
+    let waits_for_something =
+        verdict.counts || after_s.is_some() || verdict.path != PathAction::None || reply.code < 400;
+    waits
+        && bounded(after_s)
+        && waits_for_something
+        && !verdict.quarantine
+        && (!verdict.held || (reply.is_permanent() && !verdict.counts))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+    #[test]
+    fn verdicts_hold_together(
+        code in 200..600_u16,
+        text in any_words(),
+        stage in prop::sample::select(vec![Stage::Greeting, Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Body, Stage::Dot]),
+        site in prop::sample::select(vec!["", "google", "yahoo", "outlook", "orange", "qq", "gmx", "mimecast"]),
+    ) {
+        let reply = Reply::new(code, &text);
+        let verdict = Rules::shipped().classify_for(site, &reply, stage);
+        prop_assert!(is_sound(&verdict, &reply, stage), "{} at {}: {:?}", reply, stage, verdict);
+        let again = smtp::normalised(&reply.to_string());
+        prop_assert!(again.len() <= smtp::NORMALISED_LEN_MAX);
     }
 }

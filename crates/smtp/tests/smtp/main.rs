@@ -4,4 +4,5 @@ mod arbitrary;
 mod corpus;
 mod dialogues;
 mod duties;
+mod manual;
 mod replies;
