@@ -1,6 +1,8 @@
 //! What TLS must be with a host, as connections meet it: DANE before MTA-STS before what is offered (RFC 7672, RFC 8461,
 //! RFC 3207), and what the report of a domain hears of it (RFC 8460).
 
+#![allow(clippy::unwrap_used)]
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

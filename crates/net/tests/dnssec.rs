@@ -1,6 +1,8 @@
 //! A tree of zones signed by ldns, served by Unbound: what is proven, what is not, and what is wrong. Unbound proves for
 //! us in one half of the test, and only hands out signatures in the other, where we prove ourselves.
 
+#![allow(clippy::unwrap_used)]
+
 mod oracle;
 
 use std::fmt::Write;
@@ -164,14 +166,17 @@ async fn answers_are_proven_as_unbound_proves_them() {
     write_zones(folder.path());
     let (_proving, address) = unbound(folder.path(), "validator iterator");
     // A name server on this machine is believed.
-    judge(&DnsResolver::open(&[address.clone()], Dnssec::Auto).unwrap()).await;
+    judge(&DnsResolver::open(std::slice::from_ref(&address), Dnssec::Auto).unwrap()).await;
     let off = DnsResolver::open(&[address], Dnssec::Off).unwrap();
     assert!(matches!(mail_hosts(&off, "signed.example").await, MailHosts::Hosts { secure: false, .. }));
 
     let (_serving, address) = unbound(folder.path(), "iterator");
-    judge(&DnsResolver::open_anchored(&[address.clone()], &folder.path().join("anchor")).unwrap()).await;
+    judge(
+        &DnsResolver::open_anchored(std::slice::from_ref(&address), &folder.path().join("anchor")).unwrap(),
+    )
+    .await;
     // From another root's keys nothing of this tree is right.
-    let strangers = DnsResolver::open(&[address.clone()], Dnssec::Validate).unwrap();
+    let strangers = DnsResolver::open(std::slice::from_ref(&address), Dnssec::Validate).unwrap();
     assert!(matches!(strangers.mx("signed.example").await, Err(DnsError::Defer(_))));
     // A server elsewhere that hands out the root's signatures is not believed: its answers are proven, here from another
     // root's keys, so none holds. Texts are not proven, so they are had.

@@ -1,6 +1,8 @@
 //! Programs that were not written here judge us: from PATH, or unpacked from the distribution's packages into
 //! `target/packages`, never installed.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
