@@ -43,7 +43,7 @@ fn of(path: &Path, now: i64) -> PathFigures {
         source: path.source.name.to_string(),
         site: path.site.name.to_string(),
         exchange: path.hosts(),
-        known: path.site.known,
+        known: path.site.is_known(),
         connections: shaper.open() as usize,
         connections_limit: shaper.connections_limit(),
         limit_reason,
@@ -72,15 +72,13 @@ pub(crate) async fn act(shared: &Shared, action: Action) -> Result<(), String> {
     let now = shared.world.now_us();
     match action {
         Action::Suspend { source, site, until_us, reason, by } => {
-            let verdict =
-                verdict(source.as_deref(), &site, routes::Action::Suspend, until_us, &reason, &by, now);
-            put(shared, verdict, now).await?;
             let rest = Suspension { until_us, reason, by };
+            put(shared, verdict(source.as_deref(), &site, routes::Action::Suspend, &rest, now), now).await?;
             matching(shared, source.as_deref(), &site).iter().for_each(|path| path.shaper.suspend(&rest));
         }
         Action::Drain { source, site, reason, by } => {
-            let verdict = verdict(source.as_deref(), &site, routes::Action::Drain, None, &reason, &by, now);
-            put(shared, verdict, now).await?;
+            let rest = Suspension { until_us: None, reason, by };
+            put(shared, verdict(source.as_deref(), &site, routes::Action::Drain, &rest, now), now).await?;
             for path in matching(shared, source.as_deref(), &site) {
                 path.draining.store(true, Ordering::Release);
             }
@@ -102,19 +100,19 @@ pub(crate) async fn act(shared: &Shared, action: Action) -> Result<(), String> {
     Ok(())
 }
 
-fn verdict(
-    source: Option<&str>,
-    site: &str,
-    action: routes::Action,
-    until_us: Option<i64>,
-    reason: &str,
-    by: &str,
-    now: i64,
-) -> Verdict {
+fn verdict(source: Option<&str>, site: &str, action: routes::Action, rest: &Suspension, now: i64) -> Verdict {
     let identity = source.map_or_else(|| format!("site:{site}"), |source| format!("source:{source}"));
     let provider = if source.is_some() { site.to_owned() } else { String::new() };
-    let (reason, by) = (reason.to_owned(), by.to_owned());
-    Verdict { identity, provider, action, until_us, reason, rule: String::new(), by, at_us: now }
+    Verdict {
+        identity,
+        provider,
+        action,
+        until_us: rest.until_us,
+        reason: rest.reason.clone(),
+        rule: String::new(),
+        by: rest.by.clone(),
+        at_us: now,
+    }
 }
 
 async fn put(shared: &Shared, verdict: Verdict, now: i64) -> Result<(), String> {

@@ -62,7 +62,7 @@ pub(crate) fn obey(
             exchange.path.site.secure_only.store(true, std::sync::atomic::Ordering::Release)
         }
         // A site that is no provider of the table is often many receivers under one roof: one of them speaks for itself.
-        PathAction::Suspend { after_s } if !exchange.path.site.known => {
+        PathAction::Suspend { after_s } if !exchange.path.site.is_known() => {
             let slower = PathAction::Slow { factor_percent: 50, after_s };
             exchange.path.shaper.pushed_back(slower, &words, said.seen, now_us);
             exchange.suspended(&words, after_s, now_us);
@@ -115,7 +115,7 @@ fn block(shared: &Shared, exchange: &Exchange, said: Said<'_>, about: About<'_>)
     };
     if new {
         tracing::info!(site = %site.name, delivery = about.delivery, reply = %reply, "a receiver complains of a delivery");
-        if site.known && shared.config.routes.is_some() {
+        if site.is_known() && shared.config.routes.is_some() {
             shared.memory.put(of_engine(identity, &site.name, &rest, &verdict.rule, now_us));
         }
     }
@@ -125,7 +125,7 @@ fn block(shared: &Shared, exchange: &Exchange, said: Said<'_>, about: About<'_>)
 /// Writes a rest of a provider's path down, for people and for other nodes. One row for a rest, however many messages wait.
 pub(crate) fn record(shared: &Shared, path: &Path, rest: &Suspension, rule: &str, now_us: i64) {
     tracing::info!(site = %path.site.name, source = %path.source.name, reason = %rest.reason, "a path rests");
-    if path.site.known && *path.site.name != *RELAY_SITE && shared.config.routes.is_some() {
+    if path.site.is_known() && *path.site.name != *RELAY_SITE && shared.config.routes.is_some() {
         let identity = format!("source:{}", path.source.name);
         shared.memory.put(of_engine(identity, &path.site.name, rest, rule, now_us));
     }

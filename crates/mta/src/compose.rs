@@ -71,9 +71,7 @@ fn work(receiver: &Mutex<Receiver<Job>>, compose: &dyn Compose, composed: &Atomi
             // A panic of a template or a key must not take the thread, and with it every delivery, down.
             let order = Order { message: load.message() };
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| compose.compose(order)))
-                .unwrap_or_else(|_| {
-                    Err(ComposeError::Message("composing this message panicked".to_owned()))
-                });
+                .unwrap_or_else(|_| Err(ComposeError::Message("composing this message panicked".to_owned())));
             composed.fetch_add(1, Ordering::Relaxed);
             made.push((load, result));
         }

@@ -26,6 +26,9 @@ use crate::world::{Compose, World};
 /// Exchanges, paths and sites kept before those without work are forgotten.
 const KEPT: usize = 10_000;
 
+/// Paths by site and source.
+type Paths = HashMap<(Arc<str>, Arc<str>), Arc<Path>>;
+
 pub(crate) struct Shared {
     pub config: Config,
     pub queue: Queue,
@@ -45,7 +48,7 @@ pub(crate) struct Shared {
     standing: RwLock<Arc<Standing>>,
     gates: Mutex<HashMap<i64, Arc<Gate>>>,
     exchanges: Mutex<HashMap<Arc<str>, Arc<Exchange>>>,
-    paths: Mutex<HashMap<(Arc<str>, Arc<str>), Arc<Path>>>,
+    paths: Mutex<Paths>,
     sites: Mutex<HashMap<Arc<str>, Arc<Site>>>,
     false_offers: FalseOffers,
     sessions: AtomicUsize,
@@ -159,7 +162,8 @@ impl Shared {
         let standing = Arc::new(Standing::new(&self.config, rules, Some(&before)));
         *self.standing.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&standing);
         for site in open(&self.sites).values() {
-            site.adopt(&standing.rules.providers.rules_of(&site.name));
+            let rules = standing.rules_from(&site.name, "").0;
+            site.adopt(standing.knows(&site.name), &rules);
         }
         for path in self.all_paths() {
             let used = standing.origins.iter().any(|origin| origin.tag == path.source.tag);
@@ -295,7 +299,7 @@ impl Shared {
         site: &Arc<Site>,
         origin: &Arc<Origin>,
     ) -> Arc<Exchange> {
-        let key = exchange_key(way, origin);
+        let key = exchange_key(site, way, origin);
         let known = open(&self.exchanges).get(key.as_str()).cloned();
         if let Some(exchange) = known {
             exchange.renew(way);
@@ -312,8 +316,8 @@ impl Shared {
     }
 
     /// The exchange of a way from a source, if there is one.
-    pub(crate) fn exchange_there_is(&self, way: &Way, origin: &Origin) -> Option<Arc<Exchange>> {
-        open(&self.exchanges).get(exchange_key(way, origin).as_str()).cloned()
+    pub(crate) fn exchange_there_is(&self, site: &Site, way: &Way, origin: &Origin) -> Option<Arc<Exchange>> {
+        open(&self.exchanges).get(exchange_key(site, way, origin).as_str()).cloned()
     }
 
     pub(crate) fn exchanges(&self) -> Vec<Arc<Exchange>> {
@@ -445,8 +449,9 @@ impl Shared {
     }
 }
 
-fn exchange_key(way: &Way, origin: &Origin) -> String {
-    format!("{}@{}", way.key(), origin.tag)
+/// The site is part of it: where a rule goes by address domains, the same hosts belong to several.
+fn exchange_key(site: &Site, way: &Way, origin: &Origin) -> String {
+    format!("{}|{}@{}", site.name, way.key(), origin.tag)
 }
 
 /// One connection in the books of its exchange, path, site and node, whatever way its task ends.

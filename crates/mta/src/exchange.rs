@@ -62,8 +62,7 @@ pub(crate) struct InForce {
 #[derive(Debug)]
 pub(crate) struct Site {
     pub name: Arc<str>,
-    /// A provider of the table: what it says about our source holds for all its exchanges.
-    pub known: bool,
+    known: AtomicBool,
     /// Open connections over all sources, and how many there may be.
     pub open: AtomicU32,
     pub open_max: AtomicU32,
@@ -135,7 +134,7 @@ impl Site {
     pub(crate) fn new(name: &str, known: bool, rules: &SiteRules) -> Self {
         let site = Self {
             name: name.into(),
-            known,
+            known: AtomicBool::new(known),
             open: AtomicU32::new(0),
             open_max: AtomicU32::new(u32::MAX),
             secure_only: AtomicBool::new(false),
@@ -143,11 +142,18 @@ impl Site {
             blocked: Mutex::default(),
             paths: Mutex::default(),
         };
-        site.adopt(rules);
+        site.adopt(known, rules);
         site
     }
 
-    pub(crate) fn adopt(&self, rules: &SiteRules) {
+    /// A rule names it: what it says about our source holds for all its exchanges.
+    #[inline]
+    pub(crate) fn is_known(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn adopt(&self, known: bool, rules: &SiteRules) {
+        self.known.store(known, Ordering::Relaxed);
         self.open_max.store(rules.connections_all.unwrap_or(u32::MAX).max(1), Ordering::Relaxed);
     }
 

@@ -74,9 +74,7 @@ impl World for Internet {
                 let timeout = target.timeout / 3;
                 let dialled = match target.proxy {
                     Some(proxy) => by_proxy(guard, proxy, target.bind, to, timeout).await,
-                    None => {
-                        net::dial(guard, to, target.bind, timeout).await.map_err(io::Error::other)
-                    }
+                    None => net::dial(guard, to, target.bind, timeout).await.map_err(io::Error::other),
                 };
                 match dialled {
                     Ok(stream) => return Ok(Box::new(stream) as Box<dyn Stream>),

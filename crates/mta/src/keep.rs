@@ -346,7 +346,7 @@ impl Keeper {
 
     /// Whose days are asked for: providers', and where a plan or a limit by the day counts.
     fn is_named(&self, path: &Path) -> bool {
-        path.site.known || self.shared.standing().warm_up(&path.source.name, &path.site.name).is_some()
+        path.site.is_known() || self.shared.standing().warm_up(&path.source.name, &path.site.name).is_some()
     }
 }
 

@@ -17,6 +17,10 @@ const STICKY_US: i64 = 15 * 60 * 1_000_000;
 
 /// What becomes of a message after a transaction.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once and never kept: a box would be an allocation for each message"
+)]
 pub(crate) enum Next {
     /// To the settler.
     Settle(Settlement),

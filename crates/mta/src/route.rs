@@ -108,6 +108,7 @@ fn put_all(shared: &Arc<Shared>, domain: &Arc<str>, loads: Vec<Load>, way: &Way)
     let now = shared.world.now_us();
     let standing = shared.standing();
     let site = shared.site(&standing, way, domain);
+    let toward = Toward { standing: &standing, site: &site, way, domain };
     let mut last: Option<(Choice, Arc<Exchange>)> = None;
     let mut homeless: Vec<Load> = Vec::new();
     for load in loads {
@@ -118,7 +119,7 @@ fn put_all(shared: &Arc<Shared>, domain: &Arc<str>, loads: Vec<Load>, way: &Way)
             shared.put(exchange, load);
             continue;
         }
-        match choose(shared, &standing, &site, way, &choice, domain, now) {
+        match choose(shared, toward, &choice, now) {
             Some(exchange) => {
                 shared.put(&exchange, load);
                 last = Some((choice, exchange));
@@ -158,21 +159,23 @@ impl Choice {
         let sticky = past.source.as_ref().filter(|_| past.sticky_until.is_some_and(|until| until > now));
         Self {
             pool: load.gate().run().spec.pool.clone(),
-            key: if site.known { Key::Part(message.part.first_id) } else { Key::Domain },
+            key: if site.is_known() { Key::Part(message.part.first_id) } else { Key::Domain },
             sticky: sticky.cloned(),
         }
     }
 }
 
-fn choose(
-    shared: &Shared,
-    standing: &Standing,
-    site: &Arc<Site>,
-    way: &Way,
-    choice: &Choice,
-    domain: &str,
-    now: i64,
-) -> Option<Arc<Exchange>> {
+/// Where messages of a domain go.
+#[derive(Clone, Copy)]
+struct Toward<'a> {
+    standing: &'a Standing,
+    site: &'a Arc<Site>,
+    way: &'a Way,
+    domain: &'a str,
+}
+
+fn choose(shared: &Shared, toward: Toward<'_>, choice: &Choice, now: i64) -> Option<Arc<Exchange>> {
+    let Toward { standing, site, way, domain } = toward;
     let part;
     let key = match choice.key {
         Key::Domain => domain.as_bytes(),
@@ -184,7 +187,7 @@ fn choose(
     let ask = Ask { pool: &choice.pool, domain, key, sticky: choice.sticky.as_deref() };
     // Hosts that a source does not reach another one may reach.
     let fits = |origin: &Arc<Origin>| {
-        shared.exchange_there_is(way, origin).is_none_or(|there| {
+        shared.exchange_there_is(site, way, origin).is_none_or(|there| {
             there.hosts_resting_until(now).is_none_or(|until| until - now <= us(REROUTE_AFTER))
         })
     };
@@ -205,7 +208,8 @@ pub(crate) fn other_way(
     if choice.sticky.is_some() && !from.path.is_draining() {
         return None;
     }
-    let found = choose(shared, standing, site, &from.way(), &choice, &load.message().domain, now)?;
+    let toward = Toward { standing, site, way: &from.way(), domain: &load.message().domain };
+    let found = choose(shared, toward, &choice, now)?;
     let better =
         !std::ptr::eq(&*found, from) && found.resting_until(now).is_none() && !found.path.is_draining();
     better.then_some(found)

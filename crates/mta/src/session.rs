@@ -117,7 +117,7 @@ fn not_reached(shared: &Shared, exchange: &Exchange, in_force: &InForce, unreach
     if let Some((reply, stage)) = unreached.refused.as_deref() {
         let verdict = shared.judge(exchange.site(), reply, *stage);
         if matches!(verdict.path, smtp::PathAction::FewerConnections | smtp::PathAction::Slow { .. })
-            || (exchange.path.site.known && verdict.path != smtp::PathAction::None)
+            || (exchange.path.site.is_known() && verdict.path != smtp::PathAction::None)
         {
             let said = Said { verdict: &verdict, reply, seen: 0, secured: false, now_us: now };
             blame::obey(shared, exchange, said, None);
@@ -412,6 +412,11 @@ impl Session {
             self.exchange.path.shaper.not_begun();
             return true;
         }
+        self.enter(load, composed, run.spec.test_smtp)
+    }
+
+    /// Through the gate and onto the connection. As [`Session::begin`].
+    fn enter(&mut self, load: Load, composed: message::Composed, test: bool) -> bool {
         let id = load.message().id;
         let Some(ticket) = load.gate().enter(load.message(), load.epoch(), &self.cut) else {
             self.exchange.path.shaper.not_begun();
@@ -424,7 +429,7 @@ impl Session {
             size: composed.bytes.len() as u64,
             eight_bit: !composed.bytes.is_ascii(),
         };
-        let begun = if run.spec.test_smtp {
+        let begun = if test {
             self.wire.client.probe(id.cast_unsigned(), envelope)
         } else {
             self.wire.client.begin(id.cast_unsigned(), envelope)
@@ -434,7 +439,7 @@ impl Session {
                 let Some(permits) = self.permits.take() else { return false };
                 self.begun += 1;
                 // A test ends the connection after its answer, so that no receiver keeps an open transaction.
-                self.leaving |= run.spec.test_smtp;
+                self.leaving |= test;
                 self.flights.push_back(Flight {
                     id,
                     load,
@@ -578,8 +583,9 @@ impl Session {
     async fn end(&mut self) {
         self.put_back();
         if let Some(preparing) = self.preparing.take() {
-            // Awaited, so that no message is in nobody's hands.
-            drop(preparing.await);
+            // Awaited, so that no message is in nobody's hands. The last one first, as each goes to the front of its line.
+            let mut made = preparing.await.unwrap_or_default();
+            while made.pop().is_some() {}
         }
     }
 }
@@ -595,9 +601,7 @@ fn domain_of(message_id: &str) -> &str {
     message_id.rsplit_once('@').map_or("", |(_, domain)| domain)
 }
 
-async fn poll_prepared(
-    preparing: &mut Option<oneshot::Receiver<Vec<Prepared>>>,
-) -> Option<Vec<Prepared>> {
+async fn poll_prepared(preparing: &mut Option<oneshot::Receiver<Vec<Prepared>>>) -> Option<Vec<Prepared>> {
     match preparing {
         Some(receiver) => receiver.await.ok(),
         None => None,

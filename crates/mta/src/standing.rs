@@ -176,6 +176,11 @@ impl Standing {
         }
     }
 
+    /// Whether a rule names the site.
+    pub(crate) fn knows(&self, site: &str) -> bool {
+        self.rules_from(site, "").1
+    }
+
     /// The plan by which a source is made known to a site.
     pub(crate) fn warm_up(&self, source: &str, site: &str) -> Option<&WarmUp> {
         self.rules.warm_up(source, site)

@@ -4,7 +4,7 @@
 //!
 //! The table in `docs/shaping-contest.md` is what this test prints; `MAILWRIGHT_WRITE_DOCS=1` writes it.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::fmt::Write as _;
 
