@@ -22,7 +22,7 @@ use crate::personalise::{Contents, Evaluated, Reader};
 use crate::quiet::QuietPart;
 use crate::remote::Written;
 use crate::schedule::Plan;
-use crate::slots::{Slot, Slots};
+use crate::slots::{Slot, Slots, Slotted};
 use crate::states::{self, By, Event};
 use crate::turns::{Rank, Turn};
 use crate::types::{Analysis, Delivery, DeliveryId, Error, Result, State};
@@ -342,31 +342,9 @@ impl Work<'_> {
             .by_wave(contents.hashes(), contents.rest());
         let mut contacts = Contacts::default();
         self.handle.enter(Step::Personalisation, self.facts.messages.unwrap_or_default() as u64);
-        let evaluated = match source {
-            Source::Readers(readers) => {
-                self.this
-                    .evaluate_readers(self.delivery, &contents, readers, (&mut parts, &mut contacts))
-                    .await?
-            }
-            Source::Target => {
-                match self
-                    .this
-                    .evaluate_target(
-                        self.delivery,
-                        &contents,
-                        (&shares, &slotted),
-                        (&mut parts, &mut contacts),
-                        self.handle,
-                    )
-                    .await?
-                {
-                    Some(mut evaluated) => {
-                        evaluated.merge(self.seeds(&contents, &mut parts).await?);
-                        evaluated
-                    }
-                    None => return Ok(Verdict::Stopped),
-                }
-            }
+        let room = (&mut parts, &mut contacts);
+        let Some(evaluated) = self.evaluated(source, &contents, (&shares, &slotted), room).await? else {
+            return Ok(Verdict::Stopped);
         };
         self.report(&evaluated);
         self.measured(&evaluated, &contents).await?;
@@ -389,6 +367,25 @@ impl Work<'_> {
         let arbitrated = self.arbitrated.clone();
         let frozen = Frozen { snapshot, contents, ab, parts, quiet, arbitrated, timing };
         Ok(Verdict::Frozen(Box::new(frozen)))
+    }
+
+    /// Everybody evaluated, seeds too. `None`: stopped.
+    async fn evaluated(
+        &mut self,
+        source: &Source,
+        contents: &Contents,
+        when: (&Arc<Vec<DomainShare>>, &Slotted),
+        (parts, contacts): (&mut Parts, &mut Contacts),
+    ) -> Result<Option<Evaluated>> {
+        let (this, delivery) = (self.this, self.delivery);
+        if let Source::Readers(readers) = source {
+            return this.evaluate_readers(delivery, contents, readers, (parts, contacts)).await.map(Some);
+        }
+        let found =
+            this.evaluate_target(delivery, contents, when, (&mut *parts, contacts), self.handle).await?;
+        let Some(mut evaluated) = found else { return Ok(None) };
+        evaluated.merge(self.seeds(contents, parts).await?);
+        Ok(Some(evaluated))
     }
 
     /// The sizes that the rules ask about.
