@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod ab;
+mod ahead;
 mod analyses;
 mod capacity;
 mod content_parts;

@@ -18,6 +18,7 @@
 //! `queue`, which alone moves a message's state. `http` calls [`Deliveries`]; nothing here knows HTTP.
 
 pub mod ab;
+mod ahead;
 mod analyse;
 mod analysis;
 pub mod approval;

@@ -297,7 +297,7 @@ impl Parts {
 
     /// The slot of a delivery that sends to everybody at once.
     pub fn at_once(&self) -> Slot {
-        Slot { wave: 0, due_us: self.starts_at, zone: 0 }
+        Slot { wave: 0, due_us: self.starts_at, behind: false, zone: 0 }
     }
 
     /// The number (not the id) that the first seed gets, once everybody else has theirs.
@@ -428,7 +428,7 @@ mod tests {
     }
 
     fn at(wave: i64) -> Slot {
-        Slot { wave, due_us: wave * 10, zone: 0 }
+        Slot { wave, due_us: wave * 10, behind: false, zone: 0 }
     }
 
     #[test]

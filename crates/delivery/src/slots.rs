@@ -4,7 +4,7 @@
 //! The work table is read once more to count (twice with waves), which costs a tenth of what moving its rows into slots
 //! would. In memory there are the ranks at which waves begin, the zones met, and a count for each domain and slot.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -28,6 +28,8 @@ pub(crate) struct Slot {
     pub wave: i64,
     /// When it is due (µs); as of the reckoning where there is no contact date.
     pub due_us: i64,
+    /// Where some go ahead ([`crate::ahead`]): this is the slot of the others, which are due at the same time.
+    pub behind: bool,
     /// With quiet hours: the place of its recipients' zone, because the hours begin there when they do. Else 0.
     pub zone: u16,
 }
@@ -42,36 +44,39 @@ pub(crate) struct Slots {
     begins: Vec<u64>,
     zones: Zones,
     slots: Vec<Slot>,
-    known: HashMap<(usize, usize), usize>,
+    known: HashMap<(usize, usize, bool), usize>,
+    /// Recipients who go ahead of all others; empty: nobody does.
+    ahead: Arc<HashSet<i64>>,
 }
 
 impl Slots {
     /// Everybody at once.
     pub fn single(plan: Plan, messages: i64) -> Slots {
         let waves = vec![Wave { start_us: plan.start_us, messages }];
-        Slots::new(plan, waves, 0)
+        Slots::new(plan, waves, 0, Arc::default())
     }
 
-    fn new(plan: Plan, waves: Vec<Wave>, id: DeliveryId) -> Slots {
+    fn new(plan: Plan, waves: Vec<Wave>, id: DeliveryId, ahead: Arc<HashSet<i64>>) -> Slots {
         let zones = Zones { names: HashMap::new(), zones: vec![plan.zone.clone()] };
         let mut slots = Slots {
             salt: scattered(id.unsigned_abs()),
             begins: Vec::new(),
             slots: Vec::new(),
             known: HashMap::new(),
+            ahead,
             zones,
             plan,
             waves,
         };
         if slots.is_single() {
-            slots.place(0, 0);
+            slots.place(0, 0, false);
         }
         slots
     }
 
     /// One slot takes everybody.
     pub fn is_single(&self) -> bool {
-        self.waves.len() == 1 && !self.plan.wants_zones()
+        self.waves.len() == 1 && !self.plan.wants_zones() && self.ahead.is_empty()
     }
 
     /// The schedule that they were reckoned by.
@@ -108,14 +113,18 @@ impl Slots {
         }
         let wave = self.wave_of(self.rank(recipient));
         let zone = self.zones.number(zone);
-        self.place(wave, zone)
+        self.place(wave, zone, self.is_behind(recipient))
+    }
+
+    fn is_behind(&self, recipient: i64) -> bool {
+        !self.ahead.is_empty() && !self.ahead.contains(&recipient)
     }
 
     /// Until when a start may be put off (µs) without a message coming into somebody's quiet hours, for slots that were
     /// reckoned for a start at once. `None`: for good.
     pub fn start_before(&self) -> Option<i64> {
         let quiet = self.plan.quiet.filter(|_| self.plan.contact_us.is_none())?;
-        let room = self.known.iter().map(|((_, zone), slot)| {
+        let room = self.known.iter().map(|((_, zone, _), slot)| {
             let due_us = self.slots[*slot].due_us;
             quiet.next_inside(due_us, &self.zones.zones[*zone]) - due_us
         });
@@ -138,19 +147,19 @@ impl Slots {
         self.begins.partition_point(|begin| *begin <= rank)
     }
 
-    fn place(&mut self, wave: usize, zone: usize) -> usize {
-        if let Some(slot) = self.known.get(&(wave, zone)) {
+    fn place(&mut self, wave: usize, zone: usize, behind: bool) -> usize {
+        if let Some(slot) = self.known.get(&(wave, zone, behind)) {
             return *slot;
         }
         let start_us = self.waves.get(wave).map_or(self.plan.start_us, |wave| wave.start_us);
         let due_us = self.plan.due_us(start_us, &self.zones.zones[zone]);
         let apart = if self.plan.quiet.is_some() { u16::try_from(zone).unwrap_or(0) } else { 0 };
-        let slot = Slot { wave: wave as i64, due_us, zone: apart };
+        let slot = Slot { wave: wave as i64, due_us, behind, zone: apart };
         let at = self.slots.iter().position(|known| *known == slot).unwrap_or_else(|| {
             self.slots.push(slot);
             self.slots.len() - 1
         });
-        self.known.insert((wave, zone), at);
+        self.known.insert((wave, zone, behind), at);
         at
     }
 
@@ -232,11 +241,13 @@ impl Slotted {
     #[cfg(test)]
     pub fn with_waves(waves: i64) -> Slotted {
         let waves = (0..waves).map(|k| Wave { start_us: k, messages: 1 }).collect();
-        Slotted { slots: Slots::new(Plan::at_once(0), waves, 1), counts: HashMap::new() }
+        Slotted { slots: Slots::new(Plan::at_once(0), waves, 1, Arc::default()), counts: HashMap::new() }
     }
 
     /// What each slot sends, the earliest due first.
     pub fn loads<'a>(&self, shares: &'a [DomainShare]) -> Vec<(Slot, Vec<LaneLoad<'a>>)> {
+        // Who goes ahead and who follows are one load: they are due together.
+        let merged = self.merged();
         let mut by_slot: Vec<HashMap<&str, (i64, u64)>> = vec![HashMap::new(); self.slots.all().len()];
         let mut add = |place: usize, slot: usize, messages: i64| {
             let load = by_slot[slot].entry(shares[place].lane.as_str()).or_default();
@@ -245,9 +256,11 @@ impl Slotted {
         if self.slots.is_single() {
             (0..shares.len()).for_each(|place| add(place, 0, shares[place].messages));
         } else {
-            self.counts
-                .iter()
-                .for_each(|((place, slot), n)| add(*place as usize, *slot as usize, i64::from(*n)));
+            let mut counts: HashMap<(u32, usize), i64> = HashMap::new();
+            for ((place, slot), n) in &self.counts {
+                *counts.entry((*place, merged[*slot as usize])).or_default() += i64::from(*n);
+            }
+            counts.iter().for_each(|((place, slot), n)| add(*place as usize, *slot, *n));
         }
         let lanes = |lanes: HashMap<&'a str, (i64, u64)>| {
             lanes
@@ -257,8 +270,19 @@ impl Slotted {
         };
         let mut loads: Vec<(Slot, Vec<LaneLoad<'a>>)> =
             self.slots.all().iter().copied().zip(by_slot.into_iter().map(lanes)).collect();
+        loads.retain(|(slot, lanes)| !slot.behind || !lanes.is_empty());
         loads.sort_by_key(|(slot, _)| (slot.due_us, slot.wave));
         loads
+    }
+
+    /// For each slot the place of the one that it is reckoned with.
+    fn merged(&self) -> Vec<usize> {
+        let all = self.slots.all();
+        let first = |(at, slot): (usize, &Slot)| match slot.behind {
+            false => at,
+            true => all.iter().position(|one| *one == Slot { behind: false, ..*slot }).unwrap_or(at),
+        };
+        all.iter().enumerate().map(first).collect()
     }
 
     /// Messages that are due before `at_us`.
@@ -282,7 +306,8 @@ impl Deliveries {
             Some(samples) => samples,
             None => waves::starts(&delivery.definition, &plan, messages)?,
         };
-        let slots = Slots::new(plan, waves, id);
+        let ahead = self.ahead(delivery, plan.start_us, shares).await?;
+        let slots = Slots::new(plan, waves, id, ahead);
         if slots.is_single() {
             return Ok(Slotted { slots, counts: HashMap::new() });
         }
@@ -401,30 +426,30 @@ struct Counting {
     slots: Slots,
     ranks: Ranks,
     counts: HashMap<(u32, u32), u32>,
-    /// Rank, domain and zone of those whose wave is not known yet.
-    held: Vec<(u64, u32, usize)>,
+    /// Rank, domain, zone and whether others go ahead, of those whose wave is not known yet.
+    held: Vec<(u64, u32, usize, bool)>,
 }
 
 impl Counting {
     fn add(&mut self, recipient: i64, place: u32, zone: usize) {
-        let rank = self.slots.rank(recipient);
+        let (rank, behind) = (self.slots.rank(recipient), self.slots.is_behind(recipient));
         match self.ranks.wave_of(rank) {
-            Some(wave) => self.count(place, wave, zone),
-            None => self.held.push((rank, place, zone)),
+            Some(wave) => self.count(place, wave, zone, behind),
+            None => self.held.push((rank, place, zone, behind)),
         }
     }
 
-    fn count(&mut self, place: u32, wave: usize, zone: usize) {
-        let slot = self.slots.place(wave, zone);
+    fn count(&mut self, place: u32, wave: usize, zone: usize, behind: bool) {
+        let slot = self.slots.place(wave, zone, behind);
         *self.counts.entry((place, slot as u32)).or_default() += 1;
     }
 
     fn finish(mut self) -> Slotted {
         let held = std::mem::take(&mut self.held);
         self.slots.begins = self.ranks.thresholds(held.iter().map(|(rank, ..)| *rank).collect());
-        for (rank, place, zone) in held {
+        for (rank, place, zone, behind) in held {
             let wave = self.slots.wave_of(rank);
-            self.count(place, wave, zone);
+            self.count(place, wave, zone, behind);
         }
         let moved = self.slots.sort();
         let counts = self
@@ -450,7 +475,7 @@ mod tests {
     /// Counts these recipients as the two passes over the table do.
     fn counted(plan: Plan, sizes: &[i64], people: &[(i64, &str)]) -> Slotted {
         let waves = waves(plan.start_us, sizes);
-        let slots = Slots::new(plan, waves, 7);
+        let slots = Slots::new(plan, waves, 7, Arc::default());
         let mut ranks = Ranks::default();
         if sizes.len() > 1 {
             ranks = Ranks::of(&slots.waves);
@@ -502,7 +527,7 @@ mod tests {
         let names =
             ["Europe/Paris", "Asia/Tokyo", "Mars/Base", "", "Europe/Berlin", "local", "America/New_York"];
         let people: Vec<(i64, &str)> = (1..).zip(names).collect();
-        let mut slots = Slots::new(plan, vec![Wave { start_us, messages: 7 }], 7);
+        let mut slots = Slots::new(plan, vec![Wave { start_us, messages: 7 }], 7, Arc::default());
         let found: Vec<usize> = people.iter().map(|(id, zone)| slots.of(*id, zone)).collect();
         assert_eq!(slots.all().len(), 3);
         assert_eq!(
@@ -536,6 +561,26 @@ mod tests {
         let slots = counted(plan, &[1], &[(1, "UTC")]).slots;
         assert_eq!(slots.start_before(), Some(at(21)), "half an hour until the night begins");
         assert_eq!(Slots::single(Plan::at_once(0), 1).start_before(), None);
+    }
+
+    #[test]
+    fn who_goes_ahead_has_the_lower_numbers_and_is_due_with_the_others() {
+        let ahead = Arc::new(HashSet::from([3, 7]));
+        let plan = Plan::at_once(5);
+        let slots = Slots::new(plan, waves(5, &[10]), 7, ahead);
+        let mut counting =
+            Counting { slots, ranks: Ranks::default(), counts: HashMap::new(), held: Vec::new() };
+        (1..=10).for_each(|id| counting.add(id, 0, 0));
+        let slotted = counting.finish();
+        let mut slots = slotted.slots.clone();
+        let first: Vec<i64> = (1..=10).filter(|id| slots.of(*id, "") == 0).collect();
+        assert_eq!(first, [3, 7]);
+        assert!(slots.all().iter().all(|slot| slot.due_us == 5));
+        let shares = [DomainShare { domain: "a.example".into(), lane: "google".into(), messages: 10 }];
+        let loads = slotted.loads(&shares);
+        assert_eq!((loads.len(), loads[0].1[0].messages, loads[0].1[0].domains), (1, 10, 1));
+        let mut numbers = crate::numbering::Numbers::new(&shares, &slotted);
+        assert_eq!((numbers.next(0, 1).0, numbers.next(0, 0).0, numbers.next(0, 0).0), (2, 0, 1));
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub use hold::Hold;
 pub use hourly::Hour;
 pub use ids::{DELIVERY_MAX, MESSAGES_MAX, delivery_of, id_range, message_id};
 pub use log::{LogCursor, LogFilter, LogPage, LogRow, LogState, MessageRow};
-pub use relations::{Who, contacts, delivered};
+pub use relations::{Who, addressed, contacts, delivered};
 pub use returned::{Returned, TEST_REASON, returned_in};
 pub use schedule::{HOUR_US, RetryPlan};
 pub use secured::{Tls, TlsProof};

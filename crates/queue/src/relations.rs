@@ -41,6 +41,12 @@ pub fn delivered(delivery: i64, who: Who) -> Relation {
     Relation::new(sql, binds![first, last])
 }
 
+/// SELECT with the columns `message` and `recipient`: whom each message is for, over all deliveries.
+#[must_use]
+pub fn addressed() -> Relation {
+    Relation::new("SELECT m.id AS message, m.recipient FROM message m", Vec::new())
+}
+
 /// SELECT with the columns `recipient` and `message`: who has which message of the delivery. For rooms that know
 /// messages and look for their recipients.
 #[must_use]

@@ -103,6 +103,17 @@ impl Fleet {
         self.sources().next().is_some()
     }
 
+    /// Sites that some source of the pool is being made known to.
+    #[must_use]
+    pub fn warming(&self) -> Vec<&str> {
+        let in_pool = |plan: &&WarmUp| self.sources().any(|source| source.name == plan.source);
+        let plans = self.rules.warm_ups.iter().filter(in_pool).filter(|plan| self.left(plan).is_some());
+        let mut sites: Vec<&str> = plans.map(|plan| plan.provider.as_str()).collect();
+        sites.sort_unstable();
+        sites.dedup();
+        sites
+    }
+
     fn sources(&self) -> impl Iterator<Item = &Source> {
         // A domain is not looked at: which domains of a lane a source serves is decided at sending.
         self.rules.sources.iter().filter(|source| source.enabled && source.pools.contains(&self.pool))

@@ -202,6 +202,7 @@ mod tests {
         let cold = fleet(&["cold"], vec![plan("cold", &[50, 100, 200])], &[], noon);
         let found = &predict(&cold, &[load("google", 150)], CAPACITY)[0];
         assert_eq!(found.basis, Basis::WarmUp);
+        assert_eq!(cold.warming(), ["google"]);
         assert!((found.seconds - 43_200.0 - 100.0 / 15.0).abs() < 0.001, "{}", found.seconds);
         // 20 of today's are gone: ten of the rest go on the third day.
         let sent =
@@ -215,6 +216,7 @@ mod tests {
         let used = [sent(10, 5), sent(11, 5), sent(12, 5)];
         let warm = fleet(&["cold"], vec![plan("cold", &[50, 100, 200])], &used, 13 * DAY_US);
         assert_eq!(predict(&warm, &[load("google", 1_500)], CAPACITY)[0].basis, Basis::Limits);
+        assert!(warm.warming().is_empty());
     }
 
     #[test]

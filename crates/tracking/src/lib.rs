@@ -37,7 +37,7 @@ pub use error::{Error, Result};
 pub use event::{Client, Event, EventKind};
 pub use links::{Destination, LinkTable, Resource};
 pub use relations::{
-    EventRow, LinkClicks, Reaction, Reactions, clicked, clicks_by_link, counts, events_of, opened,
+    EventRow, LinkClicks, Reaction, Reactions, clicked, clicks_by_link, counts, engaged, events_of, opened,
     purge_delivery_some, purge_some, reacted, reactions,
 };
 pub use service::{Kept, Tracking};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use queue::{Who, contacts, delivered, id_range};
+use queue::{Who, addressed, contacts, delivered, id_range};
 use store::{Relation, Tx, binds};
 
 use crate::event::EventKind;
@@ -43,6 +43,20 @@ pub fn clicked(delivery: i64) -> Relation {
 #[must_use]
 pub fn opened(delivery: i64) -> Relation {
     reacted(delivery, Reaction::Opened)
+}
+
+/// SELECT with one column `recipient`: whoever opened a message or followed a link since `since_us` (µs), once.
+#[must_use]
+pub fn engaged(since_us: i64) -> Relation {
+    let mut binds = binds![since_us];
+    let addressed = addressed().splice(&mut binds);
+    // An unsubscription is an event too, and no engagement.
+    let sql = format!(
+        "SELECT DISTINCT m.recipient FROM event e JOIN ({addressed}) m ON m.message = e.message \
+         WHERE e.at >= $1 AND e.machine = 0 AND e.kind <> {}",
+        EventKind::Unsubscribe as i64
+    );
+    Relation::new(sql, binds)
 }
 
 /// The number of [`EventKind::Click`], which a test holds to its place.
