@@ -201,6 +201,39 @@ impl SiteStanding {
     }
 }
 
+/// What waits in the database for a provider, over all active deliveries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Queued {
+    /// Messages that wait: not tried yet, and those to be tried again.
+    pub messages: i64,
+    /// Since when the oldest waits that was due (microseconds UTC).
+    pub oldest: Option<i64>,
+    /// The earliest next try (microseconds UTC).
+    pub next_try: Option<i64>,
+    /// Why nothing goes out, where somebody said.
+    pub reason: String,
+}
+
+/// The name under which lanes of small domains stand together.
+pub const OTHERS: &str = "other";
+
+/// What waits, by provider; the lanes of small domains are [`OTHERS`].
+pub fn queued(lanes: &[queue::LaneWaiting], known: impl Fn(&str) -> bool) -> BTreeMap<String, Queued> {
+    let mut queued: BTreeMap<String, Queued> = BTreeMap::new();
+    let earlier = |a: Option<i64>, b: Option<i64>| a.into_iter().chain(b).min();
+    for lane in lanes.iter().filter(|lane| lane.length() > 0) {
+        let name = if known(&lane.lane) { lane.lane.as_str() } else { OTHERS };
+        let sum = queued.entry(name.to_owned()).or_default();
+        sum.messages += lane.length();
+        sum.oldest = earlier(sum.oldest, lane.oldest);
+        sum.next_try = earlier(sum.next_try, lane.next_try);
+        if let (true, Some(reason)) = (sum.reason.is_empty(), &lane.reason) {
+            sum.reason.clone_from(reason);
+        }
+    }
+    queued
+}
+
 /// The replies of some paths together, the most frequent first.
 pub fn replies(paths: &[&PathStanding]) -> Vec<Reply> {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
@@ -367,6 +400,33 @@ mod tests {
         let sites = standing.sites();
         assert_eq!(sites[0].site, "yahoo");
         assert!((sites[0].deferral_share - 0.109).abs() < 1e-9, "{}", sites[0].deferral_share);
+    }
+
+    #[test]
+    fn what_waits_is_told_by_provider_and_small_domains_stand_together() {
+        let lane = |lane: &str, fresh, oldest| queue::LaneWaiting {
+            delivery: 1,
+            lane: lane.into(),
+            priority: queue::Priority::default(),
+            pool: String::new(),
+            fresh,
+            retries: 1,
+            claimed: 0,
+            oldest,
+            next_try: Some(50),
+            reason: (fresh == 7).then(|| "on hold".to_owned()),
+        };
+        let lanes = [
+            lane("google", 5, Some(30)),
+            lane("google", 7, Some(20)),
+            lane("tail-1", 1, None),
+            lane("tail-2", 2, Some(9)),
+        ];
+        let queued = queued(&lanes, |name| name == "google");
+        let google = &queued["google"];
+        assert_eq!((google.messages, google.oldest, google.next_try), (14, Some(20), Some(50)));
+        assert_eq!(google.reason, "on hold");
+        assert_eq!((queued[OTHERS].messages, queued[OTHERS].oldest), (5, Some(9)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What every handler can reach: the services of all rooms, built once by the binary and shared.
 
-use std::{future::Future, net::SocketAddr, path::PathBuf, pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, future::Future, net::SocketAddr, path::PathBuf, pin::Pin, sync::Arc};
 
 use access::{Caller, Right};
 use delivery::{By, Deliveries, StopReport};
@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     guard::Hosts,
     imports::Imports,
-    paths::{Deed, Order, Standing, TraceLine},
+    paths::{Deed, Order, Queued, Standing, TraceLine, queued},
     problem::Problem,
 };
 
@@ -149,6 +149,12 @@ impl Services {
     /// Whether a site is a provider of the table; any domain can be a site besides.
     pub fn knows_site(&self, site: &str) -> bool {
         self.routes.providers().list().iter().any(|provider| provider.name == site)
+    }
+
+    /// What waits in the database, by provider.
+    pub async fn queued(&self) -> Result<BTreeMap<String, Queued>, Problem> {
+        let lanes = self.queue.waiting_by_lane(self.clock.now_us()).await?;
+        Ok(queued(&lanes, |name| self.knows_site(name)))
     }
 
     /// What waits for a site: of a provider its lane, of others the messages to addresses at that domain.

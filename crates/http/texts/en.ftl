@@ -1667,6 +1667,11 @@ paths-connections = Connections
 paths-speed = Accepted a second
 paths-share = Not now
 paths-loaded = In memory
+paths-queued = In the queue
+paths-others = { $n ->
+    [one] One message waits for small domains.
+   *[other] { $count } messages wait for small domains.
+ }
 paths-resting = Paths at rest
 paths-reply = Heard most
 paths-count = { $n ->

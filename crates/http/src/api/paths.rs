@@ -112,6 +112,13 @@ async fn view(State(state): State<AppState>, Path(site): Path<String>) -> Answer
         return Err(Problem::not_found("path"));
     }
     let mut document = site_json(&SiteStanding::of(&site, &paths));
+    let queued = state.queued().await?.remove(&site).unwrap_or_default();
+    document["queued"] = json!({
+        "messages": queued.messages,
+        "oldest": time_opt(queued.oldest),
+        "next_try": time_opt(queued.next_try),
+        "reason": queued.reason,
+    });
     document["items"] = paths.into_iter().map(path_json).collect();
     Ok(Json(document))
 }

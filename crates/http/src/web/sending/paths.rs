@@ -1,6 +1,10 @@
 //! The Paths page: every receiving site with its connections, speed, replies and rests, live.
 
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    convert::Infallible,
+    time::Duration,
+};
 
 use askama::Template;
 use axum::{
@@ -21,7 +25,7 @@ use super::super::{
 };
 use crate::{
     limits::SEARCH_CHARS_MAX,
-    paths::{SiteStanding, Standing, Suspension},
+    paths::{OTHERS, Queued, SiteStanding, Standing, Suspension},
     state::AppState,
 };
 
@@ -74,6 +78,9 @@ struct Row {
     share: String,
     share_high: bool,
     waiting: i64,
+    queued: i64,
+    oldest: Option<i64>,
+    queue_reason: String,
     reply: String,
     rest: Option<Suspension>,
     limit_reason: String,
@@ -88,7 +95,8 @@ pub(super) fn signed(number: u64) -> i64 {
 }
 
 impl Row {
-    fn of(site: SiteStanding) -> Row {
+    fn of(site: SiteStanding, queued: Option<&Queued>, now_us: i64) -> Row {
+        let queued = queued.cloned().unwrap_or_default();
         let limit = site.connections_limit.map(signed);
         let open = signed(site.connections);
         Row {
@@ -102,12 +110,30 @@ impl Row {
             share: share(site.deferral_share),
             share_high: site.deferral_share >= SHARE_HIGH,
             waiting: signed(site.waiting),
+            queued: queued.messages,
+            oldest: queued.oldest.map(|since| (now_us - since).max(0)),
+            queue_reason: queued.reason,
             reply: site.reply.map(|reply| reply.text).unwrap_or_default(),
             rest: site.suspended,
             limit_reason: site.limit_reason,
             expected_end: site.expected_end,
             site: site.site,
         }
+    }
+}
+
+/// What waits in the database, as the last look found it.
+#[derive(Default)]
+struct Waits {
+    by_provider: BTreeMap<String, Queued>,
+    now_us: i64,
+}
+
+impl Waits {
+    /// A database that does not answer leaves the engine's figures to be shown.
+    async fn of(state: &AppState) -> Waits {
+        let by_provider = state.queued().await.unwrap_or_default();
+        Waits { by_provider, now_us: state.clock.now_us() }
     }
 }
 
@@ -124,12 +150,18 @@ struct Board {
     rows: Vec<Row>,
     /// Sites without a line, because they are too many.
     hidden: i64,
+    /// What waits for small domains, as a sentence; empty: nothing.
+    others: String,
     found_nothing: bool,
 }
 
 impl Board {
-    fn of(standing: &Standing, search: &str, speeds: &VecDeque<f64>) -> Board {
+    fn of(standing: &Standing, waits: &Waits, search: &str, speeds: &VecDeque<f64>) -> Board {
         let mut sites = standing.sites();
+        // What waits for a provider to which no path is open yet must be seen too: something may keep it.
+        let shown = |name: &str| standing.paths.iter().any(|path| path.site == name);
+        let silent = waits.by_provider.keys().filter(|name| *name != OTHERS && !shown(name));
+        sites.extend(silent.map(|name| SiteStanding { site: name.clone(), ..SiteStanding::default() }));
         let all: Vec<_> = standing.paths.iter().collect();
         let whole = SiteStanding::of("", &all);
         if !search.is_empty() {
@@ -155,7 +187,17 @@ impl Board {
                 String::new()
             },
             peak: format::speed(speeds.iter().copied().fold(0.0, f64::max)),
-            rows: sites.into_iter().map(Row::of).collect(),
+            rows: sites
+                .into_iter()
+                .map(|site| {
+                    let queued = waits.by_provider.get(&site.site);
+                    Row::of(site, queued, waits.now_us)
+                })
+                .collect(),
+            others: match waits.by_provider.get(OTHERS) {
+                Some(others) if search.is_empty() => texts::text_n("paths-others", others.messages),
+                _ => String::new(),
+            },
             hidden: rest.len() as i64,
             found_nothing,
         }
@@ -196,7 +238,8 @@ pub async fn view(
     Query(asked): Query<Asked>,
 ) -> Result<Response, Fault> {
     let search = asked.search();
-    let board = Board::of(&state.engine.standing().await, &search, &VecDeque::new());
+    let waits = Waits::of(&state).await;
+    let board = Board::of(&state.engine.standing().await, &waits, &search, &VecDeque::new());
     show(&PathsPage { page: desk.page(Place::Paths), search, board })
 }
 
@@ -205,20 +248,32 @@ struct Look {
     search: String,
     timer: tokio::time::Interval,
     speeds: VecDeque<f64>,
+    waits: Waits,
+    /// Figures shown since what waits was looked at.
+    shown: u32,
 }
+
+/// Figures between two looks at the database: counting a million retries is not for every second.
+const SHOWN_BETWEEN_LOOKS: u32 = 10;
 
 /// `GET /sending/paths/stream`: figures and table each second.
 pub async fn stream(_desk: Desk, State(state): State<AppState>, Query(asked): Query<Asked>) -> Response {
     let timer = tokio::time::interval(PERIOD);
-    let look = Look { state, search: asked.search(), timer, speeds: VecDeque::new() };
+    let waits = Waits::of(&state).await;
+    let look = Look { state, search: asked.search(), timer, speeds: VecDeque::new(), waits, shown: 0 };
     let events = futures_util::stream::unfold(look, |mut look| async move {
         look.timer.tick().await;
+        look.shown += 1;
+        if look.shown >= SHOWN_BETWEEN_LOOKS {
+            look.waits = Waits::of(&look.state).await;
+            look.shown = 0;
+        }
         let standing = look.state.engine.standing().await;
         if look.speeds.len() == SPARK_VALUES_MAX {
             look.speeds.pop_front();
         }
         look.speeds.push_back(standing.paths.iter().map(|path| path.accepted_per_second).sum());
-        let part = PathsPart { board: Board::of(&standing, &look.search, &look.speeds) };
+        let part = PathsPart { board: Board::of(&standing, &look.waits, &look.search, &look.speeds) };
         Some((Ok::<_, Infallible>(event_of(&part)), look))
     });
     Sse::new(events).keep_alive(KeepAlive::default()).into_response()
@@ -245,18 +300,30 @@ mod tests {
     fn many_small_sites_are_counted_and_a_search_finds_them() {
         let paths = (0..500).map(|n| path(&format!("d{n:03}.example"), n)).collect();
         let standing = Standing { paths, ..Standing::default() };
-        let board = Board::of(&standing, "", &VecDeque::new());
+        let board = Board::of(&standing, &Waits::default(), "", &VecDeque::new());
         assert_eq!((board.rows.len(), board.hidden), (SITES_MAX, 460));
         assert_eq!(board.rows[0].site, "d499.example", "what waits most comes first");
-        let board = Board::of(&standing, "d007", &VecDeque::new());
+        let board = Board::of(&standing, &Waits::default(), "d007", &VecDeque::new());
         assert_eq!((board.rows.len(), board.hidden, board.found_nothing), (1, 0, false));
-        assert!(Board::of(&standing, "nowhere", &VecDeque::new()).found_nothing);
+        assert!(Board::of(&standing, &Waits::default(), "nowhere", &VecDeque::new()).found_nothing);
+    }
+
+    #[test]
+    fn what_waits_without_a_path_is_seen() {
+        let queued = |messages| Queued { messages, oldest: Some(4), ..Queued::default() };
+        let by_provider = [("yahoo".to_owned(), queued(7)), (OTHERS.to_owned(), queued(3))].into();
+        let waits = Waits { by_provider, now_us: 10 };
+        let standing = Standing { paths: vec![path("google", 1)], ..Standing::default() };
+        let board = Board::of(&standing, &waits, "", &VecDeque::new());
+        let rows: Vec<_> = board.rows.iter().map(|row| (row.site.as_str(), row.queued, row.oldest)).collect();
+        assert_eq!(rows, [("google", 0, None), ("yahoo", 7, Some(6))]);
+        assert!(board.others.contains('3'), "{}", board.others);
     }
 
     #[test]
     fn a_search_knows_the_names_that_people_know() {
         let standing = Standing { paths: vec![path("google", 1), path("yahoo", 1)], ..Standing::default() };
-        let board = Board::of(&standing, "gmail", &VecDeque::new());
+        let board = Board::of(&standing, &Waits::default(), "gmail", &VecDeque::new());
         assert_eq!(board.rows.len(), 1);
         assert_eq!(board.rows[0].site, "google");
     }
