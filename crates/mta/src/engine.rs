@@ -73,6 +73,8 @@ impl Shared {
         compose: Arc<dyn Compose>,
     ) -> std::io::Result<Self> {
         let composers = Composers::start(config.compose_threads, &compose)?;
+        let connections_max = within_descriptors(config.connections_max);
+        let config = Config { connections_max, ..config };
         let rules = match &config.routes {
             Some(routes) => routes.rules(),
             None => plain_rules(&config),
@@ -447,6 +449,21 @@ impl Shared {
         load.finish();
         self.settler.submit(settlement, None, None);
     }
+}
+
+/// A connection is a file descriptor, and the database, the pages and the logs need some too: a quarter is left to them. The
+/// process may raise its own limit to the one that its administrator set.
+fn within_descriptors(wanted: usize) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let held = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    // No limit at all is enough for whatever is wanted.
+    let descriptors = held.map_or(usize::MAX, |held| usize::try_from(held).unwrap_or(usize::MAX));
+    wanted.min(descriptors / 4 * 3).max(1)
 }
 
 /// The site is part of it: where a rule goes by address domains, the same hosts belong to several.
