@@ -44,6 +44,7 @@ const CHAPTERS: [&str; 27] = [
     "api-and-command-line",
     "operations",
     "performance",
+    "performance",
 ];
 
 #[derive(Template)]
