@@ -113,31 +113,14 @@ impl House {
             Access::open(store.clone(), vault.clone(), Fixed::default(), clock.now_us()).await.unwrap();
         access.write_local_token(dir.path()).unwrap();
         let token = std::fs::read_to_string(dir.path().join("local-token")).unwrap();
-        let audience = ::audience::Audience::new(store.clone());
-        let queue = queue::Queue::new(store.clone(), 1);
-        let providers = routes::Providers::built_in().clone();
-        let routes = routes::Routes::new(store.clone(), Arc::new(vault), providers);
-        let content = content::Content::new(store.clone());
         let tracking =
             tracking::Tracking::open(store.clone(), &dir.path().join("events"), [5; 32], 1).unwrap();
-        let rooms = Rooms {
-            audience: audience.clone(),
-            content: content.clone(),
-            routes: routes.clone(),
-            queue: queue.clone(),
-            clock: Arc::clone(&clock),
-            tokens: Arc::clone(&tokens),
-            fetcher: Arc::new(net::Fetcher::new(
-                Arc::new(StaticResolver::new()),
-                net::Tls::new(&[]).unwrap(),
-                net::Guard::default(),
-            )),
-            code_key: content::CodeKey::new([3; 32]),
-        };
+        let rooms = rooms(&store, vault, &clock, &tokens);
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let public_socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, public) = (socket.local_addr().unwrap(), public_socket.local_addr().unwrap());
-        let deliveries = Deliveries::new(store, rooms, config(address));
+        let deliveries = Deliveries::new(store, rooms.clone(), config(address));
+        let Rooms { audience, content, routes, queue, .. } = rooms;
         let standing = Arc::new(Mutex::new(Standing::default()));
         let orders = Arc::new(Mutex::new(Vec::new()));
         let state = AppState::new(Services {
@@ -253,6 +236,25 @@ impl House {
             }
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
+    }
+}
+
+/// The rooms below deliveries.
+fn rooms(store: &Store, vault: Vault, clock: &Arc<dyn Clock>, tokens: &Arc<TokenKeys>) -> Rooms {
+    let providers = routes::Providers::built_in().clone();
+    Rooms {
+        audience: ::audience::Audience::new(store.clone()),
+        content: content::Content::new(store.clone()),
+        routes: routes::Routes::new(store.clone(), Arc::new(vault), providers),
+        queue: queue::Queue::new(store.clone(), 1),
+        clock: Arc::clone(clock),
+        tokens: Arc::clone(tokens),
+        fetcher: Arc::new(net::Fetcher::new(
+            Arc::new(StaticResolver::new()),
+            net::Tls::new(&[]).unwrap(),
+            net::Guard::default(),
+        )),
+        code_key: content::CodeKey::new([3; 32]),
     }
 }
 
