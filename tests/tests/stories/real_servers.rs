@@ -279,10 +279,7 @@ async fn story(kind: Kind) {
     let receiver = match started {
         Ok(receiver) => receiver,
         Err(why) => {
-            println!(
-                "\n*** SKIPPED: {} could not be had, so nothing was shown about it: {why}\n",
-                kind.name
-            );
+            println!("\n*** SKIPPED: {} could not be had, so nothing was shown about it: {why}\n", kind.name);
             return;
         }
     };
