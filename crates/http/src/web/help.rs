@@ -17,7 +17,7 @@ use super::{
 struct Manual;
 
 /// The manual's chapters in reading order; a test compares it with the folder.
-const CHAPTERS: [&str; 27] = [
+const CHAPTERS: [&str; 26] = [
     "getting-started",
     "key-steps",
     "content",
@@ -43,7 +43,6 @@ const CHAPTERS: [&str; 27] = [
     "users-and-audit",
     "api-and-command-line",
     "operations",
-    "performance",
     "performance",
 ];
 
