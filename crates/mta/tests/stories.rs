@@ -473,15 +473,15 @@ async fn one_message_outside_any_delivery() {
 async fn quick_pauses_and_resumes_send_nobody_anything_twice() {
     let receiver = Receiver::new(|_| None);
     let story = Story::with(&receiver).await;
-    story.many(1, 1_500, "a.example").await;
+    story.many(1, 8_000, "a.example").await;
     story.until(1, "under way", |f| f.sent > 20).await;
     for _ in 0..8 {
         story.engine.pause(1).await.unwrap();
         story.engine.resume(1).await.unwrap();
         tokio::time::sleep(Duration::from_millis(15)).await;
     }
-    assert_eq!(story.over(1).await.sent, 1_500);
-    assert_eq!(receiver.count("dot"), 1_500);
+    assert_eq!(story.over(1).await.sent, 8_000);
+    assert_eq!(receiver.count("dot"), 8_000);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -135,10 +135,11 @@ fn behaviour_cases() -> Vec<Case> {
             Outcome { attempts: 0, ..TRIED },
             "4.7.1",
         ),
+        // RFC 5321 section 4.5.3.1.10: 552 to RCPT is treated as 452.
         case(
             "full",
             answers(Stage::Rcpt, "552 5.2.2 mailbox full"),
-            Outcome { reasons: &["mailbox_full"], ..REFUSED },
+            Outcome { reasons: &["mailbox_full"], ..TRIED },
             "full",
         ),
         case("too-big", behaves(|b| b.size_max = Some(100)), Outcome { attempts: 0, ..REFUSED }, "5.3.4"),
@@ -372,8 +373,9 @@ async fn gone_for_everybody(database: Database) {
         Place::new(refusing, Ipv4Addr::new(127, 0, 73, 1)).domain("gone.example", &["mx.gone.example"]);
     let internet = Internet::start(&World { places: vec![place] }, InternetOptions::default()).await.unwrap();
     // A connection stays with the behaviour that it began with.
-    let config = internet.settings().replace("[mta]", "[mta]\nmessages_per_connection = 1");
-    let options = ServerOptions { config, ..ServerOptions::default() };
+    let shaping = "[unknown]\nconnections = 10\nmessages_per_connection = 1\nmessage_rates = []\n".to_owned();
+    let options =
+        ServerOptions { config: internet.settings(), shaping: Some(shaping), ..ServerOptions::default() };
     let server = Server::start(database, options).await;
     let targets = ["left@gone.example", "stays@gone.example"];
     let waiting = server.campaign("waiting", &targets, "[parameters]\nretry_period = \"60s\"\n").await;
