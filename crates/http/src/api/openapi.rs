@@ -192,41 +192,6 @@ pub const OPERATIONS: &[Operation] = &[
     other("delete", "/warm-ups/{source}/{provider}", "Remove a plan: the source counts as warm there."),
     get_("/tls/policies", "MTA-STS policies of receivers' domains, as they are kept, by domain.", PAGE),
     get_("/tls/reports", "The newest reports about TLS that were sent to receivers' domains.", NONE),
-    get_(
-        "/shaping",
-        "The rules of sites: what holds where nothing else is said, and what is wrong with shaping.toml.",
-        NONE,
-    ),
-    get_(
-        "/shaping/sites",
-        "Providers in the order in which they are looked through, then other sites with rules.",
-        NONE,
-    ),
-    get_(
-        "/shaping/sites/{name}",
-        "What holds at a site, and who set each field; also from one source.",
-        &["source"],
-    ),
-    other(
-        "patch",
-        "/shaping/sites/{name}",
-        "Change rules; a field that is null is put back. With mx or domains: a provider of one's own.",
-    ),
-    other("delete", "/shaping/sites/{name}", "Take back everything that was changed about a site."),
-    get_("/shaping/changes", "Who changed which rule, source, warm-up or verdict, newest first.", PAGE),
-    get_("/sources", "Addresses that mail leaves from.", NONE),
-    post("/sources", "Add a source."),
-    get_("/sources/{name}", "One source.", NONE),
-    other("patch", "/sources/{name}", "Change what is named; a field that is null is put back."),
-    other("delete", "/sources/{name}", "Remove a source."),
-    get_("/warm-ups", "Warm-up plans with how far they are.", NONE),
-    get_(
-        "/warm-ups/{source}/{provider}",
-        "One plan; with messages also the day on which the last would go.",
-        &["messages"],
-    ),
-    other("put", "/warm-ups/{source}/{provider}", "Make a plan or replace it; what is absent is as usual."),
-    other("delete", "/warm-ups/{source}/{provider}", "Remove a plan: the source counts as warm there."),
     get_("/domains", "Sending domains.", NONE),
     post("/domains", "Add a sending domain; answers the DNS records to publish."),
     get_("/domains/{domain}", "The DNS records of a domain.", NONE),
@@ -430,4 +395,25 @@ fn operation_json(operation: &Operation) -> Value {
             },
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::OPERATIONS;
+
+    /// The document is keyed by path and method, so a second row would hide the first one unseen.
+    #[test]
+    fn each_operation_stands_once() {
+        let mut seen = HashSet::new();
+        for operation in OPERATIONS {
+            assert!(
+                seen.insert((operation.method, operation.path)),
+                "{} {}",
+                operation.method,
+                operation.path
+            );
+        }
+    }
 }
