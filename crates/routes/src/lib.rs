@@ -63,7 +63,7 @@ pub use rate::{Per, Rate};
 pub use records::{DnsRecord, DomainRecords, Facts, Purpose};
 pub use registrable::registrable;
 pub use rotation::{DomainKey, KeyStage, Turn};
-pub use rules::{RuleBase, Rules, StoredOverride};
+pub use rules::{RuleBase, Rules, StoredOverride, patched};
 pub use signing::Signing;
 pub use site_rules::{RuleOverride, SiteRules, Speed, TlsPolicy};
 pub use sources::{DEFAULT_POOL, DEFAULT_SOURCE, Source};

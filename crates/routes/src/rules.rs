@@ -367,17 +367,7 @@ impl Routes {
     ) -> Result<()> {
         let of = name.to_owned();
         self.change_override(name, who, now_us, move |old| {
-            let mut fields = match serde_json::to_value(old) {
-                Ok(Value::Object(fields)) => fields,
-                _ => Map::new(),
-            };
-            for (field, value) in patch {
-                if value.is_null() {
-                    fields.remove(&field);
-                } else {
-                    fields.insert(field, value);
-                }
-            }
+            let fields = patched(serde_json::to_value(old).unwrap_or_default(), patch);
             serde_json::from_value(Value::Object(fields))
                 .map_err(|error| Error::rule(&of, "rule", format!("cannot be read: {error}")))
         })
@@ -452,6 +442,23 @@ fn read_overrides(tx: &mut Tx<'_>) -> Result<Vec<StoredOverride>> {
             at_us: row.int(3)?,
         })
     })
+}
+
+/// The fields of a JSON object after a change: a value sets a field, null takes it away. What is no object has none.
+#[must_use]
+pub fn patched(old: Value, patch: Map<String, Value>) -> Map<String, Value> {
+    let mut fields = match old {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    for (field, value) in patch {
+        if value.is_null() {
+            fields.remove(&field);
+        } else {
+            fields.insert(field, value);
+        }
+    }
+    fields
 }
 
 #[cfg(test)]

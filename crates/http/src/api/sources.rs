@@ -56,17 +56,7 @@ async fn change(
     Path(name): Path<String>,
     Body(patch): Body<Map<String, Value>>,
 ) -> Answer<Json<Value>> {
-    let mut fields = match json!(find(&state, &name).await?) {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
-    };
-    for (field, value) in patch {
-        if value.is_null() {
-            fields.remove(&field);
-        } else {
-            fields.insert(field, value);
-        }
-    }
+    let fields = routes::patched(json!(find(&state, &name).await?), patch);
     let source: Source = serde_json::from_value(fields.into())
         .map_err(|error| Problem::invalid("source", format!("This cannot be read: {error}.")))?;
     if source.name != name {
