@@ -144,12 +144,6 @@ impl Identity {
     pub fn tlsa_certificate(&self) -> Vec<u8> {
         digest(&SHA256, &self.certificate).as_ref().to_vec()
     }
-
-    /// The data of a TLSA record `2 0 1` of the authority; empty when nobody signed.
-    #[must_use]
-    pub fn tlsa_authority(&self) -> Vec<u8> {
-        self.authority.as_ref().map(|der| digest(&SHA256, der).as_ref().to_vec()).unwrap_or_default()
-    }
 }
 
 /// Lines of 64 characters (RFC 7468 section 2).

@@ -293,9 +293,17 @@ impl Iterator for People {
 /// # Errors
 /// When it cannot be written.
 pub fn write_csv(out: impl io::Write, count: usize, seed: u64) -> io::Result<()> {
+    write_people(out, People::new(seed).take(count))
+}
+
+/// The same for given people.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_people(out: impl io::Write, people: impl IntoIterator<Item = Person>) -> io::Result<()> {
     let mut csv = csv::Writer::from_writer(out);
     csv.write_record(COLUMNS)?;
-    for person in People::new(seed).take(count) {
+    for person in people {
         let points = person.points.to_string();
         csv.write_record([
             person.email.as_str(),

@@ -75,7 +75,6 @@ pub type Fallback = Arc<dyn Fn(&str) -> Option<Node> + Send + Sync>;
 #[derive(Clone, Default)]
 pub struct Zone {
     names: HashMap<String, Node>,
-    secure_absence: bool,
     fallback: Option<Fallback>,
 }
 
@@ -142,11 +141,6 @@ impl Zone {
         self.fallback = Some(fallback);
     }
 
-    /// Whether answers about names that do not exist claim to be validated.
-    pub fn set_secure_absence(&mut self, secure: bool) {
-        self.secure_absence = secure;
-    }
-
     /// Marks these names as signed and validated, those that exist and those that do not yet.
     pub fn secure(&mut self, names: &[&str]) {
         names.iter().for_each(|name| self.node(name).secure = true);
@@ -168,7 +162,7 @@ impl Zone {
                     return Reply {
                         code: Some(Code::NxDomain),
                         answers: Vec::new(),
-                        secure: self.secure_absence,
+                        secure: false,
                         delay: Duration::ZERO,
                     };
                 }

@@ -1,6 +1,5 @@
 //! An instance that sends to one receiver on this machine, for the measurements of sending.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use store::Dialect;
 use testkit::Sink;
-use testkit::people::{COLUMNS, People};
+use testkit::people::{People, Person, write_people};
 
 use super::cpu::Cpu;
 use super::instance::{Instance, failed};
@@ -76,7 +75,7 @@ impl Sender {
             true => Instance::new_in(setup.dialect, MEMORY).await?,
             false => Instance::new(setup.dialect).await?,
         };
-        let file = write_people(&instance, setup)?;
+        let file = people_file(&instance, setup)?;
         instance.import(&file).await?;
         if setup.signed {
             instance.routes.add_domain("shop.example", instance.clock.now_us()).await.map_err(failed)?;
@@ -131,29 +130,14 @@ impl Sender {
 }
 
 /// Invented people as CSV, evenly over the domains.
-fn write_people(instance: &Instance, setup: &Setup) -> Result<PathBuf, Failure> {
+fn people_file(instance: &Instance, setup: &Setup) -> Result<PathBuf, Failure> {
     let path = instance.dir.path().join("people.csv");
-    let mut csv = csv::Writer::from_writer(std::io::BufWriter::new(std::fs::File::create(&path)?));
-    csv.write_record(COLUMNS).map_err(failed)?;
-    for (n, person) in People::new(1).take(setup.recipients).enumerate() {
-        let email = format!("r{n}@d{}.example", n % setup.domains);
-        let points = person.points.to_string();
-        let row = [
-            &email,
-            &person.first_name,
-            &person.last_name,
-            person.language,
-            person.time_zone,
-            person.country,
-            person.city,
-            person.tier,
-            &points,
-            &person.last_order,
-            "html",
-        ];
-        csv.write_record(row).map_err(failed)?;
-    }
-    csv.into_inner().map_err(failed)?.flush()?;
+    let people = People::new(1).take(setup.recipients).enumerate().map(|(n, person)| Person {
+        email: format!("r{n}@d{}.example", n % setup.domains),
+        email_format: "html",
+        ..person
+    });
+    write_people(std::io::BufWriter::new(std::fs::File::create(&path)?), people)?;
     Ok(path)
 }
 
