@@ -246,6 +246,7 @@ async fn killed_in_each_step(database: Database) {
     let id = server.push("many", &wanted, HTML).await;
     let first = server.analyze(&id).await;
     let mut hit = Vec::new();
+    let mut began_by_itself = false;
     // Every message is personalised: the short target is only what is sent at the end.
     let whole = toml("whole", "many", "");
     let whole = server.push("whole", &whole, HTML).await;
@@ -254,6 +255,9 @@ async fn killed_in_each_step(database: Database) {
             let at = killed_in(&mut server, &whole, step, again * 40).await;
             let status = server.wait_for(&whole, &["ready"], Duration::from_secs(120)).await;
             assert_eq!(status["messages"]["pending"].as_u64(), Some(PEOPLE as u64), "after {step}: {status}");
+            // A kill behind the last step hits nothing, and the journal is of the last analysis only: so it is read each time.
+            let journal = get(&server, &format!("/deliveries/{whole}/journal")).await.to_string();
+            began_by_itself |= journal.contains("began by itself");
             let there = at.as_deref() == Some(step);
             hit.extend(at);
             if there {
@@ -265,8 +269,7 @@ async fn killed_in_each_step(database: Database) {
     for step in LONG {
         assert!(hit.iter().any(|at| at == step), "no kill came in {step}: {hit:?}");
     }
-    let journal = get(&server, &format!("/deliveries/{whole}/journal")).await.to_string();
-    assert!(journal.contains("began by itself"), "{journal}");
+    assert!(began_by_itself, "no journal says that an analysis began again: {hit:?}");
     let rows = server.log(&whole).await;
     assert_eq!(rows.len(), PEOPLE, "everybody once");
     assert!(rows.values().all(|row| row.state == "pending"));
