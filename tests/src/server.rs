@@ -275,18 +275,37 @@ impl Server {
     /// What its clock shows (µs UTC).
     #[must_use]
     pub fn now_us(&self) -> i64 {
-        let shift = std::fs::read_to_string(self.path(CLOCK_FILE)).unwrap_or_default();
-        wall_us() + shift.trim().parse::<i64>().unwrap_or(0)
+        let (shift, jump) = self.moved();
+        wall_us() + shift + jump
     }
 
-    /// Sets its clock forward to a moment (µs UTC). It need not run.
+    /// By how much time passed beside the machine's, and by how much the clock jumped (µs).
+    fn moved(&self) -> (i64, i64) {
+        let text = std::fs::read_to_string(self.path(CLOCK_FILE)).unwrap_or_default();
+        let mut numbers = text.split_whitespace().map(|number| number.parse().unwrap_or(0));
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+    }
+
+    /// Lets time pass until a moment (µs UTC). It need not run.
     pub fn turn_to(&self, to_us: i64) {
         assert!(
             self.options.turnable && to_us >= self.now_us(),
             "clocks go forward, where they can be turned"
         );
-        // In one step, so that nobody reads half a number.
-        let new = self.write("clock.new", (to_us - wall_us()).to_string());
+        let (shift, jump) = self.moved();
+        self.show(shift + to_us - self.now_us(), jump);
+    }
+
+    /// Its time of day jumps by so much (µs), back too, while no time passes: a wrong clock is put right, or a right one wrong.
+    pub fn jump(&self, by_us: i64) {
+        assert!(self.options.turnable, "a clock that can be turned");
+        let (shift, jump) = self.moved();
+        self.show(shift, jump + by_us);
+    }
+
+    /// In one step, so that nobody reads half a number.
+    fn show(&self, shift_us: i64, jump_us: i64) {
+        let new = self.write("clock.new", format!("{shift_us} {jump_us}"));
         std::fs::rename(new, self.path(CLOCK_FILE)).expect("a file can be renamed");
     }
 

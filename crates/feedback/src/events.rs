@@ -39,10 +39,14 @@ impl Kind {
         }
     }
 
-    /// Hard or soft, by the words of a reply: hard where they say that the address does not exist.
+    /// Hard or soft, by the words of a reply: hard where they say that the address does not exist. Whose words they are is
+    /// found from themselves, because a report seldom says which provider spoke.
     #[must_use]
     pub fn of_words(words: &str) -> Kind {
-        let judged = smtp::Reply::from_text(words).map(|reply| smtp::classify(&reply, smtp::Stage::Rcpt));
+        let judged = smtp::Reply::from_text(words).map(|reply| {
+            let provider = smtp::speaker(&reply).unwrap_or_default();
+            smtp::classify_for(provider, &reply, smtp::Stage::Rcpt)
+        });
         match judged {
             Some(verdict) if verdict.quarantine => Kind::HardBounce,
             _ => Kind::SoftBounce,
@@ -382,6 +386,13 @@ mod tests {
             Kind::of_words("550 5.7.1 blocked"),
             Kind::SoftBounce,
             "a block is not the recipient's fault"
+        );
+        assert_eq!(
+            Kind::of_words(
+                "554 delivery error: dd This user doesn't have a yahoo.com account - mta1.mail.bf1.yahoo.com"
+            ),
+            Kind::HardBounce,
+            "a provider's own words for it"
         );
         assert_eq!(Kind::of_words("nonsense"), Kind::SoftBounce);
         assert_eq!(cut("a\r\nbé", 5), "a  b");

@@ -35,6 +35,7 @@ mod compose;
 mod dkim;
 mod header;
 mod limits;
+mod link_hosts;
 mod links;
 mod long_lines;
 mod parameter;

@@ -7,7 +7,7 @@ use routes::Verdict;
 
 use crate::engine::Shared;
 use crate::exchange::Path;
-use crate::keep::lift;
+use crate::keep::{key_of, lift};
 use crate::shape::Suspension;
 use crate::watch::{Action, PathFigures};
 
@@ -73,8 +73,10 @@ pub(crate) async fn act(shared: &Shared, action: Action) -> Result<(), String> {
     match action {
         Action::Suspend { source, site, until_us, reason, by } => {
             let rest = Suspension { until_us, reason, by };
-            put(shared, verdict(source.as_deref(), &site, routes::Action::Suspend, &rest, now), now).await?;
-            matching(shared, source.as_deref(), &site).iter().for_each(|path| path.shaper.suspend(&rest));
+            let verdict = verdict(source.as_deref(), &site, routes::Action::Suspend, &rest, now);
+            let key = key_of(&verdict);
+            put(shared, verdict, now).await?;
+            matching(shared, source.as_deref(), &site).iter().for_each(|path| path.shaper.hold(&key, &rest));
         }
         Action::Drain { source, site, reason, by } => {
             let rest = Suspension { until_us: None, reason, by };
@@ -87,12 +89,11 @@ pub(crate) async fn act(shared: &Shared, action: Action) -> Result<(), String> {
         Action::RetryNow { site } => {
             lift_ours(shared, &site, now).await?;
             for path in matching(shared, None, &site) {
-                let by_person = path.shaper.suspension(now).is_some_and(|rest| !rest.by.is_empty());
-                if !by_person {
-                    path.shaper.resume();
-                }
+                // What people hold goes on.
+                path.shaper.resume();
                 path.members().iter().for_each(|member| member.lift());
             }
+            due_again(shared, &site, now).await?;
         }
         Action::Forget { source, site } => forget(shared, source.as_deref(), &site).await?,
     }
@@ -136,17 +137,33 @@ async fn resume(shared: &Shared, source: Option<&str>, site: &str, by: &str, now
             let lifted = routes.lift_verdict(&verdict.identity, &verdict.provider, by, now).await;
             lifted.map_err(|error| error.to_string())?;
             shared.memory.unlearn(verdict);
-            paths.iter().for_each(|path| lift(verdict, path));
+            paths.iter().for_each(|path| lift(&shared.memory, verdict, path, now));
         }
     }
     for path in paths {
         path.draining.store(false, Ordering::Release);
         path.shaper.resume();
+        for identity in [format!("site:{site}|"), format!("source:{}|{site}", path.source.name)] {
+            path.shaper.release(&identity);
+        }
         path.members().iter().for_each(|member| member.lift());
         if source.is_none() {
             path.site.unblock_all();
             path.site.secure_only.store(false, Ordering::Release);
         }
+    }
+    due_again(shared, site, now).await
+}
+
+/// What was given back because the site did not take it is due now, as fast as its paths may go.
+pub(crate) async fn due_again(shared: &Shared, site: &str, now: i64) -> Result<(), String> {
+    let rates: Vec<Option<f64>> =
+        matching(shared, None, site).iter().map(|path| path.shaper.rate()).collect();
+    // Without a limit on one of them there is none on all together.
+    let rate = rates.iter().copied().sum::<Option<f64>>().filter(|_| !rates.is_empty());
+    let moved = shared.queue.resume_waiting(site, rate, now).await.map_err(|error| error.to_string())?;
+    if moved > 0 {
+        tracing::info!(site, messages = moved, "what waited for a path is due again");
     }
     Ok(())
 }
@@ -171,6 +188,9 @@ async fn forget(shared: &Shared, source: Option<&str>, site: &str) -> Result<(),
     for path in matching(shared, source, site) {
         let (rules, bounded) = standing.rules_from(&path.site.name, &path.source.name);
         shared.memory.forget(&path.source.name, &path.site.name);
+        if source.is_none() {
+            path.site.secure_only.store(false, Ordering::Release);
+        }
         path.shaper.forget(&rules, bounded);
     }
     Ok(())

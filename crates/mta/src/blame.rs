@@ -9,6 +9,7 @@ use crate::exchange::{Exchange, Path};
 use crate::keep::of_engine;
 use crate::shape::Suspension;
 use crate::standing::RELAY_SITE;
+use crate::trace::without_local_part;
 
 /// An answer, and where it was given.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +50,7 @@ pub(crate) fn obey(
         return block(shared, exchange, said, about);
     }
     let action = sharpened(exchange, said);
-    let words = reply.to_string();
+    let words = without_local_part(&reply.to_string());
     match action {
         PathAction::None => {
             exchange.worked(now_us);
@@ -101,7 +102,11 @@ fn block(shared: &Shared, exchange: &Exchange, said: Said<'_>, about: About<'_>)
         RecipientOutcome::Sent | RecipientOutcome::Failed => None,
     });
     let until = now_us + after_s.map_or(us(BLOCK), |seconds| i64::from(seconds) * 1_000_000);
-    let rest = Suspension { until_us: Some(until), reason: reply.to_string(), by: String::new() };
+    let rest = Suspension {
+        until_us: Some(until),
+        reason: without_local_part(&reply.to_string()),
+        by: String::new(),
+    };
     let delivery = format!("delivery:{}", about.delivery);
     let new = site.block_of(&delivery, now_us).is_none();
     site.block(&delivery, rest.clone());
@@ -114,7 +119,7 @@ fn block(shared: &Shared, exchange: &Exchange, said: Said<'_>, about: About<'_>)
         _ => delivery,
     };
     if new {
-        tracing::info!(site = %site.name, delivery = about.delivery, reply = %reply, "a receiver complains of a delivery");
+        tracing::info!(site = %site.name, delivery = about.delivery, reply = %rest.reason, "a receiver complains of a delivery");
         if site.is_known() && shared.config.routes.is_some() {
             shared.memory.put(of_engine(identity, &site.name, &rest, &verdict.rule, now_us));
         }

@@ -42,6 +42,8 @@ pub const TICK: Duration = Duration::from_millis(250);
 pub const STOP_GRACE: Duration = Duration::from_millis(800);
 /// How often a connection looks whether a wait ran out; a wait is late by so much at most.
 pub const WATCH: Duration = Duration::from_secs(5);
+/// Where a warm-up's messages of today are all under way, an answer that gives one back is waited for in steps of this.
+pub const ANSWER_LOOK: Duration = Duration::from_secs(1);
 /// A path that rests longer than this gives what waits to other sources of the pool.
 pub const REROUTE_AFTER: Duration = Duration::from_secs(30);
 /// A message that an answer holds back (a block that is not its recipient's fault) waits so long, or to the end of the rest.

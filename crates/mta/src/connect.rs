@@ -454,14 +454,14 @@ async fn open(
                 Event::BodyWanted { .. } | Event::Finished { .. } => {}
             }
         }
-        let now = world.now_us();
+        let now = world.mono_us();
         wire.watch(now);
         if wire.client.is_closed() {
             continue;
         }
         tokio::select! {
             () = wire.step() => {}
-            () = world.sleep_until(now + us(WATCH)) => {}
+            () = world.sleep_until_mono(now + us(WATCH)) => {}
         }
     }
 }
@@ -495,9 +495,9 @@ async fn within<T>(
     time: Duration,
     step: impl Future<Output = std::io::Result<T>>,
 ) -> Result<T, (String, Option<std::io::Error>)> {
-    let end = world.now_us() + us(time);
+    let end = world.mono_us() + us(time);
     tokio::select! {
         done = step => done.map_err(|error| (error.to_string(), Some(error))),
-        () = world.sleep_until(end) => Err(("no answer in time".to_owned(), None)),
+        () = world.sleep_until_mono(end) => Err(("no answer in time".to_owned(), None)),
     }
 }

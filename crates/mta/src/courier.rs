@@ -204,14 +204,14 @@ impl Line {
     }
 
     async fn step(&mut self) {
-        let now = self.world.now_us();
+        let now = self.world.mono_us();
         self.wire.watch(now);
         if self.wire.client.is_closed() {
             return;
         }
         tokio::select! {
             () = self.wire.step() => {}
-            () = self.world.sleep_until(now + us(WATCH)) => {}
+            () = self.world.sleep_until_mono(now + us(WATCH)) => {}
         }
     }
 

@@ -18,7 +18,7 @@ use crate::result::Attempt;
 use crate::route::Routes;
 use crate::session;
 use crate::shape::Shaper;
-use crate::shape::shaper::Limits;
+use crate::shape::shaper::{Limits, WARM_UP};
 use crate::standing::{Origin, RELAY_SITE, Standing, plain_rules};
 use crate::trace::Traces;
 use crate::world::{Compose, World};
@@ -252,6 +252,7 @@ impl Shared {
             return Arc::clone(site);
         }
         let site = Arc::new(Site::new(&found.name, found.known, &found.rules));
+        site.secure_only.store(self.memory.demands_tls(&found.name), Ordering::Release);
         sites.insert(Arc::clone(&site.name), Arc::clone(&site));
         site
     }
@@ -289,7 +290,7 @@ impl Shared {
         }
         path.shaper.allow(allowance.left, allowance.ends_us);
         if path.warm_rest.swap(false, Ordering::AcqRel) {
-            path.shaper.resume();
+            path.shaper.release(WARM_UP);
         }
     }
 

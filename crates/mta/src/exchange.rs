@@ -19,6 +19,9 @@ use crate::world::{Host, way_name};
 /// Hosts named in one path's figures.
 const HOSTS_SHOWN: usize = 6;
 
+/// Begins the identity of a listed link; its host follows.
+pub(crate) const LINK: &str = "url:";
+
 /// How mail gets to an exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -70,8 +73,22 @@ pub(crate) struct Site {
     pub secure_only: AtomicBool,
     /// Something may not go here: see [`Site::is_blocked`].
     any_blocked: AtomicBool,
-    blocked: Mutex<HashMap<String, Suspension>>,
+    blocked: Mutex<HashMap<String, Block>>,
     paths: Mutex<Vec<Weak<Path>>>,
+}
+
+/// What may not go to a site, until when and why.
+#[derive(Debug, Clone)]
+struct Block {
+    rest: Suspension,
+    /// The identity that it was found by: a delivery is blocked with its domain, or with a link in it, and goes on with them.
+    because: Option<String>,
+}
+
+impl Block {
+    fn holds(&self, now_us: i64) -> bool {
+        self.rest.until_us.is_none_or(|until| until > now_us)
+    }
 }
 
 /// A source and a site.
@@ -169,13 +186,22 @@ impl Site {
 
     /// Nothing of `identity` (`delivery:7`, `domain:shop.example`) goes here until the suspension ends.
     pub(crate) fn block(&self, identity: &str, suspension: Suspension) {
-        open(&self.blocked).insert(identity.to_owned(), suspension);
+        self.insert(identity, Block { rest: suspension, because: None });
+    }
+
+    /// The same as long as `because` is blocked: what it was found by.
+    pub(crate) fn block_with(&self, identity: &str, suspension: Suspension, because: &str) {
+        self.insert(identity, Block { rest: suspension, because: Some(because.to_owned()) });
+    }
+
+    fn insert(&self, identity: &str, block: Block) {
+        open(&self.blocked).insert(identity.to_owned(), block);
         self.any_blocked.store(true, Ordering::Release);
     }
 
     pub(crate) fn unblock(&self, identity: &str) {
         let mut blocked = open(&self.blocked);
-        blocked.remove(identity);
+        blocked.retain(|own, block| own != identity && block.because.as_deref() != Some(identity));
         self.any_blocked.store(!blocked.is_empty(), Ordering::Release);
     }
 
@@ -189,7 +215,7 @@ impl Site {
     pub(crate) fn tidy_blocks(&self, now_us: i64) {
         if self.any_blocked() {
             let mut blocked = open(&self.blocked);
-            blocked.retain(|_, block| block.until_us.is_none_or(|until| until > now_us));
+            blocked.retain(|_, block| block.holds(now_us));
             self.any_blocked.store(!blocked.is_empty(), Ordering::Release);
         }
     }
@@ -203,15 +229,23 @@ impl Site {
     /// The block of `identity`, while it holds.
     pub(crate) fn block_of(&self, identity: &str, now_us: i64) -> Option<Suspension> {
         let blocked = open(&self.blocked);
-        blocked.get(identity).filter(|block| block.until_us.is_none_or(|until| until > now_us)).cloned()
+        blocked.get(identity).filter(|block| block.holds(now_us)).map(|block| block.rest.clone())
+    }
+
+    /// Hosts that messages may not link to here, with the identity and the rest.
+    pub(crate) fn blocked_links(&self, now_us: i64) -> Vec<(String, Suspension)> {
+        let blocked = open(&self.blocked);
+        let links =
+            blocked.iter().filter(|(identity, block)| identity.starts_with(LINK) && block.holds(now_us));
+        links.map(|(identity, block)| (identity.clone(), block.rest.clone())).collect()
     }
 
     /// Deliveries that are blocked here now.
     pub(crate) fn blocked_deliveries(&self, now_us: i64) -> HashMap<i64, Suspension> {
         let blocked = open(&self.blocked);
-        let held = blocked.iter().filter(|(_, block)| block.until_us.is_none_or(|until| until > now_us));
+        let held = blocked.iter().filter(|(_, block)| block.holds(now_us));
         held.filter_map(|(identity, block)| {
-            Some((identity.strip_prefix("delivery:")?.parse().ok()?, block.clone()))
+            Some((identity.strip_prefix("delivery:")?.parse().ok()?, block.rest.clone()))
         })
         .collect()
     }

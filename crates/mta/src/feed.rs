@@ -69,7 +69,7 @@ impl Feeder {
                     self.runs.values_mut().for_each(|fed| fed.looked_us = i64::MIN);
                 }
                 () = self.shared.budget.refill.notified() => {}
-                () = world.sleep_until(world.now_us() + us(TICK)) => {}
+                () = world.sleep_until_mono(world.mono_us() + us(TICK)) => {}
             }
         }
     }
@@ -238,7 +238,8 @@ impl Feeder {
         for exchange in &exchanges {
             for stuck in self.stuck(&standing, exchange, now) {
                 if stuck.load.message().past.retried {
-                    back.retries.entry(stuck.until).or_default().push(stuck.load.message().id);
+                    let site = Arc::clone(stuck.exchange.site());
+                    back.retries.entry((stuck.until, Some(site))).or_default().push(stuck.load.message().id);
                     stuck.load.finish();
                 } else {
                     fresh.entry(stuck.load.message().part.first_id).or_default().push(stuck);
@@ -348,7 +349,7 @@ impl Feeder {
                 let turns = place.saturating_mul(each_us) / us(PATH_REST);
                 let due = now + us(PATH_REST) * (1 + turns.min(24 * 60));
                 if load.message().past.retried {
-                    back.retries.entry(due).or_default().push(load.message().id);
+                    back.retries.entry((due, None)).or_default().push(load.message().id);
                     load.finish();
                 } else {
                     self.park(load, due, "the receiver is slow", exchange.site());
@@ -402,8 +403,8 @@ struct Back {
     parts: Vec<i64>,
     /// Parts that are due again at a time.
     postponed: HashMap<i64, Vec<i64>>,
-    /// By the time when they are due again.
-    retries: HashMap<i64, Vec<i64>>,
+    /// By the time when they are due again, and the site whose path they wait for.
+    retries: HashMap<(i64, Option<Arc<str>>), Vec<i64>>,
 }
 
 impl Back {
@@ -416,8 +417,8 @@ impl Back {
         for (until, parts) in self.postponed {
             shared.queue.postpone(parts, until).await?;
         }
-        for (due, ids) in self.retries {
-            shared.queue.give_back(ids, due).await?;
+        for ((due, site), ids) in self.retries {
+            shared.queue.give_back(ids, due, site).await?;
         }
         Ok(())
     }
@@ -472,7 +473,7 @@ async fn fill(
         {
             tracing::warn!(delivery = run.spec.delivery, %error, "messages cannot be composed now");
             let ids = messages.iter().map(|message| message.id).collect();
-            return shared.queue.give_back(ids, now + us(PATH_REST)).await;
+            return shared.queue.give_back(ids, now + us(PATH_REST), None).await;
         }
         admit(shared, run, gate, lane, messages, now);
     }

@@ -37,6 +37,15 @@ impl World for Internet {
         Box::pin(async move { clock.sleep_until(at_us).await })
     }
 
+    fn mono_us(&self) -> i64 {
+        self.clock.mono_us()
+    }
+
+    fn sleep_until_mono(&self, at_us: i64) -> Boxed<'static, ()> {
+        let clock = Arc::clone(&self.clock);
+        Box::pin(async move { clock.sleep_until_mono(at_us).await })
+    }
+
     fn mail_hosts<'a>(&'a self, domain: &'a str) -> Boxed<'a, MailHosts> {
         Box::pin(async move {
             match net::mail_hosts(&*self.resolver, domain).await {

@@ -29,6 +29,8 @@ type Key = (Arc<str>, Arc<str>);
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     learned: Mutex<HashMap<(String, String), Learned>>,
+    /// Sites that take mail over TLS only, as they said to some source.
+    secure_only: Mutex<HashSet<String>>,
     /// Messages by day, as far as they are written down.
     sent: Mutex<HashMap<Key, HashMap<i64, i64>>>,
     verdicts: Mutex<Vec<Verdict>>,
@@ -61,6 +63,11 @@ impl Memory {
         open(&self.learned).get(&(source.to_owned(), site.to_owned())).copied()
     }
 
+    /// True where a site said before that it takes mail over TLS only.
+    pub(crate) fn demands_tls(&self, site: &str) -> bool {
+        open(&self.secure_only).contains(site)
+    }
+
     pub(crate) fn forget(&self, source: &str, site: &str) {
         open(&self.learned).remove(&(source.to_owned(), site.to_owned()));
     }
@@ -85,6 +92,14 @@ impl Memory {
         for verdict in open(&self.verdicts).iter().filter(|verdict| verdict.holds(now_us)) {
             apply(verdict, path, now_us);
         }
+    }
+
+    /// Whether a verdict in force wants the path empty.
+    fn drains(&self, path: &Path, now_us: i64) -> bool {
+        let mut known = open(&self.verdicts).clone().into_iter();
+        known.any(|verdict| {
+            verdict.action == routes::Action::Drain && verdict.holds(now_us) && is_about(&verdict, path)
+        })
     }
 
     /// A verdict of ours: it acts already, and is written within a second.
@@ -147,25 +162,33 @@ fn apply(verdict: &Verdict, path: &Path, now_us: i64) {
     let (kind, _) = verdict.identity.split_once(':').unwrap_or_default();
     if is_about(verdict, path) {
         match verdict.action {
-            routes::Action::Suspend => path.shaper.suspend(&suspension(verdict)),
+            // An engine's verdict is a rest that the path would have begun itself.
+            routes::Action::Suspend if verdict.by.is_empty() => path.shaper.suspend(&suspension(verdict)),
+            routes::Action::Suspend => path.shaper.hold(&key_of(verdict), &suspension(verdict)),
             routes::Action::Drain => path.draining.store(true, Ordering::Release),
             routes::Action::Slow(percent) => {
-                path.shaper.slow(percent, &verdict.reason, verdict.until_us, now_us);
+                path.shaper.slow(&key_of(verdict), percent, &verdict.reason, verdict.until_us, now_us);
             }
         }
-    } else if matches!(kind, "delivery" | "domain")
+    } else if matches!(kind, "delivery" | "domain" | "url")
         && (verdict.provider.is_empty() || *verdict.provider == *path.site.name)
     {
         path.site.block(&verdict.identity, suspension(verdict));
     }
 }
 
-/// A verdict no longer holds.
-pub(crate) fn lift(verdict: &Verdict, path: &Path) {
+/// What a verdict holds a path by.
+pub(crate) fn key_of(verdict: &Verdict) -> String {
+    format!("{}|{}", verdict.identity, verdict.provider)
+}
+
+/// A verdict no longer holds, and is no longer among those of `memory`. What others hold goes on.
+pub(crate) fn lift(memory: &Memory, verdict: &Verdict, path: &Path, now_us: i64) {
     if is_about(verdict, path) {
         match verdict.action {
-            routes::Action::Drain => path.draining.store(false, Ordering::Release),
-            routes::Action::Suspend | routes::Action::Slow(_) => path.shaper.resume(),
+            routes::Action::Drain => path.draining.store(memory.drains(path, now_us), Ordering::Release),
+            routes::Action::Suspend if verdict.by.is_empty() => path.shaper.resume(),
+            routes::Action::Suspend | routes::Action::Slow(_) => path.shaper.release(&key_of(verdict)),
         }
     } else if verdict.provider.is_empty() || *verdict.provider == *path.site.name {
         path.site.unblock(&verdict.identity);
@@ -178,7 +201,7 @@ pub(crate) struct Keeper {
     routes: Routes,
     saved_us: i64,
     day: i64,
-    saved: HashMap<Key, Learned>,
+    saved: HashMap<Key, (Learned, bool)>,
 }
 
 impl Keeper {
@@ -195,6 +218,8 @@ impl Keeper {
     async fn read(&mut self, now: i64) -> routes::Result<()> {
         let memory = &self.shared.memory;
         let learned = self.routes.learned(now).await?;
+        let secure_only = learned.iter().filter(|one| one.secure_only).map(|one| one.site.clone());
+        open(&memory.secure_only).extend(secure_only);
         open(&memory.learned).extend(
             learned.into_iter().map(|one| {
                 ((one.source, one.site), Learned { rate: one.rate, connections: one.connections })
@@ -204,8 +229,42 @@ impl Keeper {
             let key = (volume.source.into(), volume.site.into());
             open(&memory.sent).entry(key).or_default().insert(volume.day, volume.messages);
         }
+        self.recount(now).await?;
         *open(&memory.verdicts) = self.routes.verdicts(now).await?;
         Ok(())
+    }
+
+    /// What was accepted today and was not written down before a crash counts all the same, where a warm-up asks: volumes are
+    /// written each few seconds, outcomes at once.
+    async fn recount(&self, now: i64) -> routes::Result<()> {
+        let (rules, day) = (self.routes.rules(), day_of(now));
+        if rules.warm_ups.is_empty() {
+            return Ok(());
+        }
+        let counted = match self.shared.queue.accepted_since(day * DAY_US).await {
+            Ok(counted) => counted,
+            Err(error) => {
+                tracing::warn!(%error, "today's messages could not be counted again; a warm-up may allow a few too many");
+                return Ok(());
+            }
+        };
+        let mut missing = Vec::new();
+        for (source, site, messages) in counted {
+            if rules.warm_up(&source, &site).is_none() {
+                continue;
+            }
+            let mut sent = open(&self.shared.memory.sent);
+            let today = sent
+                .entry((source.as_str().into(), site.as_str().into()))
+                .or_default()
+                .entry(day)
+                .or_default();
+            if messages > *today {
+                missing.push(Volume { source, site, day, messages: messages - *today, bytes: 0 });
+                *today = messages;
+            }
+        }
+        self.routes.save_volumes(missing).await
     }
 
     pub(crate) async fn run(mut self) {
@@ -213,7 +272,7 @@ impl Keeper {
         rules.mark_changed();
         loop {
             let world = &self.shared.world;
-            let wake = world.sleep_until(world.now_us() + LOOK_US);
+            let wake = world.sleep_until_mono(world.mono_us() + LOOK_US);
             tokio::select! {
                 () = self.shared.keep.notified() => {}
                 changed = rules.changed() => {
@@ -246,7 +305,7 @@ impl Keeper {
         }
         self.write_verdicts(now).await?;
         let read = self.routes.verdicts(now).await?;
-        self.obey(read, now);
+        self.obey(read, now).await;
         if ending || now - self.saved_us >= us(SAVE) || now < self.saved_us {
             self.save(now).await?;
         }
@@ -265,16 +324,37 @@ impl Keeper {
     }
 
     /// Lets verdicts act that others put, and ends those that others lifted.
-    fn obey(&self, read: Vec<Verdict>, now: i64) {
+    async fn obey(&self, read: Vec<Verdict>, now: i64) {
         let (new, lifted) = self.shared.memory.replace_verdicts(read, now);
         if new.is_empty() && lifted.is_empty() {
             return;
         }
         for path in self.shared.all_paths() {
-            lifted.iter().for_each(|verdict| lift(verdict, &path));
+            lifted.iter().for_each(|verdict| lift(&self.shared.memory, verdict, &path, now));
             new.iter().for_each(|verdict| apply(verdict, &path, now));
         }
+        self.go_on(lifted, now).await;
         self.shared.look_again();
+    }
+
+    /// What waited for the end of verdicts that were lifted is due now.
+    async fn go_on(&self, lifted: Vec<Verdict>, now: i64) {
+        let mut sites: Vec<Arc<str>> = Vec::new();
+        for path in self.shared.all_paths() {
+            let touched = |verdict: &Verdict| {
+                verdict.provider.is_empty() && is_about(verdict, &path)
+                    || *verdict.provider == *path.site.name
+                    || verdict.provider.is_empty() && !verdict.identity.starts_with("site:")
+            };
+            if lifted.iter().any(touched) && !sites.contains(&path.site.name) {
+                sites.push(Arc::clone(&path.site.name));
+            }
+        }
+        for site in sites {
+            if let Err(error) = crate::actions::due_again(&self.shared, &site, now).await {
+                tracing::warn!(%error, "what waited for a verdict's end keeps its due time");
+            }
+        }
     }
 
     async fn save(&mut self, now: i64) -> routes::Result<()> {
@@ -291,8 +371,13 @@ impl Keeper {
             let key = key(path);
             // What the rule says again is written as "nothing", so that a restart does not bring back the old limit.
             let learned = path.shaper.learned().unwrap_or(Learned { rate: 0.0, connections: 0.0 });
-            let before = self.saved.get(&key).copied().or_else(|| self.shared.memory.learned(&key.0, &key.1));
-            if before.unwrap_or(Learned { rate: 0.0, connections: 0.0 }) == learned {
+            let secure_only = path.site.secure_only.load(Ordering::Acquire);
+            let memory = &self.shared.memory;
+            let nothing = Learned { rate: 0.0, connections: 0.0 };
+            let before = self.saved.get(&key).copied().unwrap_or_else(|| {
+                (memory.learned(&key.0, &key.1).unwrap_or(nothing), memory.demands_tls(&key.1))
+            });
+            if before == (learned, secure_only) {
                 continue;
             }
             rows.push(routes::Learned {
@@ -300,15 +385,16 @@ impl Keeper {
                 site: key.1.to_string(),
                 connections: learned.connections,
                 rate: learned.rate,
+                secure_only,
                 at_us: now,
             });
-            new.push((key, learned));
+            new.push((key, learned, secure_only));
         }
         self.routes.save_learned(rows).await?;
         let mut kept = open(&self.shared.memory.learned);
-        for (key, learned) in new {
+        for (key, learned, secure_only) in new {
             kept.insert((key.0.to_string(), key.1.to_string()), learned);
-            self.saved.insert(key, learned);
+            self.saved.insert(key, (learned, secure_only));
         }
         Ok(())
     }

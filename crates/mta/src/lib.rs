@@ -204,6 +204,13 @@ impl Engine {
         actions::figures(&self.shared)
     }
 
+    /// The domains whose mail goes to a site's hosts, as far as they were asked for. Reckons; not for a thread that serves
+    /// sockets.
+    #[must_use]
+    pub fn domains_of(&self, site: &str) -> Vec<String> {
+        route::domains_of(&self.shared, site)
+    }
+
     /// Does what an operator wants of paths. It holds at once here, and within a second on other nodes.
     ///
     /// # Errors

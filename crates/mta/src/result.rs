@@ -15,6 +15,9 @@ use crate::world::ComposeError;
 /// How long after its due time a retry still prefers the source that the receiver knows.
 const STICKY_US: i64 = 15 * 60 * 1_000_000;
 
+/// Added to a wait that a receiver names: it may count from its own clock, and a second too early begins it anew.
+const NAMED_MORE_S: u32 = 10;
+
 /// What becomes of a message after a transaction.
 #[derive(Debug)]
 #[expect(
@@ -126,8 +129,16 @@ impl Attempt<'_> {
         let exchange = heard.exchange;
         match &outcome.answer {
             Answer::Reply(reply) => self.judge_reply(reply, outcome.stage, digest, heard),
-            Answer::None(smtp::Cut::Abandoned) => Next::PutBack,
+            Answer::None(smtp::Cut::Abandoned) => {
+                exchange.path.shaper.not_accepted();
+                Next::PutBack
+            }
             Answer::None(why) => {
+                // Without an answer to its final dot a message counts as accepted: it may have been.
+                match outcome.is_unknown() {
+                    true => exchange.path.shaper.accepted(),
+                    false => exchange.path.shaper.not_accepted(),
+                }
                 exchange.broke(&why.to_string(), self.now_us);
                 exchange.path.shaper.answered(Answered::Deferred(true), 0);
                 exchange.path.shaper.heard(&why.to_string(), 0, self.now_us);
@@ -152,12 +163,17 @@ impl Attempt<'_> {
     fn judge_reply(&self, reply: &smtp::Reply, stage: Stage, digest: [u8; 16], heard: Heard<'_>) -> Next {
         let exchange = heard.exchange;
         let shaper = &exchange.path.shaper;
+        let taken = stage == Stage::Dot && reply.is_positive();
+        match taken {
+            true => shaper.accepted(),
+            false => shaper.not_accepted(),
+        }
         if self.run.test_smtp && stage == Stage::Rcpt && reply.is_positive() {
             exchange.worked(self.now_us);
             return Next::Settle(self.would_take(reply));
         }
         // Nothing else is a yes about the message, and a yes needs no rules.
-        if stage == Stage::Dot && reply.is_positive() {
+        if taken {
             exchange.worked(self.now_us);
             shaper.answered(Answered::Accepted, u64::from(heard.octets));
             let sent = Verdict::Final { state: FinalState::Sent, digest: Some(digest) };
@@ -222,8 +238,8 @@ impl Attempt<'_> {
 
     /// The receiver named the wait: from the same source, not counted.
     fn named_try(&self, seconds: u32) -> Settlement {
-        let due =
-            RetryPlan::named(seconds, self.now_us, self.run.valid_until).unwrap_or(self.run.valid_until);
+        let due = RetryPlan::named(seconds.saturating_add(NAMED_MORE_S), self.now_us, self.run.valid_until)
+            .unwrap_or(self.run.valid_until);
         let verdict = Verdict::Deferred {
             due,
             sticky_until: Some(due + STICKY_US),

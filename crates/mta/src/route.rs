@@ -34,6 +34,16 @@ impl Routes {
         routes.get(domain).filter(|(until, _)| *until > now).map(|(_, route)| route.clone())
     }
 
+    /// Every domain that was asked for lately and has hosts, with these.
+    fn known(&self) -> Vec<(Arc<str>, Arc<[Host]>)> {
+        let routes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let hosts = |(domain, (_, route)): (&Arc<str>, &(i64, Route))| match route {
+            Route::To(hosts) => Some((Arc::clone(domain), Arc::clone(hosts))),
+            Route::Never(_) => None,
+        };
+        routes.iter().filter_map(hosts).collect()
+    }
+
     fn keep(&self, domain: &Arc<str>, route: Route, now: i64) {
         let mut routes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if routes.len() >= ROUTES_MAX {
@@ -44,6 +54,21 @@ impl Routes {
         }
         routes.insert(Arc::clone(domain), (now + us(ROUTE_KEPT), route));
     }
+}
+
+/// The domains whose mail goes to a site, as far as they were asked for. An answer that is too old to send by still tells
+/// what waits for whom. Up to a second for [`ROUTES_MAX`] domains.
+pub(crate) fn domains_of(shared: &Shared, site: &str) -> Vec<String> {
+    let standing = shared.standing();
+    let mut found: Vec<String> = shared
+        .routes
+        .known()
+        .into_iter()
+        .filter(|(domain, hosts)| standing.site(&Way::Hosts(Arc::clone(hosts)), domain).name == site)
+        .map(|(domain, _)| domain.to_string())
+        .collect();
+    found.sort_unstable();
+    found
 }
 
 /// Puts messages of one domain into their line, or fails them where the domain takes no mail.

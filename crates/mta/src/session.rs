@@ -13,16 +13,18 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::blame::{self, Said};
 use crate::compose::Prepared;
-use crate::config::{PREPARED_MAX, UNSETTLED_PER_CONNECTION, WATCH, us};
+use crate::config::{ANSWER_LOOK, PREPARED_MAX, UNSETTLED_PER_CONNECTION, WATCH, us};
 use crate::connect::{Means, SiteTls, Terms, Unreached, connect};
 use crate::engine::Shared;
-use crate::exchange::{Exchange, InForce, Path};
+use crate::exchange::{Exchange, InForce, LINK, Path};
 use crate::gate::Ticket;
 use crate::load::Load;
 use crate::result::{Attempt, Heard, Next};
 use crate::shape::Suspension;
+use crate::shape::shaper::WARM_UP;
+use crate::trace::without_local_part;
 use crate::wire::{Patience, Wire};
-use crate::world::Boxed;
+use crate::world::{Boxed, Order};
 
 /// A transaction under way.
 struct Flight {
@@ -49,7 +51,9 @@ struct Pace {
 impl Pace {
     fn new(shared: &Shared, path: &Arc<Path>, at_us: i64) -> Self {
         path.paced.fetch_add(1, Ordering::AcqRel);
-        Self { sleep: shared.world.sleep_until(at_us), path: Arc::clone(path) }
+        let left = at_us.saturating_sub(shared.world.now_us());
+        let sleep = shared.world.sleep_until_mono(shared.world.mono_us().saturating_add(left));
+        Self { sleep, path: Arc::clone(path) }
     }
 }
 
@@ -112,7 +116,8 @@ pub(crate) async fn run(shared: Arc<Shared>, exchange: Arc<Exchange>) {
 /// No host took us. What a receiver said in its greeting may be about our connections or our address, and not about it.
 fn not_reached(shared: &Shared, exchange: &Exchange, in_force: &InForce, unreached: Unreached) {
     let now = shared.world.now_us();
-    tracing::info!(site = %exchange.site(), reason = %unreached.reason, "receiver not reached");
+    let reason = without_local_part(&unreached.reason);
+    tracing::info!(site = %exchange.site(), reason, "receiver not reached");
     exchange.path.shaper.heard(&smtp::normalised(&unreached.reason), 0, now);
     if let Some((reply, stage)) = unreached.refused.as_deref() {
         let verdict = shared.judge(exchange.site(), reply, *stage);
@@ -124,7 +129,7 @@ fn not_reached(shared: &Shared, exchange: &Exchange, in_force: &InForce, unreach
             return;
         }
     }
-    exchange.failed(&unreached.reason, unreached.after_s, in_force.rules.failures_before_rest, now);
+    exchange.failed(&reason, unreached.after_s, in_force.rules.failures_before_rest, now);
 }
 
 /// What the rules of the site and the source say about connecting.
@@ -201,15 +206,15 @@ impl Session {
             if self.wire.client.is_closed() {
                 return;
             }
-            let now = self.shared.world.now_us();
+            let (now, mono) = (self.shared.world.now_us(), self.shared.world.mono_us());
             self.note_dots();
             self.obey_cuts();
-            self.wire.watch(now);
+            self.wire.watch(mono);
             if self.wire.client.is_closed() {
                 continue;
             }
             self.follow_rules();
-            self.decide_to_leave(now);
+            self.decide_to_leave(now, mono);
             self.fill(now);
             while self.begin(now) {
                 self.fill(now);
@@ -217,22 +222,22 @@ impl Session {
             if self.leaving && self.flights.is_empty() && self.wire.client.is_idle() {
                 self.wire.client.quit();
             }
-            self.wait(now).await;
+            self.wait(mono).await;
         }
     }
 
     /// Waits for whatever comes first. Every branch may be dropped at any time without losing anything.
-    async fn wait(&mut self, now: i64) {
+    async fn wait(&mut self, mono: i64) {
         let idle = self.is_idle();
         let wants_work = self.preparing.is_none() && self.ready.is_empty() && !self.leaving;
         let wants_permit = !self.ready.is_empty() && self.permits.is_none();
-        self.idle_since_us = if idle { self.idle_since_us.or(Some(now)) } else { None };
+        self.idle_since_us = if idle { self.idle_since_us.or(Some(mono)) } else { None };
         if idle {
             self.exchange.idle.fetch_add(1, Ordering::AcqRel);
         }
         let watch = self.watch.get_or_insert_with(|| {
             let idle = Duration::from_secs(u64::from(self.in_force.rules.idle_s.max(1)));
-            self.shared.world.sleep_until(now + us(WATCH.min(idle)))
+            self.shared.world.sleep_until_mono(mono + us(WATCH.min(idle)))
         });
         let settler = &self.shared.settler;
         let unsettled = &self.unsettled;
@@ -267,11 +272,11 @@ impl Session {
         }
     }
 
-    fn decide_to_leave(&mut self, now: i64) {
+    fn decide_to_leave(&mut self, now: i64, mono: i64) {
         let path = &self.exchange.path;
         let tired = self.begun >= path.shaper.messages_limit();
         let patience = i64::from(self.in_force.rules.idle_s) * 1_000_000;
-        let bored = self.idle_since_us.is_some_and(|since| now - since >= patience);
+        let bored = self.idle_since_us.is_some_and(|since| mono - since >= patience);
         let closing = self.shared.closing.load(Ordering::Acquire);
         // What another connection of this path was told holds for this one.
         let resting = self.exchange.resting_until(now).is_some() || path.is_draining();
@@ -346,10 +351,13 @@ impl Session {
     fn may_begin(&mut self, now: i64) -> bool {
         let path = &self.exchange.path;
         let Err(at) = path.shaper.begin_message(&self.in_force.limits, now) else { return true };
-        if path.shaper.allowance() == Some(0) {
+        if path.shaper.allowance() == Some(0) && path.shaper.under_way() > 0 {
+            // What is under way may come back unaccepted: another message goes in its place then.
+            self.pace = Some(Pace::new(&self.shared, path, at.min(now + us(ANSWER_LOOK))));
+        } else if path.shaper.allowance() == Some(0) {
             let reason = "the warm-up's messages of today are sent".to_owned();
             path.warm_rest.store(true, Ordering::Release);
-            path.shaper.suspend(&Suspension { until_us: Some(at), reason, by: String::new() });
+            path.shaper.hold(WARM_UP, &Suspension { until_us: Some(at), reason, by: String::new() });
             self.leaving = true;
         } else if at - now > i64::from(self.in_force.rules.idle_s) * 1_000_000 {
             self.leaving = true;
@@ -359,8 +367,8 @@ impl Session {
         false
     }
 
-    /// A delivery that the receiver complained of since it was composed; or one of a domain that it complains of, which is
-    /// found out here, where the sender is known.
+    /// A delivery that the receiver complained of since it was composed; or one of a domain, or with a link, that may not go
+    /// there, which is found out here, where sender and content are known.
     fn is_blocked(&self, load: &Load, composed: &message::Composed, now: i64) -> bool {
         let site = &self.exchange.path.site;
         if !site.any_blocked() {
@@ -370,10 +378,16 @@ impl Session {
         if site.block_of(&delivery, now).is_some() {
             return true;
         }
-        let block = site.block_of(&format!("domain:{}", domain_of(&composed.message_id)), now);
-        let blocked = block.is_some();
-        if let Some(block) = block {
-            site.block(&delivery, block);
+        let domain = format!("domain:{}", domain_of(&composed.message_id));
+        let of_domain = site.block_of(&domain, now).map(|block| (domain, block));
+        let order = Order { message: load.message() };
+        let links = |(identity, _): &(String, Suspension)| {
+            identity.strip_prefix(LINK).is_some_and(|host| self.shared.compose.links_to(order, host))
+        };
+        let found = of_domain.or_else(|| site.blocked_links(now).into_iter().find(links));
+        let blocked = found.is_some();
+        if let Some((identity, block)) = found {
+            site.block_with(&delivery, block, &identity);
         }
         blocked
     }
@@ -455,6 +469,7 @@ impl Session {
                 false
             }
             Err(why) => {
+                self.exchange.path.shaper.not_begun();
                 load.gate().leave(id);
                 let words = why.reply().map_or_else(|| why.to_string(), |reply| reply.to_string());
                 self.settle_undone(load, |attempt| {
@@ -536,6 +551,7 @@ impl Session {
         let Some(at) = self.flights.iter().position(|flight| flight.id == id) else { return };
         let Some(flight) = self.flights.remove(at) else { return };
         if flight.given_up {
+            self.exchange.path.shaper.not_accepted();
             flight.load.finish();
             return;
         }

@@ -35,7 +35,6 @@ pub(crate) struct Standing {
     /// For paths on which nothing can be sent: the DNS is silent, or no source serves the domain.
     pub nobody: Arc<Origin>,
     relay: Option<Arc<SiteRules>>,
-    unknown: Arc<SiteRules>,
 }
 
 /// What a site is under the rules in force.
@@ -94,7 +93,6 @@ impl Standing {
                     ..SiteRules::default()
                 })
             }),
-            unknown: rules.providers.rules_of(""),
             rules,
         }
     }
@@ -169,16 +167,15 @@ impl Standing {
         match &self.relay {
             Some(rules) if site == RELAY_SITE => (Arc::clone(rules), true),
             _ => {
-                let rules = self.rules.providers.rules_from(site, source);
-                let bounded = !Arc::ptr_eq(&rules, &self.unknown);
-                (rules, bounded)
+                let providers = &self.rules.providers;
+                (providers.rules_from(site, source), providers.names(site, Some(source)))
             }
         }
     }
 
     /// Whether a rule names the site.
     pub(crate) fn knows(&self, site: &str) -> bool {
-        self.rules_from(site, "").1
+        (site == RELAY_SITE && self.relay.is_some()) || self.rules.providers.names(site, None)
     }
 
     /// The plan by which a source is made known to a site.
@@ -304,9 +301,9 @@ mod tests {
         assert_eq!(pick(1), own);
         let path = path(&standing, &site, &own);
         let rest = |until_us| Suspension { until_us, reason: "421".into(), by: String::new() };
-        path.shaper.suspend(&rest(Some(20_000_000)));
+        path.shaper.hold("site:google|", &rest(Some(20_000_000)));
         assert_eq!(pick(0), own, "for twenty seconds it waits");
-        path.shaper.suspend(&rest(Some(7_200_000_000)));
+        path.shaper.hold("site:google|", &rest(Some(7_200_000_000)));
         let other = pick(0);
         assert_ne!(other, own);
         let sticky = Ask { sticky: Some(&own), ..ask("", "shop.example") };
@@ -328,7 +325,7 @@ mod tests {
         let long = Suspension { until_us: None, reason: "no".into(), by: "ann".into() };
         // Paths live only while somebody holds them, as exchanges do.
         let paths = ["a", "b"].map(|source| path(&standing, &site, source));
-        paths.iter().for_each(|path| path.shaper.suspend(&long));
+        paths.iter().for_each(|path| path.shaper.hold("site:google|", &long));
         assert_eq!(name(standing.pick(ask("", "shop.example"), &site, |_| true, 0)), own);
     }
 

@@ -198,8 +198,8 @@ fn shown(line: &[u8]) -> String {
         .collect()
 }
 
-/// Addresses lose what stands before their '@'.
-fn without_local_part(text: &str) -> String {
+/// Addresses lose what stands before their '@': what is logged, shown and kept names nobody.
+pub(crate) fn without_local_part(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for (at, piece) in text.split('@').enumerate() {
         if at > 0 {

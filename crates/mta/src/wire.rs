@@ -164,16 +164,17 @@ impl Wire {
         }
     }
 
-    /// Ends the connection when the wait in force ran out.
-    pub(crate) fn watch(&mut self, now_us: i64) {
+    /// Ends the connection when the wait in force ran out. By the monotonic clock: a time of day that jumps over the end of
+    /// a wait would end all of them at once, and what is past its final dot would go twice.
+    pub(crate) fn watch(&mut self, mono_us: i64) {
         match self.client.wait() {
             None => (self.wait_serial, self.deadline_us) = (None, i64::MAX),
             Some(wait) if self.wait_serial != Some(wait.serial) => {
                 self.wait_serial = Some(wait.serial);
                 let timeout = self.patience.map_or(wait.timeout, |patience| patience.at(wait.stage));
-                self.deadline_us = now_us.saturating_add(us(timeout));
+                self.deadline_us = mono_us.saturating_add(us(timeout));
             }
-            Some(_) if now_us >= self.deadline_us => self.client.cut(Cut::Timeout),
+            Some(_) if mono_us >= self.deadline_us => self.client.cut(Cut::Timeout),
             Some(_) => {}
         }
     }

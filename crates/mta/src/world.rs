@@ -123,6 +123,14 @@ pub trait World: Send + Sync + 'static {
         &'a self,
         stream: Box<dyn Stream>,
         host: &'a str,
+    /// See [`net::Clock::mono_us`]: for how long a receiver is waited for, which a jump of the time of day must not end.
+    fn mono_us(&self) -> i64 {
+        self.now_us()
+    }
+    /// Completes when [`World::mono_us`] shows so much.
+    fn sleep_until_mono(&self, at_us: i64) -> Boxed<'static, ()> {
+        self.sleep_until(at_us)
+    }
         demand: &'a Demand,
     ) -> Boxed<'a, std::io::Result<(Box<dyn Stream>, Secured)>>;
     /// How a connection to a domain that has a policy went. Must not wait.
@@ -158,3 +166,8 @@ pub trait Compose: Send + Sync + 'static {
     /// [`ComposeError`], as data about this message.
     fn compose(&self, order: Order<'_>) -> Result<message::Composed, ComposeError>;
 }
+
+    /// Whether the message links to `host` (lower case), or to a host below it. Asked only while a link is listed somewhere.
+    fn links_to(&self, _order: Order<'_>, _host: &str) -> bool {
+        false
+    }

@@ -559,3 +559,252 @@ async fn pause_stop_and_expiry_hold_while_messages_wait_for_the_rate() {
         .await;
     story.until(2, "over", |f| f.pending == 0).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listed_link_holds_the_deliveries_that_carry_it_and_no_others() {
+    let receiver = Receiver::new(|_| None);
+    let port = receiver.listen("127.0.0.1:0").await;
+    let story = Story::begin(port, |config| config.node = WITH_ROUTES.to_owned()).await;
+    story.provider("gmail.com", "gmail-smtp-in.l.google.com", "127.0.0.1");
+    story.many(1, 1, "gmail.com").await;
+    assert_eq!(story.over(1).await.sent, 1);
+    let verdict = routes::Verdict {
+        identity: "url:bad.example".to_owned(),
+        provider: "google".to_owned(),
+        action: routes::Action::Suspend,
+        until_us: None,
+        reason: "listed".to_owned(),
+        rule: String::new(),
+        by: "bob".to_owned(),
+        at_us: T0,
+    };
+    story.routes.put_verdict(verdict, T0).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    let linked: Vec<String> = (0..20).map(|n| format!("bad.example+{n}@gmail.com")).collect();
+    let linked: Vec<&str> = linked.iter().map(String::as_str).collect();
+    story.confirm(2, &linked).await;
+    story.many(3, 20, "gmail.com").await;
+    assert_eq!(story.over(3).await.sent, 20);
+    assert_eq!(story.figures(2).await.sent, 0);
+    story.routes.lift_verdict("url:bad.example", "google", "bob", story.clock.now_us()).await.unwrap();
+    assert_eq!(story.over(2).await.sent, 20, "the delivery goes on with its link");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_demands_tls_is_remembered() {
+    let receiver = Receiver::new(|moment| {
+        (moment.verb == "mail").then(|| say("530 5.7.0 Must issue a STARTTLS command first"))
+    });
+    let port = receiver.listen("127.0.0.1:0").await;
+    let mut story = Story::begin(port, |config| config.node = WITH_ROUTES.to_owned()).await;
+    story.domain("a.example", "127.0.0.1");
+    story.many(1, 1, "a.example").await;
+    story.wait_for("demanded", || story.paths_of("a.example").iter().any(|path| path.secure_only)).await;
+    story.restart().await;
+    let learned = story.routes.learned(story.clock.now_us()).await.unwrap();
+    assert!(learned.iter().any(|one| one.site == "a.example" && one.secure_only), "{learned:?}");
+    let asked = receiver.count("mail");
+    story.many(2, 1, "a.example").await;
+    story.wait_for("known", || story.paths_of("a.example").iter().any(|path| path.secure_only)).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(receiver.count("mail"), asked, "it is not spoken to in clear again");
+    story
+        .engine
+        .act(Action::Resume { source: None, site: "a.example".to_owned(), by: "ann".to_owned() })
+        .await
+        .unwrap();
+    story.wait_for("tried again", || receiver.count("mail") > asked).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_warm_up_counts_what_was_accepted_and_not_what_was_tried() {
+    // Every other one is put off, for a reason of its own.
+    let tried = Arc::new(AtomicUsize::new(0));
+    let receiver = Receiver::new(move |moment| {
+        let defers = moment.verb == "rcpt" && tried.fetch_add(1, Ordering::SeqCst) % 2 == 0;
+        defers.then(|| say("452 4.2.2 the mailbox is full"))
+    });
+    let port = receiver.listen("127.0.0.1:0").await;
+    let mut story = Story::begin(port, |config| config.node = WITH_ROUTES.to_owned()).await;
+    story.provider("gmail.com", "gmail-smtp-in.l.google.com", "127.0.0.1");
+    let plan = WarmUp {
+        source: "default".to_owned(),
+        provider: "google".to_owned(),
+        start_day: day_of(T0),
+        days: vec![30, 1_000],
+        overflow: Overflow::Wait,
+    };
+    story.routes.put_warm_up(plan, "ann", T0).await.unwrap();
+    story.many(1, 200, "gmail.com").await;
+    let rests = || {
+        let paths = story.paths_of("google");
+        paths.iter().any(|path| path.suspended.as_ref().is_some_and(|rest| rest.reason.contains("warm-up")))
+    };
+    story.wait_for("at its end for today", rests).await;
+    assert_eq!(story.figures(1).await.sent, 30, "as many as the day allows, whatever was deferred");
+    assert!(receiver.count("rcpt") >= 59, "{}", receiver.count("rcpt"));
+    story.restart().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(story.figures(1).await.sent, 30, "a restart does not begin the day anew");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_forgets_no_message_of_a_warm_up() {
+    let receiver = Receiver::new(|_| None);
+    let port = receiver.listen("127.0.0.1:0").await;
+    let mut story = Story::begin(port, |config| config.node = WITH_ROUTES.to_owned()).await;
+    story.provider("gmail.com", "gmail-smtp-in.l.google.com", "127.0.0.1");
+    let plan = WarmUp {
+        source: "default".to_owned(),
+        provider: "google".to_owned(),
+        start_day: day_of(T0),
+        days: vec![30, 1_000],
+        overflow: Overflow::Wait,
+    };
+    story.routes.put_warm_up(plan, "ann", T0).await.unwrap();
+    story.many(1, 20, "gmail.com").await;
+    assert_eq!(story.over(1).await.sent, 20);
+    // As after a kill before the volumes were written.
+    story.queue.store().write(store::Lane::Urgent, |tx| tx.execute("DELETE FROM volume", &[])).await.unwrap();
+    story.restart().await;
+    story.many(2, 20, "gmail.com").await;
+    let rests = || story.paths_of("google").iter().any(|path| path.suspended.is_some());
+    story.wait_for("at its end for today", rests).await;
+    assert_eq!(story.figures(2).await.sent, 10, "twenty of thirty had gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_resume_what_was_given_back_does_not_wait_for_its_old_time() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let receiver = Receiver::new(move |moment| {
+        let first = moment.verb == "rcpt" && asked.fetch_add(1, Ordering::SeqCst) < 20;
+        first.then(|| say("451 4.7.1 Greylisted, try again in 120 seconds"))
+    });
+    let port = receiver.listen("127.0.0.1:0").await;
+    let story = Story::begin(port, |config| config.node = WITH_ROUTES.to_owned()).await;
+    story.provider("gmail.com", "gmail-smtp-in.l.google.com", "127.0.0.1");
+    story.many(1, 20, "gmail.com").await;
+    story.until(1, "greylisted", |f| f.deferred == 20).await;
+    let end = story.clock.now_us() + 20 * queue::HOUR_US;
+    let suspend = Action::Suspend {
+        source: None,
+        site: "google".to_owned(),
+        until_us: Some(end),
+        reason: "a question".to_owned(),
+        by: "ann".to_owned(),
+    };
+    story.engine.act(suspend).await.unwrap();
+    let begin = std::time::Instant::now();
+    // Their own time comes, their path rests, and they are put off to its end.
+    while story.log(1).await.iter().any(|row| row.next_try.is_none_or(|due| due < end)) {
+        assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", story.log(1).await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(story.figures(1).await.sent, 0);
+    story
+        .engine
+        .act(Action::Resume { source: None, site: "google".to_owned(), by: "ann".to_owned() })
+        .await
+        .unwrap();
+    assert_eq!(story.over(1).await.sent, 20);
+    assert!(story.clock.now_us() < end);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_jumps_ends_no_wait_for_a_receiver() {
+    let receiver = Receiver::new(|moment| (moment.verb == "dot").then_some(story::Act::Hang));
+    let port = receiver.listen("127.0.0.1:0").await;
+    let story = Story::begin(port, |_| {}).await;
+    story.domain("a.example", "127.0.0.1");
+    story.many(1, 1, "a.example").await;
+    story.wait_for("at the final dot", || receiver.count("dot") == 1).await;
+    for hours in [2, -3, 5] {
+        story.clock.jump(hours * queue::HOUR_US);
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        let figures = story.figures(1).await;
+        assert_eq!((figures.pending, figures.deferred, receiver.count("dot")), (1, 0, 1));
+    }
+    // Ten minutes that do pass end it: the answer is unknown.
+    story.clock.advance(Duration::from_secs(660));
+    story.until(1, "unknown", |figures| figures.deferred == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receivers_words_name_nobody_where_they_are_a_reason() {
+    let receiver = Receiver::new(|moment| {
+        (moment.verb == "rcpt")
+            .then(|| say("421 4.7.0 <user0@gmail.com> gets too much, try again in 2 hours"))
+    });
+    let port = receiver.listen("127.0.0.1:0").await;
+    let story = Story::begin(port, |config| config.node = WITH_ROUTES.to_owned()).await;
+    story.provider("gmail.com", "gmail-smtp-in.l.google.com", "127.0.0.1");
+    story.many(1, 1, "gmail.com").await;
+    let rests = || story.paths_of("google").iter().find_map(|path| path.suspended.clone());
+    story.wait_for("at rest", || rests().is_some()).await;
+    let reason = rests().unwrap().reason;
+    assert!(reason.contains("…@gmail.com") && !reason.contains("user0"), "{reason}");
+    let begin = std::time::Instant::now();
+    let kept = loop {
+        let kept = story.routes.verdicts(story.clock.now_us()).await.unwrap();
+        if !kept.is_empty() || begin.elapsed() > Duration::from_secs(10) {
+            break kept;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert!(!kept.is_empty() && kept.iter().all(|verdict| !verdict.reason.contains("user0")), "{kept:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lifting_one_verdict_leaves_the_others() {
+    let receiver = Receiver::new(|_| None);
+    let port = receiver.listen("127.0.0.1:0").await;
+    let story = Story::begin(port, |config| config.node = WITH_ROUTES.to_owned()).await;
+    story.provider("gmail.com", "gmail-smtp-in.l.google.com", "127.0.0.1");
+    story.many(1, 1, "gmail.com").await;
+    assert_eq!(story.over(1).await.sent, 1);
+    let verdict = |identity: &str, provider: &str, by: &str| routes::Verdict {
+        identity: identity.to_owned(),
+        provider: provider.to_owned(),
+        action: routes::Action::Suspend,
+        until_us: None,
+        reason: format!("{by} asks"),
+        rule: String::new(),
+        by: by.to_owned(),
+        at_us: T0,
+    };
+    story.routes.put_verdict(verdict("site:google", "", "ann"), T0).await.unwrap();
+    story.routes.put_verdict(verdict("source:default", "google", "bob"), T0).await.unwrap();
+    let held_by = || {
+        let path = story.paths_of("google").remove(0);
+        path.suspended.map(|rest| rest.by).unwrap_or_default()
+    };
+    story.wait_for("held", || !held_by().is_empty()).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    story.routes.lift_verdict("site:google", "", "ann", story.clock.now_us()).await.unwrap();
+    story.wait_for("held by the other", || held_by() == "bob").await;
+    story.many(2, 3, "gmail.com").await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(story.figures(2).await.sent, 0);
+    story.routes.lift_verdict("source:default", "google", "bob", story.clock.now_us()).await.unwrap();
+    assert_eq!(story.over(2).await.sent, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_word_about_one_source_makes_no_unknown_site_a_known_one() {
+    let receiver = Receiver::new(|_| None);
+    let port = receiver.listen("127.0.0.1:0").await;
+    let story = Story::begin(port, |config| {
+        config.node = WITH_ROUTES.to_owned();
+        config.providers = routes::Providers::built_in().clone();
+    })
+    .await;
+    let idle = RuleOverride { idle_s: Some(20), ..RuleOverride::default() };
+    story.routes.put_override("*@default", idle, "ann", T0).await.unwrap();
+    story.domain("a.example", "127.0.0.1");
+    story.many(1, 1_100, "a.example").await;
+    story
+        .wait_for("twice as fast", || {
+            story.paths_of("a.example").iter().any(|path| path.rate.is_some_and(|rate| rate >= 4.0))
+        })
+        .await;
+}

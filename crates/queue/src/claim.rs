@@ -224,11 +224,12 @@ fn with_pasts(tx: &mut Tx<'_>, pasts: Vec<(i64, Past)>) -> Result<Vec<Message>> 
     Ok(messages)
 }
 
-/// Gives taken retries back unchanged, due again at `due`: their path is closed, nothing was tried.
-pub(crate) fn give_back(tx: &mut Tx<'_>, ids: &[i64], due: i64) -> Result<()> {
+/// Gives taken retries back unchanged, due again at `due`: the path to `site` is closed, nothing was tried.
+pub(crate) fn give_back(tx: &mut Tx<'_>, ids: &[i64], due: i64, site: Option<&str>) -> Result<()> {
     tx.execute_many(
-        "UPDATE retry SET node = NULL, due = CASE WHEN due < $2 THEN $2 ELSE due END WHERE id = $1",
-        ids.iter().map(|id| binds![*id, due]),
+        "UPDATE retry SET node = NULL, due = CASE WHEN due < $2 THEN $2 ELSE due END, \
+           waits = CASE WHEN due < $2 THEN $3 ELSE waits END WHERE id = $1",
+        ids.iter().map(|id| binds![*id, due, site]),
     )?;
     Ok(())
 }

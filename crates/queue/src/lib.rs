@@ -30,6 +30,7 @@
 //! **Neighbours**: delivery (writes plans, confirms), mta (claims and settles), archive (takes copies), http (reads). This room knows neither
 //! sockets nor templates, and takes every time as an argument.
 
+mod accepted;
 mod claim;
 pub mod copies;
 mod counted;
@@ -75,7 +76,7 @@ pub use settler::{Settler, UnsettledPermit};
 pub use suppress::{Recorded, Suppression, suppress_in};
 pub use types::*;
 pub use verify::Verification;
-pub use waiting::{DROPPED_REASON, Dropped, LaneWaiting, Waiters};
+pub use waiting::{DROPPED_REASON, Dropped, LaneWaiting, Receiver, Waiters};
 
 /// This room's tables.
 pub const MIGRATIONS: store::RoomMigrations = store::RoomMigrations {
@@ -94,5 +95,6 @@ pub const MIGRATIONS: store::RoomMigrations = store::RoomMigrations {
             name: "secured_hourly",
             sql: include_str!("../migrations/005_secured_hourly.sql"),
         },
+        store::Step { number: 6, name: "waits", sql: include_str!("../migrations/006_waits.sql") },
     ],
 };

@@ -435,12 +435,13 @@ impl Queue {
             .await
     }
 
-    /// Gives taken retries back untouched, due at `due` at the earliest.
+    /// Gives taken retries back untouched, due at `due` at the earliest. `site`: whose path they wait for, so that
+    /// [`Queue::resume_waiting`] finds them.
     ///
     /// # Errors
     /// The database's.
-    pub async fn give_back(&self, ids: Vec<i64>, due: i64) -> Result<()> {
-        self.inner.store.write(Lane::Urgent, move |tx| claim::give_back(tx, &ids, due)).await
+    pub async fn give_back(&self, ids: Vec<i64>, due: i64, site: Option<Arc<str>>) -> Result<()> {
+        self.inner.store.write(Lane::Urgent, move |tx| claim::give_back(tx, &ids, due, site.as_deref())).await
     }
 
     /// Settles one batch in one transaction. The [`crate::Settler`] does this for the engine.

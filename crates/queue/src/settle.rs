@@ -228,17 +228,19 @@ fn upsert_retries(tx: &mut Tx<'_>, fresh: &[&Settlement]) -> Result<()> {
             sticky_until,
             s.reason.as_ref(),
             s.reply.as_ref(),
-            unknown
+            unknown,
+            // Never tried: it was parked because its path rests, or is slow.
+            s.first_try.is_none().then_some(&*s.site)
         ]),
     });
     tx.execute_many(
         "INSERT INTO retry (id, delivery, wave, lane, due, attempts, first_try, last_try, site, source, sticky_until, \
-                            reason, reply, unknown, node) \
-         VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,NULL) \
+                            reason, reply, unknown, node, waits) \
+         VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,NULL, $15) \
          ON CONFLICT (id) DO UPDATE SET due = excluded.due, attempts = excluded.attempts, \
            first_try = excluded.first_try, last_try = excluded.last_try, site = excluded.site, \
            source = excluded.source, sticky_until = excluded.sticky_until, reason = excluded.reason, \
-           reply = excluded.reply, unknown = excluded.unknown, node = NULL",
+           reply = excluded.reply, unknown = excluded.unknown, node = NULL, waits = excluded.waits",
         rows,
     )?;
     Ok(())

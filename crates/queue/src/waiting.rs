@@ -2,11 +2,12 @@
 //!
 //! Work on rows goes in steps of a few thousand on the bulk lane, so that settling passes between them whatever waits.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use store::{Lane, Tx, Value, binds};
+use store::{Dialect, Lane, Tx, Value, binds};
 
 use crate::limits::{AGED_MAX, DROP_STEP_MAX, WAITING_AGE_MAX_US};
 use crate::types::{Control, FinalState, Message, Priority, Run, Settlement, Verdict, lane_site};
@@ -14,6 +15,11 @@ use crate::{Hold, NoQuarantine, Queue, Result, claim, hold, id_range, runs, sett
 
 /// The reason of messages that an operator dropped.
 pub const DROPPED_REASON: &str = "dropped";
+
+/// What is due again is spread by steps that the path takes in about so long (seconds) …
+const RESUME_STEP_S: f64 = 30.0;
+/// … and of so many messages at least, so that a slow path with a long line costs few statements.
+const RESUME_STEP_MIN: i64 = 100;
 
 /// How often a drop looks whether everything was given back.
 const LOOK: Duration = Duration::from_millis(20);
@@ -25,8 +31,17 @@ pub struct Waiters {
     pub delivery: Option<i64>,
     /// Only this lane's: a provider's name, or a tail lane's.
     pub lane: Option<String>,
-    /// Only messages to this domain (ASCII, lower case). Without a lane this reads every waiting message.
-    pub domain: Option<String>,
+    /// Only messages for this receiver. Without a lane this reads every waiting message.
+    pub receiver: Option<Receiver>,
+}
+
+/// A receiver outside the table of providers: the domains that share its mail hosts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Receiver {
+    /// Its name as a site: messages that wait for its path, or were answered by it, are meant whatever their domain is.
+    pub site: String,
+    /// Domains that are known to lead to it (ASCII, lower case).
+    pub domains: Vec<String>,
 }
 
 /// What a drop did.
@@ -118,7 +133,7 @@ impl Queue {
             self.hold(id, new.clone()).await?;
             dropped.under_way += self.given_back(id, &lanes, patience).await?;
             for lane in &lanes {
-                dropped.messages += self.drop_lane(&run, lane, which.domain.as_deref(), now).await?;
+                dropped.messages += self.drop_lane(&run, lane, which.receiver.as_ref(), now).await?;
             }
             // An urgent commit: from here on the drop is on disk.
             for hold in new {
@@ -143,14 +158,13 @@ impl Queue {
         }
     }
 
-    async fn drop_lane(&self, run: &Run, lane: &str, domain: Option<&str>, now: i64) -> Result<u64> {
+    async fn drop_lane(&self, run: &Run, lane: &str, receiver: Option<&Receiver>, now: i64) -> Result<u64> {
         let (node, delivery) = (self.node(), run.spec.delivery);
         let mut messages = 0;
         for retries in [false, true] {
             let mut after = (i64::MIN, i64::MIN);
             loop {
-                let wish =
-                    Drop { delivery, lane: lane.into(), domain: domain.map(str::to_owned), after, now };
+                let wish = Drop { delivery, lane: lane.into(), receiver: receiver.cloned(), after, now };
                 let (dropped, next) = self
                     .store()
                     .write(Lane::Bulk, move |tx| {
@@ -182,10 +196,10 @@ impl Queue {
                     continue;
                 }
                 loop {
-                    let (lane, domain) = (lane.clone(), which.domain.clone());
+                    let (lane, receiver) = (lane.clone(), which.receiver.clone());
                     let step = self
                         .store()
-                        .write(Lane::Bulk, move |tx| hurry(tx, id, &lane, domain.as_deref(), now))
+                        .write(Lane::Bulk, move |tx| hurry(tx, id, &lane, receiver.as_ref(), now))
                         .await?;
                     hurried += step;
                     if step == 0 {
@@ -201,6 +215,33 @@ impl Queue {
 
     /// Sends what a run still has to send from another pool. What was claimed is given back and claimed again.
     ///
+    /// Makes due again what was given back because the path to `site` did not take it, in the order in which it would have
+    /// come; answers how many. `per_second`: what the path takes, over which they are spread; `None`: no limit is known.
+    ///
+    /// # Errors
+    /// The database's; some may be due then.
+    pub async fn resume_waiting(&self, site: &str, per_second: Option<f64>, now: i64) -> Result<u64> {
+        let (mut resumed, mut due) = (0, now);
+        let step = match per_second {
+            Some(rate) => ((rate * RESUME_STEP_S) as i64).clamp(RESUME_STEP_MIN, DROP_STEP_MAX),
+            None => DROP_STEP_MAX,
+        };
+        loop {
+            let site = site.to_owned();
+            let moved = self.store().write(Lane::Bulk, move |tx| due_again(tx, &site, due, step)).await?;
+            resumed += moved;
+            if moved < step.unsigned_abs() {
+                break;
+            }
+            due += per_second.map_or(0, |rate| (step as f64 / rate * 1e6) as i64);
+        }
+        if resumed > 0 {
+            self.forget_waiting();
+            self.changed();
+        }
+        Ok(resumed)
+    }
+
     /// # Errors
     /// [`crate::Error::NotConfirmed`], [`crate::Error::Refused`] when the run is over, or the database's.
     pub async fn set_pool(&self, delivery: i64, pool: &str) -> Result<Run> {
@@ -274,7 +315,7 @@ fn held(tx: &mut Tx<'_>, delivery: i64, lanes: &[String]) -> Result<i64> {
 struct Drop {
     delivery: i64,
     lane: String,
-    domain: Option<String>,
+    receiver: Option<Receiver>,
     /// Keyset: the due time and id of the last row that was looked at.
     after: (i64, i64),
     now: i64,
@@ -282,7 +323,7 @@ struct Drop {
 
 impl Drop {
     fn takes(&self, message: &Message) -> bool {
-        self.domain.as_deref().is_none_or(|domain| domain == &*message.domain)
+        self.receiver.as_ref().is_none_or(|one| one.domains.iter().any(|domain| **domain == *message.domain))
     }
 
     fn settlement(&self, message: &Message) -> Settlement {
@@ -336,35 +377,54 @@ fn drop_parts(tx: &mut Tx<'_>, node: i64, wish: &Drop) -> Result<Step> {
 
 /// Drops the next waiting retries.
 fn drop_retries(tx: &mut Tx<'_>, node: i64, wish: &Drop) -> Result<Step> {
-    let rows: Vec<(i64, i64)> = tx.query(
-        "SELECT due, id FROM retry WHERE node IS NULL AND delivery = $1 AND lane = $2 \
+    let site = wish.receiver.as_ref().map(|receiver| receiver.site.as_str());
+    let rows: Vec<(i64, i64, bool)> = tx.query(
+        "SELECT due, id, CASE WHEN site = $6 OR waits = $6 THEN 1 ELSE 0 END FROM retry WHERE node IS NULL AND delivery = $1 AND lane = $2 \
             AND (due > $3 OR due = $3 AND id > $4) ORDER BY due, id LIMIT $5",
-        &binds![wish.delivery, &wish.lane, wish.after.0, wish.after.1, DROP_STEP_MAX],
-        |row| Ok::<_, crate::Error>((row.int(0)?, row.int(1)?)),
+        &binds![wish.delivery, &wish.lane, wish.after.0, wish.after.1, DROP_STEP_MAX, site],
+        |row| Ok::<_, crate::Error>((row.int(0)?, row.int(1)?, row.int(2)? == 1)),
     )?;
-    let Some(last) = rows.last().copied() else { return Ok((0, None)) };
-    let ids: Vec<i64> = rows.into_iter().map(|(_, id)| id).collect();
+    let Some((due, last, _)) = rows.last().copied() else { return Ok((0, None)) };
+    let ids: Vec<i64> = rows.iter().map(|(_, id, _)| *id).collect();
+    let of_site: HashSet<i64> = rows.iter().filter(|(_, _, fits)| *fits).map(|(_, id, _)| *id).collect();
     let mut messages = claim::load_retries(tx, &ids)?;
-    messages.retain(|message| wish.takes(message));
-    Ok((wish.settle(tx, node, &messages, &[])?, Some(last)))
+    messages.retain(|message| of_site.contains(&message.id) || wish.takes(message));
+    Ok((wish.settle(tx, node, &messages, &[])?, Some((due, last))))
 }
 
-fn hurry(tx: &mut Tx<'_>, delivery: i64, lane: &str, domain: Option<&str>, now: i64) -> Result<u64> {
+fn hurry(tx: &mut Tx<'_>, delivery: i64, lane: &str, receiver: Option<&Receiver>, now: i64) -> Result<u64> {
     let mut binds: Vec<Value> = binds![delivery, lane, now, DROP_STEP_MAX].to_vec();
-    let mut of_domain = "";
-    if let Some(domain) = domain {
-        binds.push(Value::Text(domain.to_owned()));
-        of_domain = "AND EXISTS (SELECT 1 FROM message m WHERE m.id = r.id AND m.domain = $5)";
+    let mut of_receiver = String::new();
+    if let Some(receiver) = receiver {
+        binds.push(Value::Text(receiver.site.clone()));
+        binds.push(Value::TextArray(receiver.domains.iter().cloned().map(Some).collect()));
+        let among = match tx.dialect() {
+            Dialect::Sqlite => "IN (SELECT value FROM json_each($6))",
+            Dialect::Postgres => "= ANY($6)",
+        };
+        of_receiver = format!(
+            "AND (r.site = $5 OR r.waits = $5 \
+               OR EXISTS (SELECT 1 FROM message m WHERE m.id = r.id AND m.domain {among}))"
+        );
     }
     let sql = format!(
-        "UPDATE retry SET due = $3 WHERE id IN (SELECT r.id FROM retry r WHERE r.node IS NULL AND r.delivery = $1 \
-           AND r.lane = $2 AND r.due > $3 {of_domain} ORDER BY r.due, r.id LIMIT $4)"
+        "UPDATE retry SET due = $3, waits = NULL WHERE id IN (SELECT r.id FROM retry r WHERE r.node IS NULL \
+           AND r.delivery = $1 AND r.lane = $2 AND r.due > $3 {of_receiver} ORDER BY r.due, r.id LIMIT $4)"
     );
     Ok(tx.execute(&sql, &binds)?)
 }
 
 fn by_lane(tx: &mut Tx<'_>, now: i64) -> Result<Vec<LaneWaiting>> {
     let mut all = Vec::new();
+/// Makes the next rows that wait for a site due, and theirs again.
+fn due_again(tx: &mut Tx<'_>, site: &str, due: i64, limit: i64) -> Result<u64> {
+    Ok(tx.execute(
+        "UPDATE retry SET due = CASE WHEN due > $2 THEN $2 ELSE due END, waits = NULL \
+         WHERE id IN (SELECT id FROM retry WHERE waits = $1 AND node IS NULL ORDER BY due, id LIMIT $3)",
+        &binds![site, due, limit],
+    )?)
+}
+
     for run in runs_of(tx, None)? {
         let mut lanes: Vec<LaneWaiting> = Vec::new();
         let holds = hold::read(tx, run.spec.delivery)?;
@@ -385,7 +445,7 @@ fn by_lane(tx: &mut Tx<'_>, now: i64) -> Result<Vec<LaneWaiting>> {
             });
         }
         count_parts(tx, &run, now, &mut lanes)?;
-        count_retries(tx, run.spec.delivery, &mut lanes)?;
+        count_retries(tx, run.spec.delivery, now, &mut lanes)?;
         all.extend(lanes);
     }
     Ok(all)
@@ -396,7 +456,7 @@ fn count_parts(tx: &mut Tx<'_>, run: &Run, now: i64, lanes: &mut [LaneWaiting]) 
     tx.query_each(
         "SELECT lane, state, CAST(sum(messages) AS BIGINT), min(due) FROM part \
          WHERE first_id BETWEEN $1 AND $2 AND state <> 2 GROUP BY lane, state",
-        &binds![first, last],
+        &binds![first, last, now.saturating_sub(run.spec.start_at)],
         |row| {
             let (name, messages) = (row.str(0)?, row.int(2)?);
             let Some(lane) = lanes.iter_mut().find(|lane| lane.lane == name) else { return Ok(()) };
@@ -413,7 +473,7 @@ fn count_parts(tx: &mut Tx<'_>, run: &Run, now: i64, lanes: &mut [LaneWaiting]) 
     )
 }
 
-fn count_retries(tx: &mut Tx<'_>, delivery: i64, lanes: &mut [LaneWaiting]) -> Result<()> {
+fn count_retries(tx: &mut Tx<'_>, delivery: i64, now: i64, lanes: &mut [LaneWaiting]) -> Result<()> {
     tx.query_each(
         "SELECT lane, count(*), min(due) FROM retry WHERE node IS NULL AND delivery = $1 GROUP BY lane",
         &binds![delivery],

@@ -102,7 +102,7 @@ async fn retries_come_back_when_due_and_keep_their_past() {
         assert!(past.retried);
         assert_eq!((past.attempts, past.first_try), (1, Some(T0)));
         assert_eq!(taken[0].part.stamp, T0, "the stamp of the first claim");
-        queue.give_back(taken.iter().map(|m| m.id).collect(), T0 + 500).await.unwrap();
+        queue.give_back(taken.iter().map(|m| m.id).collect(), T0 + 500, None).await.unwrap();
         let lanes = queue.lanes(1).await.unwrap();
         assert!(lanes.iter().all(|lane| lane.retry_due == Some(T0 + 500)), "{lanes:?}");
     })
@@ -475,7 +475,7 @@ async fn random_story(store: &Store, seed: u64) {
             }
             _ => {
                 queue
-                    .give_back(held.iter().filter(|m| m.past.retried).map(|m| m.id).collect(), now)
+                    .give_back(held.iter().filter(|m| m.past.retried).map(|m| m.id).collect(), now, None)
                     .await
                     .unwrap();
                 held.retain(|m| !m.past.retried);

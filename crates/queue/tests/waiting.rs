@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use fixture::{Plan, T0, defer, open, sent};
 use queue::{
-    Control, DROPPED_REASON, Error, HOUR_US, LaneWaiting, LogFilter, LogState, NoQuarantine, Queue, Tls,
-    TlsProof, Waiters,
+    Control, DROPPED_REASON, Error, HOUR_US, LaneWaiting, LogFilter, LogState, NoQuarantine, Queue, Receiver,
+    Tls, TlsProof, Waiters,
 };
 use store::Lane;
 use store::testing::each;
@@ -19,6 +19,10 @@ const NO_PATIENCE: Duration = Duration::ZERO;
 
 async fn settle(queue: &Queue, batch: Vec<queue::Settlement>, done: Vec<i64>) {
     queue.settle(Arc::new(batch), done, Arc::new(NoQuarantine)).await.unwrap();
+}
+
+fn receiver(site: &str, domains: &[&str]) -> Receiver {
+    Receiver { site: site.to_owned(), domains: domains.iter().map(|domain| (*domain).to_owned()).collect() }
 }
 
 fn of<'a>(found: &'a [LaneWaiting], lane: &str) -> &'a LaneWaiting {
@@ -73,7 +77,7 @@ async fn a_drop_cancels_what_waits_and_leaves_the_rest() {
             defer(&messages[2], "google", T0 + 500, 1, true),
         ];
         settle(&queue, batch, vec![part.first_id]).await;
-        let which = Waiters { delivery: Some(1), lane: Some("google".to_owned()), domain: None };
+        let which = Waiters { delivery: Some(1), lane: Some("google".to_owned()), receiver: None };
         let dropped = queue.drop_waiting(which.clone(), T0 + 9, NO_PATIENCE).await.unwrap();
         assert_eq!((dropped.messages, dropped.under_way), (5, 0));
         let figures = queue.fresh_figures(1, T0).await.unwrap();
@@ -125,7 +129,8 @@ async fn a_drop_of_one_domain_leaves_its_lanes_other_domains() {
         let first = queue.claim(&run, "google", 1, T0).await.unwrap();
         let batch = first[0].1.iter().map(|m| defer(m, "google", T0 + 500, 1, false)).collect();
         settle(&queue, batch, vec![first[0].0.first_id]).await;
-        let which = Waiters { domain: Some("b.example".to_owned()), ..Waiters::default() };
+        let which =
+            Waiters { receiver: Some(receiver("mx.b.example", &["b.example"])), ..Waiters::default() };
         let dropped = queue.drop_waiting(which, T0, NO_PATIENCE).await.unwrap();
         assert_eq!(dropped.messages, 3);
         let rest = fixture::claim_all(&queue, &run, T0).await;
@@ -150,7 +155,8 @@ async fn retries_are_due_at_once_when_somebody_says_so() {
         let lanes = queue.lanes(1).await.unwrap();
         assert_eq!(lanes[0].retry_due, Some(T0 + 7));
         assert_eq!(lanes[1].retry_due, Some(T0 + HOUR_US));
-        let elsewhere = Waiters { domain: Some("c.example".to_owned()), ..Waiters::default() };
+        let elsewhere =
+            Waiters { receiver: Some(receiver("c.example", &["c.example"])), ..Waiters::default() };
         assert_eq!(queue.retry_now(elsewhere, T0 + 7).await.unwrap(), 0);
         assert_eq!(queue.retry_now(Waiters::default(), T0 + 7).await.unwrap(), 3);
         let wish = queue::RetryWish { delivery: 1, lane: "tail-3", limit: 9, now: T0 + 7 };
@@ -236,6 +242,133 @@ async fn keys_are_in_use_while_an_unexpired_run_or_a_copy_needs_them() {
         assert_eq!(queue.signing_in_use(run.spec.valid_until).await.unwrap(), ["keys"], "copies are owed");
         store.write(Lane::Bulk, |tx| tx.execute("DELETE FROM bcc", &[])).await.unwrap();
         assert!(queue.signing_in_use(T0).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_path_is_due_again_when_it_goes_on_and_other_retries_are_not() {
+    each(|store| async move {
+        let queue = open(&store).await;
+        let run = Plan::new(1, 12).write(&queue).await;
+        let messages = fixture::claim_all(&queue, &run, T0).await;
+        // Three tried, and one of them due for a reason of its own in an hour; nine never tried, and parked.
+        let batch: Vec<_> = messages
+            .iter()
+            .enumerate()
+            .map(|(at, message)| match at {
+                0 | 1 => defer(message, "google", T0 + 1, 1, false),
+                2 => defer(message, "google", T0 + HOUR_US, 1, false),
+                _ => {
+                    let parked = defer(message, "google", T0 + HOUR_US, 0, false);
+                    queue::Settlement { first_try: None, last_try: None, ..parked }
+                }
+            })
+            .collect();
+        settle(&queue, batch, fixture::part_ids(&messages)).await;
+        let mut taken = Vec::new();
+        for lane in queue.lanes(1).await.unwrap() {
+            let wish = queue::RetryWish { delivery: 1, lane: &lane.lane, limit: 9, now: T0 + 5 };
+            taken.extend(queue.take_retries(wish).await.unwrap().into_iter().map(|message| message.id));
+        }
+        assert_eq!(taken.len(), 2);
+        queue.give_back(taken, T0 + HOUR_US, Some("google".into())).await.unwrap();
+        assert_eq!(queue.resume_waiting("yahoo", None, T0 + 10).await.unwrap(), 0);
+        assert_eq!(queue.resume_waiting("google", Some(0.5), T0 + 10).await.unwrap(), 11);
+        assert_eq!(queue.resume_waiting("google", None, T0 + 11).await.unwrap(), 0, "once");
+        let dues = store
+            .read(|tx| {
+                tx.query("SELECT due, count(*) FROM retry GROUP BY due ORDER BY due", &[], |row| {
+                    Ok::<_, store::Error>((row.int(0)?, row.int(1)?))
+                })
+            })
+            .await
+            .unwrap();
+        assert_eq!(dues, [(T0 + 10, 11), (T0 + HOUR_US, 1)]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_line_is_spread_over_what_the_path_takes() {
+    each(|store| async move {
+        let queue = open(&store).await;
+        let run = Plan::new(1, 240).write(&queue).await;
+        let messages = fixture::claim_all(&queue, &run, T0).await;
+        let parked = |message: &queue::Message| queue::Settlement {
+            first_try: None,
+            last_try: None,
+            ..defer(message, "small.example", T0 + HOUR_US, 0, false)
+        };
+        settle(&queue, messages.iter().map(parked).collect(), fixture::part_ids(&messages)).await;
+        assert_eq!(queue.resume_waiting("small.example", Some(2.0), T0).await.unwrap(), 240);
+        let dues = store
+            .read(|tx| {
+                tx.query("SELECT due, count(*) FROM retry GROUP BY due ORDER BY due", &[], |row| {
+                    Ok::<_, store::Error>((row.int(0)?, row.int(1)?))
+                })
+            })
+            .await
+            .unwrap();
+        assert_eq!(dues, [(T0, 100), (T0 + 50_000_000, 100), (T0 + 100_000_000, 40)]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_is_all_domains_that_lead_to_it() {
+    each(|store| async move {
+        let queue = open(&store).await;
+        let run = Plan::new(1, 12).write(&queue).await;
+        store
+            .write(Lane::Bulk, |tx| {
+                tx.execute("UPDATE message SET domain = 'b.example' WHERE id % 2 = 1", &[])
+            })
+            .await
+            .unwrap();
+        let first = queue.claim(&run, "google", 1, T0).await.unwrap();
+        let batch = first[0].1.iter().map(|m| defer(m, "mx.host.example", T0 + 500, 1, false)).collect();
+        settle(&queue, batch, vec![first[0].0.first_id]).await;
+        // The three retries were answered by it; of what was never tried, half goes to a domain that leads there.
+        let which =
+            Waiters { receiver: Some(receiver("mx.host.example", &["b.example"])), ..Waiters::default() };
+        assert_eq!(queue.retry_now(which.clone(), T0 + 7).await.unwrap(), 3);
+        let dropped = queue.drop_waiting(which, T0 + 8, NO_PATIENCE).await.unwrap();
+        let rest = fixture::claim_all(&queue, &run, T0 + 9).await;
+        assert_eq!(dropped.messages as usize + rest.len(), 12);
+        assert!(rest.iter().all(|message| &*message.domain == "a.example"));
+        assert!(queue.verify(1, T0 + 9).await.unwrap().agrees);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_accepted_today_is_counted_by_source_and_site() {
+    each(|store| async move {
+        let queue = open(&store).await;
+        let run = Plan::new(1, 6).write(&queue).await;
+        let messages = fixture::claim_all(&queue, &run, T0).await;
+        let out = |message: &queue::Message, source: &str, at: i64| queue::Settlement {
+            source: Some(source.into()),
+            last_try: Some(at),
+            ..sent(message, "google")
+        };
+        let test = queue::Settlement {
+            reason: Some(queue::TEST_REASON.to_owned()),
+            ..out(&messages[4], "a", T0 + 9)
+        };
+        let batch = vec![
+            out(&messages[0], "a", T0 - 1),
+            out(&messages[1], "a", T0 + 5),
+            out(&messages[2], "a", T0 + 6),
+            out(&messages[3], "b", T0 + 7),
+            test,
+            defer(&messages[5], "google", T0 + 500, 1, false),
+        ];
+        settle(&queue, batch, fixture::part_ids(&messages)).await;
+        let counted = queue.accepted_since(T0).await.unwrap();
+        let row = |source: &str, messages| (source.to_owned(), "google".to_owned(), messages);
+        assert_eq!(counted, [row("a", 2), row("b", 1)]);
     })
     .await;
 }

@@ -29,6 +29,8 @@ pub const MIGRATIONS: RoomMigrations = RoomMigrations {
             sql: include_str!("../migrations/003_transport_security.sql"),
         },
         Step { number: 4, name: "rotation", sql: include_str!("../migrations/004_rotation.sql") },
+        Step { number: 5, name: "receiving ip", sql: include_str!("../migrations/005_receiving_ip.sql") },
+        Step { number: 6, name: "secure only", sql: include_str!("../migrations/006_secure_only.sql") },
     ],
 };
 

@@ -1,4 +1,5 @@
-//! What survives a restart of the engine: ceilings learned on each path, and what was sent on each day.
+//! What survives a restart of the engine: ceilings learned on each path, receivers that demand TLS, and what was sent on
+//! each day.
 
 use store::{Lane, Tx, binds};
 
@@ -18,6 +19,8 @@ pub struct Learned {
     pub connections: f64,
     /// Messages a second; 0: no limit was met.
     pub rate: f64,
+    /// The site said that it takes mail over TLS only.
+    pub secure_only: bool,
     /// Microseconds UTC.
     pub at_us: i64,
 }
@@ -46,14 +49,16 @@ impl Routes {
     pub async fn learned(&self, now_us: i64) -> Result<Vec<Learned>> {
         self.store
             .read(move |tx| {
-                let sql = "SELECT source, site, connections, rate, at FROM learned WHERE at > $1";
+                let sql =
+                    "SELECT source, site, connections, rate, secure_only, at FROM learned WHERE at > $1";
                 tx.query(sql, &binds![now_us - LEARNED_KEPT_US], |row| {
                     Ok(Learned {
                         source: row.text(0)?,
                         site: row.text(1)?,
                         connections: row.real(2)?,
                         rate: row.real(3)?,
-                        at_us: row.int(4)?,
+                        secure_only: row.bool(4)?,
+                        at_us: row.int(5)?,
                     })
                 })
             })
@@ -68,12 +73,13 @@ impl Routes {
         if learned.is_empty() {
             return Ok(());
         }
-        let rows =
-            learned.into_iter().map(|one| binds![one.source, one.site, one.connections, one.rate, one.at_us]);
-        let rows: Vec<_> = rows.collect();
-        let sql = "INSERT INTO learned (source, site, connections, rate, at) VALUES ($1, $2, $3, $4, $5)
+        let rows: Vec<_> = learned
+            .into_iter()
+            .map(|one| binds![one.source, one.site, one.connections, one.rate, one.secure_only, one.at_us])
+            .collect();
+        let sql = "INSERT INTO learned (source, site, connections, rate, secure_only, at) VALUES ($1, $2, $3, $4, $5, $6)
                    ON CONFLICT (source, site) DO UPDATE SET connections = excluded.connections, rate = excluded.rate,
-                     at = excluded.at";
+                     secure_only = excluded.secure_only, at = excluded.at";
         self.store.write(Lane::Bulk, move |tx| Ok(tx.execute_many(sql, rows).map(|_| ())?)).await
     }
 
@@ -145,7 +151,14 @@ mod tests {
     use crate::rules::tests::room;
 
     fn learned(site: &str, connections: f64, at_us: i64) -> Learned {
-        Learned { source: "default".into(), site: site.into(), connections, rate: 0.5, at_us }
+        Learned {
+            source: "default".into(),
+            site: site.into(),
+            connections,
+            rate: 0.5,
+            secure_only: site == "yahoo",
+            at_us,
+        }
     }
 
     #[tokio::test]

@@ -175,7 +175,7 @@ mod tests {
         let two = fleet(&["a", "b"], vec![], &[], 0);
         assert_eq!(predict(&two, &[load("google", 1_000)], CAPACITY)[0].per_second, 30.0);
         let learned =
-            Learned { source: "a".into(), site: "google".into(), connections: 2.0, rate: 4.0, at_us: 0 };
+            Learned { source: "a".into(), site: "google".into(), connections: 2.0, rate: 4.0, secure_only: false, at_us: 0 };
         let two = two.knowing(&[learned]);
         assert_eq!(predict(&two, &[load("google", 1_000)], CAPACITY)[0].per_second, 19.0);
     }

@@ -401,6 +401,20 @@ impl Providers {
         Arc::new(SiteRules::layered(&rules, changes))
     }
 
+    /// Whether a rule names the site: a provider, a rule of its own, or one for the site from `source`. A mask for many sites
+    /// names none of them, or a word about one source would make every receiver of the internet a known one.
+    #[must_use]
+    pub fn names(&self, site: &str, source: Option<&str>) -> bool {
+        let plain = |mask: &str| !mask.contains(['*', '?']);
+        self.by_name(site).is_some()
+            || self.own.contains_key(site)
+            || source.is_some_and(|source| {
+                self.by_source.iter().any(|(of_site, of_source, _, _)| {
+                    plain(of_site) && matches_mask(of_site, site) && matches_mask(of_source, source)
+                })
+            })
+    }
+
     fn of_path<'a>(
         &'a self,
         site: &'a str,
@@ -648,6 +662,53 @@ mod tests {
         let google = table().rules_of("google");
         assert_eq!((google.connections, google.messages_per_connection), (5, 50));
         assert_eq!((google.tls, google.failures_before_rest), (crate::TlsPolicy::Required, 5));
+    }
+
+    #[test]
+    fn the_table_begins_with_what_is_in_common_use() {
+        use crate::TlsPolicy::{Opportunistic, Required};
+        // Connections, messages on each, TLS, failed connections before a rest.
+        for (provider, connections, messages, tls, failures) in [
+            ("google", 5, 50, Required, 5),
+            ("yahoo", 10, 20, Opportunistic, 3),
+            ("outlook", 5, 50, Opportunistic, 3),
+            ("office365", 5, 50, Opportunistic, 3),
+            ("apple", 10, 5, Opportunistic, 3),
+            ("comcast", 25, 1_000, Required, 24),
+            ("mimecast", 10, 100, Opportunistic, 3),
+            ("orange", 2, 100, Required, 3),
+            ("gmx", 4, 20, Required, 5),
+            ("yahoo_jp", 2, 20, Opportunistic, 3),
+            ("barracuda", 10, 15, Required, 3),
+            ("netvigator", 5, 10, Required, 3),
+            ("kpn", 10, 10, Required, 3),
+            ("qq", 4, 8, Required, 3),
+            ("netease", 4, 7, Required, 3),
+        ] {
+            let rules = table().rules_of(provider);
+            assert!(table().by_name(provider).is_some(), "{provider}");
+            assert_eq!(
+                (rules.connections, rules.messages_per_connection, rules.tls, rules.failures_before_rest),
+                (connections, messages, tls, failures),
+                "{provider}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_mask_names_no_site() {
+        let overrides = layer(
+            Origin::File,
+            "[site.\"*@cold\"]\nidle_s = 20\n[site.\"small.example@*\"]\nidle_s = 9\n[site.\"own.example\"]\nidle_s = 8",
+        );
+        let providers = Providers::build(&[overrides]).expect("builds");
+        assert!(providers.names("google", None) && providers.names("own.example", None));
+        assert!(!providers.names("small.example", None) && providers.names("small.example", Some("cold")));
+        assert!(
+            !providers.names("other.example", Some("cold")),
+            "a word about a source is none about a site"
+        );
+        assert_eq!(providers.rules_from("other.example", "cold").idle_s, 20, "and holds all the same");
     }
 
     fn layer(origin: Origin, text: &str) -> Layer {

@@ -1,6 +1,7 @@
 //! The rules in force: the shipped table, settings, `shaping.toml` and overrides put together, with sources and warm-ups.
 //! They change while the program runs; whoever obeys them watches.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::limits::RULE_FILE_BYTES_MAX;
 use crate::providers::{Layer, Origin, Providers, Site, Table, check_site_name};
 use crate::site_rules::{RuleOverride, SiteRules};
-use crate::sources::{Source, make_first, read_sources};
+use crate::sources::{Pool, Source, make_first, read_sources};
 use crate::warm_up::{WarmUp, read_warm_ups};
 use crate::{learned, verdicts};
 
@@ -104,6 +105,20 @@ impl Rules {
         found.sort_unstable();
         found.dedup();
         found
+    }
+
+    /// The pools that sources are in, by name.
+    #[must_use]
+    pub fn pools(&self) -> Vec<Pool> {
+        let mut pools: BTreeMap<&str, Pool> = BTreeMap::new();
+        for source in &self.sources {
+            for name in &source.pools {
+                let pool = pools.entry(name).or_insert_with(|| Pool::empty(name));
+                let count = if source.enabled { &mut pool.sources } else { &mut pool.disabled };
+                *count += 1;
+            }
+        }
+        pools.into_values().collect()
     }
 
     /// The plan by which `source` is made known to `provider`.

@@ -56,6 +56,31 @@ pub struct Source {
     pub node: Option<String>,
 }
 
+/// A name by which deliveries and typologies choose sources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// Sources in it that are used.
+    pub sources: usize,
+    /// Sources in it that are switched off.
+    pub disabled: usize,
+}
+
+impl Pool {
+    /// A pool that no source is in.
+    #[must_use]
+    pub fn empty(name: &str) -> Pool {
+        Pool { name: name.to_owned(), sources: 0, disabled: 0 }
+    }
+}
+
+/// Whether `name` may be the name of a pool or a source.
+#[must_use]
+pub fn is_pool_name(name: &str) -> bool {
+    is_name(name)
+}
+
 fn one() -> u32 {
     1
 }

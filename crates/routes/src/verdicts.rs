@@ -144,6 +144,25 @@ fn check(verdict: &Verdict) -> Result<()> {
             "must be source:, domain:, url:, delivery: or site: and a name",
         ));
     }
+    if let Some(host) = verdict.identity.strip_prefix("url:")
+        && (host != host.to_lowercase() || address::Domain::parse(host).is_err())
+    {
+        return Err(Error::rule(
+            &verdict.identity,
+            "identity",
+            "must name the link's host alone, in lower case, as url:shop.example",
+        ));
+    }
+    if verdict.action != Action::Suspend
+        && ["domain:", "url:", "delivery:"].iter().any(|kind| verdict.identity.starts_with(kind))
+    {
+        // Rates are those of paths.
+        return Err(Error::rule(
+            &verdict.identity,
+            "action",
+            "must be to suspend: only sources and sites are slowed down or drained",
+        ));
+    }
     if matches!(verdict.action, Action::Slow(factor) if !(1..=99).contains(&factor)) {
         return Err(Error::rule(&verdict.identity, "factor", "must be 1 to 99 per cent"));
     }
@@ -263,10 +282,12 @@ mod tests {
     async fn identities_are_of_a_known_kind() {
         store::testing::sqlite(|store| async move {
             let routes = room(store).await;
-            for identity in ["default", "source:", "people:x"] {
+            for identity in ["default", "source:", "people:x", "url:https://a.example/x", "url:A.example"] {
                 let bad = Verdict { identity: identity.into(), ..verdict("", None) };
                 assert!(routes.put_verdict(bad, 5).await.is_err(), "{identity}");
             }
+            let slow = Verdict { identity: "domain:shop.example".into(), ..verdict("ann", None) };
+            assert!(matches!(routes.put_verdict(slow, 5).await, Err(Error::Rule { field: "action", .. })));
             let bad = Verdict { action: Action::Slow(100), ..verdict("", None) };
             assert!(routes.put_verdict(bad, 5).await.is_err());
         })

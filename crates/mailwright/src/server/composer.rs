@@ -2,7 +2,7 @@
 //! waits for nothing.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -31,6 +31,8 @@ pub struct Composer {
     tracking: Option<Tracking>,
     snapshots: Mutex<Kept<Prepared>>,
     signings: Mutex<Kept<Signing>>,
+    /// What snapshots link to, by their names; only of those that were asked about.
+    hosts: Mutex<Kept<BTreeSet<String>>>,
 }
 
 /// A small map that forgets what was not used for longest.
@@ -101,6 +103,7 @@ impl Composer {
             tracking: None,
             snapshots: Kept::new(SNAPSHOTS_KEPT, SNAPSHOTS_BYTES_MAX),
             signings: Kept::new(SIGNINGS_KEPT, usize::MAX),
+            hosts: Kept::new(SNAPSHOTS_KEPT, usize::MAX),
         }
     }
 
@@ -151,11 +154,39 @@ impl Compose for Composer {
         let stamp = Stamp { time_us: message.part.stamp };
         message::compose(&prepared, &slots, &envelope, &stamp, &signing.signers, &self.tokens).map_err(never)
     }
+
+    fn links_to(&self, order: Order<'_>, host: &str) -> bool {
+        let (name, slots) = (&order.message.part.snapshot, &order.message.slots);
+        let known = open(&self.hosts).get(name);
+        let shared = known.or_else(|| {
+            let prepared = open(&self.snapshots).get(name)?;
+            let hosts = Arc::new(prepared.snapshot().link_hosts());
+            open(&self.hosts).put(Arc::clone(name), Arc::clone(&hosts), 0);
+            Some(hosts)
+        });
+        if shared.is_some_and(|hosts| leads_to(&hosts, host)) {
+            return true;
+        }
+        // What cannot be read is refused when it is composed.
+        Slots::from_bytes(slots).is_ok_and(|slots| leads_to(&slots.link_hosts(), host))
+    }
+}
+
+/// Whether one of the hosts is `host` or lies below it.
+fn leads_to(hosts: &BTreeSet<String>, host: &str) -> bool {
+    hosts.iter().any(|own| own.strip_suffix(host).is_some_and(|head| head.is_empty() || head.ends_with('.')))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_listed_host_stands_for_those_below_it() {
+        let hosts = BTreeSet::from(["a.bad.example".to_owned(), "good.example".to_owned()]);
+        assert!(leads_to(&hosts, "bad.example") && leads_to(&hosts, "a.bad.example"));
+        assert!(!leads_to(&hosts, "d.example") && !leads_to(&hosts, "b.bad.example"));
+    }
 
     #[test]
     fn the_least_used_is_forgotten() {

@@ -208,6 +208,14 @@ impl EngineControl for EngineSeat {
         })
     }
 
+    fn domains<'a>(&'a self, site: &'a str) -> Pending<'a, Vec<String>> {
+        Box::pin(async move {
+            let (engine, site) = (self.current.read().await.clone(), site.to_owned());
+            // Without the list the site's own name is still meant.
+            tokio::task::spawn_blocking(move || engine.domains_of(&site)).await.unwrap_or_default()
+        })
+    }
+
     fn trace<'a>(&'a self, site: &'a str, connections: u32) -> Pending<'a, mpsc::Receiver<TraceLine>> {
         Box::pin(async move {
             let engine = self.current.read().await.clone();

@@ -50,10 +50,13 @@ impl Rest {
         true
     }
 
-    /// Rests until then because somebody or something said so. Replaces what was.
+    /// Rests until then because somebody or something said so, unless it rests for longer anyway.
     pub fn put(&mut self, suspension: &Suspension) {
-        self.until_us = suspension.until_us.unwrap_or(i64::MAX);
-        (self.reason, self.by) = (suspension.reason.clone(), suspension.by.clone());
+        let until = suspension.until_us.unwrap_or(i64::MAX);
+        if until > self.until_us {
+            self.until_us = until;
+            (self.reason, self.by) = (suspension.reason.clone(), suspension.by.clone());
+        }
         self.step_us = self.step_us.max(us(PATH_REST));
     }
 

@@ -22,6 +22,9 @@ const DEFERRED_PERCENT: u64 = 30;
 /// … and by how much.
 const DEFERRED_FACTOR: f64 = 0.7;
 
+/// The key of a warm-up's rest until midnight.
+pub const WARM_UP: &str = "warm-up";
+
 /// Limits that hold whatever happens: a rule's rates. Of one path, or of a site over all sources.
 #[derive(Debug, Default)]
 pub struct Limits {
@@ -61,8 +64,10 @@ pub struct Shaper {
     open: AtomicU32,
     connections: AtomicU32,
     messages: AtomicU32,
-    /// Messages of a warm-up that are left today; `i64::MAX`: no plan.
+    /// Messages that a warm-up allows today, less those that were accepted and those under way; `i64::MAX`: no plan.
     allowance: AtomicI64,
+    /// Messages begun and not answered yet: they may be accepted, and are reserved.
+    under_way: AtomicI64,
     allowance_ends_us: AtomicI64,
     /// Somebody waited for the rate, or for a connection, since the last tick.
     limited: AtomicBool,
@@ -77,11 +82,36 @@ pub struct Shaper {
     state: Mutex<State>,
 }
 
+/// What somebody said about a path: it holds until it ends or is taken back, whatever else is said meanwhile.
+#[derive(Debug)]
+struct Hold {
+    /// Whose it is: a verdict's identity and provider, or [`WARM_UP`].
+    key: String,
+    until_us: Option<i64>,
+    what: Held,
+}
+
+#[derive(Debug)]
+enum Held {
+    /// Nothing goes.
+    Rest(Suspension),
+    /// No more messages a second than this, with the reason.
+    Cap(f64, String),
+}
+
+impl Hold {
+    fn in_force(&self, now_us: i64) -> bool {
+        self.until_us.is_none_or(|until| until > now_us)
+    }
+}
+
 #[derive(Debug)]
 struct State {
     limits: Arc<Limits>,
     control: Control,
     rest: Rest,
+    /// A handful at most: of warm-ups and verdicts.
+    holds: Vec<Hold>,
     breaker: Breaker,
     escalation: Escalation,
     rolled: Counted,
@@ -108,6 +138,7 @@ impl Shaper {
             connections: AtomicU32::new(0),
             messages: AtomicU32::new(0),
             allowance: AtomicI64::new(i64::MAX),
+            under_way: AtomicI64::new(0),
             allowance_ends_us: AtomicI64::new(i64::MAX),
             limited: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
@@ -122,6 +153,7 @@ impl Shaper {
                 limits,
                 control,
                 rest: Rest::default(),
+                holds: Vec::new(),
                 breaker: Breaker::new(rules.breaker_messages, rules.breaker_percent, rules.breaker_s),
                 escalation: Escalation::default(),
                 rolled: Counted::default(),
@@ -144,10 +176,10 @@ impl Shaper {
 
     /// What the control says, where connections read it.
     fn publish(&self, state: &State) {
-        self.pace.set_per_second(state.control.rate());
+        self.pace.set_per_second(state.control.rate().min(state.cap()));
         self.connections.store(state.control.connections(), Ordering::Relaxed);
         self.messages.store(state.control.messages(), Ordering::Relaxed);
-        self.resting_until_us.store(state.rest.until(i64::MIN).unwrap_or(i64::MIN), Ordering::Release);
+        self.resting_until_us.store(state.resting_until(), Ordering::Release);
         self.probing.store(state.rest.probing(), Ordering::Release);
     }
 
@@ -206,14 +238,19 @@ impl Shaper {
         self.open.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// May a message begin? It counts from here on.
+    /// May a message begin? It counts from here on, until [`Shaper::not_begun`], [`Shaper::accepted`] or
+    /// [`Shaper::not_accepted`].
     ///
     /// # Errors
     /// When to ask again.
     #[inline]
     pub fn begin_message(&self, limits: &Limits, now_us: i64) -> Result<(), i64> {
-        if self.allowance.load(Ordering::Relaxed) != i64::MAX {
-            self.take_allowance()?;
+        self.under_way.fetch_add(1, Ordering::AcqRel);
+        if self.allowance.load(Ordering::Acquire) != i64::MAX
+            && let Err(ends) = self.take_allowance()
+        {
+            self.under_way.fetch_sub(1, Ordering::AcqRel);
+            return Err(ends);
         }
         let taken = if limits.messages.is_empty() {
             self.pace.take(now_us)
@@ -224,7 +261,7 @@ impl Shaper {
         };
         if taken.is_err() {
             self.limited.store(true, Ordering::Relaxed);
-            self.return_allowance();
+            self.not_accepted();
         }
         taken
     }
@@ -232,7 +269,22 @@ impl Shaper {
     /// What [`Shaper::begin_message`] counted and nothing was sent for.
     pub fn not_begun(&self) {
         self.pace.give_back();
-        self.return_allowance();
+        self.not_accepted();
+    }
+
+    /// A message that had begun was accepted, or may have been: it is gone from a warm-up's allowance.
+    #[inline]
+    pub fn accepted(&self) {
+        self.under_way.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// A message that had begun was not accepted: another one may go in its place, because reputation comes of mail that was
+    /// delivered.
+    pub fn not_accepted(&self) {
+        self.under_way.fetch_sub(1, Ordering::AcqRel);
+        let back = |left: i64| (left != i64::MAX).then_some(left.saturating_add(1));
+        // Without a plan there is nothing to return.
+        let _ = self.allowance.fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
     }
 
     fn take_allowance(&self) -> Result<(), i64> {
@@ -244,22 +296,26 @@ impl Shaper {
         taken.map(|_| ()).map_err(|_| self.allowance_ends_us.load(Ordering::Acquire))
     }
 
-    fn return_allowance(&self) {
-        let back = |left: i64| (left != i64::MAX).then_some(left.saturating_add(1));
-        // Without a plan there is nothing to return.
-        let _ = self.allowance.fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
-    }
-
-    /// A warm-up allows so many more until `ends_us`; `None`: no plan.
+    /// A warm-up allows so many acceptances more until `ends_us`, messages under way included; `None`: no plan.
     pub fn allow(&self, left: Option<i64>, ends_us: i64) {
         self.allowance_ends_us.store(ends_us, Ordering::Release);
-        self.allowance.store(left.map_or(i64::MAX, |left| left.max(0)), Ordering::Release);
+        let Some(left) = left else { return self.allowance.store(i64::MAX, Ordering::Release) };
+        // Nothing begins between the two looks, or it would be in neither.
+        self.allowance.store(0, Ordering::Release);
+        let under_way = self.under_way.load(Ordering::Acquire);
+        self.allowance.store(left.max(0) - under_way, Ordering::Release);
     }
 
     /// What is left of today's allowance, when a warm-up is under way.
     #[must_use]
     pub fn allowance(&self) -> Option<i64> {
-        Some(self.allowance.load(Ordering::Acquire)).filter(|left| *left != i64::MAX)
+        Some(self.allowance.load(Ordering::Acquire)).filter(|left| *left != i64::MAX).map(|left| left.max(0))
+    }
+
+    /// Messages that have begun and have no answer yet.
+    #[must_use]
+    pub fn under_way(&self) -> i64 {
+        self.under_way.load(Ordering::Acquire)
     }
 
     /// An answer came. Costs one atomic addition, or two.
@@ -324,25 +380,50 @@ impl Shaper {
         begun.then(|| state.rest.suspension(now_us)).flatten()
     }
 
-    /// Rests until somebody or something lets it go on.
+    /// Rests because another node, or this one before a restart, found that the path does not work. As a rest of its own: the
+    /// first success ends the story.
     pub fn suspend(&self, suspension: &Suspension) {
         let mut state = self.state();
         state.rest.put(suspension);
         self.publish(&state);
     }
 
-    /// Goes on at so many per cent of what is sent now, and not faster before `until_us`.
-    pub fn slow(&self, percent: u8, reason: &str, until_us: Option<i64>, now_us: i64) {
+    /// Rests because of `key`, until its end or until that is released. Rests of other keys, and those that the path began
+    /// itself, go on beside it.
+    pub fn hold(&self, key: &str, suspension: &Suspension) {
+        let (until_us, what) = (suspension.until_us, Held::Rest(suspension.clone()));
+        self.put_hold(Hold { key: key.to_owned(), until_us, what });
+    }
+
+    /// Goes on at so many per cent of its rate, or of what is sent now where it has none, because of `key`; until its end or
+    /// until that is released.
+    pub fn slow(&self, key: &str, percent: u8, reason: &str, until_us: Option<i64>, now_us: i64) {
+        self.release(key);
+        let offered = {
+            let mut state = self.state();
+            self.roll(&mut state, now_us);
+            state.heard().windows.offered_per_second(now_us).max(1.0)
+        };
+        let cap = self.rate().unwrap_or(offered) * f64::from(percent) / 100.0;
+        let what = Held::Cap(cap, reason.to_owned());
+        self.put_hold(Hold { key: key.to_owned(), until_us, what });
+    }
+
+    fn put_hold(&self, hold: Hold) {
         let mut state = self.state();
-        self.roll(&mut state, now_us);
-        let offered = state.heard().windows.offered_per_second(now_us).max(1.0);
-        let hold = until_us.map_or(i64::MAX, |until| until.saturating_sub(now_us)) / SECOND_US;
-        let hold = u32::try_from(hold.max(0)).unwrap_or(u32::MAX);
-        state.control.cut(f64::from(percent) / 100.0, Some(hold), offered, reason, now_us);
+        state.holds.retain(|old| old.key != hold.key);
+        state.holds.push(hold);
         self.publish(&state);
     }
 
-    /// Ends a rest.
+    /// What `key` said no longer holds; everything else does.
+    pub fn release(&self, key: &str) {
+        let mut state = self.state();
+        state.holds.retain(|hold| hold.key != key);
+        self.publish(&state);
+    }
+
+    /// Ends the rest that the path began itself.
     pub fn resume(&self) {
         let mut state = self.state();
         state.rest.lift();
@@ -362,6 +443,7 @@ impl Shaper {
             return None;
         }
         let mut state = self.state();
+        state.holds.retain(|hold| hold.in_force(now_us));
         let new = self.roll(&mut state, now_us);
         let (limited, crowded) =
             (self.limited.swap(false, Ordering::Relaxed), self.crowded.swap(false, Ordering::Relaxed));
@@ -436,7 +518,14 @@ impl Shaper {
     /// The rest, in words.
     #[must_use]
     pub fn suspension(&self, now_us: i64) -> Option<Suspension> {
-        self.state().rest.suspension(now_us)
+        let state = self.state();
+        let held =
+            state.holds.iter().filter(|hold| hold.in_force(now_us)).filter_map(|hold| match &hold.what {
+                Held::Rest(rest) => Some(rest.clone()),
+                Held::Cap(..) => None,
+            });
+        // Where several rest it, the one that ends last is why.
+        held.chain(state.rest.suspension(now_us)).max_by_key(|rest| rest.until_us.unwrap_or(i64::MAX))
     }
 
     /// After a rest until the next success: one connection tries.
@@ -458,14 +547,19 @@ impl Shaper {
     pub fn rate(&self) -> Option<f64> {
         let state = self.state();
         let held = state.limits.messages.iter().map(Bucket::per_second).fold(f64::INFINITY, f64::min);
-        Some(held.min(state.control.rate())).filter(|rate| rate.is_finite())
+        Some(held.min(state.control.rate()).min(state.cap())).filter(|rate| rate.is_finite())
     }
 
     /// Why not faster, and why not over more connections; empty: the rule says so.
     #[must_use]
     pub fn reasons(&self) -> (String, String) {
         let state = self.state();
-        (state.control.rate_why().to_owned(), state.control.connections_why().to_owned())
+        let capped = state.holds.iter().find_map(|hold| match &hold.what {
+            Held::Cap(cap, why) if *cap < state.control.rate() => Some(why.clone()),
+            _ => None,
+        });
+        let why = capped.unwrap_or_else(|| state.control.rate_why().to_owned());
+        (why, state.control.connections_why().to_owned())
     }
 
     /// Accepted a second lately, and the answers of the last minutes.
@@ -495,11 +589,28 @@ impl Shaper {
         self.open() == 0
             && self.resting_until(now_us).is_none()
             && !self.is_probing()
+            && self.state().holds.is_empty()
             && self.state().control.learned().is_none()
     }
 }
 
 impl State {
+    /// Messages a second that somebody bound it to; infinity: nobody did.
+    fn cap(&self) -> f64 {
+        let caps = self.holds.iter().filter_map(|hold| match hold.what {
+            Held::Cap(cap, _) => Some(cap),
+            Held::Rest(_) => None,
+        });
+        caps.fold(f64::INFINITY, f64::min)
+    }
+
+    /// The end of the longest rest, whether it is over or not.
+    fn resting_until(&self) -> i64 {
+        let held = self.holds.iter().filter(|hold| matches!(hold.what, Held::Rest(_)));
+        let held = held.map(|hold| hold.until_us.unwrap_or(i64::MAX)).max().unwrap_or(i64::MIN);
+        held.max(self.rest.until(i64::MIN).unwrap_or(i64::MIN))
+    }
+
     /// The action with the wait that it has this time: what the receiver names holds to the second, and so does a rule for a
     /// "not ever"; the wait of a rule for a "not now" is reached by and by.
     fn waiting(&mut self, action: PathAction, words: &str, now_us: i64) -> PathAction {
@@ -672,6 +783,83 @@ mod tests {
         assert_eq!(shaper.begin_message(&limits, 5), Ok(()));
         shaper.allow(None, 0);
         assert!((0..1_000).all(|_| shaper.begin_message(&limits, 6).is_ok()));
+    }
+
+    #[test]
+    fn a_warm_up_counts_what_was_accepted_and_reserves_what_is_under_way() {
+        let shaper = Shaper::alone(&rules(|_| ()), true);
+        let limits = shaper.limits();
+        shaper.allow(Some(3), 86_400 * SECOND_US);
+        let begin = || shaper.begin_message(&limits, 5).is_ok();
+        assert!(begin() && begin() && begin() && !begin(), "three are under way");
+        shaper.not_accepted();
+        assert!(begin() && !begin(), "one was greylisted");
+        (0..3).for_each(|_| shaper.accepted());
+        assert!(!begin() && shaper.allowance() == Some(0) && shaper.under_way() == 0);
+        // Midnight with two under way: they will count as tomorrow's.
+        shaper.allow(Some(2), 86_400 * SECOND_US);
+        assert!(begin() && begin());
+        shaper.allow(Some(10), 2 * 86_400 * SECOND_US);
+        assert_eq!(shaper.allowance(), Some(8));
+        shaper.not_accepted();
+        shaper.accepted();
+        assert_eq!((shaper.allowance(), shaper.under_way()), (Some(9), 0));
+    }
+
+    #[test]
+    fn whoever_suspends_ends_only_what_he_began() {
+        let shaper = Shaper::alone(&rules(|_| ()), true);
+        let rest =
+            |until_us, by: &str| Suspension { until_us, reason: format!("{by} said so"), by: by.into() };
+        shaper.hold("site:google|", &rest(None, "ann"));
+        shaper.hold(WARM_UP, &rest(Some(100), ""));
+        shaper.pushed_back(
+            PathAction::Suspend { after_s: Some(7_200) },
+            "421 4.7.0 try again in 2 hours",
+            1,
+            0,
+        );
+        shaper.release(WARM_UP);
+        assert_eq!(
+            shaper.suspension(0).unwrap().by,
+            "ann",
+            "midnight ends a warm-up's rest and nothing else"
+        );
+        shaper.hold("source:default|google", &rest(Some(50), "bob"));
+        shaper.release("site:google|");
+        let left = shaper.suspension(0).unwrap();
+        assert_eq!(left.until_us, Some(7_200 * SECOND_US), "what the receiver said holds");
+        shaper.resume();
+        assert_eq!(shaper.suspension(0).unwrap().by, "bob");
+        assert_eq!(
+            (shaper.resting_until(49), shaper.resting_until(50)),
+            (Some(50), None),
+            "and ends by itself"
+        );
+    }
+
+    #[test]
+    fn slow_is_a_cap_that_ends_with_whoever_put_it() {
+        for adaptive in [true, false] {
+            let shaper = Shaper::alone(
+                &rules(|r| {
+                    r.adaptive = adaptive;
+                    r.message_rates = vec!["40/s".parse().unwrap()];
+                }),
+                true,
+            );
+            let full = shaper.rate().unwrap();
+            shaper.slow("source:default|google", 25, "a question", None, 0);
+            assert!((shaper.rate().unwrap() - full / 4.0).abs() < 1e-6, "{:?}", shaper.rate());
+            assert_eq!(shaper.reasons().0, "a question");
+            shaper.slow("site:google|", 50, "for a while", Some(10 * SECOND_US), 0);
+            assert!((shaper.rate().unwrap() - full / 8.0).abs() < 1e-6, "of what it may now");
+            accept(&shaper, 1);
+            shaper.tick(11 * SECOND_US);
+            assert!((shaper.rate().unwrap() - full / 4.0).abs() < 1e-6, "the second is over");
+            shaper.release("source:default|google");
+            assert!((shaper.rate().unwrap() - full).abs() < 1e-6);
+        }
     }
 
     #[test]

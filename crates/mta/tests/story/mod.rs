@@ -107,6 +107,10 @@ impl Compose for Plain {
             smtputf8: false,
         })
     }
+
+    fn links_to(&self, order: Order<'_>, host: &str) -> bool {
+        order.message.slots.starts_with(host.as_bytes())
+    }
 }
 
 impl Story {
