@@ -27,9 +27,11 @@ use crate::{
 
 /// Rows that are read from the database at once while the log is streamed.
 const STREAM_ROWS: usize = 1_000;
-/// The contract's columns.
+/// The contract's columns: scripts rely on them, so nothing is added to them.
 const COLUMNS: [&str; 8] =
     ["recipient", "state", "attempts", "first_try", "last_try", "reply", "reason", "message_id"];
+/// What [`Format::CsvAll`] has behind them: the way that a message took.
+const WAY: [&str; 6] = ["site", "source", "tls/protocol", "tls/cipher", "tls/certificate", "tls/proof"];
 
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
@@ -51,8 +53,10 @@ struct Which {
 /// How a log is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
-    /// Comma separated, RFC 4180, with a header line.
+    /// Comma separated, RFC 4180, with a header line: the contract's columns.
     Csv,
+    /// The same with the receiver, the source and how the connection was secured behind them.
+    CsvAll,
     /// One JSON object a line.
     Ndjson,
     /// One JSON array.
@@ -64,19 +68,48 @@ impl Format {
     pub fn parse(name: Option<&str>) -> Answer<Self> {
         match name {
             None | Some("csv") => Ok(Self::Csv),
+            Some("csv_all") => Ok(Self::CsvAll),
             Some("ndjson") => Ok(Self::Ndjson),
             Some("json") => Ok(Self::Json),
-            Some(_) => Err(Problem::invalid("format", "format is csv, ndjson or json.")),
+            Some(_) => Err(Problem::invalid("format", "format is csv, csv_all, ndjson or json.")),
         }
     }
 
     fn media_type(self) -> &'static str {
         match self {
-            Self::Csv => "text/csv; charset=utf-8; header=present",
+            Self::Csv | Self::CsvAll => "text/csv; charset=utf-8; header=present",
             Self::Ndjson => "application/x-ndjson",
             Self::Json => "application/json",
         }
     }
+
+    /// The paths of what stands in a row of CSV; none: the format has no columns.
+    fn columns(self) -> &'static [&'static [&'static str]] {
+        match self {
+            Self::Csv => &[&COLUMNS],
+            Self::CsvAll => &[&COLUMNS, &WAY],
+            Self::Ndjson | Self::Json => &[],
+        }
+    }
+}
+
+/// What vouched for the receiver's certificate, in a word.
+pub fn proof(tls: &queue::Tls) -> &'static str {
+    match tls.proof {
+        queue::TlsProof::None => "none",
+        queue::TlsProof::Name => "name",
+        queue::TlsProof::Sts => "sts",
+        queue::TlsProof::Dane => "dane",
+    }
+}
+
+fn tls_json(tls: &queue::Tls) -> Value {
+    json!({
+        "protocol": tls.protocol,
+        "cipher": tls.cipher,
+        "certificate": tls.certificate,
+        "proof": proof(tls),
+    })
 }
 
 fn log_state(word: Option<&str>) -> Answer<Option<LogState>> {
@@ -133,6 +166,9 @@ fn row_json(row: &LogRow, ids: Option<&MessageIds>) -> Value {
         "reply": row.reply,
         "reason": row.reason,
         "message_id": row.message.zip(ids).map(|(message, ids)| ids.id(message)),
+        "site": row.site,
+        "source": row.source,
+        "tls": row.tls.as_ref().map(tls_json),
     })
 }
 
@@ -201,9 +237,8 @@ async fn step(mut walk: Walk) -> Result<Option<(Bytes, Walk)>, queue::Error> {
     };
     let found = walk.state.queue.log(walk.delivery, walk.filter.clone(), cursor, STREAM_ROWS).await?;
     let mut text = String::with_capacity(found.rows.len() * 128);
-    if cursor.is_none() && walk.format == Format::Csv {
-        text.push_str(&COLUMNS.join(","));
-        text.push_str("\r\n");
+    if cursor.is_none() {
+        write_head(&mut text, walk.format);
     }
     for row in &found.rows {
         write_row(&mut text, &row_json(row, walk.ids.as_ref()), walk.format, walk.rows == 0);
@@ -217,14 +252,22 @@ async fn step(mut walk: Walk) -> Result<Option<(Bytes, Walk)>, queue::Error> {
     Ok(Some((Bytes::from(text), walk)))
 }
 
+fn write_head(text: &mut String, format: Format) {
+    let names: Vec<String> = format.columns().concat().iter().map(|path| path.replace('/', "_")).collect();
+    if !names.is_empty() {
+        text.push_str(&names.join(","));
+        text.push_str("\r\n");
+    }
+}
+
 fn write_row(text: &mut String, row: &Value, format: Format, first: bool) {
     match format {
-        Format::Csv => {
-            for (index, column) in COLUMNS.iter().enumerate() {
+        Format::Csv | Format::CsvAll => {
+            for (index, path) in format.columns().iter().copied().flatten().enumerate() {
                 if index > 0 {
                     text.push(',');
                 }
-                match &row[*column] {
+                match path.split('/').fold(row, |value, name| &value[name]) {
                     Value::String(value) => push_csv(text, value),
                     Value::Null => {}
                     other => text.push_str(&other.to_string()),
@@ -277,7 +320,6 @@ async fn messages(
         .map(|row| {
             let mut document = row_json(row, ids.as_ref());
             document["next_try"] = time_opt(row.next_try);
-            document["site"] = json!(row.site);
             document["recipient_id"] = id(row.recipient);
             document
         })
@@ -335,5 +377,28 @@ mod tests {
         let json = format!("{}\n]\n", rows(Format::Json));
         assert_eq!(serde_json::from_str::<Vec<Value>>(&json).unwrap().len(), 2);
         assert_eq!(rows(Format::Ndjson).lines().count(), 2);
+    }
+
+    #[test]
+    fn the_way_of_a_message_stands_behind_the_contracts_columns() {
+        let mut head = String::new();
+        write_head(&mut head, Format::Csv);
+        assert_eq!(head, "recipient,state,attempts,first_try,last_try,reply,reason,message_id\r\n");
+        let mut head = String::new();
+        write_head(&mut head, Format::CsvAll);
+        assert!(head.ends_with(",message_id,site,source,tls_protocol,tls_cipher,tls_certificate,tls_proof\r\n"));
+        let tls = queue::Tls {
+            protocol: "TLSv1.3".into(),
+            cipher: "TLS_AES_128_GCM_SHA256".into(),
+            certificate: "ab12".into(),
+            proof: queue::TlsProof::Dane,
+        };
+        let row = json!({"recipient": "a@x.example", "site": "x.example", "source": "mta-a", "tls": tls_json(&tls)});
+        let mut line = String::new();
+        write_row(&mut line, &row, Format::CsvAll, true);
+        assert_eq!(line, "a@x.example,,,,,,,,x.example,mta-a,TLSv1.3,TLS_AES_128_GCM_SHA256,ab12,dane\r\n");
+        let mut line = String::new();
+        write_row(&mut line, &json!({"recipient": "a@x.example", "tls": null}), Format::CsvAll, true);
+        assert_eq!(line, format!("a@x.example{}\r\n", ",".repeat(13)), "in clear, or not sent");
     }
 }

@@ -96,6 +96,9 @@ async fn log_and_source(house: &House, id: &str) {
     assert!(lines.all(|line| line.contains(",cancelled,0,") && line.ends_with("@shop.example")), "{csv}");
     let json = answer(house.request(Method::GET, &format!("{path}?format=json&state=sent"))).await.1;
     assert_eq!(json, json!([]));
+    let all = house.request(Method::GET, &format!("{path}?format=csv_all")).send().await.unwrap();
+    let all = all.text().await.unwrap();
+    assert!(all.lines().next().unwrap().ends_with(",message_id,site,source,tls_protocol,tls_cipher,tls_certificate,tls_proof"));
     let (status, problem) = answer(house.request(Method::GET, &format!("{path}?state=lost"))).await;
     assert_eq!((status.as_u16(), &problem["field"]), (422, &json!("state")));
     let source = format!("/api/v1/deliveries/{id}/source?recipient=ANN@x.example");

@@ -18,7 +18,7 @@ use super::{
     frame::Frame,
 };
 use crate::{
-    api::log::{Format, MessageIds, stream_log},
+    api::log::{Format, MessageIds, proof, stream_log},
     problem::Problem,
     state::AppState,
 };
@@ -71,16 +71,6 @@ impl Row {
             source: row.source.unwrap_or_default(),
             tls: row.tls,
         }
-    }
-}
-
-/// What vouched for the receiver's certificate.
-fn proof(tls: &queue::Tls) -> &'static str {
-    match tls.proof {
-        queue::TlsProof::None => "none",
-        queue::TlsProof::Name => "name",
-        queue::TlsProof::Sts => "sts",
-        queue::TlsProof::Dane => "dane",
     }
 }
 
@@ -169,7 +159,7 @@ pub async fn export(
     Path(id): Path<i64>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Fault> {
-    let mut response = stream_log(state, id, asked.filter(), Format::Csv).await?;
+    let mut response = stream_log(state, id, asked.filter(), Format::CsvAll).await?;
     if let Ok(name) = HeaderValue::from_str(&format!("attachment; filename=\"delivery-{id}-log.csv\"")) {
         response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
     }
