@@ -23,6 +23,7 @@
 pub mod acts;
 pub mod api;
 mod audit;
+pub mod clicks;
 pub mod guard;
 pub mod imports;
 pub mod limits;

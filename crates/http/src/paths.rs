@@ -152,6 +152,28 @@ impl Standing {
         sites
     }
 
+    /// Reckons when all that waits for each provider is through at its present speed: what is in memory and what waits in
+    /// the database (counted at most once a second, for all together). Of a receiver outside the table what is in the database
+    /// is not known to be its.
+    pub fn reckon_ends(&mut self, queued: &BTreeMap<String, Queued>, now_us: i64) {
+        let mut ends: BTreeMap<String, Option<i64>> = BTreeMap::new();
+        for path in &self.paths {
+            let Some(queued) = queued.get(&path.site).filter(|queued| queued.messages > 0) else { continue };
+            ends.entry(path.site.clone()).or_insert_with(|| {
+                let of_site = || self.paths.iter().filter(|other| other.site == path.site);
+                let speed: f64 = of_site().map(|path| path.accepted_per_second).sum();
+                let waiting: u64 = of_site().map(|path| path.waiting).sum();
+                let all = waiting as f64 + queued.messages as f64;
+                (speed > 0.0).then(|| now_us.saturating_add((all / speed * 1e6) as i64))
+            });
+        }
+        for path in &mut self.paths {
+            if let Some(end) = ends.get(&path.site) {
+                path.expected_end = *end;
+            }
+        }
+    }
+
     /// The paths of one site.
     pub fn of_site<'a>(&'a self, site: &'a str) -> impl Iterator<Item = &'a PathStanding> {
         self.paths.iter().filter(move |path| path.site == site)
@@ -411,6 +433,7 @@ mod tests {
             pool: String::new(),
             fresh,
             retries: 1,
+            due: fresh,
             claimed: 0,
             oldest,
             next_try: Some(50),
@@ -427,6 +450,24 @@ mod tests {
         assert_eq!((google.messages, google.oldest, google.next_try), (14, Some(20), Some(50)));
         assert_eq!(google.reason, "on hold");
         assert_eq!((queued[OTHERS].messages, queued[OTHERS].oldest), (5, Some(9)));
+    }
+
+    #[test]
+    fn the_end_reckons_with_what_waits_in_the_database() {
+        let mut fast = path("a", "google", 1);
+        (fast.waiting, fast.accepted_per_second, fast.expected_end) = (100, 8.0, Some(5));
+        let mut slow = path("b", "google", 1);
+        slow.accepted_per_second = 2.0;
+        let mut small = path("a", "small.example", 1);
+        (small.waiting, small.expected_end) = (7, Some(9));
+        let mut stands = path("a", "yahoo", 1);
+        (stands.waiting, stands.expected_end) = (1, Some(9));
+        let mut standing = Standing { paths: vec![fast, slow, small, stands], ..Standing::default() };
+        let waits = |messages| Queued { messages, ..Queued::default() };
+        let queued = [("google", waits(900)), ("yahoo", waits(5)), (OTHERS, waits(44))];
+        standing.reckon_ends(&queued.map(|(site, queued)| (site.to_owned(), queued)).into(), 1_000_000);
+        let ends: Vec<_> = standing.paths.iter().map(|path| path.expected_end).collect();
+        assert_eq!(ends, [Some(101_000_000), Some(101_000_000), Some(9), None]);
     }
 
     #[test]

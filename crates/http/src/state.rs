@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     guard::Hosts,
     imports::Imports,
-    paths::{Deed, Order, Queued, Standing, TraceLine, queued},
+    paths::{Order, Queued, Standing, TraceLine, queued},
     problem::Problem,
 };
 
@@ -29,6 +29,10 @@ pub trait EngineControl: Send + Sync + 'static {
     fn standing(&self) -> Pending<'_, Standing>;
     /// Does to paths what an operator wants.
     fn order(&self, order: Order) -> Pending<'_, Result<(), Problem>>;
+    /// The domains whose mail goes to a site's hosts, as far as it asked for them.
+    fn domains<'a>(&'a self, _site: &'a str) -> Pending<'a, Vec<String>> {
+        Box::pin(async { Vec::new() })
+    }
     /// The words of the next connections to a site, as they are said. Ends with the last of them, or when nobody listens.
     fn trace<'a>(&'a self, site: &'a str, connections: u32) -> Pending<'a, mpsc::Receiver<TraceLine>>;
 }
@@ -98,6 +102,8 @@ pub struct Services {
     pub engine: Arc<dyn EngineControl>,
     /// DNS, for checking what is published.
     pub dns: Arc<dyn net::Resolver>,
+    /// What fetches MTA-STS policies for the check of a domain; `None`: its DNS alone is looked at.
+    pub policies: Option<routes::TransportPolicies>,
     /// The values of all settings, now and at each change.
     pub settings: watch::Receiver<Arc<access::Settings>>,
     /// Keys of the tokens in links.
@@ -151,31 +157,34 @@ impl Services {
         self.routes.providers().list().iter().any(|provider| provider.name == site)
     }
 
+    /// What the engine does at this moment, with ends that reckon with what waits in the database; without, when that does
+    /// not answer.
+    pub async fn standing(&self) -> Standing {
+        let mut standing = self.engine.standing().await;
+        if let Ok(queued) = self.queued().await {
+            standing.reckon_ends(&queued, self.clock.now_us());
+        }
+        standing
+    }
+
     /// What waits in the database, by provider.
     pub async fn queued(&self) -> Result<BTreeMap<String, Queued>, Problem> {
         let lanes = self.queue.waiting_by_lane(self.clock.now_us()).await?;
         Ok(queued(&lanes, |name| self.knows_site(name)))
     }
 
-    /// What waits for a site: of a provider its lane, of others the messages to addresses at that domain.
-    pub fn waiters(&self, site: &str, delivery: Option<i64>) -> queue::Waiters {
+    /// What waits for a site: of a provider its lane, of others the messages to the domains whose mail goes to its hosts, as
+    /// far as the engine has asked for them, and those that it answered or that wait for it.
+    pub async fn waiters(&self, site: &str, delivery: Option<i64>) -> queue::Waiters {
         let name = site.to_owned();
         if self.knows_site(site) {
-            queue::Waiters { delivery, lane: Some(name), domain: None }
-        } else {
-            queue::Waiters { delivery, lane: None, domain: Some(name) }
+            return queue::Waiters { delivery, lane: Some(name), receiver: None };
         }
-    }
-
-    /// After a verdict was lifted: what the engine holds in memory of the paths that it was about ends with it.
-    pub async fn forget_verdict(&self, identity: &str, provider: &str, by: &str) -> Result<(), Problem> {
-        let (source, site) = match identity.split_once(':') {
-            Some(("source", name)) if !provider.is_empty() => (Some(name.to_owned()), provider),
-            Some(("site", name)) => (None, name),
-            _ => return Ok(()),
-        };
-        let order = Order { source, site: site.to_owned(), deed: Deed::Resume, by: by.to_owned() };
-        self.engine.order(order).await
+        let mut domains = self.engine.domains(site).await;
+        if !domains.contains(&name) {
+            domains.push(name.clone());
+        }
+        queue::Waiters { delivery, lane: None, receiver: Some(queue::Receiver { site: name, domains }) }
     }
 
     /// Why nothing of a delivery goes out from this node, as its engine says; empty: nothing keeps it.
@@ -205,9 +214,11 @@ impl Services {
         let host = settings.ehlo().map(str::to_owned).or_else(|| {
             url::Url::parse(&self.public_url()).ok().and_then(|url| url.host_str().map(str::to_owned))
         });
+        let (host, rules) = (host.unwrap_or_default(), self.routes.rules());
         routes::Facts {
-            host: host.unwrap_or_default(),
-            addresses: self.routes.rules().public_addresses(),
+            greetings: rules.greetings(&host),
+            host,
+            addresses: rules.public_addresses(),
             relay_host: settings.relay().map(|relay| relay.host.clone()),
             bounce_domain: settings.feedback_domain().map(str::to_owned),
             dmarc_reports: None,

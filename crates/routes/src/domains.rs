@@ -58,7 +58,12 @@ pub struct SendingDomain {
     pub selector: String,
     /// Microseconds UTC.
     pub created_at: i64,
+    /// Another sending domain whose keys sign its mail too ([`Routes::sign_also`]).
+    pub also: Option<String>,
 }
+
+/// The columns of [`read_domain`].
+const DOMAIN: &str = "SELECT domain, selector, created_at, also FROM domain";
 
 impl Routes {
     /// The room over `store`, its keys sealed by `vault`. Until [`Routes::open_rules`] its rules are `providers` and one
@@ -94,11 +99,7 @@ impl Routes {
     /// # Errors
     /// `Store`.
     pub async fn domains(&self) -> Result<Vec<SendingDomain>> {
-        self.store
-            .read(|tx| {
-                tx.query("SELECT domain, selector, created_at FROM domain ORDER BY domain", &[], read_domain)
-            })
-            .await
+        self.store.read(|tx| tx.query(&format!("{DOMAIN} ORDER BY domain"), &[], read_domain)).await
     }
 
     /// One sending domain, by exact name in any spelling.
@@ -154,13 +155,20 @@ impl Routes {
         Ok(DomainRecords { domain: found.domain, selector: found.selector, records })
     }
 
-    /// Compares the records of a sending domain with what DNS answers. The caller bounds the time.
+    /// Compares the records of a sending domain with what DNS answers. `web` fetches its MTA-STS policy, if it has one;
+    /// `None`: its DNS record alone is looked at. The caller bounds the time.
     ///
     /// # Errors
     /// As [`Routes::records`]; DNS trouble is in the answer.
-    pub async fn check(&self, domain: &str, facts: &Facts, dns: &dyn net::Resolver) -> Result<DomainCheck> {
+    pub async fn check(
+        &self,
+        domain: &str,
+        facts: &Facts,
+        dns: &dyn net::Resolver,
+        web: Option<&crate::TransportPolicies>,
+    ) -> Result<DomainCheck> {
         let wanted = self.records(domain, facts).await?;
-        Ok(compare(dns, &wanted.domain, wanted.records, facts).await)
+        Ok(compare(dns, &wanted.domain, wanted.records, facts, web).await)
     }
 
     /// The signers of mail from `domain` (or of the nearest parent that is ours), with their key numbers for
@@ -205,12 +213,16 @@ pub(crate) fn ascii(domain: &str) -> Result<String> {
 }
 
 fn read_domain(row: &store::Row<'_>) -> Result<SendingDomain> {
-    Ok(SendingDomain { domain: row.text(0)?, selector: row.text(1)?, created_at: row.int(2)? })
+    Ok(SendingDomain {
+        domain: row.text(0)?,
+        selector: row.text(1)?,
+        created_at: row.int(2)?,
+        also: row.text_opt(3)?,
+    })
 }
 
 fn find_domain(tx: &mut Tx<'_>, domain: &str) -> Result<Option<SendingDomain>> {
-    let sql = "SELECT domain, selector, created_at FROM domain WHERE domain = $1";
-    tx.query_opt(sql, &binds![domain], read_domain)
+    tx.query_opt(&format!("{DOMAIN} WHERE domain = $1"), &binds![domain], read_domain)
 }
 
 fn find_covering(tx: &mut Tx<'_>, domain: &str) -> Result<Option<SendingDomain>> {

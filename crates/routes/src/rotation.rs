@@ -97,6 +97,25 @@ impl Routes {
         self.store.read(move |tx| read_keys(tx, &domain)).await
     }
 
+    /// Keys that replace others or are replaced, of all domains: domain and stage, each once, by domain.
+    ///
+    /// # Errors
+    /// `Store`; `Key` for a damaged row.
+    pub async fn rotations(&self) -> Result<Vec<(String, KeyStage)>> {
+        let sql = "SELECT DISTINCT domain, state FROM dkim_key WHERE state IN ('pending', 'retiring') ORDER BY 1, 2";
+        self.store
+            .read(|tx| {
+                tx.query(sql, &[], |row| {
+                    let domain = row.text(0)?;
+                    let damaged =
+                        || Error::Key { id: 0, domain: domain.clone(), reason: "unknown state".to_owned() };
+                    let stage = KeyStage::of(row.str(1)?).ok_or_else(damaged)?;
+                    Ok((domain, stage))
+                })
+            })
+            .await
+    }
+
     /// Makes a new pair of keys for a domain, which waits until it is seen in DNS. When one waits already, nothing is made.
     ///
     /// # Errors
@@ -382,7 +401,10 @@ mod tests {
             let routes = room(store).await;
             routes.add_domain("shop.example", 1).await.expect("adds");
             assert!(!routes.cancel_rotation("shop.example").await.expect("asks"));
+            assert!(routes.rotations().await.expect("reads").is_empty());
             routes.start_rotation("shop.example", 2).await.expect("starts");
+            let rotations = routes.rotations().await.expect("reads");
+            assert_eq!(rotations, [("shop.example".to_owned(), KeyStage::Pending)], "two keys, one line");
             assert!(routes.cancel_rotation("shop.example").await.expect("gives up"));
             routes.start_rotation("shop.example", 3).await.expect("starts");
             let keys = routes.keys("shop.example").await.expect("reads");
@@ -399,6 +421,9 @@ mod tests {
             routes.add_domain("shop.example", 1).await.expect("adds");
             routes.add_domain("group.example", 1).await.expect("adds");
             routes.sign_also("shop.example", Some("Group.example")).await.expect("changes");
+            let known = routes.domains().await.expect("reads");
+            let also: Vec<_> = known.iter().map(|one| (one.domain.as_str(), one.also.as_deref())).collect();
+            assert_eq!(also, [("group.example", None), ("shop.example", Some("group.example"))]);
             let signing = routes.signing_for("news.shop.example").await.expect("signs");
             let domains: Vec<&str> = signing.signers.iter().map(|signer| signer.domain()).collect();
             assert_eq!(domains, ["shop.example", "shop.example", "group.example", "group.example"]);

@@ -126,6 +126,7 @@ pub const ACTS: &[Act] = &[
     // The house.
     act("POST", "/domains", ADMINISTER, Written("domain.add")),
     act("POST", "/domains/{domain}/delete", ADMINISTER, Written("domain.delete")),
+    act("POST", "/domains/{domain}/also", ADMINISTER, Written("domain.sign_also")),
     act("POST", "/domains/{domain}/rotation", ADMINISTER, Written("domain.rotate")),
     act("POST", "/domains/{domain}/rotation/cancel", ADMINISTER, Written("domain.cancel_rotation")),
     act("POST", "/domains/{domain}/rotation/check", ADMINISTER, Written("domain.turn_keys")),

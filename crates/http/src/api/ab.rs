@@ -39,7 +39,7 @@ fn variant_json(variant: &VariantStatus) -> Value {
     })
 }
 
-fn status_json(test: &AbStatus) -> Value {
+pub(super) fn status_json(test: &AbStatus) -> Value {
     json!({
         "state": test.state,
         "winner_by": test.winner_by,

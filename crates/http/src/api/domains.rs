@@ -26,7 +26,12 @@ pub(super) fn routes() -> Router<AppState> {
 }
 
 fn domain_json(domain: &SendingDomain) -> Value {
-    json!({"domain": domain.domain, "selector": domain.selector, "created_at": time(domain.created_at)})
+    json!({
+        "domain": domain.domain,
+        "selector": domain.selector,
+        "created_at": time(domain.created_at),
+        "also": domain.also,
+    })
 }
 
 fn record_json(record: &DnsRecord) -> Value {
@@ -98,6 +103,7 @@ async fn remove(State(state): State<AppState>, Path(domain): Path<String>) -> An
 }
 
 async fn check(State(state): State<AppState>, Path(domain): Path<String>) -> Answer<Json<Value>> {
-    let check = state.routes.check(&domain, &state.domain_facts(), state.dns.as_ref()).await?;
+    let (facts, web) = (state.domain_facts(), state.policies.as_ref());
+    let check = state.routes.check(&domain, &facts, state.dns.as_ref(), web).await?;
     Ok(Json(check_json(&check)))
 }

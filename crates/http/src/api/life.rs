@@ -87,6 +87,8 @@ async fn status(State(state): State<AppState>, Path(text): Path<String>) -> Answ
     let mut document = status_json(&state.deliveries.status(delivery).await?);
     let blocked = state.blocked(delivery).await;
     document["blocked"] = if blocked.is_empty() { Value::Null } else { Value::from(blocked) };
+    let test = state.deliveries.ab(delivery).await?;
+    document["ab"] = test.as_ref().map_or(Value::Null, super::ab::status_json);
     Ok(Json(document))
 }
 
@@ -99,6 +101,7 @@ fn confirm_json(plan: &ConfirmPlan) -> Value {
         "warnings": plan.warnings,
         "starts_at": time(plan.starts_at),
         "valid_until": time(plan.valid_until),
+        "pool": plan.pool,
         "open": plan.closed.is_none(),
         "closed": plan.closed,
         "reason": plan.closed.map(delivery::Closed::text),

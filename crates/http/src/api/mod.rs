@@ -11,6 +11,7 @@ mod backup;
 mod blocks;
 pub mod body;
 mod calendar;
+mod clicks;
 pub mod deliveries;
 mod domains;
 mod editing;
@@ -93,6 +94,7 @@ pub(crate) fn resources(answers: idempotency::Answers) -> Router<AppState> {
         .merge(audit::routes())
         .merge(blocks::routes())
         .merge(calendar::routes())
+        .merge(clicks::routes())
         .merge(deliveries::routes())
         .merge(domains::routes())
         .merge(editing::routes())

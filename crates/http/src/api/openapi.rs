@@ -276,6 +276,7 @@ pub const OPERATIONS: &[Operation] = &[
     get_("/calendar", "What goes out when, and how much by the hour.", &["from", "to"]),
     post("/deliveries/{id}/pool", "Let what is not sent yet go out from another pool."),
     get_("/deliveries/{id}/waves", "The waves, as the last analysis planned them.", NONE),
+    get_("/deliveries/{id}/clicks", "Clicks by link, the most clicked first.", NONE),
     get_("/deliveries/{id}/hours", "Messages and octets that receivers took, hour by hour.", NONE),
     get_("/deliveries/{id}/holds", "The providers that the brake holds, and why.", NONE),
     get_(

@@ -146,7 +146,7 @@ async fn retry_now(
     Path(site): Path<String>,
     Body(whose): Body<Whose>,
 ) -> Answer<Response> {
-    let which = state.waiters(&site, whose.read()?);
+    let which = state.waiters(&site, whose.read()?).await;
     let hurried = state.queue.retry_now(which, state.clock.now_us()).await?;
     let by = caller.name.clone();
     state.engine.order(Order { source: None, site: site.clone(), deed: Deed::RetryNow, by }).await?;
@@ -159,7 +159,7 @@ async fn drop_waiting(
     Path(site): Path<String>,
     Body(whose): Body<Whose>,
 ) -> Answer<Response> {
-    let which = state.waiters(&site, whose.read()?);
+    let which = state.waiters(&site, whose.read()?).await;
     let dropped = state.queue.drop_waiting(which, state.clock.now_us(), DROP_PATIENCE).await?;
     let told = Told { subject: site, detail: format!("{} messages", dropped.messages) };
     Ok(told.on(Json(json!(dropped)).into_response()))
@@ -272,7 +272,6 @@ async fn lift(
     if !state.routes.lift_verdict(&identity, &at.provider, &caller.name, now_us).await? {
         return Err(Problem::not_found("verdict in force"));
     }
-    state.forget_verdict(&identity, &at.provider, &caller.name).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

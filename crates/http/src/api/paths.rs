@@ -89,7 +89,7 @@ struct Wanted {
 /// The paths of this node that have something to do or to tell. A moment's picture is not paged: at most `PATHS_MAX`,
 /// those with the most to do first.
 async fn list(State(state): State<AppState>, Params(wanted): Params<Wanted>) -> Answer<Json<Value>> {
-    let mut standing = state.engine.standing().await;
+    let mut standing = state.standing().await;
     let fits = |asked: &str, has: &str| asked.is_empty() || asked == has;
     standing.paths.retain(|path| fits(&wanted.site, &path.site) && fits(&wanted.source, &path.source));
     let all = standing.paths.len();
@@ -106,7 +106,7 @@ async fn list(State(state): State<AppState>, Params(wanted): Params<Wanted>) -> 
 }
 
 async fn view(State(state): State<AppState>, Path(site): Path<String>) -> Answer<Json<Value>> {
-    let standing = state.engine.standing().await;
+    let standing = state.standing().await;
     let paths: Vec<&PathStanding> = standing.of_site(&site).collect();
     if paths.is_empty() && !state.knows_site(&site) {
         return Err(Problem::not_found("path"));

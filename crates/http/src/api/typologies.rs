@@ -44,6 +44,7 @@ fn typology_json(typology: &Typology) -> Value {
         "description": typology.description,
         "base": typology.base,
         "weight": typology.weight,
+        "pool": typology.pool,
         "shipped": typology.shipped,
         "rules": typology.rules,
         "created_at": time(typology.created_at),

@@ -66,7 +66,7 @@ async fn refused(desk: &Desk, state: &AppState, fault: Fault) -> Result<Response
         return Err(fault);
     }
     let mut page = build(desk, state).await?;
-    fault.text().clone_into(&mut page.problem);
+    page.problem = fault.text();
     show_as(fault.0.status, &page)
 }
 

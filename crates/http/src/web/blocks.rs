@@ -202,7 +202,7 @@ async fn keep(desk: &Desk, state: &AppState, block: StoredBlock, is_new: bool) -
     if !fault.is_callers() {
         return Err(fault);
     }
-    let page = build(desk, state, block, is_new, fault.text().to_owned()).await?;
+    let page = build(desk, state, block, is_new, fault.text()).await?;
     show_as(fault.0.status, &page)
 }
 

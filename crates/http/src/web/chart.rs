@@ -1,6 +1,8 @@
 //! Charts, drawn as SVG on the server. Colours come from classes of the style sheet, so that no style attribute is
 //! needed and dark mode works. Each chart has its figures as text beside it; the drawing itself is hidden from readers.
 
+use std::collections::VecDeque;
+
 /// A part of a meter: its class (`ok`, `warn`, `bad`, `info`, `idle`, `accent`) and its amount.
 pub type Share = (&'static str, i64);
 
@@ -46,6 +48,36 @@ pub fn spark(values: &[f64]) -> String {
          <line class=\"g\" x1=\"0\" y1=\"78\" x2=\"1000\" y2=\"78\"/><line class=\"g\" x1=\"0\" y1=\"8\" x2=\"1000\" y2=\"8\"/>\
          <polygon class=\"a\" points=\"0,78 {line} 1000,78\"/><polyline class=\"l\" points=\"{line}\"/></svg>"
     )
+}
+
+/// Speeds that are kept: five minutes of a look each second.
+const SPEEDS_MAX: usize = 300;
+
+/// The speeds of the last minutes, as long as a page is open.
+#[derive(Default)]
+pub struct Speeds(VecDeque<f64>);
+
+impl Speeds {
+    /// Adds the newest; the oldest goes when there are enough.
+    pub fn keep(&mut self, speed: f64) {
+        if self.0.len() == SPEEDS_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(speed);
+    }
+
+    /// The line over them; nothing while all are nothing, because a line along the ground says nothing.
+    pub fn drawn(&self) -> String {
+        if self.peak() <= 0.0 {
+            return String::new();
+        }
+        spark(&self.0.iter().copied().collect::<Vec<_>>())
+    }
+
+    /// The highest.
+    pub fn peak(&self) -> f64 {
+        self.0.iter().copied().fold(0.0, f64::max)
+    }
 }
 
 /// A column for each pair of amounts, the second on top of the first, from zero to the highest sum. Nothing where all are
@@ -95,6 +127,18 @@ mod tests {
         assert_eq!(columns(&[(0, 0), (0, 0)]), "");
         let drawn = columns(&[(1, 1), (0, 0)]);
         assert!(drawn.contains("y=\"40.0\"") && drawn.contains("y=\"2.0\""), "{drawn}");
+    }
+
+    #[test]
+    fn speeds_are_kept_for_some_minutes() {
+        let mut speeds = Speeds::default();
+        (0..3).for_each(|_| speeds.keep(0.0));
+        assert_eq!(speeds.drawn(), "");
+        speeds.keep(9.0);
+        assert_eq!(speeds.peak(), 9.0);
+        assert!(speeds.drawn().contains("polyline"));
+        (0..SPEEDS_MAX).for_each(|_| speeds.keep(1.0));
+        assert_eq!((speeds.0.len(), speeds.peak()), (SPEEDS_MAX, 1.0));
     }
 
     #[test]

@@ -251,7 +251,7 @@ pub async fn create(desk: Desk, State(state): State<AppState>, form: Form) -> Re
             lists: lists(&state).await?,
             template: form.get("template").parse().unwrap_or(0),
             templates: templates::all(&state).await?,
-            problem: fault.text().to_owned(),
+            problem: fault.text(),
         },
     )
 }

@@ -5,9 +5,12 @@ use std::time::Duration;
 use askama::Template;
 use axum::{
     extract::{Path, Query, State},
+    http::StatusCode,
     response::{IntoResponse, Redirect, Response},
 };
-use routes::{DnsRecord, DomainCheck, DomainKey, KeyStage, Purpose, RecordState, SendingDomain, Turn};
+use routes::{
+    DnsRecord, DomainCheck, DomainKey, KeyStage, Purpose, RecordState, SendingDomain, Surrounding, Topic, Turn,
+};
 use serde::Deserialize;
 
 use super::{
@@ -22,32 +25,54 @@ use crate::{problem::Problem, state::AppState};
 /// How long a check may take; DNS that does not answer must not hold the page.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(20);
 
+/// A domain's line.
+struct Row {
+    domain: SendingDomain,
+    /// Where its keys are when they are not just signing: `pending` before `retiring`; empty otherwise.
+    stage: &'static str,
+    tone: &'static str,
+}
+
 #[derive(Template)]
 #[template(path = "domains.html")]
 struct DomainsPage {
     page: Page,
-    rows: Vec<SendingDomain>,
+    rows: Vec<Row>,
+    typed: String,
     problem: String,
+}
+
+async fn list(desk: &Desk, state: &AppState, typed: &str, problem: String) -> Result<DomainsPage, Fault> {
+    let rotations = state.routes.rotations().await?;
+    let is_at = |domain: &str, stage| rotations.iter().any(|(name, at)| name == domain && *at == stage);
+    let row = |domain: SendingDomain| {
+        let stages = [KeyStage::Pending, KeyStage::Retiring];
+        let stage = stages.into_iter().find(|stage| is_at(&domain.domain, *stage));
+        Row { domain, stage: stage.map_or("", KeyStage::as_str), tone: stage.map_or("", tone) }
+    };
+    Ok(DomainsPage {
+        page: desk.page(Place::Domains),
+        rows: state.routes.domains().await?.into_iter().map(row).collect(),
+        typed: typed.to_owned(),
+        problem,
+    })
 }
 
 /// `GET /domains`.
 pub async fn index(desk: Desk, State(state): State<AppState>) -> Result<Response, Fault> {
-    let rows = state.routes.domains().await?;
-    show(&DomainsPage { page: desk.page(Place::Domains), rows, problem: String::new() })
+    show(&list(&desk, &state, "", String::new()).await?)
 }
 
 /// `POST /domains`.
 pub async fn add(desk: Desk, State(state): State<AppState>, form: Form) -> Result<Response, Fault> {
     let fault = match state.routes.add_domain(form.get("domain"), state.clock.now_us()).await {
-        Ok(added) => return Ok(done(&format!("/domains/{}", added.domain), "domain")),
+        Ok(added) => return Ok(done(&at(&added.domain), "domain")),
         Err(error) => Fault::from(error),
     };
     if !fault.is_callers() {
         return Err(fault);
     }
-    let rows = state.routes.domains().await?;
-    let page = desk.page(Place::Domains);
-    show_as(fault.0.status, &DomainsPage { page, rows, problem: fault.text().to_owned() })
+    show_as(fault.0.status, &list(&desk, &state, form.get("domain"), fault.text()).await?)
 }
 
 /// A record as the page shows it.
@@ -71,6 +96,8 @@ pub struct Records {
     pub(super) verdict: String,
     pub(super) tone: &'static str,
     pub(super) icon: &'static str,
+    /// What was looked at beside them; empty: nothing was looked up.
+    pub(super) around: Vec<AroundRow>,
     /// The records name this server by an address of the machine, because no name is set yet.
     pub(super) nameless: bool,
 }
@@ -119,13 +146,13 @@ impl Records {
         let nameless = is_nameless(&facts.host);
         let records = state.routes.records(domain, &facts).await?;
         let rows = records.records.into_iter().map(RecordRow::of).collect();
-        Ok(Records { rows, verdict: String::new(), tone: "", icon: "", nameless })
+        Ok(Records { rows, verdict: String::new(), tone: "", icon: "", around: Vec::new(), nameless })
     }
 
     /// The records compared with what DNS answers.
     pub async fn checked(state: &AppState, domain: &str) -> Result<Records, Fault> {
         let facts = state.domain_facts();
-        let look = state.routes.check(domain, &facts, state.dns.as_ref());
+        let look = state.routes.check(domain, &facts, state.dns.as_ref(), state.policies.as_ref());
         let found = tokio::time::timeout(CHECK_TIME_MAX, look).await;
         let check = found.map_err(|_| Fault(Problem::unavailable(texts::text("domain-slow"))))??;
         Ok(Records::compared(check, is_nameless(&facts.host)))
@@ -140,12 +167,7 @@ impl Records {
             ("open", "warn", "warning")
         };
         let rows = check.records.into_iter().map(|checked| {
-            let (state, tone) = match checked.state {
-                RecordState::Present => ("present", "ok"),
-                RecordState::Missing => ("missing", "bad"),
-                RecordState::Different => ("different", "warn"),
-                RecordState::Unknown => ("unknown", "idle"),
-            };
+            let (state, tone) = shown(checked.state);
             // What was found is shown where it differs; that a record is as it should be needs no proof.
             let found = if checked.state == RecordState::Present { Vec::new() } else { checked.found };
             RecordRow { state, tone, found, advice: checked.advice, ..RecordRow::of(checked.record) }
@@ -155,8 +177,52 @@ impl Records {
             verdict: texts::pick("domain-verdict", verdict),
             tone,
             icon,
+            around: check.surroundings.into_iter().map(AroundRow::of).collect(),
             nameless,
         }
+    }
+}
+
+/// Something else that receivers look at.
+pub struct AroundRow {
+    /// A word of `around`.
+    pub(super) topic: &'static str,
+    pub(super) about: String,
+    pub(super) state: &'static str,
+    pub(super) tone: &'static str,
+    pub(super) found: String,
+    pub(super) advice: String,
+}
+
+impl AroundRow {
+    fn of(one: Surrounding) -> AroundRow {
+        let (state, tone) = shown(one.state);
+        AroundRow {
+            topic: match one.topic {
+                Topic::Alignment => "alignment",
+                Topic::Helo => "helo",
+                Topic::Ptr => "ptr",
+                Topic::Replies => "replies",
+                Topic::MtaSts => "mta-sts",
+                Topic::TlsRpt => "tls-rpt",
+            },
+            about: one.about,
+            state,
+            // What only helps is no fault when it is missing.
+            tone: if one.needed || one.state == RecordState::Present { tone } else { "idle" },
+            found: one.found.join(", "),
+            advice: one.advice,
+        }
+    }
+}
+
+/// A state's word and colour.
+fn shown(state: RecordState) -> (&'static str, &'static str) {
+    match state {
+        RecordState::Present => ("present", "ok"),
+        RecordState::Missing => ("missing", "bad"),
+        RecordState::Different => ("different", "warn"),
+        RecordState::Unknown => ("unknown", "idle"),
     }
 }
 
@@ -169,15 +235,30 @@ struct KeyRow {
     since: i64,
 }
 
+/// The colour of a key's stage.
+fn tone(stage: KeyStage) -> &'static str {
+    match stage {
+        KeyStage::Pending => "info",
+        KeyStage::Active => "ok",
+        KeyStage::Retiring => "warn",
+        KeyStage::Retired => "idle",
+    }
+}
+
 impl KeyRow {
     fn of(key: DomainKey) -> KeyRow {
-        let (tone, since) = match key.stage {
-            KeyStage::Pending => ("info", key.created_at),
-            KeyStage::Active => ("ok", key.activated_at.unwrap_or(key.created_at)),
-            KeyStage::Retiring => ("warn", key.replaced_at.unwrap_or(key.created_at)),
-            KeyStage::Retired => ("idle", key.replaced_at.unwrap_or(key.created_at)),
+        let since = match key.stage {
+            KeyStage::Pending => None,
+            KeyStage::Active => key.activated_at,
+            KeyStage::Retiring | KeyStage::Retired => key.replaced_at,
         };
-        KeyRow { selector: key.selector, algorithm: key.algorithm, stage: key.stage.as_str(), tone, since }
+        KeyRow {
+            selector: key.selector,
+            algorithm: key.algorithm,
+            stage: key.stage.as_str(),
+            tone: tone(key.stage),
+            since: since.unwrap_or(key.created_at),
+        }
     }
 }
 
@@ -195,14 +276,51 @@ struct DomainPage {
     rotating: bool,
     /// What the last look for new keys found.
     turn: &'static str,
+    /// The domain whose keys sign beside its own; empty: none.
+    also: String,
+    /// The other sending domains.
+    others: Vec<String>,
+    problem: String,
 }
 
 /// `?check` looks the records up; `?turn` says what a look for new keys found.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub struct Asked {
     check: Option<String>,
     #[serde(default)]
     turn: String,
+}
+
+async fn build(
+    desk: &Desk,
+    state: &AppState,
+    domain: String,
+    asked: &Asked,
+    problem: String,
+) -> Result<DomainPage, Fault> {
+    let records = match asked.check {
+        Some(_) => Records::checked(state, &domain).await?,
+        None => Records::of(state, &domain).await?,
+    };
+    let mut keys: Vec<KeyRow> = state.routes.keys(&domain).await?.into_iter().map(KeyRow::of).collect();
+    let mut retired = 0;
+    keys.retain(|key| {
+        retired += usize::from(key.stage == KeyStage::Retired.as_str());
+        retired <= RETIRED_KEYS_MAX || key.stage != KeyStage::Retired.as_str()
+    });
+    let own = state.routes.domain(&domain).await?.ok_or_else(|| Fault::not_found("domain"))?;
+    let others = state.routes.domains().await?.into_iter().map(|one| one.domain);
+    Ok(DomainPage {
+        page: desk.page(Place::Domains),
+        records,
+        rotating: keys.iter().any(|key| key.stage == KeyStage::Pending.as_str()),
+        keys,
+        turn: TURNS.into_iter().find(|word| *word == asked.turn).unwrap_or_default(),
+        others: others.filter(|other| *other != own.domain).collect(),
+        also: own.also.unwrap_or_default(),
+        domain,
+        problem,
+    })
 }
 
 /// `GET /domains/{domain}`.
@@ -212,19 +330,27 @@ pub async fn view(
     Path(domain): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Fault> {
-    let records = match asked.check {
-        Some(_) => Records::checked(&state, &domain).await?,
-        None => Records::of(&state, &domain).await?,
+    show(&build(&desk, &state, domain, &asked, String::new()).await?)
+}
+
+/// `POST /domains/{domain}/also`: another domain signs too, or (empty) its own keys alone.
+pub async fn sign_also(
+    desk: Desk,
+    State(state): State<AppState>,
+    Path(domain): Path<String>,
+    form: Form,
+) -> Result<Response, Fault> {
+    let also = Some(form.get("also")).filter(|also| !also.is_empty());
+    let fault = match state.routes.sign_also(&domain, also).await {
+        Ok(()) => return Ok(done(&at(&domain), "saved")),
+        Err(error) => Fault::from(error),
     };
-    let mut keys: Vec<KeyRow> = state.routes.keys(&domain).await?.into_iter().map(KeyRow::of).collect();
-    let mut retired = 0;
-    keys.retain(|key| {
-        retired += usize::from(key.stage == KeyStage::Retired.as_str());
-        retired <= RETIRED_KEYS_MAX || key.stage != KeyStage::Retired.as_str()
-    });
-    let rotating = keys.iter().any(|key| key.stage == KeyStage::Pending.as_str());
-    let turn = TURNS.into_iter().find(|word| *word == asked.turn).unwrap_or_default();
-    show(&DomainPage { page: desk.page(Place::Domains), domain, records, keys, rotating, turn })
+    // A domain that was deleted meanwhile is said beside the form too; one that never was has no page.
+    if fault.0.status.is_server_error() {
+        return Err(fault);
+    }
+    let page = build(&desk, &state, domain, &Asked::default(), fault.text()).await?;
+    show_as(StatusCode::UNPROCESSABLE_ENTITY, &page)
 }
 
 /// What a look for new keys can find.

@@ -8,7 +8,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 
-use super::{filters, page::Bare, texts};
+use super::{filters, page::Bare, said::said, texts};
 use crate::problem::Problem;
 
 /// Why a page cannot be shown or a form not be done.
@@ -31,9 +31,9 @@ impl Fault {
         Fault(Problem::bad_request(detail))
     }
 
-    /// What is wrong, as a sentence: shown beside a form when the caller can mend it.
-    pub fn text(&self) -> &str {
-        &self.0.detail
+    /// What is wrong, as a sentence in the reader's language: shown beside a form when the caller can mend it.
+    pub fn text(&self) -> String {
+        said("problem", &self.0.detail)
     }
 
     /// Whether the caller can mend it (4xx other than 404).
@@ -50,10 +50,10 @@ impl<E: Into<Problem>> From<E> for Fault {
 
 #[derive(Template)]
 #[template(path = "fault.html")]
-struct FaultPage<'a> {
+struct FaultPage {
     frame: Bare,
     title: String,
-    detail: &'a str,
+    detail: String,
 }
 
 impl IntoResponse for Fault {
@@ -69,7 +69,7 @@ impl IntoResponse for Fault {
                 _ => "refused",
             },
         );
-        let page = FaultPage { frame: Bare::new(), title, detail: &self.0.detail };
+        let page = FaultPage { frame: Bare::new(), title, detail: self.text() };
         match page.render() {
             Ok(body) => (self.0.status, [("cache-control", "no-store")], Html(body)).into_response(),
             Err(_) => self.0.into_response(),

@@ -2,7 +2,7 @@
 
 use askama::{Values, filters::Safe};
 
-use super::{format, icons, texts};
+use super::{format, icons, said::said as in_the_readers_language, texts};
 
 /// The text of a key.
 #[askama::filter_fn]
@@ -32,6 +32,12 @@ pub fn ss(key: &str, _: &dyn Values, word: &str, second: &str) -> askama::Result
 #[askama::filter_fn]
 pub fn pick(prefix: &str, _: &dyn Values, name: &str) -> askama::Result<String> {
     Ok(texts::pick(prefix, name))
+}
+
+/// A room's sentence in the reader's language.
+#[askama::filter_fn]
+pub fn said(sentence: &str, _: &dyn Values, kind: &str) -> askama::Result<String> {
+    Ok(in_the_readers_language(kind, sentence))
 }
 
 /// A number with its thousands grouped.

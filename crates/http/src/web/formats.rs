@@ -209,7 +209,7 @@ async fn keep(desk: &Desk, state: &AppState, rule: FormatRule) -> Result<Respons
     if !fault.is_callers() {
         return Err(fault);
     }
-    show_as(fault.0.status, &FormatPage::of(desk, rule, fault.text().to_owned()))
+    show_as(fault.0.status, &FormatPage::of(desk, rule, fault.text()))
 }
 
 /// `POST /settings/formats/new`.

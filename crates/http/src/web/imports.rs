@@ -1,15 +1,12 @@
 //! Imports: upload, match the columns, dry run, progress, rejected rows.
 
-use std::{convert::Infallible, fs, time::Duration};
+use std::{fs, time::Duration};
 
 use askama::Template;
 use audience::{FIELDS, Import, ImportState, Reject, import::peek};
 use axum::{
     extract::{Multipart, Path, Query, State},
-    response::{
-        IntoResponse, Redirect, Response, Sse,
-        sse::{Event, KeepAlive},
-    },
+    response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
@@ -20,6 +17,7 @@ use super::{
     filters,
     form::Form,
     page::{Desk, Page, Place, done, show, show_as},
+    stream::{self, Live, Next},
     texts,
     uploads::{Note, Waiting, sweep},
 };
@@ -301,7 +299,7 @@ pub async fn start(desk: Desk, State(state): State<AppState>, form: Form) -> Res
     match run(&state, &waiting, &note, dry_run).await {
         Ok(target) => Ok(Redirect::to(&target).into_response()),
         Err(fault) if fault.is_callers() => {
-            let page = map_page(&desk, &state, &waiting, note, fault.text().to_owned()).await?;
+            let page = map_page(&desk, &state, &waiting, note, fault.text()).await?;
             show_as(fault.0.status, &page)
         }
         Err(fault) => Err(fault),
@@ -403,31 +401,25 @@ pub async fn rejects(
 
 /// `GET /imports/{id}/stream`: the progress; at its end the event `reload`.
 pub async fn stream(_desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Response {
-    let timer = Some(tokio::time::interval(PERIOD));
-    let events = futures_util::stream::unfold(timer, move |timer| {
-        let state = state.clone();
-        async move {
-            let mut timer = timer?;
-            timer.tick().await;
-            let found = state.audience.import_record(id).await;
-            let event = match found {
-                Ok(Some(import))
-                    if import.state == ImportState::Running && state.imports.progress(id).is_some() =>
-                {
-                    let part = ImportBody { row: Row::of(&state, import) };
-                    return Some((
-                        Ok::<_, Infallible>(Event::default().data(part.render().unwrap_or_default())),
-                        Some(timer),
-                    ));
-                }
-                Ok(_) => Event::default().event("reload").data("ended"),
-                // The database does not answer now; the page keeps what it shows and asks again.
-                Err(_) => return Some((Ok(Event::default().comment("unavailable")), Some(timer))),
-            };
-            Some((Ok(event), None))
+    stream::every(PERIOD, Look { state, id })
+}
+
+struct Look {
+    state: AppState,
+    id: i64,
+}
+
+impl Live for Look {
+    async fn next(&mut self) -> Next {
+        let Ok(found) = self.state.audience.import_record(self.id).await else { return Next::Same };
+        let running = |import: &Import| {
+            import.state == ImportState::Running && self.state.imports.progress(self.id).is_some()
+        };
+        match found.filter(running) {
+            Some(import) => Next::part(&ImportBody { row: Row::of(&self.state, import) }),
+            None => Next::Last("reload"),
         }
-    });
-    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+    }
 }
 
 #[cfg(test)]

@@ -72,6 +72,6 @@ async fn answer(
     let rows = state.audience.lists().await?;
     show_as(
         fault.0.status,
-        &ListsPage { page: desk.page(Place::Lists), rows, problem: fault.text().to_owned() },
+        &ListsPage { page: desk.page(Place::Lists), rows, problem: fault.text() },
     )
 }

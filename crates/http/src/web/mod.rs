@@ -40,6 +40,7 @@ mod reader;
 mod recipients;
 mod rule_form;
 mod same_site;
+mod said;
 mod second_factor;
 mod seeds;
 mod segment_form;
@@ -49,6 +50,7 @@ mod services;
 mod session;
 mod settings;
 mod setup;
+mod stream;
 mod suppression;
 mod templates;
 mod texts;
@@ -175,6 +177,7 @@ fn system() -> Router<AppState> {
         .route("/domains", get(domains::index).post(domains::add))
         .route("/domains/{domain}", get(domains::view))
         .route("/domains/{domain}/delete", post(domains::delete))
+        .route("/domains/{domain}/also", post(domains::sign_also))
         .route("/domains/{domain}/rotation", post(domains::rotate))
         .route("/domains/{domain}/rotation/cancel", post(domains::cancel_rotation))
         .route("/domains/{domain}/rotation/check", post(domains::turn))

@@ -299,7 +299,7 @@ pub fn is_fragment(headers: &HeaderMap) -> bool {
 }
 
 /// `?done=saved` of a redirect becomes the sentence of that key; unknown words say nothing.
-/// With `n` it tells a number.
+/// With `n` it tells a number, with `held` how many messages were on the wire and could not be taken back.
 fn done_text(query: &str) -> String {
     let value = |wanted: &str| {
         let found = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == wanted);
@@ -310,9 +310,14 @@ fn done_text(query: &str) -> String {
     if !texts::exists(&key) {
         return String::new();
     }
-    match value("n").and_then(|number| number.parse().ok()) {
+    let number = |name| value(name).and_then(|number| number.parse::<i64>().ok());
+    let told = match number("n") {
         Some(number) => texts::text_n(&key, number),
         None => texts::pick("done", &word),
+    };
+    match number("held").filter(|held| *held > 0) {
+        Some(held) => format!("{told} {}", texts::text_n("held-on-the-wire", held)),
+        None => told,
     }
 }
 
@@ -344,5 +349,9 @@ mod tests {
         assert_eq!(done_text("done=saved"), texts::pick("done", "saved"));
         assert_eq!(done_text("done=%3Cscript%3E"), "");
         assert_eq!(done_text(""), "");
+        let dropped = done_text("n=2&held=1&done=path-dropped");
+        assert!(dropped.starts_with(&texts::text_n("done-path-dropped", 2)), "{dropped}");
+        assert!(dropped.ends_with(&texts::text_n("held-on-the-wire", 1)), "{dropped}");
+        assert_eq!(done_text("n=2&held=0&done=path-dropped"), texts::text_n("done-path-dropped", 2));
     }
 }

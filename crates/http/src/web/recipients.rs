@@ -280,7 +280,7 @@ async fn again(desk: &Desk, state: &AppState, sheet: Sheet, fault: Fault) -> Res
     if !fault.is_callers() {
         return Err(fault);
     }
-    show_as(fault.0.status, &sheet.page(desk, state, fault.text().to_owned()).await?)
+    show_as(fault.0.status, &sheet.page(desk, state, fault.text()).await?)
 }
 
 /// Puts the recipient on the lists and services that the form has ticked, and takes it off the others.

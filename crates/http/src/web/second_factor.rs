@@ -74,7 +74,7 @@ pub async fn act(desk: Desk, State(state): State<AppState>, form: Form) -> Resul
             if !fault.is_callers() {
                 return Err(fault);
             }
-            fault.text().clone_into(&mut page.problem);
+            page.problem = fault.text();
             show_as(fault.0.status, &page)
         }
     }

@@ -208,7 +208,7 @@ async fn again(desk: &Desk, state: &AppState, sheet: Sheet, fault: Fault) -> Res
     if !fault.is_callers() {
         return Err(fault);
     }
-    show_as(fault.0.status, &sheet.page(desk, state, fault.text().to_owned()).await?)
+    show_as(fault.0.status, &sheet.page(desk, state, fault.text()).await?)
 }
 
 /// `POST /seeds/{id}/delete`.
@@ -233,7 +233,7 @@ pub async fn create_group(desk: Desk, State(state): State<AppState>, form: Form)
     if !fault.is_callers() {
         return Err(fault);
     }
-    show_as(fault.0.status, &overview(&desk, &state, fault.text().to_owned()).await?)
+    show_as(fault.0.status, &overview(&desk, &state, fault.text()).await?)
 }
 
 #[derive(Template)]
@@ -330,7 +330,7 @@ pub async fn save_group(
             if !fault.is_callers() {
                 return Err(fault);
             }
-            typed.problem = fault.text().to_owned();
+            typed.problem = fault.text();
             show_as(fault.0.status, &group_page(&desk, &state, group, typed).await?)
         }
         action => {

@@ -289,7 +289,7 @@ async fn keep(desk: &Desk, state: &AppState, sheet: Sheet) -> Result<Response, F
     if !refused.is_callers() {
         return Err(refused);
     }
-    let problem = refused.text().to_owned();
+    let problem = refused.text();
     show_as(refused.0.status, &sheet.page(desk, state, problem).await?)
 }
 
@@ -301,7 +301,7 @@ async fn counted(state: &AppState, sheet: &Sheet) -> Result<CountPart, Fault> {
             let count = match state.audience.count_segment(&filter, now_us).await.map_err(Fault::from) {
                 Ok(count) => count,
                 Err(fault) if fault.is_callers() => {
-                    let count_problem = fault.text().to_owned();
+                    let count_problem = fault.text();
                     return Ok(CountPart { count: None, sample: Vec::new(), count_problem });
                 }
                 Err(fault) => return Err(fault),

@@ -72,6 +72,6 @@ async fn answer(
     let rows = state.audience.services().await?;
     show_as(
         fault.0.status,
-        &ServicesPage { page: desk.page(Place::Services), rows, problem: fault.text().to_owned() },
+        &ServicesPage { page: desk.page(Place::Services), rows, problem: fault.text() },
     )
 }

@@ -228,7 +228,7 @@ pub async fn act(
         return Err(fault);
     }
     let mut page = build(&viewer, &state, step, &Asked::default()).await?;
-    fault.text().clone_into(&mut page.problem);
+    page.problem = fault.text();
     typed(&mut page, &form);
     show_as(fault.0.status, &page)
 }

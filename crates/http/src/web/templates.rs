@@ -61,7 +61,7 @@ pub async fn create(desk: Desk, State(state): State<AppState>, form: Form) -> Re
     let page = TemplatesPage {
         page: desk.page(Place::Templates),
         rows: all(&state).await?,
-        problem: fault.text().to_owned(),
+        problem: fault.text(),
     };
     show_as(fault.0.status, &page)
 }

@@ -49,7 +49,7 @@ pub async fn add(desk: Desk, State(state): State<AppState>, form: Form) -> Resul
         return Err(fault);
     }
     let mut page = build(&desk, &state).await?;
-    fault.text().clone_into(&mut page.problem);
+    page.problem = fault.text();
     show_as(fault.0.status, &page)
 }
 

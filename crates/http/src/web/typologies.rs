@@ -125,6 +125,7 @@ fn typology_of(form: &Form) -> Result<NewTypology, Fault> {
         description: form.get("description").to_owned(),
         base: if form.has("base") { form.get("base").to_owned() } else { "default".to_owned() },
         weight: if form.has("weight") { weight } else { delivery::typologies::WEIGHT_DEFAULT },
+        pool: form.get("pool").to_owned(),
     })
 }
 
@@ -174,7 +175,19 @@ struct TypologyPage {
     rules: Vec<RuleRow>,
     shipped: Vec<Shipped>,
     kinds: [&'static str; 4],
+    /// Pools to choose from, with the one that it names.
+    pools: Vec<String>,
     problem: String,
+}
+
+/// The pools that have sources, and the one that is chosen although it may have none; `default` apart.
+pub(super) fn pool_names(state: &AppState, chosen: &str) -> Vec<String> {
+    let mut names: Vec<String> = state.routes.rules().pools().into_iter().map(|pool| pool.name).collect();
+    if !names.iter().any(|name| name == chosen) {
+        names.push(chosen.to_owned());
+    }
+    names.retain(|name| !name.is_empty() && name != routes::DEFAULT_POOL);
+    names
 }
 
 async fn one(desk: &Desk, state: &AppState, found: Typology) -> Result<TypologyPage, Fault> {
@@ -183,6 +196,7 @@ async fn one(desk: &Desk, state: &AppState, found: Typology) -> Result<TypologyP
     Ok(TypologyPage {
         page: desk.page(Place::Typologies),
         shipped: shipped(&rules),
+        pools: pool_names(state, &found.pool),
         rules: rules.into_iter().map(RuleRow::of).collect(),
         found,
         kinds: KINDS,
@@ -237,8 +251,8 @@ async fn save(
     match state.deliveries.update_typology(id, new.clone()).await.map_err(Fault::from) {
         Ok(_) => Ok(done(&format!("/typologies/{id}"), "saved")),
         Err(fault) if fault.is_callers() => {
-            let NewTypology { name, description, base, weight } = new;
-            let mut page = one(&desk, &state, Typology { name, description, base, weight, ..before }).await?;
+            let NewTypology { name, description, base, weight, pool } = new;
+            let mut page = one(&desk, &state, Typology { name, description, base, weight, pool, ..before }).await?;
             page.problem = refusal(&fault.0);
             show_as(fault.0.status, &page)
         }

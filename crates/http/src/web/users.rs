@@ -118,7 +118,7 @@ async fn refused(desk: &Desk, state: &AppState, fault: Fault, form: &Form) -> Re
         return Err(fault);
     }
     let mut page = build(desk, state).await?;
-    fault.text().clone_into(&mut page.problem);
+    page.problem = fault.text();
     if form.has("do") {
         form.get("name").clone_into(&mut page.new_name);
         form.get("email").clone_into(&mut page.new_email);

@@ -34,6 +34,8 @@ async fn a_test_is_confirmed_and_its_winner_chosen() {
         assert_eq!((&planned["state"], &planned["rest"]), (&json!("planned"), &json!(10)), "{planned}");
         let subjects: Vec<_> = planned["variants"].as_array().unwrap().iter().map(|v| &v["subject"]).collect();
         assert_eq!(subjects, ["News", "Only today"]);
+        let status = house.get(&format!("{path}/status")).await.1;
+        assert_eq!(status["ab"], planned, "the status tells of the test too");
         let preview = |variant: &str| format!("{path}/preview?recipient=r3@x.example&variant={variant}");
         assert_eq!(house.get(&preview("b")).await.1["subject"], "Only today");
         assert_eq!(house.get(&preview("")).await.1["subject"], "News");

@@ -146,6 +146,7 @@ impl House {
             access,
             imports: Imports::default(),
             dns: Arc::new(StaticResolver::new()),
+            policies: None,
             tokens,
             clock,
             listen: address,

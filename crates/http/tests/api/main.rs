@@ -15,6 +15,7 @@ mod groups;
 mod house;
 mod pages;
 mod pages_content;
+mod pages_domains;
 mod pages_rights;
 mod pages_validation;
 mod paths;

@@ -238,14 +238,16 @@ async fn verdicts_are_set_shown_and_lifted() {
         let house = House::build(store).await;
         let mut browser = Browser::signed_in(&house).await;
         assert!(browser.get("/sending/verdicts").await.text.contains("Nothing is held up"));
-        let new = json!({"identity": "domain:shop.example", "provider": "google", "action": "slow",
+        let new = json!({"identity": "source:out-9", "provider": "google", "action": "slow",
             "percent": 25, "reason": "low reputation"});
         let (status, made) = house.post("/verdicts", new).await;
         assert_eq!((status, &made["percent"]), (StatusCode::CREATED, &json!(25)));
         let bad = json!({"identity": "people:x", "action": "suspend", "reason": "x"});
         assert_eq!(house.post("/verdicts", bad).await.1["field"], "identity");
+        let half = json!({"identity": "domain:shop.example", "action": "slow", "percent": 50, "reason": "x"});
+        assert_eq!(house.post("/verdicts", half).await.1["field"], "action");
         let page = browser.get("/sending/verdicts").await.text;
-        assert!(page.contains("shop.example") && page.contains("low reputation") && page.contains("25 %"));
+        assert!(page.contains("out-9") && page.contains("low reputation") && page.contains("25 %"));
         assert!(browser.get("/sending/paths/google").await.text.contains("low reputation"));
         let fields =
             [("kind", "url"), ("subject", "t.shop.example"), ("action", "suspend"), ("reason", "spam")];
@@ -259,7 +261,7 @@ async fn verdicts_are_set_shown_and_lifted() {
         let all = house.get("/verdicts").await.1;
         assert_eq!(all["items"].as_array().unwrap().len(), 2);
         let lifted =
-            house.send(Method::DELETE, "/verdicts/domain:shop.example?provider=google", json!({})).await;
+            house.send(Method::DELETE, "/verdicts/source:out-9?provider=google", json!({})).await;
         assert_eq!(lifted.0, StatusCode::NO_CONTENT, "{}", lifted.1);
         let fields = [("identity", "url:t.shop.example"), ("provider", "")];
         assert_eq!(
@@ -269,7 +271,7 @@ async fn verdicts_are_set_shown_and_lifted() {
         assert_eq!(house.get("/verdicts").await.1["items"], json!([]));
         let changes = browser.get("/sending/changes").await.text;
         assert!(
-            changes.contains("domain:shop.example google") && changes.contains("Taken back."),
+            changes.contains("source:out-9 google") && changes.contains("Taken back."),
             "{changes}"
         );
     })

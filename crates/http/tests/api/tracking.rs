@@ -154,8 +154,23 @@ async fn links_lead_on_and_each_click_is_kept() {
         let clicks = rig.house.state.tracking.clicks_by_link(rig.delivery).await.unwrap();
         let clicks: Vec<_> = clicks.iter().map(|link| (link.link, link.clicks, link.messages)).collect();
         assert_eq!(clicks, [(0, 1, 1), (1, 2, 1)]);
+        shows_clicks(&rig).await;
     })
     .await;
+}
+
+/// The most clicked link comes first, over REST and on the Watch tab.
+async fn shows_clicks(rig: &Rig) {
+    let path = format!("/deliveries/{}", rig.delivery);
+    let links = rig.house.get(&format!("{path}/clicks")).await.1;
+    let told = |at: usize| (links["links"][at]["url"].as_str().unwrap(), links["links"][at]["clicks"].as_i64());
+    assert!(told(0).0.starts_with("https://shop.example/for?who=") && told(0).1 == Some(2), "{links}");
+    assert_eq!(told(1), ("https://shop.example/autumn?a=1&b=2", Some(1)));
+    assert_eq!(rig.house.get("/deliveries/999/clicks").await.0, StatusCode::NOT_FOUND);
+    let mut browser = Browser::signed_in(&rig.house).await;
+    let page = browser.get(&format!("{path}/watch")).await.text;
+    let card = page.split("Clicks by link").nth(1).unwrap_or_else(|| panic!("{page}"));
+    assert!(card.find("/for?who=").unwrap() < card.find("/autumn").unwrap(), "{card}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -400,6 +415,48 @@ async fn the_log_shows_what_the_recipient_did() {
         assert_eq!((clients[0].len(), clients[2], clients[3]), (16, "192.0.2.7", ""));
         let status: Value = rig.house.get(&format!("/deliveries/{}/status", rig.delivery)).await.1;
         assert_eq!(status["messages"]["cancelled"], 0, "the gate cancels when its turn comes: {status}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_says_from_where_and_how_secured_a_message_went() {
+    store::testing::sqlite(|store| async move {
+        let rig = Rig::new(store).await;
+        let tls = queue::Tls {
+            protocol: "TLSv1.3".into(),
+            cipher: "TLS_AES_256_GCM_SHA384".into(),
+            certificate: "5a".repeat(32),
+            proof: queue::TlsProof::Sts,
+        };
+        let secured = rig.house.state.queue.secured(tls).await.unwrap();
+        let message = rig.message();
+        let sent = move |tx: &mut Tx<'_>| {
+            tx.execute(
+                "INSERT INTO outcome (id, state, attempts, site, source, reply, tls) \
+                 VALUES ($1, 1, 1, 'x.example', 'mta-a', '250 ok', $2)",
+                &store::binds![message, secured],
+            )
+        };
+        rig.house.state.queue.store().write(Lane::Urgent, sent).await.unwrap();
+        let path = format!("/deliveries/{}", rig.delivery);
+        let log = rig.house.get(&format!("{path}/log?format=json&state=sent")).await.1;
+        let expected = json!({
+            "protocol": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384", "certificate": "5a".repeat(32), "proof": "sts",
+        });
+        assert_eq!((&log[0]["tls"], &log[0]["source"], &log[0]["site"]), (&expected, &json!("mta-a"), &json!("x.example")));
+        let rows = rig.house.get(&format!("{path}/messages")).await.1;
+        let rows = rows["items"].as_array().unwrap();
+        let of = |address: &str| rows.iter().find(|row| row["recipient"] == address).unwrap();
+        assert_eq!(of("ann@x.example")["tls"], expected);
+        assert_eq!(of("bob@y.example")["tls"], Value::Null, "not sent yet");
+        let mut browser = Browser::signed_in(&rig.house).await;
+        let page = browser.get(&format!("{path}/messages/{message}")).await;
+        for part in ["mta-a", "TLSv1.3, TLS_AES_256_GCM_SHA384", &"5a".repeat(32)] {
+            assert!(page.text.contains(part), "{part}: {}", page.text);
+        }
+        let export = browser.get(&format!("{path}/log.csv")).await;
+        assert!(export.text.contains("x.example,mta-a,TLSv1.3,"), "{}", export.text);
     })
     .await;
 }

@@ -1,14 +1,11 @@
 //! The Analysis tab: start, progress, journal, exclusions, prediction, approvers, verdict, and what former analyses said.
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
 use askama::Template;
 use axum::{
     extract::{Path, Query, State},
-    response::{
-        IntoResponse, Redirect, Response, Sse,
-        sse::{Event, KeepAlive},
-    },
+    response::{IntoResponse, Redirect, Response},
 };
 use delivery::{Closed, Delivery, ExclusionCount, JournalLine, history::PastAnalysis};
 use serde::Deserialize;
@@ -22,6 +19,8 @@ use super::{
         form::Form,
         help,
         page::{Desk, Page, Place, done, show},
+        said::said,
+        stream::{self, Live, Next},
         texts,
     },
     approval::Standing,
@@ -69,10 +68,10 @@ impl Line {
             icon,
             tone,
             help: shipped.map(|rule| format!("/help/rules#{}", help::anchor(rule.name))).unwrap_or_default(),
-            hint: line.hint.unwrap_or_default(),
+            hint: said("hint", line.hint.as_deref().unwrap_or_default()),
             rule: line.rule,
             place,
-            text: line.text,
+            text: said("finding", &line.text),
         }
     }
 }
@@ -214,7 +213,7 @@ pub(super) async fn refused(desk: &Desk, state: &AppState, id: i64, fault: Fault
     }
     let found = state.deliveries.get(id).await?;
     let mut page = build(desk, state, &found).await?;
-    fault.text().clone_into(&mut page.frame.problem);
+    page.frame.problem = fault.text();
     super::super::page::show_as(fault.0.status, &page)
 }
 
@@ -350,23 +349,21 @@ pub async fn stop(
 
 /// `GET /deliveries/{id}/analysis/stream`: the progress; at its end the event `reload`.
 pub async fn stream(_desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Response {
-    let first = Some(tokio::time::interval(PROGRESS_PERIOD));
-    let events = futures_util::stream::unfold(first, move |timer| {
-        let state = state.clone();
-        async move {
-            let mut timer = timer?;
-            timer.tick().await;
-            let (event, next) = match state.deliveries.analysis_handle(id) {
-                Some(handle) => {
-                    let part = ProgressPart { progress: Progress::of(id, Some(handle.progress())) };
-                    (Event::default().data(part.render().unwrap_or_default()), Some(timer))
-                }
-                None => (Event::default().event("reload").data("ended"), None),
-            };
-            Some((Ok::<_, Infallible>(event), next))
-        }
-    });
-    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+    stream::every(PROGRESS_PERIOD, Look { state, id })
+}
+
+struct Look {
+    state: AppState,
+    id: i64,
+}
+
+impl Live for Look {
+    async fn next(&mut self) -> Next {
+        let handle = self.state.deliveries.analysis_handle(self.id);
+        handle.map_or(Next::Last("reload"), |handle| {
+            Next::part(&ProgressPart { progress: Progress::of(self.id, Some(handle.progress())) })
+        })
+    }
 }
 
 #[cfg(test)]

@@ -68,6 +68,8 @@ pub struct Plan {
     pub predicted_end: Option<i64>,
     /// Messages are tried until (µs).
     pub valid_until: i64,
+    /// The pool of sources that the messages go from; empty: they go to a relay.
+    pub pool: String,
     /// Who approved this snapshot.
     pub approved_by: String,
     /// Who may start it.
@@ -99,6 +101,7 @@ impl Plan {
             predicted_end: waves.last().and_then(|wave| wave.ends_at).or(found.predicted_end),
             plan: if waves.len() > 1 { waves } else { Vec::new() },
             valid_until: plan.valid_until,
+            pool: if state.settings().relay().is_some() { String::new() } else { plan.pool },
             approved_by: yes.map(|said| said.account.as_str()).collect::<Vec<_>>().join(", "),
             starters: starters(found),
         })

@@ -11,6 +11,7 @@ use super::{
         deliveries,
         fault::Fault,
         page::{done, show_as},
+        said::said,
         texts,
     },
     steps::{self, Step},
@@ -142,8 +143,8 @@ where
 pub fn refusal(problem: &Problem) -> String {
     let name = problem.field.as_deref().and_then(|field| FIELDS.iter().find(|(key, _)| *key == field));
     match name {
-        Some((_, text)) => format!("{}: {}", texts::text(text), problem.detail),
-        None => problem.detail.clone(),
+        Some((_, text)) => format!("{}: {}", texts::text(text), said("problem", &problem.detail)),
+        None => said("problem", &problem.detail),
     }
 }
 
@@ -204,6 +205,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("proof.variants", "proof-variants"),
     ("parameters.headers", "parameters-headers-label"),
     ("parameters.part_size", "parameters-part-size"),
+    ("parameters.pool", "pool"),
     ("parameters.personalization_time", "parameters-personalization-time"),
     ("parameters.resource_validity", "parameters-resource-validity"),
     ("parameters.retries", "parameters-retry-count"),

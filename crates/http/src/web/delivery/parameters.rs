@@ -15,6 +15,7 @@ use super::{
         formats::{Choice, encodings},
         page::{Desk, Page, Place, show},
         texts,
+        typologies::pool_names,
     },
     frame::{Frame, answer},
     sheet::based_on,
@@ -38,6 +39,11 @@ struct ParametersPage {
     tries: String,
     priority: String,
     part_size: u64,
+    /// The delivery's own choice of a pool.
+    pool: String,
+    pools: Vec<String>,
+    /// What the choice of none means: the typology's pool, or `default`.
+    pool_otherwise: String,
     error_address: String,
     unqualified: String,
     format: String,
@@ -57,10 +63,30 @@ struct ParametersPage {
 pub async fn view(desk: Desk, State(state): State<AppState>, Path(id): Path<i64>) -> Result<Response, Fault> {
     let found = state.deliveries.get(id).await?;
     let frame = Frame::of(&state, &found, "parameters").await?;
-    show(&build(&desk, &state, &found, frame, header_lines(&found.definition)))
+    let otherwise = pool_otherwise(&state, &found).await;
+    show(&build(&desk, &state, &found, (frame, otherwise), header_lines(&found.definition)))
 }
 
-fn build(desk: &Desk, state: &AppState, found: &Delivery, frame: Frame, headers: String) -> ParametersPage {
+/// What a delivery goes from that chooses no pool, in words.
+async fn pool_otherwise(state: &AppState, found: &Delivery) -> String {
+    let mut undecided = found.definition.clone();
+    routes::DEFAULT_POOL.clone_into(&mut undecided.parameters.pool);
+    match state.deliveries.pool_of(&undecided).await {
+        Ok(chosen) if chosen.by == typology::PoolChoice::Typology => {
+            texts::text_s("parameters-pool-typology", &chosen.name)
+        }
+        // A typology that is gone is said where it is chosen.
+        _ => texts::text("parameters-pool-default"),
+    }
+}
+
+fn build(
+    desk: &Desk,
+    state: &AppState,
+    found: &Delivery,
+    (frame, pool_otherwise): (Frame, String),
+    headers: String,
+) -> ParametersPage {
     let definition = &found.definition;
     let parameters = &definition.parameters;
     ParametersPage {
@@ -75,6 +101,9 @@ fn build(desk: &Desk, state: &AppState, found: &Delivery, frame: Frame, headers:
         tries: tries(definition, state.clock.now_us()),
         priority: parameters.priority.clone(),
         part_size: parameters.part_size,
+        pools: pool_names(state, &parameters.pool),
+        pool: parameters.pool.clone(),
+        pool_otherwise,
         error_address: definition.sender.error_address.clone(),
         unqualified: definition.sender.unqualified_bounces_to.clone(),
         format: parameters.format.clone(),
@@ -144,6 +173,9 @@ fn apply(definition: &mut Definition, form: &Form) -> Result<(), String> {
     parameters.priority = form.get("priority").to_owned();
     parameters.retries = form.number("retries", &texts::text("parameters-retry-count"))?;
     parameters.part_size = form.number("part_size", &texts::text("parameters-part-size"))?;
+    if form.has("pool") {
+        form.get("pool").clone_into(&mut parameters.pool);
+    }
     parameters.format = form.get("format").to_owned();
     parameters.encoding = form.get("encoding").to_owned();
     parameters.precedence = form.get("precedence").to_owned();
@@ -183,7 +215,8 @@ pub async fn save(
         }
     };
     let headers = form.raw("headers").to_owned();
-    let page = async |frame| Ok(build(&desk, &state, &found, frame, headers));
+    let otherwise = pool_otherwise(&state, &found).await;
+    let page = async |frame| Ok(build(&desk, &state, &found, (frame, otherwise), headers));
     answer(outcome, &state, &found, ("parameters", "saved"), page).await
 }
 

@@ -193,7 +193,7 @@ pub async fn made(
             if !fault.is_callers() {
                 return Err(fault);
             }
-            fault.text().clone_into(&mut preview.problem);
+            preview.problem = fault.text();
         }
     }
     Ok(Made { preview, problems, warnings })

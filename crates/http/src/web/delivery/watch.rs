@@ -1,38 +1,40 @@
 //! The Watch tab: live counts, speed, expected end, by provider, as server-sent events.
 
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::time::Duration;
 
 use askama::Template;
 use axum::{
     extract::{Path, Query, State},
-    response::{
-        IntoResponse, Response, Sse,
-        sse::{Event, KeepAlive},
-    },
+    response::Response,
 };
 use delivery::{Delivery, ProviderStatus, Status, WavePlan};
 use serde::Deserialize;
 
 use super::{
     super::{
-        chart,
+        chart::{self, Speeds},
         fault::Fault,
         filters, format,
         page::{Desk, Page, Place, show},
+        stream::{self, Live, Next},
         texts,
     },
     frame::Frame,
     winner::Panel,
 };
-use crate::state::AppState;
+use crate::{
+    clicks::{Clicked, by_link},
+    state::AppState,
+};
 
 /// How often the figures are shown anew.
 const PERIOD: Duration = Duration::from_secs(1);
-/// Seconds that the speed's line looks back, while the page is open.
-const SPARK_VALUES_MAX: usize = 300;
 
 /// Providers shown by themselves.
 const PROVIDERS_MAX: usize = 16;
+
+/// Links that are listed.
+const LINKS_MAX: usize = 50;
 
 /// Changes of state that are listed.
 const CHANGES_MAX: usize = 20;
@@ -110,7 +112,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn of(found: &Delivery, status: Status, holds: Vec<(String, String)>, speeds: &VecDeque<f64>) -> Watch {
+    fn of(found: &Delivery, status: Status, holds: Vec<(String, String)>, speeds: &Speeds) -> Watch {
         let messages = status.pending + status.sent + status.failed + status.cancelled;
         let decided = messages - status.pending;
         let shares = [
@@ -125,7 +127,6 @@ impl Watch {
             note(status.state, found, status.pending == messages)
         };
         let seeds = &status.seeds;
-        let speeds: Vec<f64> = speeds.iter().copied().collect();
         Watch {
             active: status.state.is_active(),
             percent: format::percent(decided, messages),
@@ -150,13 +151,8 @@ impl Watch {
             blocked: String::new(),
             note,
             note_tone,
-            // A line along the ground says nothing.
-            spark: if speeds.iter().any(|speed| *speed > 0.0) {
-                chart::spark(&speeds)
-            } else {
-                String::new()
-            },
-            peak: format::speed(speeds.iter().copied().fold(0.0, f64::max)),
+            spark: speeds.drawn(),
+            peak: format::speed(speeds.peak()),
             providers: providers(status.providers, status.state.is_active()),
         }
     }
@@ -217,8 +213,51 @@ struct WatchPage {
     watch: Watch,
     plan: Vec<WavePlan>,
     ab: Option<Panel>,
+    clicks: Vec<ClickRow>,
     hours: Option<Hours>,
     changes: Vec<ChangeRow>,
+}
+
+/// A link that was clicked.
+struct ClickRow {
+    /// The variant of an A/B test that has it; empty: there is no test.
+    variant: String,
+    /// Its label; empty: it has none.
+    label: String,
+    /// Where it leads, or its number when the content is gone.
+    url: String,
+    category: String,
+    meter: String,
+    clicks: i64,
+    messages: i64,
+}
+
+async fn clicks(state: &AppState, id: i64, test: Option<&Panel>) -> Result<Vec<ClickRow>, Fault> {
+    let found = by_link(state, id).await?;
+    let most = found.first().map_or(0, |link| link.clicks);
+    let variant = |snapshot: &str| {
+        let variants = test.into_iter().flat_map(|test| &test.variants);
+        let own = variants.map(|(of, _)| of).find(|of| of.snapshot == snapshot);
+        own.map(|of| of.variant.to_string()).unwrap_or_default()
+    };
+    let row = |clicked: Clicked| {
+        let variant = variant(&clicked.snapshot);
+        let (label, url, category) = match clicked.link {
+            Some(link) => (link.label, link.url, link.category),
+            None => (String::new(), format!("#{}", clicked.number), String::new()),
+        };
+        ClickRow {
+            variant,
+            // A link that nobody named is called by its address, which stands there anyway.
+            label: if label == url { String::new() } else { label },
+            meter: chart::meter(&[("accent", clicked.clicks)], most, "thin"),
+            url,
+            category,
+            clicks: clicked.clicks,
+            messages: clicked.messages,
+        }
+    };
+    Ok(found.into_iter().take(LINKS_MAX).map(row).collect())
 }
 
 /// What went out hour by hour.
@@ -327,7 +366,7 @@ pub async fn view(
 ) -> Result<Response, Fault> {
     let found = state.deliveries.get(id).await?;
     let status = state.deliveries.status(id).await?;
-    let mut watch = Watch::of(&found, status, holds(&state, id).await?, &VecDeque::new());
+    let mut watch = Watch::of(&found, status, holds(&state, id).await?, &Speeds::default());
     watch.blocked = state.blocked(id).await;
     if let Some(report) = asked.stopped.as_deref().and_then(stop_report) {
         watch.note = report;
@@ -341,6 +380,7 @@ pub async fn view(
         watch,
         // A test's samples and rest are no waves to the reader.
         plan: if waves.len() > 1 && ab.is_none() { waves } else { Vec::new() },
+        clicks: clicks(&state, id, ab.as_ref()).await?,
         ab,
         hours: Hours::of(state.queue.hourly(id).await?),
         changes: changes(&state, id).await?,
@@ -360,9 +400,8 @@ fn stop_report(text: &str) -> Option<String> {
 struct Look {
     state: AppState,
     id: i64,
-    timer: tokio::time::Interval,
-    speeds: VecDeque<f64>,
-    over: bool,
+    was: delivery::State,
+    speeds: Speeds,
 }
 
 /// `GET /deliveries/{id}/watch/stream`: the figures each second; at the end, or when the state changes its buttons, the
@@ -373,41 +412,29 @@ pub async fn stream(
     Path(id): Path<i64>,
 ) -> Result<Response, Fault> {
     let was = state.deliveries.get(id).await?.state;
-    let timer = tokio::time::interval(PERIOD);
-    let look = Look { state, id, timer, speeds: VecDeque::new(), over: false };
-    let events = futures_util::stream::unfold(look, move |mut look| async move {
-        if look.over {
-            return None;
-        }
-        look.timer.tick().await;
-        let event = match look_again(&mut look, was).await {
-            // The figures could not be read now: the page keeps the last ones and asks again.
-            Err(_) => Event::default().comment("unavailable"),
-            Ok(None) => {
-                look.over = true;
-                Event::default().event("reload").data("changed")
-            }
-            Ok(Some(html)) => Event::default().data(html),
-        };
-        Some((Ok::<_, Infallible>(event), look))
-    });
-    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
+    Ok(stream::every(PERIOD, Look { state, id, was, speeds: Speeds::default() }))
 }
 
-async fn look_again(look: &mut Look, was: delivery::State) -> Result<Option<String>, Fault> {
-    let found = look.state.deliveries.get(look.id).await?;
-    let status = look.state.deliveries.status(look.id).await?;
-    if buttons(status.state) != buttons(was) {
-        return Ok(None);
+impl Live for Look {
+    async fn next(&mut self) -> Next {
+        // The figures could not be read now: the page keeps the last ones and asks again.
+        self.again().await.unwrap_or(Next::Same)
     }
-    if look.speeds.len() == SPARK_VALUES_MAX {
-        look.speeds.pop_front();
+}
+
+impl Look {
+    async fn again(&mut self) -> Result<Next, Fault> {
+        let found = self.state.deliveries.get(self.id).await?;
+        let status = self.state.deliveries.status(self.id).await?;
+        if buttons(status.state) != buttons(self.was) {
+            return Ok(Next::Last("reload"));
+        }
+        self.speeds.keep(status.per_second);
+        let holds = holds(&self.state, self.id).await?;
+        let mut watch = Watch::of(&found, status, holds, &self.speeds);
+        watch.blocked = self.state.blocked(self.id).await;
+        Ok(Next::part(&WatchPart { watch }))
     }
-    look.speeds.push_back(status.per_second);
-    let holds = holds(&look.state, look.id).await?;
-    let mut watch = Watch::of(&found, status, holds, &look.speeds);
-    watch.blocked = look.state.blocked(look.id).await;
-    WatchPart { watch }.render().map(Some).map_err(|error| Fault::internal(&error))
 }
 
 /// States between which the page's head changes.

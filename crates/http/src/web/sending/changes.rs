@@ -12,10 +12,11 @@ use serde_json::{Map, Value};
 use super::{
     super::{
         fault::Fault,
-        filters,
+        filters, format,
         page::{Desk, Page, Place, show},
+        texts,
     },
-    fields::typed,
+    fields::{FIELDS, typed},
     warm_ups::date,
 };
 use crate::state::AppState;
@@ -60,7 +61,7 @@ impl ChangeRow {
             kind: change.kind.as_str(),
             name: change.name,
             what,
-            differences: differences(change.before.as_deref(), change.after.as_deref()),
+            differences: differences(change.kind, change.before.as_deref(), change.after.as_deref()),
         }
     }
 }
@@ -70,26 +71,54 @@ fn object(text: Option<&str>) -> Map<String, Value> {
 }
 
 /// The fields in which two things differ. What names the thing is no difference.
-fn differences(before: Option<&str>, after: Option<&str>) -> Vec<Difference> {
+fn differences(kind: Kind, before: Option<&str>, after: Option<&str>) -> Vec<Difference> {
     let (before, after) = (object(before), object(after));
     let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
     names.sort_unstable();
     names.dedup();
-    let value = |of: &Map<String, Value>, name: &str| match (name, of.get(name)) {
-        ("start_day", Some(Value::Number(day))) => date(day.as_i64().unwrap_or_default()),
-        (_, found) => found.map(typed).unwrap_or_default(),
+    let value = |of: &Map<String, Value>, name: &str| {
+        of.get(name).map(|value| worded(kind, name, value)).unwrap_or_default()
     };
     names
         .into_iter()
         .filter(|name| !matches!(name.as_str(), "name" | "at_us"))
         .filter(|name| before.get(*name) != after.get(*name))
         .map(|name| Difference {
-            field: name.replace('_', " "),
+            field: label(kind, name),
             before: value(&before, name),
             after: value(&after, name),
         })
         .filter(|difference| difference.before != difference.after)
         .collect()
+}
+
+/// A field as its form calls it.
+fn label(kind: Kind, field: &str) -> String {
+    match kind {
+        Kind::Override => texts::pick("limit-field", field),
+        Kind::Source => texts::pick("source-field", field),
+        Kind::WarmUp => texts::pick("warm-up-field", field),
+        Kind::Verdict => texts::pick("verdict-field", field),
+    }
+}
+
+/// A value as its form shows it.
+fn worded(kind: Kind, field: &str, value: &Value) -> String {
+    match (field, value) {
+        ("start_day", Value::Number(day)) => date(day.as_i64().unwrap_or_default()),
+        ("until_us", Value::Number(at)) => format::moment(at.as_i64().unwrap_or_default()),
+        ("action", Value::Object(slow)) => {
+            format!("{} {} %", texts::pick("verdict-action", "slow"), slow["slow"])
+        }
+        ("action", Value::String(word)) => texts::pick("verdict-action", word),
+        ("overflow", Value::String(word)) => texts::pick("overflow", word),
+        (_, Value::Bool(_)) => texts::pick("yes-no", &typed(value)),
+        (_, Value::String(word)) if kind == Kind::Override => {
+            let choice = FIELDS.iter().find(|one| one.name == field && one.choices().contains(&word.as_str()));
+            choice.map_or_else(|| word.clone(), |field| field.word(word))
+        }
+        _ => typed(value),
+    }
 }
 
 /// The newest changes of one thing.
@@ -136,11 +165,22 @@ mod tests {
     fn only_what_differs_is_told() {
         let before = r#"{"connections":3,"tls":"none","name":"a"}"#;
         let after = r#"{"connections":4,"tls":"none","message_rates":["1/s"],"name":"b"}"#;
-        let told = differences(Some(before), Some(after));
+        let told = differences(Kind::Override, Some(before), Some(after));
         let told: Vec<_> =
             told.iter().map(|one| (one.field.as_str(), one.before.as_str(), one.after.as_str())).collect();
-        assert_eq!(told, [("connections", "3", "4"), ("message rates", "", "1/s")]);
-        assert_eq!(differences(None, Some(after)).len(), 3);
-        assert!(differences(Some("damaged"), None).is_empty());
+        assert_eq!(told, [("Connections", "3", "4"), ("Messages at most", "", "1/s")]);
+        assert_eq!(differences(Kind::Override, None, Some(after)).len(), 3);
+        assert!(differences(Kind::Override, Some("damaged"), None).is_empty());
+    }
+
+    #[test]
+    fn values_are_told_in_the_words_of_the_forms() {
+        let told = |kind, name, text: &str| worded(kind, name, &serde_json::from_str(text).unwrap());
+        assert_eq!(told(Kind::Override, "tls", "\"required\""), texts::pick("tls-policy", "required"));
+        assert_eq!(told(Kind::Override, "adaptive", "true"), texts::pick("yes-no", "yes"));
+        assert_eq!(told(Kind::Override, "label", "\"required\""), "required", "a name is no choice");
+        assert_eq!(told(Kind::Verdict, "action", "{\"slow\": 25}"), "Slow down 25 %");
+        assert_eq!(told(Kind::Verdict, "until_us", "1795687920000000"), format::moment(1_795_687_920_000_000));
+        assert_eq!(told(Kind::WarmUp, "days", "[50, 100]"), "50 100");
     }
 }

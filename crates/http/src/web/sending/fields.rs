@@ -3,7 +3,10 @@
 use routes::{Rate, SiteRules};
 use serde_json::Value;
 
-use super::super::texts;
+use super::{
+    super::{said::said, texts},
+    refused::Refused,
+};
 
 /// How a field is filled in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,21 +73,24 @@ impl Field {
     /// What was typed, as JSON; nothing typed is null.
     ///
     /// # Errors
-    /// The field's name and why it cannot be read.
-    pub fn read(&self, text: &str) -> Result<Value, (&'static str, String)> {
+    /// The field, and why it cannot be read.
+    pub(super) fn read(&self, text: &str) -> Result<Value, Refused> {
         let text = text.trim();
         if text.is_empty() {
             return Ok(Value::Null);
         }
-        let refused = || (self.name, texts::text_s("fault-number", &texts::pick("limit-field", self.name)));
+        let label = || texts::pick("limit-field", self.name);
+        let refused = || Refused::new(self.name, texts::text_s("fault-number", &label()));
         Ok(match self.shape {
             Shape::Number => Value::from(text.parse::<u32>().map_err(|_| refused())?),
             Shape::Fraction => Value::from(text.parse::<f64>().map_err(|_| refused())?),
             Shape::Rates if text == "none" => Value::Array(Vec::new()),
             Shape::Rates => {
                 let rates: Result<Vec<Rate>, String> = split(text).map(str::parse).collect();
-                let named =
-                    |reason| (self.name, format!("{}: {reason}.", texts::pick("limit-field", self.name)));
+                let named = |reason: String| {
+                    let why = texts::text_ss("refused-at", &label(), &said("refused", &reason));
+                    Refused::new(self.name, why)
+                };
                 Value::from(rates.map_err(named)?.iter().map(ToString::to_string).collect::<Vec<_>>())
             }
             Shape::Masks => Value::from(split(text).collect::<Vec<_>>()),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     extract::{Path, Query, State},
-    http::StatusCode,
     response::{IntoResponse, Redirect, Response},
 };
 use routes::{Explained, Origin, Providers, SiteRules, StoredOverride};
@@ -17,11 +16,12 @@ use super::{
         fault::Fault,
         filters,
         form::Form,
-        page::{Desk, Page, Place, done, show, show_as},
+        page::{Desk, Page, Place, done, show},
         texts,
     },
     changes::{ChangeRow, of_name},
     fields::{FIELDS, Field, Shape, shown, typed},
+    refused::{Refused, answer},
 };
 use crate::state::AppState;
 
@@ -96,7 +96,7 @@ struct LimitsPage {
     by_source: Vec<StoredOverride>,
     file_error: String,
     search: String,
-    problem: String,
+    refused: Refused,
 }
 
 /// `?q` is part of a name.
@@ -108,7 +108,7 @@ pub struct Asked {
     name: String,
 }
 
-async fn build(desk: &Desk, state: &AppState, search: &str, problem: String) -> Result<LimitsPage, Fault> {
+async fn build(desk: &Desk, state: &AppState, search: &str, refused: Refused) -> Result<LimitsPage, Fault> {
     let rules = state.routes.rules();
     let overrides = state.routes.overrides().await?;
     let providers = &rules.providers;
@@ -124,7 +124,7 @@ async fn build(desk: &Desk, state: &AppState, search: &str, problem: String) -> 
         by_source: overrides.iter().filter(|stored| stored.name.contains('@')).cloned().collect(),
         file_error: rules.file_error.clone().unwrap_or_default(),
         search: search.trim().to_owned(),
-        problem,
+        refused,
     })
 }
 
@@ -136,13 +136,14 @@ pub async fn index(
 ) -> Result<Response, Fault> {
     let name = asked.name.trim().to_lowercase();
     if name.is_empty() {
-        return show(&build(&desk, &state, &asked.q, String::new()).await?);
+        return show(&build(&desk, &state, &asked.q, Refused::default()).await?);
     }
     if is_name(&name) {
         return Ok(Redirect::to(&at(&name)).into_response());
     }
-    let problem = texts::text("limits-name-refused");
-    show_as(StatusCode::UNPROCESSABLE_ENTITY, &build(&desk, &state, "", problem).await?)
+    let refused = Refused::new("name", texts::text("limits-name-refused"));
+    let page = async |refused| build(&desk, &state, "", refused).await;
+    answer(Err::<(), _>(refused), (HOME, ""), page).await
 }
 
 /// Whether rules can stand under a name: a receiver's, or `SITE@SOURCE` with masks. The room below looks closer.
@@ -179,7 +180,7 @@ struct LimitPage {
     groups: Vec<(&'static str, Vec<Input>)>,
     changed: Option<StoredOverride>,
     changes: Vec<ChangeRow>,
-    problem: String,
+    refused: Refused,
 }
 
 /// Where a value comes from, in words.
@@ -202,7 +203,8 @@ async fn form_page(
     desk: &Desk,
     state: &AppState,
     name: &str,
-    sent: Option<(&Form, String, Option<String>)>,
+    sent: Option<&Form>,
+    refused: Refused,
 ) -> Result<LimitPage, Fault> {
     let rules = state.routes.rules();
     let providers = &rules.providers;
@@ -224,13 +226,13 @@ async fn form_page(
             _ => shown(&holding, field.name),
         };
         Input {
-            value: sent.as_ref().map_or(kept, |(form, ..)| form.get(field.name).to_owned()),
+            value: sent.map_or(kept, |form| form.get(field.name).to_owned()),
             holds,
             from: match changed.as_ref().filter(|_| !kept_field(own.as_ref(), field).is_empty()) {
                 Some(stored) => texts::text_s("limits-from-person", &stored.who),
                 None => from(&explained, field.name),
             },
-            problem: sent.as_ref().is_some_and(|(_, _, at)| at.as_deref() == Some(field.name)),
+            problem: refused.at == field.name,
             field,
         }
     };
@@ -251,7 +253,7 @@ async fn form_page(
         groups,
         changed,
         changes: of_name(state, routes::Kind::Override, name).await?,
-        problem: sent.map(|(_, problem, _)| problem).unwrap_or_default(),
+        refused,
         name: name.to_owned(),
     })
 }
@@ -266,11 +268,11 @@ pub async fn view(
     if !is_name(&name) {
         return Err(Fault::not_found("receiver"));
     }
-    show(&form_page(&desk, &state, &name, None).await?)
+    show(&form_page(&desk, &state, &name, None, Refused::default()).await?)
 }
 
 /// What the form says, as the change of an override: an empty field takes the change back.
-fn patch(form: &Form) -> Result<Map<String, Value>, (&'static str, String)> {
+fn patch(form: &Form) -> Result<Map<String, Value>, Refused> {
     let mut patch = Map::new();
     for field in FIELDS {
         // A field that the form does not have stays as it is.
@@ -289,24 +291,17 @@ pub async fn save(
     form: Form,
 ) -> Result<Response, Fault> {
     let name = name.to_lowercase();
-    let (problem, field) = match patch(&form) {
-        Err((field, problem)) => (problem, Some(field.to_owned())),
+    let kept = match patch(&form) {
         Ok(patch) => {
             let (who, now_us) = (&desk.viewer.name, state.clock.now_us());
-            match state.routes.patch_override(&name, patch, who, now_us).await {
-                Ok(()) => return Ok(done(&at(&name), "saved")),
-                Err(error) => {
-                    let fault = Fault::from(error);
-                    if !fault.is_callers() {
-                        return Err(fault);
-                    }
-                    (fault.text().to_owned(), fault.0.field.clone())
-                }
-            }
+            let put = state.routes.patch_override(&name, patch, who, now_us).await;
+            Refused::unless(put, |field| texts::pick("limit-field", field))?
         }
+        Err(refused) => Err(refused),
     };
-    let page = form_page(&desk, &state, &name, Some((&form, problem, field))).await?;
-    show_as(StatusCode::UNPROCESSABLE_ENTITY, &page)
+    let page = async |refused| form_page(&desk, &state, &name, Some(&form), refused).await;
+    let form_of = at(&name);
+    answer(kept, (form_of.as_str(), "saved"), page).await
 }
 
 /// `POST /sending/limits/{name}/reset`: what people changed is taken back.
@@ -337,9 +332,9 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_refused_at_its_field() {
-        let (field, problem) = patch(&Form::of(&[("connections", "many")])).unwrap_err();
-        assert_eq!(field, "connections");
-        assert!(problem.contains(&texts::pick("limit-field", "connections")), "{problem}");
+        let refused = patch(&Form::of(&[("connections", "many")])).unwrap_err();
+        assert_eq!(refused.at, "connections");
+        assert!(refused.why.contains(&texts::pick("limit-field", "connections")), "{}", refused.why);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod fields;
 mod limits;
 mod operate;
 mod paths;
+mod refused;
 mod site;
 mod sources;
 mod tls;

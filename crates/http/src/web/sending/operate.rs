@@ -129,7 +129,7 @@ pub async fn retry_now(
     Path(site): Path<String>,
     form: Form,
 ) -> Result<Response, Fault> {
-    let which = state.waiters(&site, delivery(&form)?);
+    let which = state.waiters(&site, delivery(&form)?).await;
     let hurried = state.queue.retry_now(which, state.clock.now_us()).await?;
     let by = desk.viewer.name.clone();
     state.engine.order(Order { source: None, site: site.clone(), deed: Deed::RetryNow, by }).await?;
@@ -147,7 +147,7 @@ pub async fn drop_waiting(
     if form.get("name").to_lowercase() != site {
         return Err(refused("name", texts::text("drop-refused")));
     }
-    let which = state.waiters(&site, delivery(&form)?);
+    let which = state.waiters(&site, delivery(&form)?).await;
     let dropped = state.queue.drop_waiting(which, state.clock.now_us(), DROP_PATIENCE).await?;
     let told = Told { subject: site.clone(), detail: format!("{} messages", dropped.messages) };
     let to = format!("{}?n={}&held={}", home(&site), dropped.messages, dropped.under_way);

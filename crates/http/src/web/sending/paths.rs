@@ -1,26 +1,20 @@
 //! The Paths page: every receiving site with its connections, speed, replies and rests, live.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    convert::Infallible,
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use askama::Template;
 use axum::{
     extract::{Query, State},
-    response::{
-        IntoResponse, Response, Sse,
-        sse::{Event, KeepAlive},
-    },
+    response::Response,
 };
 use serde::Deserialize;
 
 use super::super::{
-    chart,
+    chart::{self, Speeds},
     fault::Fault,
     filters, format,
     page::{Desk, Page, Place, show},
+    stream::{self, Live, Next},
     texts,
 };
 use crate::{
@@ -31,8 +25,6 @@ use crate::{
 
 /// How often the figures are shown anew.
 pub(super) const PERIOD: Duration = Duration::from_secs(1);
-/// Seconds that the speed's line looks back, while the page is open.
-const SPARK_VALUES_MAX: usize = 300;
 /// Sites shown by themselves.
 const SITES_MAX: usize = 40;
 
@@ -156,7 +148,7 @@ struct Board {
 }
 
 impl Board {
-    fn of(standing: &Standing, waits: &Waits, search: &str, speeds: &VecDeque<f64>) -> Board {
+    fn of(standing: &Standing, waits: &Waits, search: &str, speeds: &Speeds) -> Board {
         let mut sites = standing.sites();
         // What waits for a provider to which no path is open yet must be seen too: something may keep it.
         let shown = |name: &str| standing.paths.iter().any(|path| path.site == name);
@@ -172,7 +164,6 @@ impl Board {
         }
         let found_nothing = sites.is_empty() && !search.is_empty();
         let rest = sites.split_off(sites.len().min(SITES_MAX));
-        let speeds: Vec<f64> = speeds.iter().copied().collect();
         Board {
             connections: signed(standing.connections),
             speed: whole.accepted_per_second,
@@ -180,13 +171,8 @@ impl Board {
             share: share(whole.deferral_share),
             share_high: whole.deferral_share >= SHARE_HIGH,
             resting: whole.resting as i64,
-            // A line along the ground says nothing.
-            spark: if speeds.iter().any(|speed| *speed > 0.0) {
-                chart::spark(&speeds)
-            } else {
-                String::new()
-            },
-            peak: format::speed(speeds.iter().copied().fold(0.0, f64::max)),
+            spark: speeds.drawn(),
+            peak: format::speed(speeds.peak()),
             rows: sites
                 .into_iter()
                 .map(|site| {
@@ -239,52 +225,38 @@ pub async fn view(
 ) -> Result<Response, Fault> {
     let search = asked.search();
     let waits = Waits::of(&state).await;
-    let board = Board::of(&state.engine.standing().await, &waits, &search, &VecDeque::new());
+    let board = Board::of(&state.standing().await, &waits, &search, &Speeds::default());
     show(&PathsPage { page: desk.page(Place::Paths), search, board })
 }
 
 struct Look {
     state: AppState,
     search: String,
-    timer: tokio::time::Interval,
-    speeds: VecDeque<f64>,
+    speeds: Speeds,
     waits: Waits,
-    /// Figures shown since what waits was looked at.
+    /// Figures shown so far.
     shown: u32,
 }
 
 /// Figures between two looks at the database: counting a million retries is not for every second.
 const SHOWN_BETWEEN_LOOKS: u32 = 10;
 
-/// `GET /sending/paths/stream`: figures and table each second.
-pub async fn stream(_desk: Desk, State(state): State<AppState>, Query(asked): Query<Asked>) -> Response {
-    let timer = tokio::time::interval(PERIOD);
-    let waits = Waits::of(&state).await;
-    let look = Look { state, search: asked.search(), timer, speeds: VecDeque::new(), waits, shown: 0 };
-    let events = futures_util::stream::unfold(look, |mut look| async move {
-        look.timer.tick().await;
-        look.shown += 1;
-        if look.shown >= SHOWN_BETWEEN_LOOKS {
-            look.waits = Waits::of(&look.state).await;
-            look.shown = 0;
+impl Live for Look {
+    async fn next(&mut self) -> Next {
+        if self.shown.is_multiple_of(SHOWN_BETWEEN_LOOKS) {
+            self.waits = Waits::of(&self.state).await;
         }
-        let standing = look.state.engine.standing().await;
-        if look.speeds.len() == SPARK_VALUES_MAX {
-            look.speeds.pop_front();
-        }
-        look.speeds.push_back(standing.paths.iter().map(|path| path.accepted_per_second).sum());
-        let part = PathsPart { board: Board::of(&standing, &look.waits, &look.search, &look.speeds) };
-        Some((Ok::<_, Infallible>(event_of(&part)), look))
-    });
-    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+        self.shown = self.shown.wrapping_add(1);
+        let standing = self.state.standing().await;
+        self.speeds.keep(standing.paths.iter().map(|path| path.accepted_per_second).sum());
+        Next::part(&PathsPart { board: Board::of(&standing, &self.waits, &self.search, &self.speeds) })
+    }
 }
 
-/// A part of a page as an event; one that cannot be rendered leaves the last one standing.
-pub(super) fn event_of(part: &impl Template) -> Event {
-    match part.render() {
-        Ok(html) => Event::default().data(html),
-        Err(_) => Event::default().comment("unavailable"),
-    }
+/// `GET /sending/paths/stream`: figures and table each second.
+pub async fn stream(_desk: Desk, State(state): State<AppState>, Query(asked): Query<Asked>) -> Response {
+    let (speeds, waits) = (Speeds::default(), Waits::default());
+    stream::every(PERIOD, Look { state, search: asked.search(), speeds, waits, shown: 0 })
 }
 
 #[cfg(test)]
@@ -300,12 +272,12 @@ mod tests {
     fn many_small_sites_are_counted_and_a_search_finds_them() {
         let paths = (0..500).map(|n| path(&format!("d{n:03}.example"), n)).collect();
         let standing = Standing { paths, ..Standing::default() };
-        let board = Board::of(&standing, &Waits::default(), "", &VecDeque::new());
+        let board = Board::of(&standing, &Waits::default(), "", &Speeds::default());
         assert_eq!((board.rows.len(), board.hidden), (SITES_MAX, 460));
         assert_eq!(board.rows[0].site, "d499.example", "what waits most comes first");
-        let board = Board::of(&standing, &Waits::default(), "d007", &VecDeque::new());
+        let board = Board::of(&standing, &Waits::default(), "d007", &Speeds::default());
         assert_eq!((board.rows.len(), board.hidden, board.found_nothing), (1, 0, false));
-        assert!(Board::of(&standing, &Waits::default(), "nowhere", &VecDeque::new()).found_nothing);
+        assert!(Board::of(&standing, &Waits::default(), "nowhere", &Speeds::default()).found_nothing);
     }
 
     #[test]
@@ -314,7 +286,7 @@ mod tests {
         let by_provider = [("yahoo".to_owned(), queued(7)), (OTHERS.to_owned(), queued(3))].into();
         let waits = Waits { by_provider, now_us: 10 };
         let standing = Standing { paths: vec![path("google", 1)], ..Standing::default() };
-        let board = Board::of(&standing, &waits, "", &VecDeque::new());
+        let board = Board::of(&standing, &waits, "", &Speeds::default());
         let rows: Vec<_> = board.rows.iter().map(|row| (row.site.as_str(), row.queued, row.oldest)).collect();
         assert_eq!(rows, [("google", 0, None), ("yahoo", 7, Some(6))]);
         assert!(board.others.contains('3'), "{}", board.others);
@@ -323,7 +295,7 @@ mod tests {
     #[test]
     fn a_search_knows_the_names_that_people_know() {
         let standing = Standing { paths: vec![path("google", 1), path("yahoo", 1)], ..Standing::default() };
-        let board = Board::of(&standing, &Waits::default(), "gmail", &VecDeque::new());
+        let board = Board::of(&standing, &Waits::default(), "gmail", &Speeds::default());
         assert_eq!(board.rows.len(), 1);
         assert_eq!(board.rows[0].site, "google");
     }

@@ -1,11 +1,9 @@
 //! One site: its paths by source, what waits for it, what it says, what holds there and why, and the operator's actions.
 
-use std::convert::Infallible;
-
 use askama::Template;
 use axum::{
     extract::{Path, State},
-    response::{IntoResponse, Response, Sse, sse::KeepAlive},
+    response::Response,
 };
 use routes::{Kind, Origin};
 
@@ -15,12 +13,13 @@ use super::{
         fault::Fault,
         filters, format,
         page::{Desk, Page, Place, show},
+        stream::{self, Next},
         texts,
     },
     changes::{ChangeRow, of_name},
     fields::{FIELDS, shown},
     limits::label,
-    paths::{Badge, PERIOD, SHARE_HIGH, event_of, share, signed},
+    paths::{Badge, PERIOD, SHARE_HIGH, share, signed},
     verdicts::{VerdictRow, of_site},
 };
 use crate::{
@@ -30,6 +29,8 @@ use crate::{
 
 /// Replies that are listed.
 const REPLIES_MAX: usize = 10;
+/// Domains of a receiver that are named.
+const DOMAINS_MAX: usize = 12;
 /// Deliveries whose waiting messages are listed.
 const DELIVERIES_MAX: usize = 20;
 
@@ -134,7 +135,7 @@ struct Live {
 
 impl Live {
     async fn of(state: &AppState, site: &str) -> Live {
-        let standing = state.engine.standing().await;
+        let standing = state.standing().await;
         let mut paths: Vec<&PathStanding> = standing.of_site(site).collect();
         paths.sort_by(|a, b| (&a.source, &a.exchange).cmp(&(&b.source, &b.exchange)));
         let whole = SiteStanding::of(site, &paths);
@@ -266,6 +267,8 @@ struct SitePage {
     changes: Vec<ChangeRow>,
     sources: Vec<String>,
     pools: Vec<String>,
+    /// Of a receiver outside the table: the domains that *Retry now* and *Drop* mean, in words.
+    domains: String,
 }
 
 #[derive(Template)]
@@ -296,9 +299,20 @@ pub async fn view(
         changes: of_name(&state, Kind::Override, &site).await?,
         sources: state.routes.rules().sources.iter().map(|one| one.name.clone()).collect(),
         pools: pools(&state),
+        domains: domains(&state, &site).await,
         live,
         site,
     })
+}
+
+/// The domains whose mail goes to a receiver outside the table, as far as they are known; empty for a provider.
+async fn domains(state: &AppState, site: &str) -> String {
+    let Some(receiver) = state.waiters(site, None).await.receiver else { return String::new() };
+    let shown: Vec<&str> = receiver.domains.iter().take(DOMAINS_MAX).map(String::as_str).collect();
+    match receiver.domains.len().saturating_sub(DOMAINS_MAX) {
+        0 => shown.join(", "),
+        more => texts::text_ns("site-domains-more", more as i64, &shown.join(", ")),
+    }
 }
 
 /// Whether a text could be a site that is in no table.
@@ -308,11 +322,16 @@ fn is_domain(text: &str) -> bool {
 
 /// `GET /sending/paths/{site}/stream`: the live part each second.
 pub async fn stream(_desk: Desk, State(state): State<AppState>, Path(site): Path<String>) -> Response {
-    let start = (state, site, tokio::time::interval(PERIOD));
-    let events = futures_util::stream::unfold(start, |(state, site, mut timer)| async move {
-        timer.tick().await;
-        let part = SitePart { live: Live::of(&state, &site).await };
-        Some((Ok::<_, Infallible>(event_of(&part)), (state, site, timer)))
-    });
-    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+    stream::every(PERIOD, Look { state, site })
+}
+
+struct Look {
+    state: AppState,
+    site: String,
+}
+
+impl stream::Live for Look {
+    async fn next(&mut self) -> Next {
+        Next::part(&SitePart { live: Live::of(&self.state, &self.site).await })
+    }
 }

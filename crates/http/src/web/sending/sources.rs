@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::{
     extract::{Path, State},
-    http::StatusCode,
     response::Response,
 };
 use routes::{DEFAULT_POOL, Kind, Source};
@@ -15,11 +14,12 @@ use super::{
         fault::Fault,
         filters,
         form::Form,
-        page::{Desk, Page, Place, done, show, show_as},
+        page::{Desk, Page, Place, show},
         texts,
     },
     changes::{ChangeRow, of_name},
     paths::signed,
+    refused::{Refused, answer},
 };
 use crate::{paths::Standing, state::AppState};
 
@@ -90,10 +90,10 @@ struct SourcesPage {
     page: Page,
     rows: Vec<Row>,
     pools: Vec<PoolRow>,
-    problem: String,
+    refused: Refused,
 }
 
-async fn build(desk: &Desk, state: &AppState, problem: String) -> Result<SourcesPage, Fault> {
+async fn build(desk: &Desk, state: &AppState, refused: Refused) -> Result<SourcesPage, Fault> {
     let stored = state.routes.sources().await?;
     let rules = state.routes.rules();
     let standing = state.engine.standing().await;
@@ -102,13 +102,13 @@ async fn build(desk: &Desk, state: &AppState, problem: String) -> Result<Sources
         page: desk.page(Place::Sources),
         rows: stored.iter().map(|source| Row::of(source, in_force(&source.name), &standing)).collect(),
         pools: pools(&stored),
-        problem,
+        refused,
     })
 }
 
 /// `GET /sending/sources`.
 pub async fn index(desk: Desk, State(state): State<AppState>) -> Result<Response, Fault> {
-    show(&build(&desk, &state, String::new()).await?)
+    show(&build(&desk, &state, Refused::default()).await?)
 }
 
 #[derive(Template)]
@@ -126,8 +126,7 @@ struct SourcePage {
     changes: Vec<ChangeRow>,
     /// Deliveries that go out by pools that only this source serves.
     alone: Vec<String>,
-    problem: String,
-    at: String,
+    refused: Refused,
 }
 
 /// The form as it is typed.
@@ -176,16 +175,14 @@ impl Typed {
         }
     }
 
-    /// The source that is meant; otherwise the field that cannot be read and why.
-    fn read(&self) -> Result<Source, (&'static str, String)> {
+    /// The source that is meant.
+    fn read(&self) -> Result<Source, Refused> {
         let optional = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let lines = |text: &str| {
             let split = text.split([',', ' ', '\n']).map(str::trim).filter(|line| !line.is_empty());
             split.map(str::to_owned).collect::<Vec<_>>()
         };
-        let refused = |field: &'static str| {
-            (field, texts::text_s("source-refused", &texts::pick("source-field", field)))
-        };
+        let refused = |field: &str| Refused::new(field, texts::pick("source-refused", field));
         let pools = lines(&self.pools);
         Ok(Source {
             name: self.name.clone(),
@@ -212,6 +209,11 @@ impl Typed {
     }
 }
 
+/// A field as the form calls it.
+fn label(field: &str) -> String {
+    texts::pick("source-field", field)
+}
+
 /// Pools that no other enabled source is in.
 fn alone(name: &str, sources: &[Source]) -> Vec<String> {
     let Some(own) = sources.iter().find(|source| source.name == name) else { return Vec::new() };
@@ -224,7 +226,7 @@ async fn form_page(
     state: &AppState,
     name: Option<&str>,
     form: Typed,
-    refused: Option<(String, String)>,
+    refused: Refused,
 ) -> Result<SourcePage, Fault> {
     let sources = state.routes.sources().await?;
     let mut names: Vec<String> = sources.iter().flat_map(|source| source.pools.clone()).collect();
@@ -234,7 +236,6 @@ async fn form_page(
         Some(name) => of_name(state, Kind::Source, name).await?,
         None => Vec::new(),
     };
-    let (at, problem) = refused.unwrap_or_default();
     Ok(SourcePage {
         page: desk.page(Place::Sources),
         is_new: name.is_none(),
@@ -245,15 +246,14 @@ async fn form_page(
         pools: names,
         changes,
         alone: name.map(|name| alone(name, &sources)).unwrap_or_default(),
-        problem,
-        at,
+        refused,
     })
 }
 
 /// `GET /sending/sources/new`.
 pub async fn new(desk: Desk, State(state): State<AppState>) -> Result<Response, Fault> {
     let blank = Source { name: String::new(), ..Source::first("") };
-    show(&form_page(&desk, &state, None, Typed::of(&blank), None).await?)
+    show(&form_page(&desk, &state, None, Typed::of(&blank), Refused::default()).await?)
 }
 
 async fn find(state: &AppState, name: &str) -> Result<Source, Fault> {
@@ -268,36 +268,29 @@ pub async fn view(
     Path(name): Path<String>,
 ) -> Result<Response, Fault> {
     let source = find(&state, &name).await?;
-    show(&form_page(&desk, &state, Some(&name), Typed::of(&source), None).await?)
+    show(&form_page(&desk, &state, Some(&name), Typed::of(&source), Refused::default()).await?)
 }
 
 async fn keep(desk: &Desk, state: &AppState, name: Option<&str>, typed: Typed) -> Result<Response, Fault> {
-    let refused = match typed.read() {
-        Err((field, problem)) => (field.to_owned(), problem),
-        Ok(source) => match state.routes.put_source(source, &desk.viewer.name, state.clock.now_us()).await {
-            Ok(()) => return Ok(done(HOME, "saved")),
-            Err(error) => {
-                let fault = Fault::from(error);
-                if !fault.is_callers() {
-                    return Err(fault);
-                }
-                (fault.0.field.clone().unwrap_or_default(), fault.text().to_owned())
-            }
-        },
+    let kept = match typed.read() {
+        Ok(source) => {
+            let put = state.routes.put_source(source, &desk.viewer.name, state.clock.now_us()).await;
+            Refused::unless(put, label)?
+        }
+        Err(refused) => Err(refused),
     };
-    let page = form_page(desk, state, name, typed, Some(refused)).await?;
-    show_as(StatusCode::UNPROCESSABLE_ENTITY, &page)
+    answer(kept, (HOME, "saved"), async |refused| form_page(desk, state, name, typed, refused).await).await
 }
 
 /// `POST /sending/sources/new`. A name that is taken is refused: this form would overwrite it unseen.
 pub async fn create(desk: Desk, State(state): State<AppState>, form: Form) -> Result<Response, Fault> {
     let typed = Typed::sent(form.get("name"), &form);
-    if state.routes.sources().await?.iter().any(|source| source.name == typed.name) {
-        let problem = texts::text_s("source-exists", &typed.name);
-        let page = form_page(&desk, &state, None, typed, Some(("name".to_owned(), problem))).await?;
-        return show_as(StatusCode::CONFLICT, &page);
+    if state.routes.sources().await?.iter().all(|source| source.name != typed.name) {
+        return keep(&desk, &state, None, typed).await;
     }
-    keep(&desk, &state, None, typed).await
+    let taken = Refused::taken("name", texts::text_s("source-exists", &typed.name));
+    let page = async |refused| form_page(&desk, &state, None, typed, refused).await;
+    answer(Err::<(), _>(taken), (HOME, "saved"), page).await
 }
 
 /// `POST /sending/sources/{name}`.
@@ -317,14 +310,9 @@ pub async fn delete(
     State(state): State<AppState>,
     Path(name): Path<String>,
 ) -> Result<Response, Fault> {
-    let fault = match state.routes.remove_source(&name, &desk.viewer.name, state.clock.now_us()).await {
-        Ok(()) => return Ok(done(HOME, "deleted")),
-        Err(error) => Fault::from(error),
-    };
-    if !fault.is_callers() {
-        return Err(fault);
-    }
-    show_as(fault.0.status, &build(&desk, &state, fault.text().to_owned()).await?)
+    let removed = state.routes.remove_source(&name, &desk.viewer.name, state.clock.now_us()).await;
+    let page = async |refused| build(&desk, &state, refused).await;
+    answer(Refused::unless(removed, label)?, (HOME, "deleted"), page).await
 }
 
 #[cfg(test)]
@@ -368,6 +356,6 @@ mod tests {
         wanted.node = Some("n1".into());
         assert_eq!(Typed::of(&wanted).read().unwrap(), wanted);
         let wrong = Typed { address: "here".into(), ..Typed::of(&wanted) };
-        assert_eq!(wrong.read().unwrap_err().0, "address");
+        assert_eq!(wrong.read().unwrap_err().at, "address");
     }
 }

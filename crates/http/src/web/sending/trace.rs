@@ -1,25 +1,21 @@
 //! A trace: what is said on the next connections to a site, as it is said.
 
-use std::convert::Infallible;
-
 use askama::Template;
 use axum::{
     extract::{Path, Query, State},
-    response::{
-        IntoResponse, Response, Sse,
-        sse::{Event, KeepAlive},
-    },
+    response::Response,
 };
 use serde::Deserialize;
+use tokio::sync::mpsc;
 
 use super::{
     super::{
         fault::Fault,
         filters,
         page::{Desk, Page, Place, show},
+        stream::{self, Live, Next},
     },
     limits::label,
-    paths::event_of,
 };
 use crate::{limits::TRACED_CONNECTIONS_MAX, paths::TraceLine, state::AppState};
 
@@ -70,14 +66,13 @@ pub async fn stream(
     Path(site): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Response {
-    let lines = state.engine.trace(&site, asked.within_bounds().unwrap_or(1)).await;
-    let events = futures_util::stream::unfold(Some(lines), |lines| async move {
-        let mut lines = lines?;
-        match lines.recv().await {
-            Some(line) => Some((Ok::<_, Infallible>(event_of(&LinePart { line })), Some(lines))),
-            // The browser would begin anew when the stream just ended.
-            None => Some((Ok(Event::default().event("over").data("over")), None)),
-        }
-    });
-    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+    stream::stream(Lines(state.engine.trace(&site, asked.within_bounds().unwrap_or(1)).await))
+}
+
+struct Lines(mpsc::Receiver<TraceLine>);
+
+impl Live for Lines {
+    async fn next(&mut self) -> Next {
+        self.0.recv().await.map_or(Next::Last("over"), |line| Next::part(&LinePart { line }))
+    }
 }

@@ -3,7 +3,6 @@
 use askama::Template;
 use axum::{
     extract::State,
-    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use routes::{Action, Verdict};
@@ -14,10 +13,12 @@ use super::{
         filters,
         form::Form,
         format,
-        page::{Desk, Page, Place, done, show, show_as},
+        page::{Desk, Page, Place, done, show},
+        said::said,
         texts,
     },
     limits::label,
+    refused::{Refused, answer},
 };
 use crate::{acts::Told, state::AppState};
 
@@ -64,7 +65,8 @@ impl VerdictRow {
             percent,
             holds: verdict.holds(now_us),
             until: verdict.until_us,
-            reason: verdict.reason,
+            // What a person wrote stays as it is.
+            reason: if verdict.by.is_empty() { said("path", &verdict.reason) } else { verdict.reason },
             rule: verdict.rule,
             by: verdict.by,
             at: verdict.at_us,
@@ -114,11 +116,11 @@ impl Typed {
         }
     }
 
-    fn read(&self, by: &str, now_us: i64) -> Result<Verdict, String> {
-        let until_us = until(&self.until, now_us)?;
+    fn read(&self, by: &str, now_us: i64) -> Result<Verdict, Refused> {
+        let until_us = until(&self.until, now_us).map_err(|why| Refused::new("until", why))?;
         let percent = || {
             let percent = self.percent.trim_end_matches('%').trim().parse::<u8>();
-            percent.map_err(|_| texts::text("verdict-refused-percent"))
+            percent.map_err(|_| Refused::new("percent", texts::text("verdict-refused-percent")))
         };
         Ok(Verdict {
             identity: format!("{}:{}", self.kind, self.subject),
@@ -157,13 +159,13 @@ struct VerdictsPage {
     providers: Vec<(String, String)>,
     kinds: [&'static str; 5],
     form: Typed,
-    problem: String,
+    refused: Refused,
 }
 
 /// Who can be named.
 const KINDS: [&str; 5] = ["domain", "url", "delivery", "source", "site"];
 
-async fn build(desk: &Desk, state: &AppState, form: Typed, problem: String) -> Result<VerdictsPage, Fault> {
+async fn build(desk: &Desk, state: &AppState, form: Typed, refused: Refused) -> Result<VerdictsPage, Fault> {
     let now_us = state.clock.now_us();
     let providers = state.routes.providers();
     let all = state.routes.recent_verdicts(now_us).await?;
@@ -180,39 +182,34 @@ async fn build(desk: &Desk, state: &AppState, form: Typed, problem: String) -> R
             .collect(),
         kinds: KINDS,
         form,
-        problem,
+        refused,
     })
 }
 
 /// `GET /sending/verdicts`.
 pub async fn index(desk: Desk, State(state): State<AppState>) -> Result<Response, Fault> {
-    show(&build(&desk, &state, Typed::default(), String::new()).await?)
+    show(&build(&desk, &state, Typed::default(), Refused::default()).await?)
 }
 
 /// `POST /sending/verdicts`: sets one.
 pub async fn put(desk: Desk, State(state): State<AppState>, form: Form) -> Result<Response, Fault> {
     let typed = Typed::sent(&form);
     let now_us = state.clock.now_us();
-    let problem = match typed.read(&desk.viewer.name, now_us) {
-        Err(problem) => problem,
+    let put = match typed.read(&desk.viewer.name, now_us) {
         Ok(verdict) => {
             let subject = format!("{} {}", verdict.identity, verdict.provider).trim_end().to_owned();
-            match state.routes.put_verdict(verdict, now_us).await {
-                Ok(_) => {
-                    let told = Told { subject, detail: typed.reason };
-                    return Ok(told.on(done(HOME, "saved")));
-                }
-                Err(error) => {
-                    let fault = Fault::from(error);
-                    if !fault.is_callers() {
-                        return Err(fault);
-                    }
-                    fault.text().to_owned()
-                }
-            }
+            let put = state.routes.put_verdict(verdict, now_us).await;
+            Refused::unless(put, |field| texts::pick("verdict-field", field))?.map(|_| subject)
         }
+        Err(refused) => Err(refused),
     };
-    show_as(StatusCode::UNPROCESSABLE_ENTITY, &build(&desk, &state, typed, problem).await?)
+    let told = put.as_ref().ok().map(|subject| Told { subject: subject.clone(), detail: typed.reason.clone() });
+    let page = async |refused| build(&desk, &state, typed, refused).await;
+    let answered = answer(put, (HOME, "saved"), page).await?;
+    Ok(match told {
+        Some(told) => told.on(answered),
+        None => answered,
+    })
 }
 
 /// `POST /sending/verdicts/lift`: ends one before its time.
@@ -220,7 +217,6 @@ pub async fn lift(desk: Desk, State(state): State<AppState>, form: Form) -> Resu
     let (identity, provider) = (form.get("identity"), form.get("provider"));
     let by = desk.viewer.name.clone();
     let lifted = state.routes.lift_verdict(identity, provider, &by, state.clock.now_us()).await?;
-    state.forget_verdict(identity, provider, &by).await?;
     if !lifted {
         return Ok(done(HOME, "verdict-over").into_response());
     }

@@ -3,7 +3,6 @@
 use askama::Template;
 use axum::{
     extract::{Path, State},
-    http::StatusCode,
     response::Response,
 };
 use routes::{Kind, Overflow, USUAL_DAYS, Volume, WarmUp, day_of};
@@ -14,11 +13,12 @@ use super::{
         fault::Fault,
         filters,
         form::Form,
-        page::{Desk, Page, Place, done, show, show_as},
+        page::{Desk, Page, Place, done, show},
         texts,
     },
     changes::{ChangeRow, of_name},
     limits::label,
+    refused::{Refused, answer},
 };
 use crate::state::AppState;
 
@@ -134,8 +134,8 @@ impl Typed {
         }
     }
 
-    fn read(&self) -> Result<WarmUp, (&'static str, String)> {
-        let refused = |field: &'static str| (field, texts::pick("warm-up-refused", field));
+    fn read(&self) -> Result<WarmUp, Refused> {
+        let refused = |field: &str| Refused::new(field, texts::pick("warm-up-refused", field));
         let words = self.days.split([' ', '\n', ';', '\t']).map(str::trim).filter(|word| !word.is_empty());
         // `1,000` and `1_000` are numbers as people write them.
         let days: Result<Vec<u32>, _> = words.map(|word| word.replace([',', '_'], "").parse()).collect();
@@ -174,8 +174,7 @@ struct WarmUpPage {
     /// How it stands, when it is there already.
     row: Option<Row>,
     changes: Vec<ChangeRow>,
-    problem: String,
-    at: String,
+    refused: Refused,
 }
 
 async fn form_page(
@@ -183,7 +182,7 @@ async fn form_page(
     state: &AppState,
     plan: Option<&WarmUp>,
     form: Typed,
-    refused: Option<(String, String)>,
+    refused: Refused,
 ) -> Result<WarmUpPage, Fault> {
     let rules = state.routes.rules();
     let today = day_of(state.clock.now_us());
@@ -194,7 +193,6 @@ async fn form_page(
         row = Some(Row::of(plan, &volumes, today, label(&plan.provider, &rules.providers)));
         changes = of_name(state, Kind::WarmUp, &format!("{} {}", plan.source, plan.provider)).await?;
     }
-    let (at, problem) = refused.unwrap_or_default();
     Ok(WarmUpPage {
         page: desk.page(Place::Sources),
         is_new: plan.is_none(),
@@ -213,8 +211,7 @@ async fn form_page(
             .collect(),
         row,
         changes,
-        problem,
-        at,
+        refused,
     })
 }
 
@@ -227,7 +224,7 @@ pub async fn new(desk: Desk, State(state): State<AppState>) -> Result<Response, 
         days: USUAL_DAYS.to_vec(),
         overflow: Overflow::Warm,
     };
-    show(&form_page(&desk, &state, None, Typed::of(&usual), None).await?)
+    show(&form_page(&desk, &state, None, Typed::of(&usual), Refused::default()).await?)
 }
 
 fn find(state: &AppState, source: &str, provider: &str) -> Result<WarmUp, Fault> {
@@ -241,36 +238,29 @@ pub async fn view(
     Path((source, provider)): Path<(String, String)>,
 ) -> Result<Response, Fault> {
     let plan = find(&state, &source, &provider)?;
-    show(&form_page(&desk, &state, Some(&plan), Typed::of(&plan), None).await?)
+    show(&form_page(&desk, &state, Some(&plan), Typed::of(&plan), Refused::default()).await?)
 }
 
 async fn keep(desk: &Desk, state: &AppState, plan: Option<&WarmUp>, typed: Typed) -> Result<Response, Fault> {
-    let refused = match typed.read() {
-        Err((field, problem)) => (field.to_owned(), problem),
-        Ok(new) => match state.routes.put_warm_up(new, &desk.viewer.name, state.clock.now_us()).await {
-            Ok(()) => return Ok(done(HOME, "saved")),
-            Err(error) => {
-                let fault = Fault::from(error);
-                if fault.0.status.is_server_error() {
-                    return Err(fault);
-                }
-                (fault.0.field.clone().unwrap_or_default(), fault.text().to_owned())
-            }
-        },
+    let kept = match typed.read() {
+        Ok(new) => {
+            let put = state.routes.put_warm_up(new, &desk.viewer.name, state.clock.now_us()).await;
+            Refused::unless(put, |field| texts::pick("warm-up-field", field))?
+        }
+        Err(refused) => Err(refused),
     };
-    let page = form_page(desk, state, plan, typed, Some(refused)).await?;
-    show_as(StatusCode::UNPROCESSABLE_ENTITY, &page)
+    answer(kept, (HOME, "saved"), async |refused| form_page(desk, state, plan, typed, refused).await).await
 }
 
 /// `POST /sending/warm-ups/new`.
 pub async fn create(desk: Desk, State(state): State<AppState>, form: Form) -> Result<Response, Fault> {
     let typed = Typed::sent(&form);
-    if state.routes.rules().warm_up(&typed.source, &typed.provider).is_some() {
-        let refused = ("provider".to_owned(), texts::text("warm-up-exists"));
-        let page = form_page(&desk, &state, None, typed, Some(refused)).await?;
-        return show_as(StatusCode::CONFLICT, &page);
+    if state.routes.rules().warm_up(&typed.source, &typed.provider).is_none() {
+        return keep(&desk, &state, None, typed).await;
     }
-    keep(&desk, &state, None, typed).await
+    let taken = Refused::taken("provider", texts::text("warm-up-exists"));
+    let page = async |refused| form_page(&desk, &state, None, typed, refused).await;
+    answer(Err::<(), _>(taken), (HOME, "saved"), page).await
 }
 
 /// `POST /sending/warm-ups/{source}/{provider}`.
@@ -333,8 +323,8 @@ mod tests {
         let written = Typed { days: "50 1,000\n2_500".into(), ..Typed::of(&plan()) };
         assert_eq!(written.read().unwrap().days, [50, 1_000, 2_500]);
         let wrong = Typed { days: "50 many".into(), ..Typed::of(&plan()) };
-        assert_eq!(wrong.read().unwrap_err().0, "days");
+        assert_eq!(wrong.read().unwrap_err().at, "days");
         let wrong = Typed { start: "soon".into(), ..Typed::of(&plan()) };
-        assert_eq!(wrong.read().unwrap_err().0, "start");
+        assert_eq!(wrong.read().unwrap_err().at, "start");
     }
 }
