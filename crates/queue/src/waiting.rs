@@ -68,6 +68,8 @@ pub struct LaneWaiting {
     pub fresh: i64,
     /// Messages that wait for another try.
     pub retries: i64,
+    /// Of both, those whose time has come.
+    pub due: i64,
     /// Messages of parts that an engine works on, those of them that are over included.
     pub claimed: i64,
     /// Since when the oldest waits (UTC microseconds): when its part was due, or its first try among the first
@@ -213,8 +215,6 @@ impl Queue {
         Ok(hurried)
     }
 
-    /// Sends what a run still has to send from another pool. What was claimed is given back and claimed again.
-    ///
     /// Makes due again what was given back because the path to `site` did not take it, in the order in which it would have
     /// come; answers how many. `per_second`: what the path takes, over which they are spread; `None`: no limit is known.
     ///
@@ -242,6 +242,8 @@ impl Queue {
         Ok(resumed)
     }
 
+    /// Sends what a run still has to send from another pool. What was claimed is given back and claimed again.
+    ///
     /// # Errors
     /// [`crate::Error::NotConfirmed`], [`crate::Error::Refused`] when the run is over, or the database's.
     pub async fn set_pool(&self, delivery: i64, pool: &str) -> Result<Run> {
@@ -414,8 +416,6 @@ fn hurry(tx: &mut Tx<'_>, delivery: i64, lane: &str, receiver: Option<&Receiver>
     Ok(tx.execute(&sql, &binds)?)
 }
 
-fn by_lane(tx: &mut Tx<'_>, now: i64) -> Result<Vec<LaneWaiting>> {
-    let mut all = Vec::new();
 /// Makes the next rows that wait for a site due, and theirs again.
 fn due_again(tx: &mut Tx<'_>, site: &str, due: i64, limit: i64) -> Result<u64> {
     Ok(tx.execute(
@@ -425,6 +425,8 @@ fn due_again(tx: &mut Tx<'_>, site: &str, due: i64, limit: i64) -> Result<u64> {
     )?)
 }
 
+fn by_lane(tx: &mut Tx<'_>, now: i64) -> Result<Vec<LaneWaiting>> {
+    let mut all = Vec::new();
     for run in runs_of(tx, None)? {
         let mut lanes: Vec<LaneWaiting> = Vec::new();
         let holds = hold::read(tx, run.spec.delivery)?;
@@ -438,6 +440,7 @@ fn due_again(tx: &mut Tx<'_>, site: &str, due: i64, limit: i64) -> Result<u64> {
                 pool: run.spec.pool.clone(),
                 fresh: 0,
                 retries: 0,
+                due: 0,
                 claimed: 0,
                 oldest: None,
                 next_try: None,
@@ -454,7 +457,8 @@ fn due_again(tx: &mut Tx<'_>, site: &str, due: i64, limit: i64) -> Result<u64> {
 fn count_parts(tx: &mut Tx<'_>, run: &Run, now: i64, lanes: &mut [LaneWaiting]) -> Result<()> {
     let (first, last) = id_range(run.spec.delivery);
     tx.query_each(
-        "SELECT lane, state, CAST(sum(messages) AS BIGINT), min(due) FROM part \
+        "SELECT lane, state, CAST(sum(messages) AS BIGINT), min(due), \
+                CAST(sum(CASE WHEN due <= $3 THEN messages ELSE 0 END) AS BIGINT) FROM part \
          WHERE first_id BETWEEN $1 AND $2 AND state <> 2 GROUP BY lane, state",
         &binds![first, last, now.saturating_sub(run.spec.start_at)],
         |row| {
@@ -462,7 +466,7 @@ fn count_parts(tx: &mut Tx<'_>, run: &Run, now: i64, lanes: &mut [LaneWaiting]) 
             let Some(lane) = lanes.iter_mut().find(|lane| lane.lane == name) else { return Ok(()) };
             if row.int(1)? == 0 {
                 let due = run.spec.start_at.saturating_add(row.int(3)?);
-                lane.fresh = messages;
+                (lane.fresh, lane.due) = (messages, row.int(4)?);
                 lane.next_try = Some(due);
                 lane.oldest = (due <= now).then_some(due);
             } else {
@@ -475,12 +479,14 @@ fn count_parts(tx: &mut Tx<'_>, run: &Run, now: i64, lanes: &mut [LaneWaiting]) 
 
 fn count_retries(tx: &mut Tx<'_>, delivery: i64, now: i64, lanes: &mut [LaneWaiting]) -> Result<()> {
     tx.query_each(
-        "SELECT lane, count(*), min(due) FROM retry WHERE node IS NULL AND delivery = $1 GROUP BY lane",
-        &binds![delivery],
+        "SELECT lane, count(*), min(due), CAST(sum(CASE WHEN due <= $2 THEN 1 ELSE 0 END) AS BIGINT) FROM retry \
+         WHERE node IS NULL AND delivery = $1 GROUP BY lane",
+        &binds![delivery, now],
         |row| {
             let name = row.str(0)?;
             let Some(lane) = lanes.iter_mut().find(|lane| lane.lane == name) else { return Ok(()) };
             lane.retries = row.int(1)?;
+            lane.due += row.int(3)?;
             let due = row.int(2)?;
             lane.next_try = Some(lane.next_try.map_or(due, |other| other.min(due)));
             Ok::<_, crate::Error>(())

@@ -47,10 +47,12 @@ async fn what_waits_is_counted_by_lane() {
         let google = of(&found[..2], "google");
         assert_eq!((google.delivery, google.fresh, google.retries, google.claimed), (1, 3, 3, 0));
         assert_eq!((google.oldest, google.next_try, google.length()), (Some(T0), Some(T0), 6));
+        assert_eq!(google.due, 3, "the retries have their time ahead");
         let tail = of(&found[..2], "tail-3");
         assert_eq!((tail.fresh, tail.retries, tail.claimed, tail.next_try), (3, 0, 3, Some(T0)));
         let waits = of(&found[2..], "google");
         assert_eq!((waits.delivery, waits.oldest, waits.next_try), (2, None, Some(T0 + HOUR_US)));
+        assert_eq!(waits.due, 0);
         assert_eq!(waits.reason, None);
 
         queue.set_blocked(2, Some("no source of pool default here".to_owned()));

@@ -66,8 +66,18 @@ const CONNECTIONS: Family = gauge("mailwright_connections", PATH, "Open connecti
 const CONNECTIONS_LIMIT: Family =
     gauge("mailwright_connections_limit", PATH, "Connections that may be open now.");
 const PATHS: Family = gauge("mailwright_paths", PATH, "Paths that have something to do or to tell.");
-const PATHS_RESTING: Family =
-    gauge("mailwright_paths_resting", PATH, "Paths that are suspended, drain, or rest after a failure.");
+const PATHS_RESTING: Family = gauge(
+    "mailwright_paths_resting",
+    &["source", "provider", "cause"],
+    "Paths at rest: by an operator, drained, with a warm-up's messages of today sent, or for what the receiver says.",
+);
+const RATE_LIMIT: Family =
+    gauge("mailwright_rate_limit", PATH, "Messages a second that may go now; absent: nothing limits them.");
+const EXPECTED_END: Family = gauge(
+    "mailwright_expected_end_seconds",
+    PATH,
+    "Until what waits in memory is through, at the present speed.",
+);
 const LOADED: Family = gauge("mailwright_loaded_messages", PATH, "Messages in memory that wait for a path.");
 const ACCEPTED: Family = counter("mailwright_accepted_total", PATH, "Messages that receivers took.");
 const DEFERRED: Family =
@@ -93,6 +103,13 @@ const OLDEST: Family =
     gauge("mailwright_oldest_waiting_seconds", PROVIDER, "How long the oldest message waits that was due.");
 const PENDING: Family =
     gauge("mailwright_pending_messages", PROVIDER, "Messages of active deliveries that are not over.");
+const DUE: Family =
+    gauge("mailwright_due_messages", PROVIDER, "Messages that wait although their time has come.");
+const NEXT_TRY: Family = gauge(
+    "mailwright_next_try_seconds",
+    PROVIDER,
+    "Until the earliest message whose time is still to come; absent: there is none.",
+);
 const PENDING_DEFERRED: Family = gauge(
     "mailwright_pending_deferred_messages",
     PROVIDER,
@@ -129,6 +146,8 @@ pub const FAMILIES: &[Family] = &[
     CONNECTIONS_LIMIT,
     PATHS,
     PATHS_RESTING,
+    RATE_LIMIT,
+    EXPECTED_END,
     LOADED,
     ACCEPTED,
     DEFERRED,
@@ -143,6 +162,8 @@ pub const FAMILIES: &[Family] = &[
     PENDING_UNKNOWN,
     SENT_SPEED,
     HELD,
+    DUE,
+    NEXT_TRY,
     OLDEST,
     DELIVERIES,
     COPIES_WAITING,
@@ -166,7 +187,7 @@ async fn serve(state: AppState, request: Request, ledger: Arc<Ledger>) -> Respon
     if let Err(problem) = auth::may_watch(&state, &parts).await {
         return problem.into_response();
     }
-    let standing = state.engine.standing().await;
+    let standing = state.standing().await;
     let begin = Instant::now();
     let look = tokio::time::timeout(DATABASE_TIME_MAX, Kept::read(&state)).await;
     let kept = match look {
@@ -180,12 +201,12 @@ async fn serve(state: AppState, request: Request, ledger: Arc<Ledger>) -> Respon
             None
         }
     };
-    let took = begin.elapsed();
+    let (took, now_us) = (begin.elapsed(), state.clock.now_us());
     let (settled, known) = (state.queue.counters(), names(&state));
     let groups = by_label(&standing, &known);
     let answers = ledger.enter(&groups);
     let looked =
-        Looked { standing: &standing, groups, answers, settled: &settled, kept: kept.as_ref(), took };
+        Looked { standing: &standing, groups, answers, settled: &settled, kept: kept.as_ref(), took, now_us };
     let text = looked.write();
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE)),
@@ -216,6 +237,9 @@ struct Pending {
     unknown: i64,
     per_second: f64,
     held: u64,
+    due: i64,
+    /// Microseconds from now.
+    next_try: Option<i64>,
     /// Microseconds.
     oldest: Option<i64>,
 }
@@ -244,10 +268,15 @@ impl Kept {
             }
         }
         for lane in state.queue.waiting_by_lane(now_us).await?.iter() {
-            let Some(age) = lane.oldest.map(|since| (now_us - since).max(0)) else { continue };
             let name = if known.contains(&lane.lane) { lane.lane.as_str() } else { OTHER };
-            let oldest = &mut kept.providers.entry(name.to_owned()).or_default().oldest;
-            *oldest = (*oldest).max(Some(age));
+            let sum = kept.providers.entry(name.to_owned()).or_default();
+            sum.oldest = sum.oldest.max(lane.oldest.map(|since| (now_us - since).max(0)));
+            // What is paused or on hold waits for a word and not for its time.
+            if lane.reason.is_none() {
+                sum.due += lane.due;
+                let ahead = lane.next_try.map(|at| at - now_us).filter(|left| *left > 0);
+                sum.next_try = sum.next_try.into_iter().chain(ahead).min();
+            }
         }
         let copies = state.archive.state().await?;
         (kept.copies_waiting, kept.copies_held) = (copies.waiting, copies.held);
@@ -280,6 +309,7 @@ struct Looked<'a> {
     /// None: the database did not answer.
     kept: Option<&'a Kept>,
     took: Duration,
+    now_us: i64,
 }
 
 impl Looked<'_> {
@@ -317,7 +347,12 @@ impl Looked<'_> {
         gauge(text, &CONNECTIONS, &|paths| sum(paths, |path| path.connections));
         gauge(text, &CONNECTIONS_LIMIT, &limits);
         gauge(text, &PATHS, &|paths| Some(paths.len() as f64));
-        gauge(text, &PATHS_RESTING, &|paths| sum(paths, |path| u64::from(path.rests())));
+        self.write_resting(text);
+        gauge(text, &RATE_LIMIT, &rates);
+        gauge(text, &EXPECTED_END, &|paths| {
+            let last = paths.iter().filter_map(|path| path.expected_end).max()?;
+            Some((last - self.now_us).max(0) as f64 / 1e6)
+        });
         gauge(text, &LOADED, &|paths| sum(paths, |path| path.waiting));
         for (at, family) in [ACCEPTED, DEFERRED, REFUSED].iter().enumerate() {
             let samples = self.answers.iter().map(|((source, provider), answers)| {
@@ -330,6 +365,43 @@ impl Looked<'_> {
             (!left.is_empty()).then(|| left.iter().sum::<u64>() as f64)
         });
     }
+
+    fn write_resting(&self, text: &mut Text) {
+        let samples = self.groups.iter().flat_map(|((source, provider), paths)| {
+            CAUSES.map(|wanted| {
+                let resting = paths.iter().filter(|path| cause(path) == Some(wanted)).count();
+                (vec![*source, *provider, wanted], resting as f64)
+            })
+        });
+        text.family(&PATHS_RESTING, samples);
+    }
+}
+
+/// Why a path rests.
+fn cause(path: &PathStanding) -> Option<&'static str> {
+    let rest = path.suspended.as_ref();
+    if path.draining {
+        Some("drain")
+    } else if rest.is_some_and(|rest| !rest.by.is_empty()) {
+        Some("operator")
+    } else if rest.is_some() && path.warm_up.is_some_and(|plan| plan.left == 0) {
+        Some("warm_up")
+    } else {
+        rest.map(|_| "receiver")
+    }
+}
+
+/// Why a path can rest, each with a series.
+const CAUSES: [&str; 4] = ["drain", "operator", "receiver", "warm_up"];
+
+/// Rates of some paths of one source: that of a site counts once.
+fn rates(paths: &[&PathStanding]) -> Option<f64> {
+    let mut sites: BTreeMap<(&str, &str), f64> = BTreeMap::new();
+    for path in paths {
+        let held = sites.entry((&path.source, &path.site)).or_default();
+        *held = held.max(path.rate?);
+    }
+    Some(sites.values().sum())
 }
 
 fn write_settled(text: &mut Text, settled: &Counters) {
@@ -363,6 +435,8 @@ fn write_kept(text: &mut Text, kept: &Kept) {
     family(&PENDING_UNKNOWN, |sum| Some(sum.unknown as f64));
     family(&SENT_SPEED, |sum| Some(sum.per_second));
     family(&HELD, |sum| Some(sum.held as f64));
+    family(&DUE, |sum| Some(sum.due as f64));
+    family(&NEXT_TRY, |sum| sum.next_try.map(|left| left as f64 / 1e6));
     family(&OLDEST, |sum| sum.oldest.map(|age| age as f64 / 1e6));
     text.family(&DELIVERIES, kept.states.iter().map(|(state, count)| (vec![*state], *count as f64)));
     text.one(&COPIES_WAITING, kept.copies_waiting as f64);

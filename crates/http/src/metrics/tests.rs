@@ -7,6 +7,9 @@ use serde_json::Value;
 use super::*;
 use crate::paths::Allowance;
 
+/// When it is looked at.
+const NOW_US: i64 = 1_000_000_000;
+
 fn path(source: &str, site: &str) -> PathStanding {
     PathStanding {
         source: source.into(),
@@ -14,6 +17,8 @@ fn path(source: &str, site: &str) -> PathStanding {
         connections: 2,
         connections_limit: Some(5),
         accepted: 10,
+        rate: Some(2.5),
+        expected_end: Some(NOW_US + 7_000_000),
         warm_up: Some(Allowance { left: 3, of: 50 }),
         ..PathStanding::default()
     }
@@ -24,8 +29,16 @@ fn known() -> BTreeSet<String> {
 }
 
 fn kept() -> Kept {
-    let one =
-        Pending { pending: 7, deferred: 2, unknown: 1, per_second: 0.5, held: 1, oldest: Some(2_500_000) };
+    let one = Pending {
+        pending: 7,
+        deferred: 2,
+        unknown: 1,
+        per_second: 0.5,
+        held: 1,
+        due: 3,
+        next_try: Some(90_000_000),
+        oldest: Some(2_500_000),
+    };
     Kept {
         providers: BTreeMap::from([("google".to_owned(), one)]),
         states: BTreeMap::from([("in_progress", 1)]),
@@ -47,7 +60,7 @@ fn told(standing: &Standing, kept: Option<&Kept>) -> String {
     let groups = by_label(standing, &known);
     let answers = Ledger::default().enter(&groups);
     let took = Duration::from_millis(5);
-    Looked { standing, groups, answers, settled: &settled, kept, took }.write()
+    Looked { standing, groups, answers, settled: &settled, kept, took, now_us: NOW_US }.write()
 }
 
 fn said(standing: &Standing) -> String {
@@ -100,6 +113,43 @@ fn exchanges_of_a_site_share_a_limit() {
     let text = said(&Standing { paths: vec![path("a", "google"), second], ..Standing::default() });
     assert!(text.contains("mailwright_connections_limit{source=\"a\",provider=\"google\"} 5\n"), "{text}");
     assert!(text.contains("mailwright_connections{source=\"a\",provider=\"google\"} 4\n"), "{text}");
+}
+
+#[test]
+fn limits_and_times_are_told_by_source_and_provider() {
+    let mut second = path("a", "google");
+    second.exchange = "other hosts".into();
+    let mut free = path("b", "google");
+    free.rate = None;
+    let text = said(&Standing { paths: vec![path("a", "google"), second, free], ..Standing::default() });
+    for line in [
+        "mailwright_rate_limit{source=\"a\",provider=\"google\"} 2.5\n",
+        "mailwright_expected_end_seconds{source=\"a\",provider=\"google\"} 7\n",
+        "mailwright_due_messages{provider=\"google\"} 3\n",
+        "mailwright_next_try_seconds{provider=\"google\"} 90\n",
+    ] {
+        assert!(text.contains(line), "{line}{text}");
+    }
+    assert!(!text.contains("mailwright_rate_limit{source=\"b\""), "nothing limits it: {text}");
+}
+
+#[test]
+fn paths_rest_for_a_cause() {
+    let rest = |by: &str| Some(crate::paths::Suspension { by: by.into(), ..Default::default() });
+    let mut warm = path("a", "google");
+    (warm.suspended, warm.warm_up) = (rest(""), Some(Allowance { left: 0, of: 50 }));
+    let mut told = path("a", "google");
+    told.suspended = rest("ann");
+    let mut blocked = path("a", "google");
+    blocked.suspended = rest("");
+    let paths = vec![warm, told, blocked, path("a", "google")];
+    let text = said(&Standing { paths, ..Standing::default() });
+    for (cause, count) in [("drain", 0), ("operator", 1), ("receiver", 1), ("warm_up", 1)] {
+        let line = format!(
+            "mailwright_paths_resting{{source=\"a\",provider=\"google\",cause=\"{cause}\"}} {count}\n"
+        );
+        assert!(text.contains(&line), "{line}{text}");
+    }
 }
 
 #[test]
