@@ -4,7 +4,6 @@ mod authentication;
 pub(crate) mod kept;
 pub(crate) mod lookups;
 mod sources;
-mod spf;
 mod targets;
 
 use std::collections::BTreeMap;

@@ -147,12 +147,15 @@ struct Report<'a> {
     policy: Option<&'a DomainPolicy>,
     host: &'a str,
     from: Option<IpAddr>,
+    /// The address that was reached.
+    to: Option<IpAddr>,
 }
 
 impl Report<'_> {
     fn counts(&self, dane: Option<&[Tlsa]>, fault: Option<(TlsFault, &str)>) {
         if let Some(policy) = self.policy {
-            self.world.tls_seen(TlsSeen { policy, dane, host: self.host, from: self.from, fault });
+            let Report { host, from, to, .. } = *self;
+            self.world.tls_seen(TlsSeen { policy, dane, host, from, to, fault });
         }
     }
 }
@@ -198,6 +201,7 @@ async fn to_hosts(
             policy: host.policy.as_deref(),
             host: &host.name,
             from: source.bind,
+            to: None,
         };
         match manner(means, host, terms, report).await {
             Ok(manner) => match reach(means, manner, source, terms).await {
@@ -244,9 +248,9 @@ async fn manner<'a>(
     let sts = host.policy.as_ref().and_then(|policy| policy.sts.as_ref());
     let dane = if host.secure { means.world.dane(&host.name, means.port).await } else { DaneAnswer::Absent };
     match dane {
-        DaneAnswer::Records(records) => {
+        DaneAnswer::Records { base, records } => {
             let names = host.policy.iter().map(|policy| policy.domain.clone()).collect();
-            manner.demand_tls(Demand::Dane { records, names });
+            manner.demand_tls(Demand::Dane { base, records, names });
             return Ok(manner);
         }
         // RFC 7672 section 2.1.1: not known is not absent. The host is left out, which defers when it was the last.
@@ -307,7 +311,7 @@ fn to_relay<'a>(means: &Means<'a>, relay: &'a Relay) -> Manner<'a> {
         clear_after: true,
         login,
         configured: true,
-        report: Report { world: means.world, policy: None, host: &relay.host, from: None },
+        report: Report { world: means.world, policy: None, host: &relay.host, from: None, to: None },
     }
 }
 
@@ -322,7 +326,7 @@ async fn reach(
     if optional && means.false_offers.of_tls(manner.host, means.world.now_us()) {
         manner.tls = TlsUse::Never;
     }
-    let opened = open(means, &manner, source, terms).await;
+    let opened = open(means, &mut manner, source, terms).await;
     match &opened {
         Ok(wire) => manner.counts(fault_of(wire)),
         Err(failure) => {
@@ -336,7 +340,7 @@ async fn reach(
             let until = means.world.now_us() + us(BROKEN_TLS_KEPT);
             remember(&means.false_offers.tls, manner.host, until);
             manner.tls = TlsUse::Never;
-            open(means, &manner, source, terms).await
+            open(means, &mut manner, source, terms).await
         }
         other => other,
     }
@@ -395,9 +399,10 @@ impl Failure {
     }
 }
 
+/// Notes in `manner` which address was reached.
 async fn open(
     means: &Means<'_>,
-    manner: &Manner<'_>,
+    manner: &mut Manner<'_>,
     source: &Source,
     terms: &Terms,
 ) -> Result<Wire, Failure> {
@@ -412,10 +417,11 @@ async fn open(
     };
     note(means, &format!("connecting to {} port {}", manner.host, manner.port));
     let dialled = within(world, terms.connect_timeout, world.dial(target)).await;
-    let mut stream = dialled.map_err(|(words, _)| {
+    let crate::world::Dialled { mut stream, address } = dialled.map_err(|(words, _)| {
         note(means, &format!("{}: {words}", manner.host));
         Failure::Dial(words)
     })?;
+    manner.report.to = Some(address);
     let mut secured = None;
     if manner.tls == TlsUse::Implicit {
         let (inner, how) = handshake(world, manner, stream).await?;

@@ -10,7 +10,7 @@ use routes::{Session, TransportPolicies};
 use smtp::Stage;
 use tokio::io::AsyncWriteExt;
 
-use crate::world::{Boxed, DaneAnswer, Host, MailHosts, Stream, Target, TlsSeen, World};
+use crate::world::{Boxed, DaneAnswer, Dialled, Host, MailHosts, Stream, Target, TlsSeen, World};
 
 /// The internet as `net` shows it.
 #[derive(Clone)]
@@ -51,7 +51,7 @@ impl World for Internet {
             match net::mail_hosts(&*self.resolver, domain).await {
                 net::MailHosts::Hosts { hosts, secure } => {
                     let policy = match &self.policies {
-                        Some(policies) => policies.of(domain, secure, self.clock.now_us()).await,
+                        Some(policies) => policies.of(domain, self.clock.now_us()).await,
                         None => None,
                     };
                     let host = |host: net::MailHost| Host {
@@ -69,7 +69,7 @@ impl World for Internet {
         })
     }
 
-    fn dial<'a>(&'a self, target: Target<'a>) -> Boxed<'a, io::Result<Box<dyn Stream>>> {
+    fn dial<'a>(&'a self, target: Target<'a>) -> Boxed<'a, io::Result<Dialled>> {
         Box::pin(async move {
             let exempt = Guard::exempt();
             let guard = if target.configured { &exempt } else { &self.guard };
@@ -86,7 +86,7 @@ impl World for Internet {
                     None => net::dial(guard, to, target.bind, timeout).await.map_err(io::Error::other),
                 };
                 match dialled {
-                    Ok(stream) => return Ok(Box::new(stream) as Box<dyn Stream>),
+                    Ok(stream) => return Ok(Dialled { stream: Box::new(stream), address }),
                     Err(error) => last = error,
                 }
             }
@@ -96,17 +96,16 @@ impl World for Internet {
 
     fn dane<'a>(&'a self, host: &'a str, port: u16) -> Boxed<'a, DaneAnswer> {
         Box::pin(async move {
-            // RFC 7672 section 2.2.2: an address that is not proven cannot have a certificate that is. That it could not
-            // be had is for the dial to say.
-            if !matches!(self.resolver.proven_addresses(host).await, Ok((_, true))) {
-                return DaneAnswer::Absent;
-            }
-            match self.resolver.tlsa(host, port).await {
-                Ok((records, true)) if !records.is_empty() => {
-                    let usable = net::dane_usable(&records);
-                    if usable.is_empty() { DaneAnswer::Unusable } else { DaneAnswer::Records(usable.into()) }
+            match net::mail_host_tlsa(&*self.resolver, host, port).await {
+                Ok(Some(found)) => {
+                    let usable = net::dane_usable(&found.records);
+                    if usable.is_empty() {
+                        DaneAnswer::Unusable
+                    } else {
+                        DaneAnswer::Records { base: found.base, records: usable.into() }
+                    }
                 }
-                Ok(_) => DaneAnswer::Absent,
+                Ok(None) => DaneAnswer::Absent,
                 Err(error) => DaneAnswer::Unknown(error.to_string()),
             }
         })
@@ -128,7 +127,8 @@ impl World for Internet {
 
     fn tls_seen(&self, seen: TlsSeen<'_>) {
         if let Some(policies) = &self.policies {
-            let session = Session { host: seen.host, from: seen.from, dane: seen.dane, fault: seen.fault };
+            let session =
+                Session { host: seen.host, from: seen.from, to: seen.to, dane: seen.dane, fault: seen.fault };
             policies.count(seen.policy, &session, self.clock.now_us());
         }
     }

@@ -59,7 +59,7 @@ pub use courier::{Courier, CourierConfig, Handed, Line, NoLine};
 pub use internet::Internet;
 pub use watch::{Action, PathFigures, Suspension, TopReply, TraceKind, TraceLine};
 pub use world::{
-    Boxed, Compose, ComposeError, DaneAnswer, Host, MailHosts, Order, Stream, Target, TlsSeen, World,
+    Boxed, Compose, ComposeError, DaneAnswer, Dialled, Host, MailHosts, Order, Stream, Target, TlsSeen, World,
     way_name,
 };
 

@@ -62,7 +62,12 @@ pub enum DaneAnswer {
     /// Nothing that is proven.
     Absent,
     /// Records to compare the certificate with.
-    Records(Arc<[Tlsa]>),
+    Records {
+        /// The name that they stand under: the host's, or the one that it is an alias of.
+        base: String,
+        /// Usable ones.
+        records: Arc<[Tlsa]>,
+    },
     /// Records that no certificate can be compared with: TLS, with any.
     Unusable,
     /// Not known: the host must not be spoken to.
@@ -80,6 +85,8 @@ pub struct TlsSeen<'a> {
     pub host: &'a str,
     /// The address that it was dialled from, where that is known.
     pub from: Option<IpAddr>,
+    /// The address that was dialled; `None`: it did not come to that.
+    pub to: Option<IpAddr>,
     /// What was wrong; `None`: nothing.
     pub fault: Option<(TlsFault, &'a str)>,
 }
@@ -102,16 +109,32 @@ pub struct Target<'a> {
     pub timeout: std::time::Duration,
 }
 
+/// A connection that stands.
+pub struct Dialled {
+    /// The connection.
+    pub stream: Box<dyn Stream>,
+    /// The host's address that was reached.
+    pub address: IpAddr,
+}
+
 /// The network and the clock.
 pub trait World: Send + Sync + 'static {
     /// Now (UTC microseconds).
     fn now_us(&self) -> i64;
     /// Completes at that time (UTC microseconds).
     fn sleep_until(&self, at_us: i64) -> Boxed<'static, ()>;
+    /// See [`net::Clock::mono_us`]: for how long a receiver is waited for, which a jump of the time of day must not end.
+    fn mono_us(&self) -> i64 {
+        self.now_us()
+    }
+    /// Completes when [`World::mono_us`] shows so much.
+    fn sleep_until_mono(&self, at_us: i64) -> Boxed<'static, ()> {
+        self.sleep_until(at_us)
+    }
     /// Where the mail of a domain (ASCII, lower case) goes.
     fn mail_hosts<'a>(&'a self, domain: &'a str) -> Boxed<'a, MailHosts>;
     /// Opens a TCP connection (`TCP_NODELAY`): every address of the host is tried in turn.
-    fn dial<'a>(&'a self, target: Target<'a>) -> Boxed<'a, std::io::Result<Box<dyn Stream>>>;
+    fn dial<'a>(&'a self, target: Target<'a>) -> Boxed<'a, std::io::Result<Dialled>>;
     /// What the DNS says about the certificate of a host whose place as a mail host is proven.
     fn dane<'a>(&'a self, _host: &'a str, _port: u16) -> Boxed<'a, DaneAnswer> {
         Box::pin(async { DaneAnswer::Absent })
@@ -123,14 +146,6 @@ pub trait World: Send + Sync + 'static {
         &'a self,
         stream: Box<dyn Stream>,
         host: &'a str,
-    /// See [`net::Clock::mono_us`]: for how long a receiver is waited for, which a jump of the time of day must not end.
-    fn mono_us(&self) -> i64 {
-        self.now_us()
-    }
-    /// Completes when [`World::mono_us`] shows so much.
-    fn sleep_until_mono(&self, at_us: i64) -> Boxed<'static, ()> {
-        self.sleep_until(at_us)
-    }
         demand: &'a Demand,
     ) -> Boxed<'a, std::io::Result<(Box<dyn Stream>, Secured)>>;
     /// How a connection to a domain that has a policy went. Must not wait.
@@ -165,9 +180,9 @@ pub trait Compose: Send + Sync + 'static {
     /// # Errors
     /// [`ComposeError`], as data about this message.
     fn compose(&self, order: Order<'_>) -> Result<message::Composed, ComposeError>;
-}
 
     /// Whether the message links to `host` (lower case), or to a host below it. Asked only while a link is listed somewhere.
     fn links_to(&self, _order: Order<'_>, _host: &str) -> bool {
         false
     }
+}

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mta::{
-    Boxed, Courier, CourierConfig, DaneAnswer, Host, Internet, MailHosts, Source, Stream, Target, TlsSeen,
+    Boxed, Courier, CourierConfig, DaneAnswer, Dialled, Host, Internet, MailHosts, Source, Stream, Target, TlsSeen,
     World,
 };
 use net::{
@@ -126,7 +126,7 @@ impl World for Policied {
         })
     }
 
-    fn dial<'a>(&'a self, target: Target<'a>) -> Boxed<'a, std::io::Result<Box<dyn Stream>>> {
+    fn dial<'a>(&'a self, target: Target<'a>) -> Boxed<'a, std::io::Result<Dialled>> {
         self.internet.dial(target)
     }
 

@@ -132,7 +132,7 @@ mod tests {
     /// The data of these records were computed with `openssl x509 -pubkey | openssl pkey -pubin -outform DER |
     /// openssl dgst`, see tests/certs/README.md.
     #[test]
-    fn records_name_certificates_as_openssl_computes_them() {
+    fn rfc_6698_2_1_records_name_certificates_as_openssl_computes_them() {
         let records = include_str!("../tests/certs/mx.tlsa");
         for line in records.lines().filter(|line| !line.is_empty()) {
             let record = tlsa(line);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn only_records_of_these_forms_are_usable() {
+    fn rfc_7672_3_1_3_only_records_of_these_forms_are_usable() {
         let zeros = |count: usize| "00".repeat(count);
         for (text, is) in [
             (format!("3 1 1 {}", zeros(32)), true),

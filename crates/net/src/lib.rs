@@ -5,7 +5,8 @@
 //! - [`Resolver`]: DNS look-ups. [`DnsResolver`] asks name servers, [`CachedResolver`] keeps answers for their TTL and
 //!   asks each question once at a time, [`StaticResolver`] answers tests from memory. [`open_resolver`] makes the one
 //!   that the program runs on.
-//! - [`mail_hosts`]: where a domain's mail goes (RFC 5321 section 5.1, RFC 7505).
+//! - [`mail_hosts`]: where a domain's mail goes (RFC 5321 section 5.1, RFC 7505); [`mail_host_tlsa`]: what the DNS says of a
+//!   mail host's certificate (RFC 7672 section 2.2).
 //! - [`Guard`] and [`dial`]: the only place where outbound connections are opened, and the check that they do not go
 //!   to private networks unless `net.allow` says so.
 //! - [`Fetcher`]: one file over HTTP from an address that somebody else wrote, guarded and bounded.
@@ -44,9 +45,9 @@ pub use clock::{Clock, FakeClock, SystemClock};
 pub use dane::usable as dane_usable;
 pub use dial::{DialError, dial};
 pub use dns::{
-    CACHE_ENTRIES_MAX, CachedResolver, DnsError, DnsResolver, Dnssec, FAILURE_TTL_S, LOOKUP_TIMEOUT,
-    LOOKUP_TRIES, LOOKUPS_MAX, MAIL_HOSTS_MAX, MailHost, MailHosts, Mx, NEGATIVE_TTL_MAX_S, RECORDS_MAX,
-    Record, RecordKind, Records, Resolver, StaticResolver, TTL_MAX_S, TTL_MIN_S, Tlsa, mail_hosts,
+    CACHE_ENTRIES_MAX, CachedResolver, DnsError, DnsResolver, Dnssec, FAILURE_TTL_S, HostTlsa, LOOKUP_TIMEOUT,
+    LOOKUP_TRIES, LOOKUPS_MAX, MAIL_HOSTS_MAX, MailHost, MailHosts, Mx, NEGATIVE_TTL_MAX_S, Patience, RECORDS_MAX,
+    Record, RecordKind, Records, Resolver, StaticResolver, TTL_MAX_S, TTL_MIN_S, Tlsa, mail_host_tlsa, mail_hosts,
     open_resolver, tlsa_name,
 };
 pub use fetch::{

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_read_from_exactly_one_record() {
+    fn rfc_8461_3_1_ids_are_read_from_exactly_one_record() {
         assert_eq!(id(&["v=STSv1; id=20160831085700Z;"]), Some("20160831085700Z".to_owned()));
         assert_eq!(id(&["v=spf1 -all", "v=STSv1;id=1; x=y"]), Some("1".to_owned()));
         for texts in [
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn policies_are_read() {
+    fn rfc_8461_3_2_policies_are_read() {
         let text = "version: STSv1\r\nmode: enforce\r\nmx: mail.example.com\r\nmx: *.Example.NET\r\nnew: field\r\nmax_age: 604800\r\n";
         let policy = StsPolicy::parse(text).expect("valid");
         assert_eq!((policy.mode, policy.max_age_s), (StsMode::Enforce, 604_800));
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_stands_for_one_label() {
+    fn rfc_8461_4_1_a_star_stands_for_one_label() {
         let policy = StsPolicy {
             mode: StsMode::Enforce,
             mx: vec!["mx.example.com".to_owned(), "*.example.net".to_owned()],

@@ -36,8 +36,10 @@ pub enum Demand {
     /// Anything, but [`Secured::fault`] says what is wrong with it: an MTA-STS policy in testing (RFC 8461 section 5).
     StsTesting,
     /// One that these usable records of the DNS name (RFC 7672). `names`: what a certificate below a DANE-TA anchor may be
-    /// made out to besides the host.
+    /// made out to besides `base`.
     Dane {
+        /// The name that the records stand under. It is said in the handshake instead of the host's (RFC 7672 section 8.1).
+        base: String,
         /// Usable ones ([`dane_usable`](crate::dane_usable)).
         records: Arc<[Tlsa]>,
         /// The recipient's domain, when the connection serves one.
@@ -111,6 +113,14 @@ pub enum TlsFault {
 }
 
 impl TlsFault {
+    /// Whether it is one of an MTA-STS policy itself (RFC 8460 section 4.3.2.2).
+    pub fn is_of_sts(self) -> bool {
+        matches!(
+            self,
+            TlsFault::StsPolicyFetchError | TlsFault::StsPolicyInvalid | TlsFault::StsWebpkiInvalid
+        )
+    }
+
     /// The result type, as reports write it.
     pub fn name(self) -> &'static str {
         match self {
@@ -210,7 +220,8 @@ impl Tls {
         })
     }
 
-    /// Does the handshake on a connection. `name` is the host name that was looked up (or an address).
+    /// Does the handshake on a connection. `name` is the host name that was looked up (or an address); with
+    /// [`Demand::Dane`] the demand has its own.
     pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         demand: &Demand,
@@ -218,6 +229,10 @@ impl Tls {
         stream: S,
         timeout: Duration,
     ) -> Result<(TlsStream<S>, Secured), TlsError> {
+        let name = match demand {
+            Demand::Dane { base, .. } => base,
+            _ => name,
+        };
         let server_name = ServerName::try_from(name.trim_end_matches('.'))
             .map_err(|_| TlsError::Name(name.to_owned()))?
             .to_owned();
@@ -234,7 +249,7 @@ impl Tls {
                 }))?;
                 &special
             }
-            Demand::Dane { records, names } => {
+            Demand::Dane { records, names, .. } => {
                 special = self.special(Arc::new(Dane {
                     records: Arc::clone(records),
                     names: names.clone(),
@@ -561,7 +576,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_policy_in_testing_takes_every_certificate_and_tells_what_is_wrong() {
+    async fn rfc_8461_5_a_policy_in_testing_takes_every_certificate_and_tells_what_is_wrong() {
         let secured = served(&public(), &Demand::StsTesting, "mx.example").await.expect("any");
         assert_eq!(secured.by, Proven::None);
         assert_eq!(secured.fault.expect("told").0, TlsFault::CertificateNotTrusted);
@@ -576,30 +591,35 @@ mod tests {
         Tlsa { usage, selector: 1, matching: 1, data }
     }
 
-    fn demand(records: &[Tlsa]) -> Demand {
-        Demand::Dane { records: records.into(), names: vec!["shop.example".to_owned()] }
+    /// Records under this name.
+    fn demand(base: &str, records: &[Tlsa]) -> Demand {
+        let names = vec!["shop.example".to_owned()];
+        Demand::Dane { base: base.to_owned(), records: records.into(), names }
     }
 
     #[tokio::test]
-    async fn dane_takes_what_the_records_name_and_nothing_else() {
+    async fn rfc_7672_3_2_dane_takes_what_the_records_name_and_nothing_else() {
         let tls = public();
         let wrong = Tlsa { data: vec![7; 32], ..dane(3, &mx()) };
         // An end entity may be made out to anybody (RFC 7671 section 5.1).
         for name in ["mx.example", "other.example"] {
-            let secured = served(&tls, &demand(&[wrong.clone(), dane(3, &mx())]), name).await.expect("named");
+            let demand = demand(name, &[wrong.clone(), dane(3, &mx())]);
+            let secured = served(&tls, &demand, name).await.expect("named");
             assert_eq!(secured.by, Proven::Dane);
         }
         // Below a trust anchor the name counts.
-        served(&tls, &demand(&[dane(2, &root())]), "mx.example").await.expect("named");
+        served(&tls, &demand("mx.example", &[dane(2, &root())]), "mx.example").await.expect("named");
+        // The name that counts is the one that the records stand under (RFC 7672 section 3.2.2).
+        served(&tls, &demand("mx.example", &[dane(2, &root())]), "alias.example").await.expect("named");
         let in_full = Tlsa { usage: 2, selector: 0, matching: 0, data: root().to_vec() };
-        served(&tls, &demand(&[in_full]), "mx.example").await.expect("named in full");
+        served(&tls, &demand("mx.example", &[in_full]), "mx.example").await.expect("named in full");
         for (records, name) in [
             (vec![wrong], "mx.example"),
             (vec![dane(2, &root())], "other.example"),
             (vec![dane(3, &root())], "mx.example"),
             (vec![dane(2, &mx())], "mx.example"),
         ] {
-            let refused = served(&tls, &demand(&records), name).await.expect_err("refused");
+            let refused = served(&tls, &demand(name, &records), name).await.expect_err("refused");
             assert!(matches!(refused, TlsError::Dane), "{refused}");
             assert_eq!(refused.fault(), TlsFault::TlsaInvalid);
         }

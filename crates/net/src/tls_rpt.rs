@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_read_from_exactly_one_record() {
+    fn rfc_8460_3_addresses_are_read_from_exactly_one_record() {
         let both = read(&["v=TLSRPTv1; rua=mailto:reports@example.com,https://reports.example.com/v1"]);
         let mail = ReportTo::Mail("reports@example.com".to_owned());
         assert_eq!(both, [mail.clone(), ReportTo::Web("https://reports.example.com/v1".to_owned())]);

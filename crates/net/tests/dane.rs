@@ -172,7 +172,8 @@ fn openssl_takes(address: SocketAddr, records: &[Tlsa]) -> bool {
 async fn we_take(address: SocketAddr, records: &[Tlsa]) -> bool {
     let tls = Tls::new(&[]).unwrap();
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let demand = Demand::Dane { records: dane_usable(records).into(), names: Vec::new() };
+    let records = dane_usable(records).into();
+    let demand = Demand::Dane { base: HOST.to_owned(), records, names: Vec::new() };
     match tls.connect(&demand, HOST, stream, WAIT).await {
         Ok((_, secured)) => {
             assert_eq!(secured.by, Proven::Dane);

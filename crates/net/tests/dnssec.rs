@@ -11,9 +11,13 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use net::{DnsError, DnsResolver, Dnssec, MailHosts, RecordKind, Resolver, Tlsa, mail_hosts};
+use net::{
+    DnsError, DnsResolver, Dnssec, HostTlsa, MailHosts, Patience, RecordKind, Resolver, Tlsa, mail_host_tlsa,
+    mail_hosts,
+};
 use oracle::{Running, free_port, program, said};
 
+const LABELS: [&str; 6] = ["signed", "nsec3", "bogus", "stripped", "naked", "plain"];
 const SOA: &str = "IN SOA ns.example. admin.example. 1 3600 600 864000 60";
 
 fn ldns(name: &str, folder: &Path) -> std::process::Command {
@@ -28,8 +32,13 @@ fn zone(name: &str) -> String {
         "{name}. 300 {SOA}\n{name}. 300 IN NS ns.{name}.\nns.{name}. 300 IN A 127.0.0.1\n\
          {name}. 300 IN MX 10 mx.{name}.\nmx.{name}. 300 IN A 192.0.2.1\n\
          _25._tcp.mx.{name}. 300 IN TLSA 3 1 1 {}\nalias.{name}. 300 IN CNAME mx.{name}.\n\
-         away.{name}. 300 IN CNAME mx.plain.example.\n",
-        "ab".repeat(32)
+         away.{name}. 300 IN CNAME mx.plain.example.\n_25._tcp.away.{name}. 300 IN TLSA 3 1 1 {}\n\
+         *.wild.{name}. 300 IN MX 10 mx.{name}.\n*.wild.{name}. 300 IN A 192.0.2.2\n\
+         taken.wild.{name}. 300 IN TXT \"nothing else\"\n*._tcp.many.{name}. 300 IN TLSA 3 1 1 {}\n\
+         many.{name}. 300 IN A 192.0.2.3\n*.lead.{name}. 300 IN CNAME mx.{name}.\n",
+        "ab".repeat(32),
+        "cd".repeat(32),
+        "ef".repeat(32)
     )
 }
 
@@ -49,13 +58,13 @@ fn file(name: &str) -> String {
     if name == "." { "root.zone".to_owned() } else { format!("{name}.zone") }
 }
 
-/// `signed` and `nsec3` are in order; the signatures of `bogus` do not fit; `stripped` should be signed and is not;
-/// `plain` need not be.
+/// `signed` and `nsec3` are in order; the signatures of `bogus` do not fit; `stripped` should be signed and is not; `naked`
+/// proves of no name that it is not there; `plain` need not be signed.
 fn write_zones(folder: &Path) {
     let put = |name: &str, text: &str| std::fs::write(folder.join(file(name)), text).unwrap();
     let mut parent =
         format!("example. 300 {SOA}\nexample. 300 IN NS ns.example.\nns.example. 300 IN A 127.0.0.1\n");
-    for label in ["signed", "nsec3", "bogus", "stripped", "plain"] {
+    for label in LABELS {
         let name = format!("{label}.example");
         put(&name, &zone(&name));
         write!(parent, "{name}. 300 IN NS ns.{name}.\nns.{name}. 300 IN A 127.0.0.1\n").unwrap();
@@ -68,6 +77,12 @@ fn write_zones(folder: &Path) {
     let wrong = std::fs::read_to_string(&signed).unwrap();
     assert!(wrong.contains("192.0.2.1\n"));
     std::fs::write(signed, wrong.replace("192.0.2.1\n", "192.0.2.66\n")).unwrap();
+    let signed = folder.join("naked.example.zone.signed");
+    let whole = std::fs::read_to_string(&signed).unwrap();
+    let is_nsec = |line: &str| line.split_whitespace().any(|word| word == "NSEC");
+    assert!(whole.lines().any(is_nsec));
+    let naked: String = whole.lines().filter(|line| !is_nsec(line)).map(|line| format!("{line}\n")).collect();
+    std::fs::write(signed, naked).unwrap();
     std::fs::copy(folder.join("stripped.example.zone"), folder.join("stripped.example.zone.signed")).unwrap();
     std::fs::copy(folder.join("plain.example.zone"), folder.join("plain.example.zone.signed")).unwrap();
     put("example", &parent);
@@ -92,7 +107,7 @@ fn unbound(folder: &Path, modules: &str) -> (Running, String) {
          trust-anchor-file: \"{0}/anchor\"\nremote-control:\n control-enable: no\n",
         folder.display()
     );
-    let names = ["signed", "nsec3", "bogus", "stripped", "plain"].map(|label| format!("{label}.example"));
+    let names = LABELS.map(|label| format!("{label}.example"));
     for name in [".".to_owned(), "example".to_owned()].iter().chain(&names) {
         write!(
             config,
@@ -116,6 +131,10 @@ fn unbound(folder: &Path, modules: &str) -> (Running, String) {
     (Running(child), address.to_string())
 }
 
+fn open(address: &str, dnssec: Dnssec) -> DnsResolver {
+    DnsResolver::open(&[address.to_owned()], dnssec, Patience::default()).unwrap()
+}
+
 /// What must hold whoever proves.
 async fn judge(resolver: &DnsResolver) {
     let proven =
@@ -136,6 +155,15 @@ async fn judge(resolver: &DnsResolver) {
         let gone = format!("gone.{label}");
         assert!(matches!(resolver.mx(&gone).await, Err(DnsError::NoSuchName { .. })), "{label}");
     }
+    for label in ["signed.example", "nsec3.example"] {
+        wildcards(resolver, label).await;
+        aliases(resolver, label).await;
+    }
+    // RFC 4035 section 5.3.4: a wildcard's answer says nothing without proof that there is no closer name.
+    for kind in [RecordKind::Mx, RecordKind::A] {
+        let found = resolver.lookup("any.wild.naked.example", kind).await;
+        assert!(matches!(found, Err(DnsError::Defer(_))), "{found:?}");
+    }
     assert_eq!(proven("alias.signed.example", RecordKind::A).await, Ok(true));
     // An alias out of a signed zone proves nothing about where it leads.
     assert_eq!(proven("away.signed.example", RecordKind::A).await, Ok(false));
@@ -152,6 +180,45 @@ async fn judge(resolver: &DnsResolver) {
     assert!(matches!(resolver.tlsa("mx.stripped.example", 25).await, Err(DnsError::Defer(_))));
 }
 
+/// RFC 4592: what a wildcard stands for is proven as what stands there itself (RFC 4035 section 5.3.4, RFC 5155 section 8.8),
+/// and that it stands for nothing of the kind too (sections 8.7 and 8.8 there).
+async fn wildcards(resolver: &DnsResolver, label: &str) {
+    for below in ["any", "a.b", "_25._tcp.x"] {
+        let domain = format!("{below}.wild.{label}");
+        assert!(
+            matches!(mail_hosts(resolver, &domain).await, MailHosts::Hosts { secure: true, .. }),
+            "{domain}"
+        );
+        let (addresses, secure) = resolver.proven_addresses(&domain).await.unwrap();
+        assert_eq!((addresses.len(), secure), (1, true), "{domain}");
+    }
+    assert_eq!(resolver.tlsa(&format!("any.wild.{label}"), 25).await, Ok((vec![], false)), "{label}");
+    let none = resolver.aaaa(&format!("any.wild.{label}")).await;
+    assert!(matches!(none, Err(DnsError::NoRecord { .. })), "{label}: {none:?}");
+    // A name that is there is not the wildcard's, nor is what lies below it.
+    let taken = resolver.mx(&format!("taken.wild.{label}")).await;
+    assert!(matches!(taken, Err(DnsError::NoRecord { .. })), "{label}: {taken:?}");
+    let below = resolver.mx(&format!("below.taken.wild.{label}")).await;
+    assert!(matches!(below, Err(DnsError::NoSuchName { .. })), "{label}: {below:?}");
+    let every_port = resolver.tlsa(&format!("many.{label}"), 25).await;
+    assert!(matches!(&every_port, Ok((records, true)) if records[0].data == [0xef; 32]), "{every_port:?}");
+}
+
+/// RFC 7672 section 2.2.2: where the certificate of a host that is an alias is looked for.
+async fn aliases(resolver: &DnsResolver, label: &str) {
+    let record = |octet| Tlsa { usage: 3, selector: 1, matching: 1, data: vec![octet; 32] };
+    let looked = |host: String| async move { mail_host_tlsa(resolver, &host, 25).await };
+    let own = HostTlsa { base: format!("mx.{label}"), records: vec![record(0xab)] };
+    assert_eq!(looked(format!("mx.{label}")).await, Ok(Some(own.clone())));
+    assert_eq!(looked(format!("alias.{label}")).await, Ok(Some(own.clone())));
+    assert_eq!(looked(format!("any.lead.{label}")).await, Ok(Some(own)), "{label}: a wildcard's alias");
+    // It leads out of what is signed, so its own name counts alone.
+    let away = HostTlsa { base: format!("away.{label}"), records: vec![record(0xcd)] };
+    assert_eq!(looked(format!("away.{label}")).await, Ok(Some(away)));
+    assert_eq!(looked("alias.plain.example".to_owned()).await, Ok(None));
+    assert_eq!(looked(format!("ns.{label}")).await, Ok(None));
+}
+
 /// An address of this machine that is not loopback; none on a machine without a network.
 fn own_address() -> Option<std::net::IpAddr> {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
@@ -166,8 +233,8 @@ async fn answers_are_proven_as_unbound_proves_them() {
     write_zones(folder.path());
     let (_proving, address) = unbound(folder.path(), "validator iterator");
     // A name server on this machine is believed.
-    judge(&DnsResolver::open(std::slice::from_ref(&address), Dnssec::Auto).unwrap()).await;
-    let off = DnsResolver::open(&[address], Dnssec::Off).unwrap();
+    judge(&open(&address, Dnssec::Auto)).await;
+    let off = open(&address, Dnssec::Off);
     assert!(matches!(mail_hosts(&off, "signed.example").await, MailHosts::Hosts { secure: false, .. }));
 
     let (_serving, address) = unbound(folder.path(), "iterator");
@@ -176,13 +243,13 @@ async fn answers_are_proven_as_unbound_proves_them() {
     )
     .await;
     // From another root's keys nothing of this tree is right.
-    let strangers = DnsResolver::open(std::slice::from_ref(&address), Dnssec::Validate).unwrap();
+    let strangers = open(&address, Dnssec::Validate);
     assert!(matches!(strangers.mx("signed.example").await, Err(DnsError::Defer(_))));
     // A server elsewhere that hands out the root's signatures is not believed: its answers are proven, here from another
     // root's keys, so none holds. Texts are not proven, so they are had.
     if let Some(ip) = own_address() {
         let elsewhere = address.replace("127.0.0.1", &ip.to_string());
-        let auto = DnsResolver::open(&[elsewhere], Dnssec::Auto).unwrap();
+        let auto = open(&elsewhere, Dnssec::Auto);
         assert!(matches!(auto.mx("signed.example").await, Err(DnsError::Defer(_))));
         assert!(matches!(auto.txt("signed.example").await, Err(DnsError::NoRecord { .. })));
     }

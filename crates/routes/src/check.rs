@@ -3,13 +3,15 @@
 //! A look-up that failed is *unknown*, never *missing*: telling somebody to add a record that is there makes
 //! two of them, and two SPF records are worse than none.
 
-use std::net::IpAddr;
-
 use net::{DnsError, Mx, Resolver};
 use serde::Serialize;
 
+use crate::limits::SPF_ADDRESSES_MAX;
 use crate::records::{DnsRecord, Facts, Purpose};
+use crate::registrable::registrable;
 use crate::rotation::KeyStage;
+use crate::spf::{Spf, spf_policies, spf_says};
+use crate::sts::TransportPolicies;
 use crate::surroundings::{self, Surrounding};
 
 /// How a published record compares.
@@ -52,7 +54,8 @@ pub struct DomainCheck {
 
 impl DomainCheck {
     /// Whether mail that this server signs for the domain will pass: an RSA key, the bounce domain's SPF and
-    /// DMARC are there. The Ed25519 key is extra.
+    /// DMARC are there, and what receivers hold against mail is as it should be (alignment, the greeting, reverse names,
+    /// replies). The Ed25519 key is extra.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let needed = [Purpose::DkimRsa, Purpose::BounceSpf, Purpose::BounceMx, Purpose::Dmarc];
@@ -60,6 +63,7 @@ impl DomainCheck {
             .iter()
             .filter(|c| needed.contains(&c.record.purpose) && c.record.stage == KeyStage::Active)
             .all(|c| c.state == RecordState::Present)
+            && self.surroundings.iter().all(|s| !s.needed || s.state == RecordState::Present)
     }
 
     /// Whether every record is as proposed, and nothing around it speaks against mail.
@@ -103,6 +107,7 @@ pub(crate) async fn compare(
     domain: &str,
     records: Vec<DnsRecord>,
     facts: &Facts,
+    web: Option<&TransportPolicies>,
 ) -> DomainCheck {
     let mut checked = Vec::with_capacity(records.len());
     for record in records {
@@ -115,7 +120,7 @@ pub(crate) async fn compare(
         let Verdict { state, found, advice } = verdict;
         checked.push(Checked { record, state, found, advice });
     }
-    let surroundings = surroundings::look(dns, domain, facts).await;
+    let surroundings = surroundings::look(dns, domain, facts, web).await;
     DomainCheck { domain: domain.to_owned(), records: checked, surroundings }
 }
 
@@ -142,31 +147,73 @@ async fn dkim(dns: &dyn Resolver, record: &DnsRecord) -> Verdict {
 }
 
 async fn spf(dns: &dyn Resolver, record: &DnsRecord, facts: &Facts) -> Verdict {
-    let found = match found_or_none(dns.txt(&record.name).await) {
+    let policies = match spf_policies(dns, &record.name).await {
         Ok(found) => found,
         Err(reason) => return Verdict::unknown(&record.name, &reason),
     };
-    let policies: Vec<String> = found.into_iter().filter(|txt| is_spf(txt)).collect();
     match policies.as_slice() {
         [] => Verdict::missing(record),
         [policy] => {
-            let lacking: Vec<String> =
-                facts.spf_mechanisms().into_iter().filter(|m| !allows(policy, m)).collect();
-            if lacking.is_empty() {
-                return Verdict::present(policies);
-            }
-            let advice = format!(
-                "Keep this record and add `{}` before its `all` term, unless one of its include terms already \
-                 covers this server. A second SPF record beside it would make both invalid.",
-                lacking.join(" ")
-            );
-            Verdict::different(policies, advice)
+            let said = spf_of_all(dns, &record.name, policy, facts).await;
+            spf_verdict(said, policies, facts)
         }
         _ => Verdict::different(
             policies,
             "Several SPF records make all of them invalid (RFC 7208 section 4.5): join them into one."
                 .to_owned(),
         ),
+    }
+}
+
+/// What the policy, all that it includes followed, says of every address that mail leaves from. Where none is known (a name
+/// that leads nowhere yet), whether it names the name.
+async fn spf_of_all(dns: &dyn Resolver, domain: &str, policy: &str, facts: &Facts) -> Spf {
+    let named = facts.spf_mechanisms().iter().all(|mechanism| names(policy, mechanism));
+    let host = facts.relay_host.as_ref().unwrap_or(&facts.host);
+    let addresses = match &facts.relay_host {
+        None if !facts.addresses.is_empty() => facts.addresses.clone(),
+        _ => match found_or_none(dns.addresses(host).await) {
+            Ok(addresses) => addresses,
+            Err(_) if named => Vec::new(),
+            Err(reason) => return Spf::Unknown(reason),
+        },
+    };
+    let mut said = if named { Spf::Pass } else { Spf::Fail(policy.to_owned()) };
+    for address in addresses.into_iter().take(SPF_ADDRESSES_MAX) {
+        said = spf_says(dns, domain, address).await;
+        if said != Spf::Pass {
+            break;
+        }
+    }
+    match said {
+        // Beyond what can be told here (macros, or silence behind a term that does not matter), and it names us.
+        Spf::Unknown(_) if named => Spf::Pass,
+        said => said,
+    }
+}
+
+fn spf_verdict(said: Spf, policies: Vec<String>, facts: &Facts) -> Verdict {
+    let ours = facts.spf_mechanisms().join(" ");
+    match said {
+        Spf::Pass => Verdict::present(policies),
+        Spf::Fail(_) | Spf::Missing => {
+            let advice = format!(
+                "Keep this record and add `{ours}` before its `all` term: neither it nor what it includes covers this \
+                 server. A second SPF record beside it would make both invalid."
+            );
+            Verdict::different(policies, advice)
+        }
+        Spf::Broken(why) => {
+            let advice = format!(
+                "Receivers count this record as failed, because {why}. Mend that, and have it name `{ours}`."
+            );
+            Verdict::different(policies, advice)
+        }
+        Spf::Unknown(why) => Verdict {
+            state: RecordState::Unknown,
+            found: policies,
+            advice: format!("Whether it covers this server cannot be told: {why}."),
+        },
     }
 }
 
@@ -188,11 +235,10 @@ async fn bounce_mx(dns: &dyn Resolver, record: &DnsRecord) -> Verdict {
     Verdict::different(found, advice)
 }
 
-/// DMARC of a domain without its own record is that of a parent (RFC 7489 section 6.6.3), so the parents are
-/// asked before the record is called missing.
+/// DMARC of a domain without its own record is that of its organisation's domain (RFC 7489 section 6.6.3), so that is asked
+/// before the record is called missing; what lies between and above says nothing.
 async fn dmarc(dns: &dyn Resolver, record: &DnsRecord, domain: &str) -> Verdict {
-    let mut at = domain;
-    loop {
+    for at in [domain, registrable(domain)] {
         let name = format!("_dmarc.{at}");
         let found = match found_or_none(dns.txt(&name).await) {
             Ok(found) => found,
@@ -216,11 +262,8 @@ async fn dmarc(dns: &dyn Resolver, record: &DnsRecord, domain: &str) -> Verdict 
                 return Verdict::different(policies, advice.to_owned());
             }
         }
-        match at.split_once('.') {
-            Some((_, parent)) if parent.contains('.') => at = parent,
-            _ => return Verdict::missing(record),
-        }
     }
+    Verdict::missing(record)
 }
 
 /// A name without such a record is an empty answer; silence stays an error, in its own words.
@@ -230,11 +273,6 @@ pub(crate) fn found_or_none<T>(answer: Result<Vec<T>, DnsError>) -> Result<Vec<T
         Err(error) => Err(error.to_string()),
         Ok(found) => Ok(found),
     }
-}
-
-fn is_spf(txt: &str) -> bool {
-    let head = txt.get(..6).unwrap_or_default();
-    head.eq_ignore_ascii_case("v=spf1") && (txt.len() == 6 || txt.as_bytes()[6] == b' ')
 }
 
 pub(crate) fn is_dmarc(txt: &str) -> bool {
@@ -249,34 +287,10 @@ pub(crate) fn tag(list: &str, name: &str) -> Option<String> {
     })
 }
 
-/// Whether an SPF policy holds a mechanism: as a word, or as a network that covers the address.
-/// Includes are not followed: what they hold changes without the owner, so the advice names them instead.
-fn allows(policy: &str, mechanism: &str) -> bool {
-    policy.split_ascii_whitespace().skip(1).any(|term| {
-        let term = term.strip_prefix('+').unwrap_or(term);
-        term.eq_ignore_ascii_case(mechanism) || covers(term, mechanism)
-    })
-}
-
-/// `ip4:203.0.113.0/24` covers `ip4:203.0.113.5`.
-fn covers(term: &str, mechanism: &str) -> bool {
-    let parts =
-        |text: &str| text.split_once(':').map(|(kind, rest)| (kind.to_ascii_lowercase(), rest.to_owned()));
-    let (Some((term_kind, network)), Some((kind, address))) = (parts(term), parts(mechanism)) else {
-        return false;
-    };
-    if term_kind != kind || !matches!(kind.as_str(), "ip4" | "ip6") {
-        return false;
-    }
-    let (base, length) = network.split_once('/').unwrap_or((&network, ""));
-    let (Ok(base), Ok(address)) = (base.parse::<IpAddr>(), address.parse::<IpAddr>()) else { return false };
-    let (base, address, bits) = match (base, address) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => (u128::from(a.to_bits()), u128::from(b.to_bits()), 32),
-        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits(), b.to_bits(), 128),
-        _ => return false,
-    };
-    let Ok(length) = (if length.is_empty() { Ok(bits) } else { length.parse::<u32>() }) else { return false };
-    length <= bits && (base ^ address).checked_shr(bits - length).unwrap_or(0) == 0
+/// Whether an SPF policy has a mechanism as a word.
+fn names(policy: &str, mechanism: &str) -> bool {
+    let terms = policy.split_ascii_whitespace().skip(1);
+    terms.map(|term| term.strip_prefix('+').unwrap_or(term)).any(|term| term.eq_ignore_ascii_case(mechanism))
 }
 
 fn same_name(one: &str, other: &str) -> bool {
@@ -322,7 +336,7 @@ mod tests {
     }
 
     async fn states(dns: &StaticResolver) -> Vec<RecordState> {
-        let check = compare(dns, "shop.example", records(), &facts()).await;
+        let check = compare(dns, "shop.example", records(), &facts(), None).await;
         check.records.iter().map(|c| c.state).collect()
     }
 
@@ -331,7 +345,7 @@ mod tests {
     #[tokio::test]
     async fn all_present_all_missing() {
         assert_eq!(states(&published()).await, [Present; 5]);
-        let none = compare(&StaticResolver::new(), "shop.example", records(), &facts()).await;
+        let none = compare(&StaticResolver::new(), "shop.example", records(), &facts(), None).await;
         assert!(none.records.iter().all(|c| c.state == Missing && !c.advice.is_empty()));
         assert!(!none.is_ready());
     }
@@ -347,37 +361,82 @@ mod tests {
         dns.txt("bounce.shop.example", &["v=spf1 ip4:203.0.113.0/24 -all"]);
         dns.fails("_dmarc.shop.example", RecordKind::Txt);
         assert_eq!(states(&dns).await, [Different, Different, Different, Present, Unknown]);
-        let check = compare(&dns, "shop.example", records(), &facts()).await;
+        let check = compare(&dns, "shop.example", records(), &facts(), None).await;
         assert!(check.records[1].advice.contains("ip4:203.0.113.5"), "{}", check.records[1].advice);
     }
 
     #[tokio::test]
-    async fn two_spf_records_are_a_difference() {
+    async fn rfc_7208_4_5_two_spf_records_are_a_difference() {
         let dns = published();
         dns.txt("shop.example", &["v=spf1 ip4:203.0.113.5 ~all", "v=spf1 -all"]);
         assert_eq!(states(&dns).await[1], Different);
     }
 
     #[tokio::test]
-    async fn dmarc_is_inherited() {
+    async fn rfc_7489_6_6_3_dmarc_is_inherited() {
         let dns = StaticResolver::new();
         dns.txt("_dmarc.shop.example", &["v=DMARC1; p=reject"]);
         let records: Vec<DnsRecord> = records_of("news.shop.example", &[], &facts())
             .into_iter()
             .filter(|r| r.purpose == Purpose::Dmarc)
             .collect();
-        let check = compare(&dns, "news.shop.example", records, &facts()).await;
+        let check = compare(&dns, "news.shop.example", records, &facts(), None).await;
         assert_eq!(check.records[0].state, Present);
         assert!(check.records[0].found[0].starts_with("_dmarc.shop.example:"));
+        // What a registry or a domain between says is nobody's policy.
+        dns.txt("_dmarc.co.uk", &["v=DMARC1; p=none"]);
+        dns.txt("_dmarc.news.shop.co.uk", &["v=DMARC1; p=none"]);
+        let wanted = records_of("a.news.shop.co.uk", &[], &facts());
+        let check = compare(&dns, "a.news.shop.co.uk", wanted, &facts(), None).await;
+        let dmarc = check.records.iter().find(|one| one.record.purpose == Purpose::Dmarc);
+        assert_eq!(dmarc.map(|one| one.state), Some(Missing));
     }
 
-    #[test]
-    fn networks_cover_addresses() {
-        assert!(covers("ip4:203.0.113.0/24", "ip4:203.0.113.5"));
-        assert!(covers("ip4:0.0.0.0/0", "ip4:203.0.113.5"));
-        assert!(covers("ip6:2001:db8::/32", "ip6:2001:db8::5"));
-        assert!(!covers("ip4:203.0.112.0/24", "ip4:203.0.113.5"));
-        assert!(!covers("ip4:203.0.113.0/33", "ip4:203.0.113.5"));
-        assert!(!covers("ip4:x/24", "ip4:203.0.113.5") && !covers("a", "ip4:203.0.113.5"));
+    async fn spf(policy: &str, facts: &Facts) -> Checked {
+        let dns = published();
+        dns.txt("shop.example", &[policy]);
+        dns.txt("_spf.wide.example", &["v=spf1 include:_spf2.wide.example -all"]);
+        dns.txt("_spf2.wide.example", &["v=spf1 ip4:203.0.113.0/24 -all"]);
+        dns.txt("_spf.far.example", &["v=spf1 ip4:192.0.2.0/24 -all"]);
+        dns.a("relay.example", &["203.0.113.9"]);
+        dns.fails("_spf.dark.example", RecordKind::Txt);
+        for n in 0..11 {
+            dns.txt(&format!("l{n}.example"), &[&format!("v=spf1 include:l{}.example -all", n + 1)]);
+        }
+        let wanted = records_of("shop.example", &[], facts);
+        let mut check = compare(&dns, "shop.example", wanted, facts, None).await;
+        check.records.remove(0)
+    }
+
+    #[tokio::test]
+    async fn rfc_7208_4_6_4_includes_are_followed_as_receivers_do() {
+        let facts = facts();
+        for policy in [
+            "v=spf1 include:_spf.far.example include:_spf.wide.example ~all",
+            "v=spf1 redirect=_spf.wide.example",
+            "v=spf1 ip4:203.0.113.5 include:_spf.dark.example ~all",
+        ] {
+            assert_eq!(spf(policy, &facts).await.state, Present, "{policy}");
+        }
+        let far = spf("v=spf1 include:_spf.far.example ~all", &facts).await;
+        assert!(far.state == Different && far.advice.contains("add `ip4:203.0.113.5`"), "{far:?}");
+        let silent = spf("v=spf1 include:_spf.dark.example ~all", &facts).await;
+        assert!(silent.state == Unknown && !silent.found.is_empty(), "{silent:?}");
+        // Section 4.6.4: beyond ten look-ups nothing counts, also what stands behind them.
+        let deep = spf("v=spf1 include:l0.example ip4:203.0.113.5 ~all", &facts).await;
+        assert!(deep.state == Different && deep.advice.contains("look-ups"), "{deep:?}");
+        // Two addresses, one of which is not covered.
+        let more = Facts {
+            addresses: vec!["203.0.113.5".parse().expect("ip"), "198.51.100.5".parse().expect("ip")],
+            ..facts.clone()
+        };
+        assert_eq!(spf("v=spf1 include:_spf.wide.example ~all", &more).await.state, Different);
+        // Through a relay, and with a name that leads nowhere yet.
+        let relayed = Facts { relay_host: Some("relay.example".into()), ..facts.clone() };
+        assert_eq!(spf("v=spf1 include:_spf.wide.example ~all", &relayed).await.state, Present);
+        assert_eq!(spf("v=spf1 include:_spf.far.example ~all", &relayed).await.state, Different);
+        let new = Facts { host: "new.example".into(), addresses: Vec::new(), ..facts };
+        assert_eq!(spf("v=spf1 a:new.example ~all", &new).await.state, Present);
+        assert_eq!(spf("v=spf1 include:_spf.wide.example ~all", &new).await.state, Different);
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use message::{KeyKind, txt_strings};
 
 use crate::dkim::PublicKey;
+use crate::greetings::Greeting;
 use crate::limits::SPF_ADDRESSES_MAX;
 use crate::rotation::KeyStage;
 
@@ -18,6 +19,8 @@ pub struct Facts {
     pub host: String,
     /// Public source addresses mail leaves from, when they are known.
     pub addresses: Vec<IpAddr>,
+    /// The names said in EHLO with the addresses that say them; empty: `host` says it from `addresses`.
+    pub greetings: Vec<Greeting>,
     /// Host of the relay when mail leaves through one; SPF then names it instead.
     pub relay_host: Option<String>,
     /// `feedback.domain`; none: `bounce.` + the sending domain.
@@ -76,6 +79,14 @@ impl Facts {
     #[must_use]
     pub fn bounce_domain(&self, domain: &str) -> String {
         self.bounce_domain.clone().unwrap_or_else(|| format!("bounce.{domain}"))
+    }
+
+    /// Who says which name in EHLO.
+    pub(crate) fn greeters(&self) -> Vec<Greeting> {
+        if self.greetings.is_empty() {
+            return vec![Greeting { name: self.host.clone(), addresses: self.addresses.clone() }];
+        }
+        self.greetings.clone()
     }
 
     /// The SPF mechanisms that allow this server.

@@ -128,7 +128,7 @@ impl Rules {
     }
 }
 
-fn is_public(address: &IpAddr) -> bool {
+pub(crate) fn is_public(address: &IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
             // RFC 6598: what carriers translate.

@@ -3,15 +3,19 @@
 //!
 //! A policy that holds stays in force when the domain shows none any more or it cannot be fetched again: taking it away is
 //! what somebody between us and the domain would do. Each is fetched again when its id changes and once a day.
+//!
+//! A policy is fetched by a task of its own, a few at a time: a domain whose web server is silent holds up nobody else's
+//! mail, and its own for a moment only. Until its policy is there a domain is one without (RFC 8461 section 5.1).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use net::{Fetcher, StsMode, StsPolicy, TlsFault};
 use serde::Serialize;
 use store::{Lane, Row, Store, binds};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore, watch};
 
 use crate::Routes;
 use crate::error::Result;
@@ -20,6 +24,11 @@ use crate::tls_reports::Counts;
 
 /// The port that policies are fetched from; tests have their own.
 pub const STS_PORT: u16 = 443;
+
+/// Policies fetched at once; more wait.
+const FETCHES_MAX: usize = 32;
+/// How long a domain's mail waits for its policy when none holds, or another is announced.
+const FETCH_WAIT: Duration = Duration::from_secs(5);
 
 /// What a recipients' domain says about TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -83,7 +92,13 @@ pub(crate) struct Inner {
     port: u16,
     loaded: OnceCell<()>,
     kept: Mutex<HashMap<String, KeptPolicy>>,
+    /// Fetches under way, by domain.
+    fetching: Mutex<HashMap<String, Fetched>>,
+    fetches: Semaphore,
 }
+
+/// What a fetch will have brought.
+type Fetched = watch::Receiver<Option<KeptPolicy>>;
 
 impl TransportPolicies {
     /// Keeps policies in `store` and fetches them with `fetcher`, whose resolver is asked for their ids.
@@ -103,6 +118,8 @@ impl TransportPolicies {
             port,
             loaded: OnceCell::new(),
             kept: Mutex::default(),
+            fetching: Mutex::default(),
+            fetches: Semaphore::new(FETCHES_MAX),
         };
         TransportPolicies { inner: Arc::new(inner) }
     }
@@ -112,15 +129,24 @@ impl TransportPolicies {
         self.inner.reporting.store(on, Ordering::Release);
     }
 
-    /// What a domain (IDNA ASCII, lower case) says about TLS; `None`: nothing. `signed`: its mail hosts are proven by
-    /// DNSSEC, so that it may have DANE records. Asks the DNS once or twice and now and then the domain's web server.
-    pub async fn of(&self, domain: &str, signed: bool, now_us: i64) -> Option<Arc<DomainPolicy>> {
+    /// What a domain (IDNA ASCII, lower case) says about TLS; `None`: nothing. Asks the DNS once, or twice where reports are
+    /// sent, and now and then the domain's web server.
+    ///
+    /// Whoever wants reports is a domain with something to say, also without a policy: that there was none is what its
+    /// report tells (RFC 8460 section 4.2, `no-policy-found`).
+    pub async fn of(&self, domain: &str, now_us: i64) -> Option<Arc<DomainPolicy>> {
         let policy = self.sts(domain, now_us).await;
-        let asked = policy.is_some() || signed;
-        let reports =
-            asked && self.inner.reporting.load(Ordering::Acquire) && self.wants_reports(domain).await;
+        let reports = self.inner.reporting.load(Ordering::Acquire) && self.wants_reports(domain).await;
         let sts = policy.filter(|policy| policy.mode != StsMode::None);
         (sts.is_some() || reports).then(|| Arc::new(DomainPolicy { domain: domain.to_owned(), sts, reports }))
+    }
+
+    /// The policy that a domain publishes now; nothing is kept of it.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn published(&self, domain: &str) -> std::result::Result<StsPolicy, net::StsFetchError> {
+        net::fetch_sts(&self.inner.fetcher, domain, self.inner.port).await.map(|(policy, _)| policy)
     }
 
     async fn wants_reports(&self, domain: &str) -> bool {
@@ -137,8 +163,41 @@ impl TransportPolicies {
         };
         match kept {
             Some(kept) if !kept.is_due(&id, now_us) => kept.in_force(now_us),
-            kept => self.fetch(domain, id, kept, now_us).await.in_force(now_us),
+            kept => {
+                let holds = kept.as_ref().filter(|kept| kept.id == id).and_then(|kept| kept.in_force(now_us));
+                let before = kept.as_ref().and_then(|kept| kept.in_force(now_us));
+                let mut fetched = self.fetching(domain, id, kept, now_us);
+                if holds.is_some() {
+                    return holds;
+                }
+                let came = tokio::time::timeout(FETCH_WAIT, fetched.wait_for(Option::is_some)).await;
+                match came {
+                    Ok(Ok(kept)) => kept.as_ref()?.in_force(now_us),
+                    // It takes its time; what it brings holds from the next look on.
+                    _ => before,
+                }
+            }
         }
+    }
+
+    /// The fetch of a domain's policy, begun unless it is under way.
+    fn fetching(&self, domain: &str, id: String, kept: Option<KeptPolicy>, now_us: i64) -> Fetched {
+        let mut under_way = self.inner.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+        // One whose task is gone will bring nothing.
+        if let Some(known) = under_way.get(domain).filter(|known| known.has_changed().is_ok()) {
+            return known.clone();
+        }
+        let (tell, told) = watch::channel(None);
+        under_way.insert(domain.to_owned(), told.clone());
+        let (this, domain) = (self.clone(), domain.to_owned());
+        tokio::spawn(async move {
+            // It is never closed.
+            let _permit = this.inner.fetches.acquire().await.ok();
+            let fetched = this.fetch(&domain, id, kept, now_us).await;
+            this.inner.fetching.lock().unwrap_or_else(PoisonError::into_inner).remove(&domain);
+            let _ = tell.send(Some(fetched));
+        });
+        told
     }
 
     /// Fetches it, and keeps what came or why nothing did.
@@ -177,7 +236,8 @@ impl TransportPolicies {
     async fn count_fetch(&self, domain: &str, fault: TlsFault, words: &str, now_us: i64) {
         if self.inner.reporting.load(Ordering::Acquire) && self.wants_reports(domain).await {
             let policy = DomainPolicy { domain: domain.to_owned(), sts: None, reports: true };
-            let session = crate::Session { host: "", from: None, dane: None, fault: Some((fault, words)) };
+            let session =
+                crate::Session { host: "", from: None, to: None, dane: None, fault: Some((fault, words)) };
             self.count(&policy, &session, now_us);
         }
     }
@@ -377,7 +437,7 @@ pub(crate) mod tests {
     }
 
     async fn mode(policies: &TransportPolicies, now_us: i64) -> Option<StsMode> {
-        let policy = policies.of("receiver.example", false, now_us).await?;
+        let policy = policies.of("receiver.example", now_us).await?;
         policy.sts.as_ref().map(|sts| sts.mode)
     }
 
@@ -390,7 +450,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
-    async fn a_policy_is_fetched_once_and_holds_whatever_becomes_of_the_domain() {
+    async fn rfc_8461_3_3_and_10_2_a_policy_is_fetched_once_and_holds_whatever_becomes_of_the_domain() {
         store::testing::each(|store| async move {
             let (_dir, routes) = room(&store).await;
             let web = Web::start(Quality::Good).await;
@@ -429,7 +489,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_policy_is_none() {
+    async fn rfc_8461_3_3_what_is_no_policy_is_none() {
         let dir = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", dir.path().join("x.sqlite").display());
         let store = Store::open(&url, store::Options::default()).await.unwrap();
@@ -455,5 +515,25 @@ pub(crate) mod tests {
         strange.id("1");
         assert_eq!(mode(&strange.policies(&store), T0 + 9 * HOUR).await, None, "by a certificate for others");
         assert_eq!(strange.asked(), 0);
+    }
+
+    /// A web server that takes connections and says nothing.
+    #[tokio::test]
+    async fn rfc_8461_5_1_a_silent_web_server_holds_up_nobody_for_long() {
+        store::testing::sqlite(|store| async move {
+            let (_dir, _routes) = room(&store).await;
+            let web = Web::start(Quality::Good).await;
+            web.id("1");
+            let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = silent.local_addr().unwrap().port();
+            let policies = TransportPolicies::on_port(store.clone(), Arc::clone(&web.fetcher), port);
+            let begun = std::time::Instant::now();
+            let modes = tokio::join!(mode(&policies, T0), mode(&policies, T0), mode(&policies, T0));
+            assert_eq!(modes, (None, None, None), "as if there were none");
+            assert!(begun.elapsed() < FETCH_WAIT + Duration::from_secs(2), "{:?}", begun.elapsed());
+            let under_way = policies.inner.fetching.lock().unwrap().len();
+            assert_eq!(under_way, 1, "asked once, and still under way");
+        })
+        .await;
     }
 }

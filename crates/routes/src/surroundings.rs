@@ -2,13 +2,20 @@
 //! itself receives.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use net::Resolver;
+use net::{Resolver, StsMode, StsPolicy};
 use serde::Serialize;
 
 use crate::check::{RecordState, found_or_none, is_dmarc, tag};
+use crate::greetings::Greeting;
+use crate::limits::SPF_ADDRESSES_MAX;
 use crate::records::Facts;
 use crate::registrable::registrable;
+use crate::sts::TransportPolicies;
+
+/// Time to fetch the domain's own MTA-STS policy: less than whoever checks waits for all of it.
+const POLICY_TIME: Duration = Duration::from_secs(8);
 
 /// What was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -58,17 +65,21 @@ impl Surrounding {
 }
 
 /// Looks at all of it, one after the other; the caller bounds the time.
-pub(crate) async fn look(dns: &dyn Resolver, domain: &str, facts: &Facts) -> Vec<Surrounding> {
+pub(crate) async fn look(
+    dns: &dyn Resolver,
+    domain: &str,
+    facts: &Facts,
+    web: Option<&TransportPolicies>,
+) -> Vec<Surrounding> {
     let mut found = vec![alignment(dns, domain, facts).await];
     // Through a relay the relay's names are what receivers see.
     if facts.relay_host.is_none() {
-        found.push(helo(dns, facts).await);
-        for address in &facts.addresses {
-            found.push(reverse(dns, *address, facts).await);
+        for greeting in facts.greeters() {
+            found.extend(greeted(dns, &greeting).await);
         }
     }
     found.push(replies(dns, domain).await);
-    found.push(mta_sts(dns, domain).await);
+    found.push(mta_sts(dns, domain, web).await);
     found.push(tls_rpt(dns, domain).await);
     found
 }
@@ -113,36 +124,58 @@ async fn alignment(dns: &dyn Resolver, domain: &str, facts: &Facts) -> Surroundi
     Surrounding::new(Topic::Alignment, domain, state, found, advice)
 }
 
-async fn helo(dns: &dyn Resolver, facts: &Facts) -> Surrounding {
-    let host = &facts.host;
+/// Whether the name said in EHLO leads to where it is said, and whether each of those addresses has a name. Where no source
+/// names its address, those that the name leads to are this server's.
+async fn greeted(dns: &dyn Resolver, greeting: &Greeting) -> Vec<Surrounding> {
+    let host = &greeting.name;
     let addresses = match found_or_none(dns.addresses(host).await) {
         Ok(addresses) => addresses,
-        Err(reason) => return Surrounding::unknown(Topic::Helo, host, &reason),
+        Err(reason) => {
+            let mut found = vec![Surrounding::unknown(Topic::Helo, host, &reason)];
+            for address in &greeting.addresses {
+                found.push(reverse(dns, *address, host).await);
+            }
+            return found;
+        }
     };
+    let mut found = vec![helo(greeting, &addresses)];
+    let own = if greeting.addresses.is_empty() { &addresses } else { &greeting.addresses };
+    for address in own.iter().take(SPF_ADDRESSES_MAX) {
+        found.push(reverse(dns, *address, host).await);
+    }
+    found
+}
+
+fn helo(greeting: &Greeting, addresses: &[IpAddr]) -> Surrounding {
+    let host = &greeting.name;
     let found: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     if addresses.is_empty() {
         let advice = format!("The name said in EHLO leads nowhere: give {host} the address of this server.");
         return Surrounding::new(Topic::Helo, host, RecordState::Missing, found, advice);
     }
-    if facts.addresses.is_empty() || facts.addresses.iter().any(|own| addresses.contains(own)) {
+    let strangers: Vec<String> =
+        greeting.addresses.iter().filter(|own| !addresses.contains(own)).map(ToString::to_string).collect();
+    if strangers.is_empty() {
         return Surrounding::new(Topic::Helo, host, RecordState::Present, found, String::new());
     }
-    let advice = format!("{host} leads to none of the addresses that mail leaves from.");
+    let advice = if strangers.len() == greeting.addresses.len() {
+        format!("{host} leads to none of the addresses that mail leaves from.")
+    } else {
+        format!("{host} is also said from {}, which it does not lead to.", strangers.join(", "))
+    };
     Surrounding::new(Topic::Helo, host, RecordState::Different, found, advice)
 }
 
 /// A name in reverse DNS that leads back to the address is what Gmail, Yahoo and Microsoft ask of everybody.
-async fn reverse(dns: &dyn Resolver, address: IpAddr, facts: &Facts) -> Surrounding {
+async fn reverse(dns: &dyn Resolver, address: IpAddr, greeting: &str) -> Surrounding {
     let about = address.to_string();
     let names = match found_or_none(dns.ptr(address).await) {
         Ok(names) => names,
         Err(reason) => return Surrounding::unknown(Topic::Ptr, &about, &reason),
     };
     if names.is_empty() {
-        let advice = format!(
-            "{about} has no name in reverse DNS: ask your provider to give it the name {}.",
-            facts.host
-        );
+        let advice =
+            format!("{about} has no name in reverse DNS: ask your provider to give it the name {greeting}.");
         return Surrounding::new(Topic::Ptr, &about, RecordState::Missing, names, advice);
     }
     let mut silent = None;
@@ -191,14 +224,17 @@ async fn replies(dns: &dyn Resolver, domain: &str) -> Surrounding {
     Surrounding::new(Topic::Replies, domain, state, found, advice)
 }
 
-async fn mta_sts(dns: &dyn Resolver, domain: &str) -> Surrounding {
+async fn mta_sts(dns: &dyn Resolver, domain: &str, web: Option<&TransportPolicies>) -> Surrounding {
     let name = net::sts_name(domain);
     let found = match found_or_none(dns.txt(&name).await) {
         Ok(found) => found,
         Err(reason) => return Surrounding::unknown(Topic::MtaSts, &name, &reason),
     };
     let (state, advice) = match net::sts_id(&found) {
-        Some(_) => (RecordState::Present, String::new()),
+        Some(_) => match web {
+            Some(web) => policy_of(dns, domain, web).await,
+            None => (RecordState::Present, String::new()),
+        },
         None if found.is_empty() => (
             RecordState::Missing,
             format!(
@@ -208,6 +244,48 @@ async fn mta_sts(dns: &dyn Resolver, domain: &str) -> Surrounding {
         None => (RecordState::Different, "This is no record of MTA-STS: `v=STSv1; id=…`, once.".to_owned()),
     };
     Surrounding::new(Topic::MtaSts, &name, state, found, advice)
+}
+
+/// The record says that there is a policy: whether senders can fetch it, and whether it names the hosts that take the
+/// domain's mail (RFC 8461 sections 3.3 and 4.1).
+async fn policy_of(dns: &dyn Resolver, domain: &str, web: &TransportPolicies) -> (RecordState, String) {
+    let policy = match tokio::time::timeout(POLICY_TIME, web.published(domain)).await {
+        Ok(Ok(policy)) => policy,
+        Ok(Err(error)) => {
+            let advice = format!(
+                "There is a record, and no policy at https://mta-sts.{domain}/.well-known/mta-sts.txt: {error}."
+            );
+            return (RecordState::Different, advice);
+        }
+        Err(_) => {
+            let advice = format!("mta-sts.{domain} gave no answer within {} s.", POLICY_TIME.as_secs());
+            return (RecordState::Unknown, advice);
+        }
+    };
+    let hosts: Vec<String> = match net::mail_hosts(dns, domain).await {
+        net::MailHosts::Hosts { hosts, .. } => hosts.into_iter().map(|host| host.name).collect(),
+        net::MailHosts::Defer(reason) => {
+            return (RecordState::Unknown, format!("{reason}. Try again in a minute."));
+        }
+        // A domain that takes no mail is told so where its replies are looked at.
+        _ => Vec::new(),
+    };
+    covered(&policy, &hosts)
+}
+
+fn covered(policy: &StsPolicy, hosts: &[String]) -> (RecordState, String) {
+    let left_out: Vec<&str> = hosts.iter().map(String::as_str).filter(|host| !policy.allows(host)).collect();
+    if policy.mode == StsMode::None || left_out.is_empty() {
+        return (RecordState::Present, String::new());
+    }
+    let then = match policy.mode {
+        StsMode::Enforce => "senders do not deliver to",
+        _ => "senders would not deliver to, once its mode is `enforce`,",
+    };
+    (
+        RecordState::Different,
+        format!("The policy does not name {0}, which {then}: add `mx: {0}`.", left_out.join(", ")),
+    )
 }
 
 async fn tls_rpt(dns: &dyn Resolver, domain: &str) -> Surrounding {
@@ -258,16 +336,16 @@ mod tests {
     }
 
     async fn state_of(dns: &StaticResolver, facts: &Facts, topic: Topic) -> RecordState {
-        let all = look(dns, "shop.example", facts).await;
+        let all = look(dns, "shop.example", facts, None).await;
         all.into_iter().find(|one| one.topic == topic).expect("was looked at").state
     }
 
     #[tokio::test]
     async fn all_is_well_or_nothing_is_there() {
-        let good = look(&published(), "shop.example", &facts()).await;
+        let good = look(&published(), "shop.example", &facts(), None).await;
         assert_eq!(good.len(), 6);
         assert!(good.iter().all(|one| one.state == Present && one.advice.is_empty()), "{good:?}");
-        let bad = look(&StaticResolver::new(), "shop.example", &facts()).await;
+        let bad = look(&StaticResolver::new(), "shop.example", &facts(), None).await;
         for one in bad.iter().filter(|one| one.topic != Topic::Alignment) {
             assert!(one.state == Missing && !one.advice.is_empty(), "{one:?}");
         }
@@ -275,7 +353,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_return_path_elsewhere_or_a_strict_policy_is_not_aligned() {
+    async fn rfc_7489_3_1_a_return_path_elsewhere_or_a_strict_policy_is_not_aligned() {
         let dns = published();
         let elsewhere = Facts { bounce_domain: Some("bounce.sender.example".into()), ..facts() };
         assert_eq!(state_of(&dns, &elsewhere, Topic::Alignment).await, Different);
@@ -299,8 +377,43 @@ mod tests {
         // A relay's names are its own business.
         let relayed = Facts { relay_host: Some("relay.example".into()), ..facts() };
         let topics: Vec<Topic> =
-            look(&dns, "shop.example", &relayed).await.into_iter().map(|one| one.topic).collect();
+            look(&dns, "shop.example", &relayed, None).await.into_iter().map(|one| one.topic).collect();
         assert!(!topics.contains(&Topic::Ptr) && !topics.contains(&Topic::Helo));
+    }
+
+    #[tokio::test]
+    async fn every_source_s_greeting_is_looked_at() {
+        let dns = published();
+        let says = |name: &str, addresses: &[&str]| Greeting {
+            name: name.into(),
+            addresses: addresses.iter().map(|text| text.parse().expect("an address")).collect(),
+        };
+        let seen = async |greetings: &[Greeting]| {
+            let facts = Facts { greetings: greetings.to_vec(), ..facts() };
+            let all = look(&dns, "shop.example", &facts, None).await;
+            let of = |one: &Surrounding| matches!(one.topic, Topic::Helo | Topic::Ptr);
+            all.into_iter().filter(of).map(|one| (one.about, one.state)).collect::<Vec<_>>()
+        };
+        let known = |about: &str, state| (about.to_owned(), state);
+        // As after a first start: no source names an address, so the name's own are looked at.
+        let own = seen(&[says("mail.shop.example", &[])]).await;
+        assert_eq!(own, [known("mail.shop.example", Present), known("203.0.113.5", Present)]);
+        dns.a("two.shop.example", &["203.0.113.6"]);
+        let both = seen(&[
+            says("mail.shop.example", &["203.0.113.5"]),
+            says("two.shop.example", &["203.0.113.6", "203.0.113.7"]),
+        ])
+        .await;
+        assert_eq!(
+            both,
+            [
+                known("mail.shop.example", Present),
+                known("203.0.113.5", Present),
+                known("two.shop.example", Different),
+                known("203.0.113.6", Missing),
+                known("203.0.113.7", Missing),
+            ]
+        );
     }
 
     #[tokio::test]
@@ -311,5 +424,45 @@ mod tests {
         dns.mx("shop.example", &[]);
         dns.a("shop.example", &["203.0.113.5"]);
         assert_eq!(state_of(&dns, &facts(), Topic::Replies).await, Present);
+    }
+
+    #[test]
+    fn rfc_8461_4_1_every_mail_host_is_to_be_named() {
+        let policy = |mode| StsPolicy { mode, mx: vec!["*.shop.example".into()], max_age_s: 86_400 };
+        let hosts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(covered(&policy(StsMode::Enforce), &hosts(&["mx.shop.example"])).0, Present);
+        let (state, advice) =
+            covered(&policy(StsMode::Enforce), &hosts(&["mx.shop.example", "mx.other.example"]));
+        assert!(state == Different && advice.contains("`mx: mx.other.example`"), "{advice}");
+        let (state, advice) = covered(&policy(StsMode::Testing), &hosts(&["a.mx.shop.example"]));
+        assert!(state == Different && advice.contains("once"), "{advice}");
+        assert_eq!(covered(&policy(StsMode::None), &hosts(&["mx.other.example"])).0, Present);
+    }
+
+    #[tokio::test]
+    async fn a_policy_is_fetched_as_senders_fetch_it() {
+        use crate::sts::tests::{ENFORCE, Web, ok, room};
+        store::testing::sqlite(|store| async move {
+            let (_dir, _routes) = room(&store).await;
+            let web = Web::start(testkit::Quality::Good).await;
+            let policies = web.policies(&store);
+            web.resolver.txt("_mta-sts.receiver.example", &["v=STSv1; id=1;"]);
+            web.resolver.mx("receiver.example", &[(10, "mx.receiver.example")]);
+            let dns: &dyn Resolver = &*web.resolver;
+            let seen = async || mta_sts(dns, "receiver.example", Some(&policies)).await;
+            assert_eq!((seen().await.state, seen().await.advice.as_str()), (Present, ""));
+            web.says(&ok("text/plain"), &ENFORCE.replace("mx: mx.", "mx: mail."));
+            assert!(seen().await.advice.contains("does not name mx.receiver.example"), "{:?}", seen().await);
+            for (head, words) in [(ok("text/html"), "text/plain"), ("HTTP/1.1 404 No\r\n".to_owned(), "404")]
+            {
+                web.says(&head, ENFORCE);
+                let seen = seen().await;
+                assert!(seen.state == Different && seen.advice.contains(words), "{seen:?}");
+            }
+            web.says(&ok("text/plain"), ENFORCE);
+            web.resolver.fails("receiver.example", RecordKind::Mx);
+            assert_eq!(seen().await.state, Unknown);
+        })
+        .await;
     }
 }

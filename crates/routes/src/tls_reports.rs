@@ -42,6 +42,8 @@ pub struct Session<'a> {
     pub host: &'a str,
     /// The address that it was dialled from.
     pub from: Option<IpAddr>,
+    /// The address that was dialled; `None`: it did not come to that.
+    pub to: Option<IpAddr>,
     /// The records that the certificate was compared with, when DANE decided.
     pub dane: Option<&'a [Tlsa]>,
     /// What was wrong; `None`: nothing.
@@ -56,6 +58,7 @@ struct Kind {
     kind: &'static str,
     host: String,
     source: String,
+    receiver: String,
     result: &'static str,
 }
 
@@ -138,13 +141,14 @@ impl TransportPolicies {
         if !policy.reports || !self.inner.reporting.load(Ordering::Acquire) {
             return;
         }
-        let (kind, text) = told(policy, session.dane);
+        let (kind, text) = told(policy, session);
         let key = Kind {
             day: now_us.div_euclid(DAY_US),
             domain: policy.domain.clone(),
             kind,
             host: session.host.to_owned(),
             source: session.from.map(|from| from.to_string()).unwrap_or_default(),
+            receiver: session.to.map(|to| to.to_string()).unwrap_or_default(),
             result: session.fault.map_or("", |(fault, _)| fault.name()),
         };
         let mut counts = self.inner.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -175,9 +179,9 @@ impl TransportPolicies {
             counted.iter().map(|(key, counted)| row_of(key, counted)).collect();
         let written = self.inner.store.write(Lane::Bulk, move |tx| -> Result<()> {
             tx.execute_many(
-                "INSERT INTO tls_session (day, domain, kind, host, source, result, policy, reason, sessions) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
-                 ON CONFLICT (day, domain, kind, host, source, result) DO UPDATE SET \
+                "INSERT INTO tls_session (day, domain, kind, host, source, receiver, result, policy, reason, sessions) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+                 ON CONFLICT (day, domain, kind, host, source, receiver, result) DO UPDATE SET \
                  sessions = tls_session.sessions + excluded.sessions, policy = excluded.policy, \
                  reason = excluded.reason",
                 rows,
@@ -278,8 +282,8 @@ impl TransportPolicies {
 }
 
 /// The kind of policy that was in force and its text, a line each (RFC 8460 section 4.4).
-fn told(policy: &DomainPolicy, dane: Option<&[Tlsa]>) -> (&'static str, String) {
-    if let Some(records) = dane {
+fn told(policy: &DomainPolicy, session: &Session<'_>) -> (&'static str, String) {
+    if let Some(records) = session.dane {
         let lines: Vec<String> = records.iter().map(Tlsa::to_string).collect();
         return ("tlsa", lines.join("\n"));
     }
@@ -289,6 +293,8 @@ fn told(policy: &DomainPolicy, dane: Option<&[Tlsa]>) -> (&'static str, String) 
             let head = format!("version: STSv1\nmode: {}", sts.mode.name());
             ("sts", format!("{head}{hosts}\nmax_age: {}", sts.max_age_s))
         }
+        // There is one, and it could not be had or read.
+        None if session.fault.is_some_and(|(fault, _)| fault.is_of_sts()) => ("sts", String::new()),
         None => ("no-policy-found", String::new()),
     }
 }
@@ -300,6 +306,7 @@ fn row_of(key: &Kind, counted: &Counted) -> Vec<store::Value> {
         key.kind,
         key.host.as_str(),
         key.source.as_str(),
+        key.receiver.as_str(),
         key.result,
         counted.policy.as_str(),
         counted.reason.as_str(),
@@ -342,6 +349,7 @@ struct DayRow {
     kind: String,
     host: String,
     source: String,
+    receiver: String,
     result: String,
     policy: String,
     reason: String,
@@ -350,18 +358,19 @@ struct DayRow {
 
 fn day_of(tx: &mut Tx<'_>, day: i64, domain: &str) -> Result<Vec<DayRow>> {
     tx.query(
-        "SELECT kind, host, source, result, policy, reason, sessions FROM tls_session \
-         WHERE day = $1 AND domain = $2 ORDER BY kind, result, host, source",
+        "SELECT kind, host, source, receiver, result, policy, reason, sessions FROM tls_session \
+         WHERE day = $1 AND domain = $2 ORDER BY kind, result, host, source, receiver",
         &binds![day, domain],
         |row: &Row<'_>| {
             Ok(DayRow {
                 kind: row.text(0)?,
                 host: row.text(1)?,
                 source: row.text(2)?,
-                result: row.text(3)?,
-                policy: row.text(4)?,
-                reason: row.text(5)?,
-                sessions: row.int(6)?,
+                receiver: row.text(3)?,
+                result: row.text(4)?,
+                policy: row.text(5)?,
+                reason: row.text(6)?,
+                sessions: row.int(7)?,
             })
         },
     )
@@ -426,6 +435,7 @@ fn failure_of(row: &DayRow) -> Value {
     for (key, value) in [
         ("sending-mta-ip", &row.source),
         ("receiving-mx-hostname", &row.host),
+        ("receiving-ip", &row.receiver),
         ("failure-reason-code", &row.reason),
     ] {
         if !value.is_empty() {
@@ -526,14 +536,15 @@ mod tests {
 
     fn count(policies: &TransportPolicies, fault: Option<(TlsFault, &str)>, times: usize) {
         let from = Some("192.0.2.7".parse().unwrap());
-        let session = Session { host: "mx.receiver.example", from, dane: None, fault };
+        let to = Some("192.0.2.25".parse().unwrap());
+        let session = Session { host: "mx.receiver.example", from, to, dane: None, fault };
         for _ in 0..times {
             policies.count(&policy(), &session, T0);
         }
     }
 
     #[tokio::test]
-    async fn a_day_becomes_one_report_in_the_form_of_the_standard() {
+    async fn rfc_8460_4_4_a_day_becomes_one_report_in_the_form_of_the_standard() {
         store::testing::each(|store| async move {
             let (_dir, routes) = room(&store).await;
             let web = Web::start(Quality::Good).await;
@@ -586,6 +597,7 @@ mod tests {
                             "result-type": "certificate-expired",
                             "sending-mta-ip": "192.0.2.7",
                             "receiving-mx-hostname": "mx.receiver.example",
+                            "receiving-ip": "192.0.2.25",
                             "failed-session-count": 4,
                             "failure-reason-code": "since yesterday",
                         }],
@@ -604,7 +616,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_report_that_does_not_go_is_tried_again_and_the_web_takes_it_too() {
+    async fn rfc_8460_5_a_report_that_does_not_go_is_tried_again_and_the_web_takes_it_too() {
         store::testing::each(|store| async move {
             let (_dir, routes) = room(&store).await;
             let web = Web::start(Quality::Good).await;
@@ -638,13 +650,68 @@ mod tests {
             count(&policies, None, 1);
             policies.count(
                 &DomainPolicy { domain: "other.example".to_owned(), ..policy() },
-                &Session { host: "x", from: None, dane: None, fault: None },
+                &Session { host: "x", from: None, to: None, dane: None, fault: None },
                 T0,
             );
             policies.send_reports(&reporter(), &kept, next + RETRY_US).await.unwrap();
             let states = routes.tls_reports(10).await.unwrap();
             let state = states.iter().find(|report| report.domain == "other.example").unwrap();
             assert_eq!(state.state, "unwanted");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn rfc_8460_4_2_a_domain_without_a_policy_hears_that_there_was_none() {
+        store::testing::each(|store| async move {
+            let (_dir, _routes) = room(&store).await;
+            let web = Web::start(Quality::Good).await;
+            let policies = web.policies(&store);
+            web.resolver.txt("_smtp._tls.receiver.example", &["v=TLSRPTv1; rua=mailto:tls@receiver.example"]);
+            assert_eq!(policies.of("receiver.example", T0).await, None, "nobody counts who sends no reports");
+            policies.set_reporting(true);
+            assert_eq!(policies.of("other.example", T0).await, None, "who wants none is not counted");
+            let policy = policies.of("receiver.example", T0).await.unwrap();
+            assert_eq!((&policy.sts, policy.reports), (&None, true));
+            let clear = Some((TlsFault::StarttlsNotSupported, "in clear"));
+            for (to, fault) in [("192.0.2.25", None), ("192.0.2.25", clear), ("2001:db8::25", clear)] {
+                let to = Some(to.parse().unwrap());
+                let session = Session { host: "mx.receiver.example", from: None, to, dane: None, fault };
+                policies.count(&policy, &session, T0);
+            }
+            // A policy that is announced and cannot be fetched is one of MTA-STS (section 4.3.2.2).
+            let fault = Some((TlsFault::StsPolicyFetchError, "status 404"));
+            policies.count(&policy, &Session { host: "", from: None, to: None, dane: None, fault }, T0);
+            policies.flush().await.unwrap();
+            let report = policies.report(&reporter(), DAY, "receiver.example").await.unwrap();
+            let failed = |ip: &str| {
+                json!({
+                    "result-type": "starttls-not-supported",
+                    "receiving-mx-hostname": "mx.receiver.example",
+                    "receiving-ip": ip,
+                    "failed-session-count": 1,
+                    "failure-reason-code": "in clear",
+                })
+            };
+            assert_eq!(
+                report.json["policies"],
+                json!([
+                    {
+                        "policy": { "policy-type": "no-policy-found", "policy-domain": "receiver.example" },
+                        "summary": { "total-successful-session-count": 1, "total-failure-session-count": 2 },
+                        "failure-details": [failed("192.0.2.25"), failed("2001:db8::25")],
+                    },
+                    {
+                        "policy": { "policy-type": "sts", "policy-domain": "receiver.example" },
+                        "summary": { "total-successful-session-count": 0, "total-failure-session-count": 1 },
+                        "failure-details": [{
+                            "result-type": "sts-policy-fetch-error",
+                            "failed-session-count": 1,
+                            "failure-reason-code": "status 404",
+                        }],
+                    },
+                ])
+            );
         })
         .await;
     }

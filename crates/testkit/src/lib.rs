@@ -15,7 +15,7 @@
 //! Invariants
 //! - It is a judge, so it shares no code with what it judges: it imports neither queue nor mta, and has a DNS and
 //!   an SMTP grammar of its own.
-//! - It listens on loopback addresses only, and never connects to anything.
+//! - It listens on loopback addresses only (or in a network namespace that a story made), and never connects to anything.
 //! - The same seed gives the same people, bounces and cuts.
 //! - What a test does not look at is not kept: mail and events in memory are bounded.
 //!
@@ -55,7 +55,8 @@ pub use limits::*;
 pub use log::{Arrival, Duplicate, Event, Log, What, arrivals, duplicates};
 pub use mailboxes::{Mail, Mailboxes};
 pub use personalities::PERSONALITIES;
-pub use policies::PolicyServer;
+pub use policies::{PolicyServer, Post};
+pub use ports::port_to_keep;
 pub use provider::Provider;
 pub use receiver::{Receiver, Shared};
 pub use script::{Played, Script, ScriptServer};

@@ -1,5 +1,6 @@
 //! DANE behind a resolver and signatures that were not made here: unbound validates zones that ldns signed, and says so.
-//! A signed record is believed, a forged one keeps the mail back, an unsigned one is nobody's promise.
+//! A signed record is believed, a forged one keeps the mail back, an unsigned one is nobody's promise. Mail hosts that are
+//! aliases, and domains that a wildcard stands for, are believed as the others are.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
@@ -11,7 +12,7 @@ use testkit::{Behaviour, Internet, InternetOptions, Place, World};
 
 const RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 0, 82, 200);
 /// Each is a zone: what it is, whether its TLSA is the certificate's, whether the mail comes.
-const ZONES: [(&str, bool, bool); 4] = [
+const ZONES: [(&str, bool, bool); 8] = [
     ("signed.example", true, true),
     // Somebody changed the record after it was signed.
     ("forged.example", true, false),
@@ -19,14 +20,40 @@ const ZONES: [(&str, bool, bool); 4] = [
     ("other.example", false, false),
     // Nobody signed it, so its wrong record says nothing.
     ("unsigned.example", false, true),
+    // The mail host is an alias, and the record stands where it leads.
+    ("alias.example", true, true),
+    // The same, and what stands under the alias itself does not count then (RFC 7672 section 2.2.2).
+    ("stale.example", false, false),
+    // The domain is one that a wildcard stands for.
+    ("wild.example", true, true),
+    ("wilder.example", false, false),
 ];
 
-fn zone(domain: &str, number: u8, port: u16, tlsa: &[u8]) -> String {
-    let hex: String = tlsa.iter().map(|octet| format!("{octet:02X}")).collect();
-    format!(
+/// Where mail for a zone goes to.
+fn address_in(domain: &str) -> String {
+    if domain.starts_with("wild") { format!("someone@any.{domain}") } else { format!("someone@{domain}") }
+}
+
+/// `key` is the certificate's; `tlsa` what is published of it.
+fn zone(domain: &str, number: u8, port: u16, tlsa: &[u8], key: &[u8]) -> String {
+    let hex = |octets: &[u8]| octets.iter().map(|octet| format!("{octet:02X}")).collect::<String>();
+    let (published, own) = (hex(tlsa), hex(key));
+    let begin = format!(
         "$ORIGIN {domain}.\n$TTL 60\n@ IN SOA ns.{domain}. hostmaster.{domain}. 1 3600 600 86400 60\n@ IN NS ns.{domain}.\n\
-         ns IN A 127.0.0.1\n@ IN MX 10 mx.{domain}.\nmx IN A 127.0.82.{number}\n_{port}._tcp.mx IN TLSA 3 1 1 {hex}\n"
-    )
+         ns IN A 127.0.0.1\n"
+    );
+    let owner = if domain.starts_with("wild") { "*" } else { "@" };
+    let begin = format!("{begin}{owner} IN MX 10 mx.{domain}.\n");
+    let host = if matches!(domain, "alias.example" | "stale.example") { "real" } else { "mx" };
+    let mut zone =
+        format!("{begin}{host} IN A 127.0.82.{number}\n_{port}._tcp.{host} IN TLSA 3 1 1 {published}\n");
+    if host == "real" {
+        zone.push_str("mx IN CNAME real\n");
+    }
+    if domain == "stale.example" {
+        zone.push_str(&format!("_{port}._tcp.mx IN TLSA 3 1 1 {own}\n"));
+    }
+    zone
 }
 
 /// Signs the zones and starts unbound on them.
@@ -96,8 +123,8 @@ async fn dane_by_a_foreign_resolver() {
         .zip(1u8..)
         .map(|((domain, right, _), number)| {
             let key = internet.certificate(domain).unwrap().identity().tlsa_key();
-            let tlsa = if *right { key } else { vec![0x5A; 32] };
-            ((*domain).to_owned(), zone(domain, number, internet.port(), &tlsa))
+            let tlsa = if *right { key.clone() } else { vec![0x5A; 32] };
+            ((*domain).to_owned(), zone(domain, number, internet.port(), &tlsa, &key))
         })
         .collect();
     let folder = tempfile::tempdir().unwrap();
@@ -115,7 +142,7 @@ async fn dane_by_a_foreign_resolver() {
     let nameserver = SocketAddr::from((RESOLVER, port)).to_string();
     let config = internet.settings().replace(&internet.nameserver().to_string(), &nameserver);
     let server = Server::start(Database::Sqlite, ServerOptions { config, ..ServerOptions::default() }).await;
-    let targets: Vec<String> = ZONES.iter().map(|(domain, ..)| format!("someone@{domain}")).collect();
+    let targets: Vec<String> = ZONES.iter().map(|(domain, ..)| address_in(domain)).collect();
     let id = server.campaign("dnssec", &targets, "").await;
     let expected = ZONES.iter().filter(|(.., comes)| *comes).count() as u64;
     let end = Instant::now() + Duration::from_secs(20);

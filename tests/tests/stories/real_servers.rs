@@ -11,30 +11,35 @@ use std::time::{Duration, Instant};
 use stories::campaign::{HTML, Row, toml};
 use stories::packages::{Jail, MAIL_UID, MAIL_USER, packages};
 use stories::{Database, Server, ServerOptions, root, soak};
-use testkit::{Authority, Internet, InternetOptions, KeyKind, Node, Quality, World};
+use testkit::{Authority, Identity, Internet, InternetOptions, KeyKind, Node, Quality, World};
 
 /// Addresses that do not exist, per receiver.
 const NOBODY: usize = 4;
 
 /// One mail server.
 #[derive(Clone, Copy)]
-struct Kind {
-    name: &'static str,
-    package: &'static str,
+pub(crate) struct Kind {
+    /// Its domain is `NAME.example`, its host `mx.NAME.example`.
+    pub name: &'static str,
+    pub package: &'static str,
     /// Libraries that it needs, by file and package.
-    libraries: &'static [(&'static str, &'static str)],
-    address: Ipv4Addr,
+    pub libraries: &'static [(&'static str, &'static str)],
+    /// Where it listens.
+    pub address: Ipv4Addr,
     /// Writes its configuration and answers the script that starts it.
-    configure: fn(&Site) -> String,
+    pub configure: fn(&Site) -> String,
     /// What stands in a Received field of mail that came over TLS.
-    over_tls: &'static str,
+    pub over_tls: &'static str,
 }
 
 /// Where one of them lives.
-struct Site {
-    folder: PathBuf,
-    host: String,
-    domain: String,
+pub(crate) struct Site {
+    /// Everything of it lies in here.
+    pub folder: PathBuf,
+    /// Its name.
+    pub host: String,
+    /// Whose mail it takes.
+    pub domain: String,
     listen: SocketAddr,
 }
 
@@ -48,9 +53,19 @@ impl Site {
     fn path(&self, name: &str) -> String {
         self.folder.join(name).to_string_lossy().into_owned()
     }
+
+    /// Lays a certificate and its key where the configuration looks for them.
+    pub fn show(&self, identity: &Identity) -> std::io::Result<()> {
+        use std::os::unix::fs::{PermissionsExt, chown};
+        self.write("chain.pem", &identity.chain_pem());
+        let key = self.folder.join("key.pem");
+        std::fs::write(&key, identity.key_pem())?;
+        chown(&key, Some(0), Some(0))?;
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600))
+    }
 }
 
-const POSTFIX: Kind = Kind {
+pub(crate) const POSTFIX: Kind = Kind {
     name: "postfix",
     package: "postfix",
     libraries: &[("libicuuc.so.72", "libicu72"), ("libdb-5.3.so", "libdb5.3"), ("libnsl.so.2", "libnsl2")],
@@ -81,7 +96,7 @@ const OPENSMTPD: Kind = Kind {
     over_tls: "TLS=",
 };
 
-fn postfix(site: &Site) -> String {
+pub(crate) fn postfix(site: &Site) -> String {
     let services = "pickup unix n - n 60 1 pickup\ncleanup unix n - n - 0 cleanup\nqmgr unix n - n 300 1 qmgr\n\
         tlsmgr unix - - n 1000? 1 tlsmgr\nrewrite unix - - n - - trivial-rewrite\nbounce unix - - n - 0 bounce\n\
         defer unix - - n - 0 bounce\ntrace unix - - n - 0 bounce\nverify unix - - n - 1 verify\n\
@@ -158,15 +173,23 @@ fn opensmtpd(site: &Site) -> String {
 }
 
 /// A mail server that runs.
-struct Receiver {
+pub(crate) struct Receiver {
     kind: Kind,
-    site: Site,
+    pub site: Site,
     jail: Jail,
     _folder: tempfile::TempDir,
 }
 
 impl Receiver {
     fn start(kind: Kind, port: u16, authority: &Authority) -> Result<Receiver, String> {
+        // RSA, because every one of them can.
+        let host = format!("mx.{}.example", kind.name);
+        let identity = authority.issue(&[host], Quality::Good, KeyKind::Rsa);
+        Receiver::showing(kind, port, &identity.map_err(|error| error.to_string())?)
+    }
+
+    /// Starts one with this certificate.
+    pub fn showing(kind: Kind, port: u16, identity: &Identity) -> Result<Receiver, String> {
         let needed = packages(kind.package, kind.libraries)?;
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let site = Site {
@@ -175,15 +198,7 @@ impl Receiver {
             domain: format!("{}.example", kind.name),
             listen: SocketAddr::from((kind.address, port)),
         };
-        // RSA, because every one of them can.
-        let identity = authority.issue(std::slice::from_ref(&site.host), Quality::Good, KeyKind::Rsa);
-        let identity = identity.map_err(|error| error.to_string())?;
-        site.write("chain.pem", &identity.chain_pem());
-        site.write("key.pem", &identity.key_pem());
-        std::os::unix::fs::chown(site.folder.join("key.pem"), Some(0), Some(0)).map_err(|e| e.to_string())?;
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(site.folder.join("key.pem"), std::fs::Permissions::from_mode(0o600))
-            .map_err(|error| error.to_string())?;
+        site.show(identity).map_err(|error| error.to_string())?;
         let script = (kind.configure)(&site);
         let jail = Jail::start(&needed, &site.folder, &script)?;
         let mut receiver = Receiver { kind, site, jail, _folder: folder };
@@ -201,7 +216,7 @@ impl Receiver {
     }
 
     /// What it wrote to its log and its output.
-    fn told(&self) -> String {
+    pub fn told(&self) -> String {
         let logs =
             ["log", "log/mainlog", "log/paniclog"].map(|name| std::fs::read_to_string(self.site.path(name)));
         logs.into_iter().flatten().fold(self.jail.output(), |all, log| all + &log)
@@ -221,7 +236,7 @@ impl Receiver {
     }
 
     /// Mail in its folder, once `count` of them lie there.
-    fn mail(&self, count: usize, limit: Duration) -> Vec<PathBuf> {
+    pub fn mail(&self, count: usize, limit: Duration) -> Vec<PathBuf> {
         let folder = self.site.folder.join("mail/all/new");
         let end = Instant::now() + limit;
         loop {

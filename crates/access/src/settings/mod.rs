@@ -119,6 +119,16 @@ impl Settings {
         }
     }
 
+    /// Wait for one answer of a DNS server.
+    pub fn dns_timeout(&self) -> Span {
+        self.span("mta.dns_timeout").unwrap_or(Span::from_seconds(5))
+    }
+
+    /// Times that a question is sent before a look-up fails.
+    pub fn dns_tries(&self) -> u32 {
+        self.count("mta.dns_tries").unwrap_or(4)
+    }
+
     /// Who proves DNS answers: `auto`, `validate`, `server` or `off`.
     pub fn dnssec(&self) -> &str {
         self.text("mta.dnssec").unwrap_or("auto")

@@ -81,6 +81,18 @@ pub const REGISTRY: &[Setting] = &[
     },
     anywhere("mta.nameservers", Kind::Servers, "", "DNS servers. Empty: those of the system."),
     anywhere(
+        "mta.dns_timeout",
+        Kind::Span { min: Span::from_seconds(1), max: MINUTE },
+        "5s",
+        "Wait for one answer of a DNS server.",
+    ),
+    anywhere(
+        "mta.dns_tries",
+        Kind::Count { min: 1, max: 10 },
+        "4",
+        "Times that a question is sent before the mail waits for its answer.",
+    ),
+    anywhere(
         "mta.dnssec",
         Kind::Choice(&["auto", "validate", "server", "off"]),
         "auto",

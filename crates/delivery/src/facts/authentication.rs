@@ -3,10 +3,9 @@
 use std::net::IpAddr;
 
 use net::{Mx, Resolver};
-use routes::registrable;
+use routes::{Spf, registrable, spf_policies, spf_says};
 use typology::{AuthenticationFact, CheckFact, Checked};
 
-use super::spf::{self, Spf};
 
 /// What is asked about.
 #[derive(Debug, Clone, Default)]
@@ -58,7 +57,7 @@ fn aligned(from: &str, other: &str, strict: bool) -> bool {
 async fn spf_of(dns: &dyn Resolver, asked: &Asked, sources: &Result<Vec<IpAddr>, String>) -> CheckFact {
     if asked.relay {
         // Whom the policy lets send is the relay's business; that there is one can be told.
-        return match spf::policies(dns, &asked.return_path).await {
+        return match spf_policies(dns, &asked.return_path).await {
             Ok(found) if found.is_empty() => CheckFact::new(Checked::Missing, ""),
             Ok(found) => CheckFact::new(Checked::Pass, found.join(" ")),
             Err(reason) => CheckFact::new(Checked::Unknown, reason),
@@ -70,14 +69,16 @@ async fn spf_of(dns: &dyn Resolver, asked: &Asked, sources: &Result<Vec<IpAddr>,
     };
     let mut passed = CheckFact::new(Checked::Unknown, "the addresses that mail leaves from are not known");
     for address in sources {
-        match spf::check(dns, &asked.return_path, *address).await {
+        match spf_says(dns, &asked.return_path, *address).await {
             Spf::Pass => passed = CheckFact::new(Checked::Pass, address.to_string()),
-            Spf::Fail(policy) => return CheckFact::new(Checked::Fail, format!("{policy} ({address})")),
+            Spf::Fail(found) | Spf::Broken(found) => {
+                return CheckFact::new(Checked::Fail, format!("{found} ({address})"));
+            }
             Spf::Missing => return CheckFact::new(Checked::Missing, ""),
             Spf::Unknown(reason) => return CheckFact::new(Checked::Unknown, reason),
         }
     }
-    if sources.is_empty() && spf::policies(dns, &asked.return_path).await.is_ok_and(|found| found.is_empty())
+    if sources.is_empty() && spf_policies(dns, &asked.return_path).await.is_ok_and(|found| found.is_empty())
     {
         return CheckFact::new(Checked::Missing, "");
     }

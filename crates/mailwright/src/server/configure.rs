@@ -129,6 +129,12 @@ pub fn name_servers(settings: &Settings) -> Vec<String> {
     settings.nameservers().iter().map(ToString::to_string).collect()
 }
 
+/// How long DNS servers are waited for.
+pub fn patience(settings: &Settings) -> net::Patience {
+    let timeout = std::time::Duration::from_micros(settings.dns_timeout().us().unsigned_abs());
+    net::Patience { timeout, tries: settings.dns_tries() as usize }
+}
+
 /// Who proves DNS answers.
 pub fn dnssec(settings: &Settings) -> net::Dnssec {
     match settings.dnssec() {

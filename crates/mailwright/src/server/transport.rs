@@ -14,8 +14,9 @@ use super::engine::EngineSeat;
 
 /// How often counts are written down.
 const FLUSH: Duration = Duration::from_secs(60);
-/// Reports are looked for with each so many-th writing.
-const REPORTS_EVERY: u64 = 10;
+const FLUSH_US: i64 = 60_000_000;
+/// How often it is looked whether reports are due, in microseconds.
+const REPORTS_EVERY_US: i64 = 600_000_000;
 /// For tests of the program as a process: the port that MTA-STS policies are fetched from.
 const TEST_STS_PORT: &str = "MAILWRIGHT_TEST_STS_PORT";
 /// Characters on a line of base64 (RFC 2045 section 6.8).
@@ -37,16 +38,25 @@ pub async fn follow(
     clock: Arc<dyn Clock>,
     settings: watch::Receiver<Arc<Settings>>,
 ) {
-    for round in 1_u64.. {
-        tokio::time::sleep(FLUSH).await;
+    let mut look_at_us = clock.now_us() + REPORTS_EVERY_US;
+    loop {
+        let now_us = clock.now_us();
+        // Whichever comes first: a clock that is set back must not make anybody wait.
+        tokio::select! {
+            () = clock.sleep_until(now_us + FLUSH_US) => {}
+            () = tokio::time::sleep(FLUSH) => {}
+        }
+        let now_us = clock.now_us();
+        look_at_us = look_at_us.min(now_us + REPORTS_EVERY_US);
         let contact = settings.borrow().tls_reports().and_then(|text| address::parse_named(text).ok());
         let done = match contact {
-            Some(contact) if round.is_multiple_of(REPORTS_EVERY) => {
+            Some(contact) if now_us >= look_at_us => {
+                look_at_us = now_us + REPORTS_EVERY_US;
                 let carrier = Carrier { engine: Arc::clone(&engine), clock: Arc::clone(&clock) };
                 let mailbox = contact.mailbox;
                 let reporter =
                     Reporter { organisation: mailbox.domain_ascii().to_owned(), contact: mailbox.smtp() };
-                policies.send_reports(&reporter, &carrier, clock.now_us()).await.map(drop)
+                policies.send_reports(&reporter, &carrier, now_us).await.map(drop)
             }
             _ => policies.flush().await,
         };
@@ -99,7 +109,8 @@ fn mail<S: std::borrow::Borrow<message::Signer>>(
     let boundary = format!("tlsrpt-{}", report.id.replace(['@', '.'], "-"));
     let boundary: String = boundary.chars().take(60).collect();
     let kind = format!("multipart/report; report-type=\"tlsrpt\"; boundary=\"{boundary}\"");
-    let message_id = format!("<{now_us}.{}>", report.id);
+    // A report that is sent again is the same one, for whoever gets it and for those on the way.
+    let message_id = format!("<{}>", report.id);
     let fields = [
         ("From", reporter.contact.as_str()),
         ("To", to),

@@ -145,7 +145,8 @@ pub async fn build(
     let looked = Looked { deliveries: &deliveries, tracking: &tracking, access: &access };
     let mut tasks = looks(&io, &looked, looker, &clock);
     tasks.push(following);
-    let reporting = transport::follow(policies, Arc::clone(&engine), Arc::clone(&clock), access.watch());
+    let reporting =
+        transport::follow(policies.clone(), Arc::clone(&engine), Arc::clone(&clock), access.watch());
     tasks.push(io.spawn(reporting).abort_handle());
 
     let unsubscriptions =
@@ -165,6 +166,7 @@ pub async fn build(
         imports: Imports::default(),
         engine: Arc::clone(&engine) as Arc<dyn EngineControl>,
         dns: resolver,
+        policies: Some(policies),
         tokens,
         clock,
         listen,
@@ -248,7 +250,8 @@ fn backup_files(prepared: &Prepared) -> Vec<(String, PathBuf)> {
 
 fn open_resolver(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Arc<dyn net::Resolver>, Failure> {
     let servers = configure::name_servers(settings);
-    net::open_resolver(&servers, configure::dnssec(settings), Arc::clone(clock)).map_err(refused)
+    let (dnssec, patience) = (configure::dnssec(settings), configure::patience(settings));
+    net::open_resolver(&servers, dnssec, patience, Arc::clone(clock)).map_err(refused)
 }
 
 /// Ends and expires runs. An error is the database's; the next tick tries again.
@@ -291,7 +294,9 @@ impl Follower {
             }
             self.deliveries.configure(configure::delivery(&now, self.listen));
             self.policies.set_reporting(now.tls_reports().is_some());
-            if now.nameservers() != before.nameservers() || now.dnssec() != before.dnssec() {
+            let asking =
+                |of: &Settings| (configure::name_servers(of), configure::dnssec(of), configure::patience(of));
+            if asking(&now) != asking(&before) {
                 match open_resolver(&now, &self.clock) {
                     Ok(resolver) => self.resolver.replace(resolver),
                     Err(failure) => tracing::error!(?failure, "the new name servers cannot be used"),

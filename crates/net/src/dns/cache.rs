@@ -182,8 +182,14 @@ mod tests {
 
     #[test]
     fn times_are_bounded() {
-        let records =
-            |ttl_s| Ok(Records { records: Arc::from([Record::Txt(String::new())]), ttl_s, secure: false });
+        let records = |ttl_s| {
+            Ok(Records {
+                records: Arc::from([Record::Txt(String::new())]),
+                ttl_s,
+                secure: false,
+                alias: None,
+            })
+        };
         assert_eq!([0, 3_600, u32::MAX].map(|ttl| ttl_s(&records(ttl))), [TTL_MIN_S, 3_600, TTL_MAX_S]);
         let negative = |ttl| ttl_s(&Err(DnsError::NoSuchName { ttl_s: ttl }));
         assert_eq!([0, 600, u32::MAX].map(negative), [TTL_MIN_S, 600, NEGATIVE_TTL_MAX_S]);

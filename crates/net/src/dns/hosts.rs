@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn exchangers_are_sorted_and_a_repeated_host_counts_once() {
+    async fn rfc_5321_5_1_exchangers_are_sorted_and_a_repeated_host_counts_once() {
         let resolver = StaticResolver::new();
         resolver
             .mx("a.example", &[(20, "c.example."), (10, "B.example"), (10, "a.example"), (30, "b.example")]);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_is_used_only_where_there_is_surely_no_exchanger() {
+    async fn rfc_5321_5_1_an_address_is_used_only_where_there_is_surely_no_exchanger() {
         let resolver = StaticResolver::new();
         resolver.a("plain.example", &["192.0.2.1"]);
         resolver.aaaa("six.example", &["2001:db8::1"]);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_null_mx_says_no_and_beside_others_says_nothing() {
+    async fn rfc_7505_3_a_null_mx_says_no_and_beside_others_says_nothing() {
         let resolver = StaticResolver::new();
         resolver.mx("null.example", &[(0, ".")]);
         resolver.a("null.example", &["192.0.2.1"]);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hosts_are_proven_as_far_as_their_answer_is() {
+    async fn rfc_7672_2_2_1_hosts_are_proven_as_far_as_their_answer_is() {
         let resolver = StaticResolver::new();
         resolver.mx("signed.example", &[(10, "mx.plain.example")]);
         resolver.secure("signed.example");
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn order_is_random_within_a_preference_only() {
+    fn rfc_5321_5_1_order_is_random_within_a_preference_only() {
         let host = |preference, name: &str| MailHost { preference, name: name.to_owned() };
         let hosts = vec![host(1, "a"), host(1, "b"), host(1, "c"), host(2, "d")];
         let hosts = MailHosts::Hosts { hosts, secure: false };

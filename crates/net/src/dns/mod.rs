@@ -3,8 +3,10 @@
 mod cache;
 mod hosts;
 mod keys;
+mod mail_host_tlsa;
 mod servers;
 mod statics;
+mod wildcards;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use crate::clock::Clock;
 
 pub use cache::CachedResolver;
 pub use hosts::{MailHost, MailHosts, mail_hosts};
+pub use mail_host_tlsa::{HostTlsa, mail_host_tlsa};
 pub use servers::{DnsResolver, Dnssec};
 pub use statics::StaticResolver;
 
@@ -36,10 +39,10 @@ pub const NEGATIVE_TTL_MAX_S: u32 = 3_600;
 /// allows up to five minutes).
 pub const FAILURE_TTL_S: u32 = 30;
 
-/// Wait for one answer of a name server.
+/// Wait for one answer of a name server, where nobody set another.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Times that a question is sent before the look-up fails.
+/// Times that a question is sent before the look-up fails, where nobody set another.
 pub const LOOKUP_TRIES: usize = 4;
 
 /// Look-ups under way at once; more wait.
@@ -66,13 +69,15 @@ pub enum RecordKind {
     Ptr,
     /// Certificates of a service (RFC 6698); asked with [`tlsa_name`].
     Tlsa,
+    /// What a name is an alias of, by itself: every other kind is answered with what is at the end.
+    Cname,
 }
 
 impl RecordKind {
     /// Whether somebody asks how sure the answer is: what DANE builds on (RFC 7672 section 2). Texts are policies and
     /// keys that are read the same from an unsigned zone, so proving them would only cost questions.
     pub fn is_proven(self) -> bool {
-        matches!(self, RecordKind::Mx | RecordKind::A | RecordKind::Aaaa | RecordKind::Tlsa)
+        !matches!(self, RecordKind::Txt | RecordKind::Ptr)
     }
 }
 
@@ -118,6 +123,8 @@ pub enum Record {
     Ptr(String),
     /// What a certificate must be.
     Tlsa(Tlsa),
+    /// What the name is an alias of, lower-case without the root dot.
+    Cname(String),
 }
 
 /// A positive answer: at least one record of the kind that was asked.
@@ -130,6 +137,8 @@ pub struct Records {
     /// The whole answer, aliases and all, is proven by DNSSEC (RFC 4035). False is the ordinary case: an unsigned zone,
     /// a kind that is not proven, or name servers without DNSSEC. An answer that is *wrong* is none: it is deferred.
     pub secure: bool,
+    /// The name at the end of the aliases, where the one that was asked about is an alias.
+    pub alias: Option<Arc<str>>,
 }
 
 /// Why there is no record.
@@ -239,14 +248,30 @@ pub trait Resolver: Send + Sync {
     }
 }
 
+/// How long a name server is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Wait for one answer.
+    pub timeout: Duration,
+    /// Times that a question is sent before the look-up fails; at least 1.
+    pub tries: usize,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience { timeout: LOOKUP_TIMEOUT, tries: LOOKUP_TRIES }
+    }
+}
+
 /// The resolver that the program runs on: the given name servers (`ip` or `ip:port`, port 53 by default), or the
 /// system's when there is none, behind the cache. `dnssec` says who proves answers.
 pub fn open_resolver(
     name_servers: &[String],
     dnssec: Dnssec,
+    patience: Patience,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<dyn Resolver>, DnsError> {
-    Ok(Arc::new(CachedResolver::new(DnsResolver::open(name_servers, dnssec)?, clock)))
+    Ok(Arc::new(CachedResolver::new(DnsResolver::open(name_servers, dnssec, patience)?, clock)))
 }
 
 /// Where the TLSA records of a host's TCP service stand (RFC 6698 section 3).

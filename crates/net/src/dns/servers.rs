@@ -18,8 +18,8 @@ use tokio::sync::Mutex;
 
 use super::keys::KeptKeys;
 use super::{
-    DnsError, LOOKUP_TIMEOUT, LOOKUP_TRIES, LOOKUPS_MAX, Mx, RECORDS_MAX, Record, RecordKind, Records,
-    Resolver, TTL_MIN_S, Tlsa, canonical,
+    DnsError, LOOKUPS_MAX, Mx, Patience, RECORDS_MAX, Record, RecordKind, Records, Resolver, TTL_MIN_S, Tlsa,
+    canonical, wildcards,
 };
 use crate::Pending;
 
@@ -28,9 +28,6 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// Name servers taken from a list; the C library takes three.
 const NAME_SERVERS_MAX: usize = 8;
-
-/// Wait for a whole look-up: each try, and a TCP one after a cut answer.
-const WHOLE_TIMEOUT: Duration = LOOKUP_TIMEOUT.saturating_mul(LOOKUP_TRIES as u32 + 1);
 
 /// Aliases followed when a name server leaves that to us.
 const ALIASES_MAX: usize = 8;
@@ -72,14 +69,20 @@ pub struct DnsResolver {
     servers: Servers,
     proving: DnssecDnsHandle<KeptKeys<Servers>>,
     dnssec: Dnssec,
+    /// Wait for a whole look-up: each try, and a TCP one after a cut answer.
+    whole: Duration,
     /// With [`Dnssec::Auto`]: what the name servers turned out to be, and until when that is believed.
     found: Mutex<Option<(Proof, Instant)>>,
 }
 
 impl DnsResolver {
     /// Asks the given servers (`ip` or `ip:port`), or the system's when there is none. An error is a slip in the list.
-    pub fn open(name_servers: &[String], dnssec: Dnssec) -> Result<DnsResolver, DnsError> {
-        DnsResolver::open_with(name_servers, dnssec, TrustAnchors::default(), LOOKUP_TIMEOUT)
+    pub fn open(
+        name_servers: &[String],
+        dnssec: Dnssec,
+        patience: Patience,
+    ) -> Result<DnsResolver, DnsError> {
+        DnsResolver::open_with(name_servers, dnssec, TrustAnchors::default(), patience)
     }
 
     /// The same with other keys to begin with than the root's: a file of DNSKEY records, for a network with a root of its
@@ -87,20 +90,21 @@ impl DnsResolver {
     pub fn open_anchored(name_servers: &[String], anchors: &Path) -> Result<DnsResolver, DnsError> {
         let anchors = TrustAnchors::from_file(anchors)
             .map_err(|error| DnsError::Defer(format!("the trust anchors cannot be read: {error}")))?;
-        DnsResolver::open_with(name_servers, Dnssec::Validate, anchors, LOOKUP_TIMEOUT)
+        DnsResolver::open_with(name_servers, Dnssec::Validate, anchors, Patience::default())
     }
 
     fn open_with(
         name_servers: &[String],
         dnssec: Dnssec,
         anchors: TrustAnchors,
-        timeout: Duration,
+        patience: Patience,
     ) -> Result<DnsResolver, DnsError> {
         let addresses = if name_servers.is_empty() { system_servers() } else { read_servers(name_servers)? };
         let mut options = ResolverOpts::default();
-        options.timeout = timeout;
+        options.timeout = patience.timeout;
         // Hickory counts the tries after the first.
-        options.attempts = LOOKUP_TRIES - 1;
+        let more = patience.tries.max(1) - 1;
+        options.attempts = more;
         options.cache_size = 0;
         options.edns0 = true;
         options.max_active_requests = LOOKUPS_MAX * 2;
@@ -108,11 +112,13 @@ impl DnsResolver {
         let context = Arc::new(PoolContext::new(options, tls));
         let configured = addresses.iter().copied().map(name_server);
         let pool = NameServerPool::from_config(configured, context, TokioRuntimeProvider::default());
-        let servers = RetryDnsHandle::new(pool, LOOKUP_TRIES - 1);
+        let servers = RetryDnsHandle::new(pool, more);
         let proving = DnssecDnsHandle::with_trust_anchor(KeptKeys::new(servers.clone()), Arc::new(anchors));
         let here = addresses.iter().all(|address| address.ip().is_loopback());
         let dnssec = if dnssec == Dnssec::Auto && here { Dnssec::Server } else { dnssec };
-        Ok(DnsResolver { servers, proving, dnssec, found: Mutex::new(None) })
+        let whole =
+            patience.timeout.saturating_mul(u32::try_from(more).unwrap_or(u32::MAX).saturating_add(2));
+        Ok(DnsResolver { servers, proving, dnssec, whole, found: Mutex::new(None) })
     }
 
     async fn ask(&self, name: &str, kind: RecordKind) -> Result<Records, DnsError> {
@@ -124,7 +130,7 @@ impl DnsResolver {
             let proof = if kind.is_proven() { self.proof().await } else { Proof::None };
             self.follow(question, kind, proof).await
         };
-        let answer = tokio::time::timeout(WHOLE_TIMEOUT, answered).await;
+        let answer = tokio::time::timeout(self.whole, answered).await;
         let answer = answer.unwrap_or_else(|_| Err(DnsError::Defer("time-out".to_owned())));
         if answer.as_ref().err() == Some(&bogus()) {
             // Its mail waits for as long as this lasts, so somebody may want to know which domain it is.
@@ -136,11 +142,13 @@ impl DnsResolver {
     /// Follows aliases to the records. A resolver gives the whole chain at once; only a bare server leaves the end to us.
     async fn follow(&self, question: Name, kind: RecordKind, proof: Proof) -> Result<Records, DnsError> {
         let (mut ttl_s, mut secure) = (u32::MAX, true);
-        let mut name = question;
+        let mut name = question.clone();
         for _ in 0..ALIASES_MAX {
             let response = self.once(name.clone(), record_type(kind), proof).await?;
             secure &= is_secure(&response, proof)?;
-            name = end_of_aliases(&response, name);
+            if kind != RecordKind::Cname {
+                name = end_of_aliases(&response, name);
+            }
             let mut records = Vec::new();
             // An alias's own records come with the answer (RFC 1034 section 3.6.2): its life is the shortest of them.
             for record in &response.answers {
@@ -151,9 +159,12 @@ impl DnsResolver {
                 }
             }
             if !records.is_empty() {
-                return Ok(Records { records: records.into(), ttl_s, secure });
+                let alias = (name != question).then(|| host(&name).into());
+                return Ok(Records { records: records.into(), ttl_s, secure, alias });
             }
-            if !response.answers.iter().any(|record| record.record_type() == RecordType::CNAME) {
+            if kind == RecordKind::Cname
+                || !response.answers.iter().any(|record| record.record_type() == RecordType::CNAME)
+            {
                 return Err(DnsError::NoRecord { ttl_s });
             }
         }
@@ -169,7 +180,10 @@ impl DnsResolver {
             Proof::Ours => self.proving.lookup(query, options).first_answer().await,
             Proof::None | Proof::Server => self.servers.lookup(query, options).first_answer().await,
         };
-        let response = response.map_err(|error| read_error(&error))?;
+        let response = match response {
+            Err(NetError::Dns(WireError::Nsec { response, .. })) if wildcards::hold(&response) => *response,
+            response => response.map_err(|error| read_error(&error))?,
+        };
         WireError::from_response(response).map_err(|error| read_error(&NetError::from(error)))
     }
 
@@ -288,6 +302,7 @@ fn record_type(kind: RecordKind) -> RecordType {
         RecordKind::Txt => RecordType::TXT,
         RecordKind::Ptr => RecordType::PTR,
         RecordKind::Tlsa => RecordType::TLSA,
+        RecordKind::Cname => RecordType::CNAME,
     }
 }
 
@@ -298,6 +313,7 @@ fn read_record(data: &RData) -> Option<Record> {
         RData::AAAA(aaaa) => Some(Record::Address(IpAddr::V6(aaaa.0))),
         RData::TXT(txt) => Some(Record::Txt(String::from_utf8_lossy(&txt.txt_data.concat()).into_owned())),
         RData::PTR(ptr) => Some(Record::Ptr(host(&ptr.0))),
+        RData::CNAME(target) => Some(Record::Cname(host(&target.0))),
         RData::TLSA(tlsa) => Some(Record::Tlsa(Tlsa {
             usage: tlsa.cert_usage.into(),
             selector: tlsa.selector.into(),
@@ -370,6 +386,9 @@ mod tests {
             ("null.example.", RecordType::MX) => {
                 reply.add_answer(record("null.example.", 300, RData::MX(MX::new(0, Name::root()))));
             }
+            ("alias.example.", RecordType::CNAME) => {
+                reply.add_answer(record("alias.example.", 40, RData::CNAME(CNAME(name("real.example.")))));
+            }
             ("alias.example.", RecordType::A) => {
                 reply.add_answer(record("alias.example.", 40, RData::CNAME(CNAME(name("real.example.")))));
                 reply.add_answer(record("real.example.", 300, RData::A(A::new(192, 0, 2, 7))));
@@ -429,12 +448,12 @@ mod tests {
         let udp = UdpSocket::bind(address).await.expect("the same port");
         tokio::spawn(serve_udp(udp));
         tokio::spawn(serve_tcp(tcp));
-        DnsResolver::open(&[address.to_string()], Dnssec::Auto).expect("an address")
+        DnsResolver::open(&[address.to_string()], Dnssec::Auto, Patience::default()).expect("an address")
     }
 
-    fn open_with(address: &str, timeout: Duration) -> DnsResolver {
+    fn open_with(address: &str, patience: Patience) -> DnsResolver {
         let anchors = TrustAnchors::default();
-        DnsResolver::open_with(&[address.to_owned()], Dnssec::Off, anchors, timeout).expect("an address")
+        DnsResolver::open_with(&[address.to_owned()], Dnssec::Off, anchors, patience).expect("an address")
     }
 
     #[tokio::test]
@@ -460,6 +479,11 @@ mod tests {
         );
         let alias = resolver.lookup("alias.example", RecordKind::A).await.expect("an address");
         assert_eq!((alias.records.len(), alias.ttl_s), (1, 40), "the alias lives shortest");
+        assert_eq!(alias.alias.as_deref(), Some("real.example"));
+        let itself = resolver.lookup("alias.example", RecordKind::Cname).await.expect("an alias");
+        assert_eq!(*itself.records, [Record::Cname("real.example".to_owned())]);
+        let none = resolver.lookup("plain.example", RecordKind::Cname).await;
+        assert_eq!(none, Err(DnsError::NoRecord { ttl_s: 77 }));
         let many = resolver.mx("many.example").await.expect("over TCP");
         assert_eq!((many.len(), many.iter().all(|mx| mx.host.ends_with(".many.example"))), (60, true));
     }
@@ -498,14 +522,16 @@ mod tests {
         let timeout = Duration::from_millis(50);
         let silent = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
         let address = silent.local_addr().expect("bound").to_string();
-        let resolver = open_with(&address, timeout);
-        assert!(matches!(resolver.mx("a.example").await, Err(DnsError::Defer(_))));
-        let mut asked = 0;
-        while silent.try_recv(&mut [0; 512]).is_ok() {
-            asked += 1;
+        for tries in [Patience::default().tries, 1, 2] {
+            let resolver = open_with(&address, Patience { timeout, tries });
+            assert!(matches!(resolver.mx("a.example").await, Err(DnsError::Defer(_))));
+            let mut asked = 0;
+            while silent.try_recv(&mut [0; 512]).is_ok() {
+                asked += 1;
+            }
+            assert_eq!(asked, tries);
         }
-        assert_eq!(asked, LOOKUP_TRIES);
-        let resolver = open_with("127.0.0.1:9", timeout);
+        let resolver = open_with("127.0.0.1:9", Patience { timeout, ..Patience::default() });
         assert!(matches!(resolver.mx("a.example").await, Err(DnsError::Defer(_))));
     }
 

@@ -48,6 +48,12 @@ impl StaticResolver {
         self.put(host, RecordKind::Aaaa, parsed(addresses));
     }
 
+    /// The name is an alias: every kind is answered with what the other name has. What is asked of the alias itself is
+    /// proven as [`StaticResolver::secure`] says of it, and the rest only when both are.
+    pub fn alias(&self, name: &str, target: &str) {
+        self.put(name, RecordKind::Cname, vec![Record::Cname(canonical(target))]);
+    }
+
     /// Texts under a name.
     pub fn txt(&self, name: &str, texts: &[&str]) {
         self.put(name, RecordKind::Txt, texts.iter().map(|text| Record::Txt((*text).to_owned())).collect());
@@ -112,13 +118,24 @@ impl StaticResolver {
             if state.failing.contains(&key) {
                 return Err(DnsError::Defer("SERVFAIL".to_owned()));
             }
-            match state.records.get(&key).filter(|records| !records.is_empty()) {
+            let target = match state.records.get(&(key.0.clone(), RecordKind::Cname)).map(Vec::as_slice) {
+                Some([Record::Cname(target)]) if kind != RecordKind::Cname => Some(target.clone()),
+                _ => None,
+            };
+            let secure = kind.is_proven()
+                && std::iter::once(&key.0).chain(&target).all(|name| state.secure.contains(name));
+            let at = target.clone().unwrap_or(key.0);
+            if state.failing.contains(&(at.clone(), kind)) {
+                return Err(DnsError::Defer("SERVFAIL".to_owned()));
+            }
+            match state.records.get(&(at.clone(), kind)).filter(|records| !records.is_empty()) {
                 Some(records) => Ok(Records {
                     records: Arc::from(records.as_slice()),
                     ttl_s: TTL_MIN_S,
-                    secure: kind.is_proven() && state.secure.contains(&key.0),
+                    secure,
+                    alias: target.map(Arc::from),
                 }),
-                None if state.names.contains(&key.0) => Err(DnsError::NoRecord { ttl_s: TTL_MIN_S }),
+                None if state.names.contains(&at) => Err(DnsError::NoRecord { ttl_s: TTL_MIN_S }),
                 None => Err(DnsError::NoSuchName { ttl_s: TTL_MIN_S }),
             }
         })

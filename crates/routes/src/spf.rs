@@ -13,11 +13,13 @@ const HOSTS_MAX: usize = 10;
 
 /// What receivers will say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Spf {
+pub enum Spf {
     /// The address may send.
     Pass,
-    /// It may not: the policy, or what is wrong with it.
+    /// It may not: the policy.
     Fail(String),
+    /// What is wrong with the policy: receivers do as if it failed (permerror, section 2.6.7).
+    Broken(String),
     /// There is no policy.
     Missing,
     /// Nobody answers, or the policy is beyond what is evaluated here.
@@ -25,19 +27,22 @@ pub(crate) enum Spf {
 }
 
 /// Asks whether `address` may send for `domain`.
-pub(crate) async fn check(dns: &dyn Resolver, domain: &str, address: IpAddr) -> Spf {
+pub async fn spf_says(dns: &dyn Resolver, domain: &str, address: IpAddr) -> Spf {
     let mut evaluation = Evaluation { dns, address, lookups: 0 };
     match evaluation.policy_of(domain.to_owned(), 0).await {
         Ok(Some(Matched { qualifier: b'+', .. })) => Spf::Pass,
         Ok(Some(Matched { policy, .. })) => Spf::Fail(policy),
         Ok(None) => Spf::Missing,
-        Err(Trouble::Broken(text)) => Spf::Fail(text),
+        Err(Trouble::Broken(text)) => Spf::Broken(text),
         Err(Trouble::Unknown(text)) => Spf::Unknown(text),
     }
 }
 
-/// The SPF policies under a name; `Err`: nobody answers.
-pub(crate) async fn policies(dns: &dyn Resolver, domain: &str) -> Result<Vec<String>, String> {
+/// The SPF policies under a name; more than one make all of them invalid (section 4.5).
+///
+/// # Errors
+/// In words, when nobody answers.
+pub async fn spf_policies(dns: &dyn Resolver, domain: &str) -> Result<Vec<String>, String> {
     match dns.txt(domain).await {
         Ok(texts) => Ok(texts.into_iter().filter(|text| is_policy(text)).collect()),
         Err(error) if error.is_negative() => Ok(Vec::new()),
@@ -77,7 +82,7 @@ impl Evaluation<'_> {
         depth: u32,
     ) -> net::Pending<'_, Result<Option<Matched>, Trouble>> {
         Box::pin(async move {
-            let found = policies(self.dns, &domain).await.map_err(Trouble::Unknown)?;
+            let found = spf_policies(self.dns, &domain).await.map_err(Trouble::Unknown)?;
             let policy = match found.as_slice() {
                 [] => return Ok(None),
                 [policy] => policy.clone(),
@@ -264,7 +269,7 @@ mod tests {
         dns.a("near.example", &["203.0.113.77"]);
         dns.mx("shop.example", &[(10, "out.shop.example")]);
         dns.fails("dark.example", RecordKind::Txt);
-        check(&dns, "shop.example", "203.0.113.5".parse().unwrap()).await
+        spf_says(&dns, "shop.example", "203.0.113.5".parse().unwrap()).await
     }
 
     #[tokio::test]
@@ -293,6 +298,10 @@ mod tests {
             "v=spf1 ip4:192.0.2.0/24",
             "v=spf1 a:near.example ~all",
             "v=spf1 include:outside.example ?all",
+        ] {
+            assert_eq!(judged(policy).await, Spf::Fail(policy.to_owned()));
+        }
+        for policy in [
             "v=spf1 include:loop.example +all",
             "v=spf1 include:none.example +all",
             "v=spf1 include:two.example +all",
@@ -302,7 +311,7 @@ mod tests {
             "v=spf1 redirect=none.example",
             "v=spf1 include: +all",
         ] {
-            assert!(matches!(judged(policy).await, Spf::Fail(_)), "{policy}: {:?}", judged(policy).await);
+            assert!(matches!(judged(policy).await, Spf::Broken(_)), "{policy}: {:?}", judged(policy).await);
         }
     }
 
