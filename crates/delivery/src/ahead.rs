@@ -23,7 +23,8 @@ impl Deliveries {
         start_us: i64,
         shares: &[DomainShare],
     ) -> Result<Arc<HashSet<i64>>> {
-        let fleet = self.rooms.routes.fleet(&delivery.definition.parameters.pool, start_us).await?;
+        let pool = self.pool_of(&delivery.definition).await?;
+        let fleet = self.rooms.routes.fleet(&pool.name, start_us).await?;
         let warming = fleet.warming();
         let domains: Vec<Option<String>> = shares
             .iter()

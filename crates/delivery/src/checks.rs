@@ -27,9 +27,6 @@ pub const LINK_TEXT_LEN_MAX: usize = 200;
 /// Longest URL in a link choice, in bytes.
 pub const URL_LEN_MAX: usize = 2_048;
 
-/// Letters of a pool's name; as `routes` has it.
-const POOL_LEN_MAX: usize = 40;
-
 impl Definition {
     /// Refuses keys whose feature comes later (unless at their default), and values outside their range.
     pub fn check(&self) -> Result<(), Refusal> {
@@ -47,15 +44,12 @@ impl Definition {
         self.check_tracking()
     }
 
-    /// A name as sources have it; whether there is such a pool is known when it sends.
+    /// A name as sources have it; whether there is such a pool is what a rule asks.
     fn check_pool(&self) -> Result<(), Refusal> {
-        let pool = &self.parameters.pool;
-        let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
-        if !(1..=POOL_LEN_MAX).contains(&pool.len()) || !pool.bytes().all(fits) {
-            let text = "must be 1 to 40 lower-case letters, digits, hyphens, underscores or dots";
-            return Err(Refusal::new("parameters.pool", text));
+        match routes::is_pool_name(&self.parameters.pool) {
+            true => Ok(()),
+            false => Err(Refusal::new("parameters.pool", crate::pools::NAME_RULE)),
         }
-        Ok(())
     }
 
     /// No text has a NUL character: PostgreSQL's JSON keeps none, and no mail can carry it.

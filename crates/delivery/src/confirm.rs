@@ -15,7 +15,7 @@ impl Deliveries {
     pub async fn confirm_plan(&self, id: DeliveryId) -> Result<ConfirmPlan> {
         let delivery = self.get(id).await?;
         let (asked, now_us) = (delivery.clone(), self.now_us());
-        let (excluded, providers, lines, gate, frozen) = self
+        let (excluded, providers, lines, gate, frozen, pool) = self
             .store
             .read(move |tx| {
                 Ok::<_, Error>((
@@ -24,6 +24,7 @@ impl Deliveries {
                     journal::lines(tx, id)?,
                     approval::gate(tx, &asked)?,
                     schedule::frozen(tx, id)?,
+                    pool(tx, id)?,
                 ))
             })
             .await?;
@@ -37,6 +38,7 @@ impl Deliveries {
             warnings: lines.iter().filter(|l| l.level == Level::Warning && !l.rule.is_empty()).count(),
             valid_until: start.sending.valid_until_us,
             starts_at: start.start_at,
+            pool,
             closed: closed(&delivery).or(late).or(gate),
         })
     }
@@ -65,7 +67,7 @@ impl Deliveries {
                     return Err(refuse(&delivery, closed.text().to_owned()));
                 }
                 let start = schedule::start_of(&delivery, frozen.as_ref(), now_us)?;
-                let spec = spec(&delivery, signing, &start, now_us);
+                let spec = spec(&delivery, (pool(tx, id)?, signing), &start, now_us);
                 runs::start(tx, &spec, now_us)?;
                 let until_us = start.start_at.max(now_us) + Limits::of(&delivery.definition.parameters)?.resources_us;
                 let (analysed, contents) = contents;
@@ -134,6 +136,11 @@ pub(crate) fn providers(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Vec<ProviderP
     )
 }
 
+/// The pool that the last analysis found.
+fn pool(tx: &mut Tx<'_>, id: DeliveryId) -> Result<String> {
+    tx.query_one("SELECT pool FROM delivery WHERE id = $1", &binds![id], |row| Ok(row.text(0)?))
+}
+
 /// Why Confirm is closed, or `None`.
 pub(crate) fn closed(delivery: &Delivery) -> Option<Closed> {
     if delivery.is_template {
@@ -175,7 +182,7 @@ fn check(delivery: &Delivery, wanted: Option<&str>) -> Result<()> {
     }
 }
 
-fn spec(delivery: &Delivery, signing: String, start: &Start, now_us: i64) -> RunSpec {
+fn spec(delivery: &Delivery, (pool, signing): (String, String), start: &Start, now_us: i64) -> RunSpec {
     let sending = start.sending;
     let ours = delivery.parent.is_some() || delivery.purpose == Purpose::Notice;
     let priority = if ours { queue::Priority::VeryHigh } else { sending.priority };
@@ -183,7 +190,7 @@ fn spec(delivery: &Delivery, signing: String, start: &Start, now_us: i64) -> Run
     RunSpec {
         delivery: delivery.id,
         priority,
-        pool: delivery.definition.parameters.pool.clone(),
+        pool,
         start_at: start.start_at,
         valid_until: sending.valid_until_us,
         retry: sending.retry,

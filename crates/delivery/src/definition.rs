@@ -304,7 +304,7 @@ pub struct Parameters {
     pub priority: String,
     /// Messages per part; 0: clamp(messages / 1024, 8, 256).
     pub part_size: u64,
-    /// Pool of sources (later).
+    /// Pool of sources; `default`: the typology's, if it names one.
     pub pool: String,
     /// Stop after RCPT (later).
     pub test_smtp: bool,

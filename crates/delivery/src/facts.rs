@@ -156,6 +156,7 @@ impl Deliveries {
             headers: headers.collect(),
             public_url: config.public_url.clone(),
             tls: Some(config.tls),
+            pool: self.pool_fact(&delivery.definition).await?,
             subject: draft.subject.clone(),
             sender: sender(draft, &config, domain_known),
             proof_outdated: match (delivery.parent, delivery.proof) {

@@ -51,6 +51,7 @@ mod numbering;
 pub mod parameters;
 mod personalise;
 mod plan;
+pub mod pools;
 pub mod presence;
 mod pressure;
 pub mod preview;
@@ -118,6 +119,7 @@ pub const MIGRATIONS: store::RoomMigrations = store::RoomMigrations {
         store::Step { number: 7, name: "facts", sql: include_str!("../migrations/007_facts.sql") },
         store::Step { number: 8, name: "ab", sql: include_str!("../migrations/008_ab.sql") },
         store::Step { number: 9, name: "quiet", sql: include_str!("../migrations/009_quiet.sql") },
+        store::Step { number: 10, name: "pools", sql: include_str!("../migrations/010_pools.sql") },
     ],
 };
 

@@ -433,7 +433,7 @@ impl Deliveries {
             quiet: Vec::new(),
             arbitrated: None,
             parts: parts.finish(),
-            timing: Timing::at_once("notice", 1),
+            timing: Timing::at_once("notice", 1, routes::DEFAULT_POOL.to_owned()),
         };
         let (id, revision, now_us) = (delivery.id, delivery.revision, self.now_us());
         self.store.write(Lane::Urgent, move |tx| verdict::freeze(tx, id, revision, frozen, now_us)).await?;

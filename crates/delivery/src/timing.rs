@@ -14,8 +14,6 @@ use crate::words;
 
 /// The rule that speaks of the contact date.
 const RULE: &str = "contact_date";
-/// The rule that speaks of the sources.
-const POOL_RULE: &str = "pool";
 
 /// What an analysis found out about when.
 pub(crate) struct Timing {
@@ -23,6 +21,8 @@ pub(crate) struct Timing {
     pub plans: Vec<ProviderPlan>,
     /// When all should be out (µs).
     pub predicted_end: Option<i64>,
+    /// The pool that the messages go from.
+    pool: String,
     waves: Vec<WavePlan>,
     table: Option<Timetable>,
 }
@@ -73,17 +73,13 @@ impl Work<'_> {
         let (slots, plan) = (&slotted.slots, slotted.slots.plan());
         let valid_until_us = plan.sending(&self.delivery.definition)?.valid_until_us;
         let messages = self.facts.messages.unwrap_or_default();
+        let pool = self.this.pool_of(&self.delivery.definition).await?.name;
         if let Source::Readers(_) = source {
             self.expect(plan.start_us, valid_until_us, None);
-            return Ok(Timing::at_once("proof", messages));
+            return Ok(Timing::at_once("proof", messages, pool));
         }
         let config = self.this.config();
-        let pool = self.delivery.definition.parameters.pool.clone();
         let fleet = self.this.rooms.routes.fleet(&pool, plan.start_us).await?;
-        if !config.relay && !fleet.has_sources() {
-            let text = format!("no source is in the pool {pool}: the messages stay pending until one is");
-            self.findings.push(Finding::new(POOL_RULE, Level::Warning, text).in_part("parameters"));
-        }
         let expected = crate::plan::expected(slotted, shares, &fleet, &config);
         let end = expected.end();
         self.expect(plan.start_us, valid_until_us, end);
@@ -105,7 +101,8 @@ impl Work<'_> {
             start_before: slots.start_before(),
         };
         let predicted_end = end.map(|(end, _)| end);
-        Ok(Timing { plans: expected.providers, predicted_end, waves: expected.waves, table: Some(table) })
+        let (plans, waves) = (expected.providers, expected.waves);
+        Ok(Timing { plans, predicted_end, pool, waves, table: Some(table) })
     }
 
     fn expect(&mut self, start_us: i64, valid_until_us: i64, end: Option<(i64, &str)>) {
@@ -131,13 +128,14 @@ pub(crate) fn first_fact(plan: &Plan) -> ScheduleFact {
 
 impl Timing {
     /// Everybody at once, right after Confirm: proofs, and the program's own mails.
-    pub fn at_once(what: &str, messages: i64) -> Timing {
+    pub fn at_once(what: &str, messages: i64, pool: String) -> Timing {
         let plans = vec![ProviderPlan { provider: what.to_owned(), messages, predicted_end: None }];
-        Timing { plans, predicted_end: None, waves: Vec::new(), table: None }
+        Timing { plans, predicted_end: None, pool, waves: Vec::new(), table: None }
     }
 
     /// Writes the plan, in the transaction that freezes the delivery.
     pub fn keep(&self, tx: &mut Tx<'_>, id: DeliveryId) -> Result<()> {
+        tx.execute("UPDATE delivery SET pool = $2 WHERE id = $1", &binds![id, self.pool.as_str()])?;
         for plan in &self.plans {
             tx.execute(
                 "INSERT INTO provider_plan (delivery, provider, messages, predicted_end) VALUES ($1, $2, $3, $4)",

@@ -533,6 +533,8 @@ pub struct ConfirmPlan {
     pub starts_at: i64,
     /// Messages expire at (µs) when confirmed now.
     pub valid_until: i64,
+    /// The pool of sources that the messages go from.
+    pub pool: String,
     /// Why Confirm is closed; `None`: it is open.
     pub closed: Option<Closed>,
 }

@@ -50,6 +50,8 @@ pub struct Typology {
     pub base: String,
     /// Weight of its deliveries in pressure rules, 1 to [`WEIGHT_MAX`].
     pub weight: i64,
+    /// The pool of sources of its deliveries that choose none; empty: `default`.
+    pub pool: String,
     /// It came with the program: it can be given rules, not another name, and not be deleted.
     pub shipped: bool,
     /// Rules that it has.
@@ -75,6 +77,9 @@ pub struct NewTypology {
     /// 1 to [`WEIGHT_MAX`].
     #[serde(default = "default_weight")]
     pub weight: i64,
+    /// A pool of sources, which need not have one yet; empty: it names none.
+    #[serde(default)]
+    pub pool: String,
 }
 
 fn default_base() -> String {

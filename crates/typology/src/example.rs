@@ -2,7 +2,7 @@
 
 use crate::{
     AuthenticationFact, CheckFact, Checked, DeliveryFact, ExcludedFact, Facts, HeaderFact, HeloFact,
-    ImageFact, LinkFact, Lookups, MobileFact, PartFact, PredictionFact, ProofFact, ProviderFact,
+    ImageFact, LinkFact, Lookups, MobileFact, PartFact, PoolFact, PredictionFact, ProofFact, ProviderFact,
     ScheduleFact, SenderFact, SizeFact, SourceFact, TargetFact,
 };
 
@@ -42,6 +42,12 @@ pub fn example() -> Facts {
         feedback_id: "17:mailwright".into(),
         public_url: "https://mail.shop.example".into(),
         tls: Some(true),
+        pool: Some(PoolFact {
+            name: "default".into(),
+            sources: 2,
+            known: vec!["default".into(), "news".into()],
+            ..PoolFact::default()
+        }),
         providers: providers(),
         excluded: vec![ExcludedFact { reason: "denylisted".into(), recipients: 580 }],
         schedule: Some(ScheduleFact {

@@ -53,10 +53,41 @@ pub struct Facts {
     pub excluded: Vec<ExcludedFact>,
     /// Dates of the schedule, once they are known.
     pub schedule: Option<ScheduleFact>,
+    /// The pool of sources that the delivery goes from; `None`: it goes to a relay, where there are none.
+    pub pool: Option<PoolFact>,
     /// What DNS and the web say.
     pub lookups: Lookups,
     /// The formats of Japanese handsets that recipients get, once the target is evaluated.
     pub mobiles: Vec<MobileFact>,
+}
+
+/// The pool of sources that a delivery goes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PoolFact {
+    /// Its name.
+    pub name: String,
+    /// Who chose it.
+    pub chosen_by: PoolChoice,
+    /// Sources in it that are used.
+    pub sources: usize,
+    /// Sources in it that are switched off.
+    pub disabled: usize,
+    /// Names of all pools that have a source, in their order.
+    pub known: Vec<String>,
+}
+
+/// Who chose a pool.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PoolChoice {
+    /// The delivery itself.
+    Delivery,
+    /// Its typology.
+    Typology,
+    /// Neither: it is the pool `default`.
+    #[default]
+    Nobody,
 }
 
 /// A format of Japanese handsets in the target.

@@ -28,7 +28,7 @@ pub use example::example;
 pub use expression::{Expression, ExpressionError, FUEL, SOURCE_LEN_MAX, TIME_MAX};
 pub use facts::{
     DeliveryFact, ExcludedFact, Facts, HeaderFact, ImageFact, LinkFact, MobileFact, MobileProblem, PartFact,
-    PredictionFact, ProofFact, ProviderFact, ScheduleFact, SenderFact, SizeFact,
+    PoolChoice, PoolFact, PredictionFact, ProofFact, ProviderFact, ScheduleFact, SenderFact, SizeFact,
 };
 pub use finding::{Finding, Level, Nature, Receiver};
 pub use lookups::{AuthenticationFact, CheckFact, Checked, HeloFact, Lookups, SourceFact, TargetFact};

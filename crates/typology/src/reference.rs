@@ -70,6 +70,12 @@ pub const FACTS: &[FactDoc] = &[
     fact("feedback_id", "text", TARGETED, "Value of the header Feedback-ID."),
     fact("public_url", "text", START, "Base of the links in messages."),
     fact("tls", "yes or no", START, "TLS is offered to receivers, or to the relay."),
+    fact("pool", "group", START, "The pool of sources that it goes from; not known with a relay."),
+    fact("pool.name", "text", START, "Name of the pool."),
+    fact("pool.chosen_by", "text", START, "delivery, typology or nobody."),
+    fact("pool.sources", "number", START, "Sources in it that are used."),
+    fact("pool.disabled", "number", START, "Sources in it that are switched off."),
+    fact("pool.known", "list of texts", START, "All pools that have a source."),
     fact(
         "archive_problem",
         "text",

@@ -19,6 +19,14 @@ impl World {
         found.await.unwrap()
     }
 
+    async fn pool_of_run(&self, delivery: i64) -> String {
+        let found = self.deliveries.store.read(move |tx| {
+            let sql = "SELECT pool FROM run WHERE delivery = $1";
+            tx.query_one(sql, &binds![delivery], |row| Ok::<_, Error>(row.text(0)?))
+        });
+        found.await.unwrap()
+    }
+
     async fn clicks(&self, message: i64, at_us: i64) {
         let sql = "INSERT INTO event (message, kind, link, at, machine, agent, client) VALUES ($1, 2, NULL, $2, 0, '', '')";
         let done = self.deliveries.store.write(Lane::Urgent, move |tx| {
@@ -80,7 +88,46 @@ async fn a_pool_without_a_source_is_warned_of() {
         world.recipients(4).await;
         let analysis = world.analysed(|definition| definition.parameters.pool = "news".into()).await;
         let warned = analysis.findings.iter().find(|finding| finding.rule == "pool").unwrap();
-        assert!(warned.text.contains("news"), "{}", warned.text);
+        assert!(
+            warned.text.contains("news") && warned.hint.as_deref().is_some_and(|hint| hint.contains("pool"))
+        );
+        let named = world.analysed(|_| {}).await;
+        assert!(named.findings.iter().all(|finding| finding.rule != "pool"), "default has its source");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_typology_names_the_pool_and_the_delivery_may_choose_another() {
+    each(|world| async move {
+        world.recipients(4).await;
+        let new = crate::NewTypology {
+            name: "Receipts".into(),
+            description: String::new(),
+            base: "default".into(),
+            weight: 5,
+            pool: "receipts".into(),
+        };
+        let made = world.deliveries.create_typology(new.clone()).await.unwrap();
+        assert_eq!(made.pool, "receipts");
+        let by_typology =
+            |definition: &mut crate::Definition| definition.validation.typology = "Receipts".into();
+        let analysis = world.analysed(by_typology).await;
+        let warned = analysis.findings.iter().find(|finding| finding.rule == "pool").unwrap();
+        assert!(warned.text.contains("receipts, which the typology names"), "{}", warned.text);
+        assert_eq!(world.deliveries.confirm_plan(analysis.id).await.unwrap().pool, "receipts");
+        // What is confirmed is what was analysed, whatever the typology says by then.
+        let later = crate::NewTypology { pool: "other".into(), ..new };
+        world.deliveries.update_typology(made.id, later).await.unwrap();
+        world.deliveries.confirm(analysis.id, analysis.snapshot.as_deref(), &By::system()).await.unwrap();
+        assert_eq!(world.pool_of_run(analysis.id).await, "receipts");
+        let own = world
+            .analysed(|definition| {
+                by_typology(definition);
+                definition.parameters.pool = "own".into();
+            })
+            .await;
+        assert_eq!(world.deliveries.confirm_plan(own.id).await.unwrap().pool, "own");
     })
     .await;
 }

@@ -328,6 +328,7 @@ async fn typologies_and_rules_are_kept_and_wrong_ones_refused() {
             description: String::new(),
             base: "bulk".into(),
             weight: 9,
+            pool: "cold".into(),
         };
         let made = world.deliveries.create_typology(new("Shop")).await.unwrap();
         assert!(world.deliveries.create_typology(new("Shop")).await.is_err());

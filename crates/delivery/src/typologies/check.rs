@@ -21,6 +21,9 @@ pub(super) fn typology(new: &NewTypology) -> Checked {
     name(&new.name)?;
     long("description", &new.description)?;
     one_of("base", &new.base, &["default", "bulk"])?;
+    if !new.pool.is_empty() && !routes::is_pool_name(&new.pool) {
+        return Err(Refusal::new("pool", crate::pools::NAME_RULE));
+    }
     within("weight", new.weight, 1, WEIGHT_MAX)
 }
 

@@ -8,7 +8,7 @@ use crate::types::{Error, Result};
 
 pub(super) fn typologies(tx: &mut Tx<'_>, tail: &str, binds: &[Value]) -> Result<Vec<Typology>> {
     let sql = format!(
-        "SELECT t.id, t.name, t.description, t.base, t.weight, t.shipped, \
+        "SELECT t.id, t.name, t.description, t.base, t.weight, t.pool, t.shipped, \
          (SELECT count(*) FROM typology_member m WHERE m.typology = t.id), t.created_at, t.updated_at FROM typology t {tail}"
     );
     tx.query(&sql, binds, |row| {
@@ -18,10 +18,11 @@ pub(super) fn typologies(tx: &mut Tx<'_>, tail: &str, binds: &[Value]) -> Result
             description: row.text(2)?,
             base: row.text(3)?,
             weight: row.int(4)?,
-            shipped: row.bool(5)?,
-            rules: row.int(6)?,
-            created_at: row.int(7)?,
-            updated_at: row.int(8)?,
+            pool: row.text(5)?,
+            shipped: row.bool(6)?,
+            rules: row.int(7)?,
+            created_at: row.int(8)?,
+            updated_at: row.int(9)?,
         })
     })
 }
@@ -34,8 +35,16 @@ fn typology(tx: &mut Tx<'_>, id: i64) -> Result<Typology> {
 pub(super) fn insert_typology(tx: &mut Tx<'_>, new: &NewTypology, now_us: i64) -> Result<Typology> {
     free(tx, "typology", &new.name, 0)?;
     let id = tx.insert_id(
-        "INSERT INTO typology (name, description, base, weight, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $5)",
-        &binds![new.name.trim(), new.description.as_str(), new.base.as_str(), new.weight, now_us],
+        "INSERT INTO typology (name, description, base, weight, pool, created_at, updated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $6)",
+        &binds![
+            new.name.trim(),
+            new.description.as_str(),
+            new.base.as_str(),
+            new.weight,
+            new.pool.as_str(),
+            now_us
+        ],
     )?;
     typology(tx, id)
 }
@@ -49,8 +58,16 @@ pub(super) fn update_typology(tx: &mut Tx<'_>, id: i64, new: &NewTypology, now_u
     }
     free(tx, "typology", &new.name, id)?;
     tx.execute(
-        "UPDATE typology SET name = $2, description = $3, base = $4, weight = $5, updated_at = $6 WHERE id = $1",
-        &binds![id, new.name.trim(), new.description.as_str(), new.base.as_str(), new.weight, now_us],
+        "UPDATE typology SET name = $2, description = $3, base = $4, weight = $5, pool = $6, updated_at = $7 WHERE id = $1",
+        &binds![
+            id,
+            new.name.trim(),
+            new.description.as_str(),
+            new.base.as_str(),
+            new.weight,
+            new.pool.as_str(),
+            now_us
+        ],
     )?;
     typology(tx, id)
 }

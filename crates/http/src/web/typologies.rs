@@ -252,7 +252,8 @@ async fn save(
         Ok(_) => Ok(done(&format!("/typologies/{id}"), "saved")),
         Err(fault) if fault.is_callers() => {
             let NewTypology { name, description, base, weight, pool } = new;
-            let mut page = one(&desk, &state, Typology { name, description, base, weight, pool, ..before }).await?;
+            let mut page =
+                one(&desk, &state, Typology { name, description, base, weight, pool, ..before }).await?;
             page.problem = refusal(&fault.0);
             show_as(fault.0.status, &page)
         }

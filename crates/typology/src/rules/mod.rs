@@ -23,6 +23,7 @@ mod message_size;
 mod mirror_link;
 mod mobile;
 mod one_click;
+mod pool;
 mod proof_outdated;
 mod proof_size;
 mod reverse_dns;
@@ -129,6 +130,7 @@ pub fn all() -> Vec<&'static Rule> {
         &mirror_link::RULE,
         &mobile::RULE,
         &one_click::RULE,
+        &pool::RULE,
         &proof_outdated::RULE,
         &proof_size::RULE,
         &reverse_dns::RULE,
