@@ -45,7 +45,7 @@ bench: frontend
 soak: frontend
 	scripts/test-tools
 	$(CARGO) build --release --locked -p mailwright
-	MAILWRIGHT_SOAK=1 $(CARGO) test --release --locked -p stories -- --nocapture --test-threads 1 soak receivers real_servers
+	MAILWRIGHT_SOAK=1 $(CARGO) test --release --locked -p stories -- --nocapture --test-threads 1 soak receivers real_servers as_many_domains
 
 clean:
 	$(CARGO) clean

@@ -15,13 +15,17 @@ const MARGIN_SLOW_US: i64 = 1_000_000;
 /// about two.
 const BUSY_PER_CORE: f64 = 2.5;
 
-/// [`MARGIN_US`], or more where the clock measures something else.
-fn margin_us() -> i64 {
+/// Whether the machine has more to do than it can, so that a time says more about it than about the program.
+#[must_use]
+pub fn is_busy() -> bool {
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').next().and_then(|load| load.parse::<f64>().ok()).unwrap_or(0.0);
-    let slow = cfg!(debug_assertions) || load > BUSY_PER_CORE * cores;
-    if slow { MARGIN_SLOW_US } else { MARGIN_US }
+    load.split(' ').next().and_then(|load| load.parse::<f64>().ok()).unwrap_or(0.0) > BUSY_PER_CORE * cores
+}
+
+/// [`MARGIN_US`], or more where the clock measures something else.
+fn margin_us() -> i64 {
+    if cfg!(debug_assertions) || is_busy() { MARGIN_SLOW_US } else { MARGIN_US }
 }
 
 /// A SIGKILL: when it was sent, and when the process was gone. Microseconds UTC.

@@ -1,7 +1,6 @@
 //! The program under test, as a process.
 
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Now, Stdio};
 use std::time::Duration;
@@ -131,8 +130,7 @@ impl Server {
     pub fn prepare(database: Option<String>, options: ServerOptions) -> Server {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let data = dir.path().join("data");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-        let listen = format!("127.0.0.1:{port}");
+        let listen = format!("127.0.0.1:{}", testkit::port_to_keep());
         Server { dir, data, database, listen, options, child: None, password: None }
     }
 

@@ -62,18 +62,24 @@ pub async fn postgres_url() -> String {
             .await
             .expect("the PostgreSQL server starts"),
     };
-    create_database(&base).await
+    create_database(&base, None).await
 }
 
-/// Makes a database on the server at `base` and returns its URL.
-async fn create_database(base: &str) -> String {
+/// Makes a database on the server at `base`, its tables in this folder when one is named, and returns its URL.
+async fn create_database(base: &str, tables: Option<&Path>) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = format!("mw_{}_{}_{number}", std::process::id(), crate::wall_clock_us());
     let (client, connection) =
         tokio_postgres::connect(base, tokio_postgres::NoTls).await.expect("the test server answers");
     let driver = tokio::spawn(connection);
-    client.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database can be made");
+    let mut place = String::new();
+    if let Some(folder) = tables {
+        let sql = format!("CREATE TABLESPACE {name} LOCATION '{}'", folder.display());
+        client.batch_execute(&sql).await.expect("a tablespace can be made");
+        place = format!(" TABLESPACE {name}");
+    }
+    client.batch_execute(&format!("CREATE DATABASE {name}{place}")).await.expect("a database can be made");
     drop(client);
     let _ = driver.await;
     with_database(base, &name)
@@ -104,10 +110,7 @@ impl Server {
         let user = server_user();
         let folder =
             tempfile::Builder::new().prefix("mw-pg-").tempdir_in("/tmp").expect("a temporary folder").keep();
-        if let Some(user) = &user {
-            let done = Command::new("chown").arg(user).arg(&folder).status();
-            assert!(done.is_ok_and(|s| s.success()), "the folder cannot be given to {user}");
-        }
+        give(&folder, user.as_deref());
         let watcher = watcher(&bin, &folder, user.as_deref());
         let server = Server { folder, bin, user, watcher };
         let made = server
@@ -128,7 +131,15 @@ impl Server {
 
     /// The URL of a new, empty database on it.
     pub async fn database(&self) -> String {
-        create_database(&self.url()).await
+        create_database(&self.url(), None).await
+    }
+
+    /// The same, with its tables in a folder (made here) of another disk: for tests of a disk that is full. The log of
+    /// what was committed stays where the server is, which would end without it.
+    pub async fn database_on(&self, folder: &Path) -> String {
+        std::fs::create_dir(folder).expect("a folder can be made");
+        give(folder, self.user.as_deref());
+        create_database(&self.url(), Some(folder)).await
     }
 
     /// Starts the server after [`Server::down`].
@@ -204,6 +215,13 @@ fn server_user() -> Option<String> {
         .collect();
     let found = ["postgres", "nobody"].into_iter().find(|user| names.iter().any(|name| name == user));
     Some(found.expect("a user postgres or nobody").to_string())
+}
+
+/// Makes the folder the server's.
+fn give(folder: &Path, user: Option<&str>) {
+    let Some(user) = user else { return };
+    let done = Command::new("chown").arg(user).arg(folder).status();
+    assert!(done.is_ok_and(|s| s.success()), "the folder cannot be given to {user}");
 }
 
 fn as_user(user: Option<&str>, program: &Path) -> Command {

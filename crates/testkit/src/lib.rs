@@ -34,6 +34,7 @@ pub mod newsletter;
 pub mod people;
 mod personalities;
 mod policies;
+mod ports;
 mod provider;
 mod receiver;
 pub mod reputation;

@@ -20,6 +20,7 @@ mod real_servers;
 mod real_transport;
 mod receivers;
 mod relay;
+mod sources;
 mod standards;
 mod stop;
 mod tls_reports;

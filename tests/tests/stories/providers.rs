@@ -65,9 +65,10 @@ impl Scene {
         let mut seen = 0;
         while !done(self).await {
             assert!(Instant::now() < end, "never {what}: {}\n{}", self.paths().await, self.server.stderr());
-            let events = self.internet.log().events().len();
-            self.turn(if events == seen { leap_us } else { 2 * SECOND_US });
-            seen = events;
+            let events = self.internet.log().events();
+            let still = events.len() == seen && !under_way(&events);
+            self.turn(if still { leap_us } else { 2 * SECOND_US });
+            seen = events.len();
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
     }
@@ -85,6 +86,16 @@ impl Scene {
     fn answers(&self, words: &str) -> usize {
         self.internet.log().events().iter().filter(|event| event.text.contains(words)).count()
     }
+}
+
+/// Whether a message is between its DATA and its answer: a leap then would be longer than a sender waits, and the message
+/// would come twice.
+fn under_way(events: &[Event]) -> bool {
+    let mut last = BTreeMap::new();
+    for event in events {
+        last.insert(event.connection, event);
+    }
+    last.values().any(|event| event.what == What::DotRead || event.text.starts_with("354"))
 }
 
 /// How a personality is found: domains and hosts as the real ones, so that everything that recognises a provider does.
@@ -146,6 +157,43 @@ async fn every_personality_is_listened_to() {
     let verdict = judge(&scene.internet.log().events(), &rows, &targets, &[]);
     assert_eq!(verdict.duplicates, 0);
     scene.server.verify(&id).await;
+}
+
+/// What a receiver thinks of us after 60 messages, of which it welcomes one in four seconds: its standing, and how often it
+/// told us to come later and that we are blocked.
+async fn thought_of(rules: &str, number: u8) -> (f64, usize, usize) {
+    let mut strict = Behaviour::personality("gmail").unwrap();
+    let words = strict.words.clone();
+    if let Some(habits) = &mut strict.habits {
+        (habits.per_second, habits.burst, habits.first) = (0.25, 4.0, 1.0);
+        (habits.patience, habits.keeps) = (25, 0.6);
+        habits.busy.clear();
+    }
+    (strict.name, strict.host) = ("strict".to_owned(), "mx.strict.example".to_owned());
+    let place = Place::new(strict, Ipv4Addr::new(127, 0, 84, number))
+        .domain("strict.example", &["mx.strict.example"]);
+    let scene = Scene::start(World { places: vec![place] }, Some(rules.to_owned())).await;
+    let targets = addresses(60, &["strict.example"]);
+    let id = scene.server.campaign("strict", &targets, "[parameters]\nretry_period = \"60s\"\n").await;
+    let strict = scene.internet.provider("strict").unwrap();
+    let standing = || strict.standing(IpAddr::V4(Ipv4Addr::LOCALHOST)).unwrap_or(1.0);
+    let decided =
+        async |scene: &Scene| standing() < 0.5 || scene.server.status(&id).await["state"] == "finished";
+    scene.pass("decided", Duration::from_secs(90), 4 * SECOND_US, decided).await;
+    let told =
+        |text: &str| scene.answers(text.lines().next().unwrap_or_default().get(4..40).unwrap_or_default());
+    (standing(), told(&words.later), told(&words.blocked))
+}
+
+/// The same messages to the same receiver: who listens keeps its name, who goes on as before loses it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reputation_worsens_when_it_is_ignored() {
+    let deaf =
+        "[unknown]\nadaptive = false\nconnections = 10\nmessages_per_connection = 100\nmessage_rates = []\n";
+    let (kept, lost) = (thought_of("[unknown]\n", 31).await, thought_of(deaf, 32).await);
+    println!("standing, later, blocked: {kept:?} of who listens, {lost:?} of who does not");
+    assert!(kept.0 > 0.75 && kept.1 > 0 && kept.2 == 0, "{kept:?}");
+    assert!(lost.0 < 0.5, "{lost:?}");
 }
 
 const A: Ipv4Addr = Ipv4Addr::new(127, 0, 84, 101);
@@ -300,13 +348,12 @@ async fn hosts_that_disagree() {
 }
 
 /// The long tail: every recipient has a domain of its own. A hundred thousand in the long run.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn as_many_domains_as_recipients() {
+async fn as_many_domains(database: Database) {
     let count = if soak() { 100_000 } else { 2_000 };
     let options = InternetOptions { forget_mail: true, ..InternetOptions::default() };
     let internet = Internet::start(&World::friendly(), options).await.unwrap();
     let options = ServerOptions { config: internet.settings(), ..ServerOptions::default() };
-    let server = Server::start(Database::Sqlite, options).await;
+    let server = Server::start(database, options).await;
     let targets: Vec<String> = (0..count).map(|n| format!("someone@tail{n}.example")).collect();
     let id = server.campaign("tail", &targets, "").await;
     let begun = Instant::now();
@@ -318,4 +365,14 @@ async fn as_many_domains_as_recipients() {
     assert!(megabytes < 700, "{megabytes} MB");
     let verdict = judge(&internet.log().events(), &server.log(&id).await, &targets, &[]);
     assert_eq!(verdict.duplicates, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn as_many_domains_as_recipients_on_sqlite() {
+    as_many_domains(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn as_many_domains_as_recipients_on_postgres() {
+    as_many_domains(Database::Postgres).await;
 }

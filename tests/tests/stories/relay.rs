@@ -2,7 +2,6 @@
 //! (Python's email, dkimpy): every mail parses without a defect, both signatures verify, the HTML is the preview's.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -26,7 +25,7 @@ pub(crate) struct Receiver {
 impl Receiver {
     async fn start() -> Receiver {
         let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = testkit::port_to_keep();
         let mut command = Command::new("/usr/bin/python3");
         command.arg(root().join("tests/python/receive_mail.py")).arg(folder.path());
         command.args([&port.to_string(), USER, PASSWORD]);
