@@ -386,7 +386,9 @@ mod tests {
         assert_eq!(head, "recipient,state,attempts,first_try,last_try,reply,reason,message_id\r\n");
         let mut head = String::new();
         write_head(&mut head, Format::CsvAll);
-        assert!(head.ends_with(",message_id,site,source,tls_protocol,tls_cipher,tls_certificate,tls_proof\r\n"));
+        assert!(
+            head.ends_with(",message_id,site,source,tls_protocol,tls_cipher,tls_certificate,tls_proof\r\n")
+        );
         let tls = queue::Tls {
             protocol: "TLSv1.3".into(),
             cipher: "TLS_AES_128_GCM_SHA256".into(),

@@ -9,7 +9,8 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use routes::{
-    DnsRecord, DomainCheck, DomainKey, KeyStage, Purpose, RecordState, SendingDomain, Surrounding, Topic, Turn,
+    DnsRecord, DomainCheck, DomainKey, KeyStage, Purpose, RecordState, SendingDomain, Surrounding, Topic,
+    Turn,
 };
 use serde::Deserialize;
 

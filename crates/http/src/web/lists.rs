@@ -70,8 +70,5 @@ async fn answer(
         return Err(fault);
     }
     let rows = state.audience.lists().await?;
-    show_as(
-        fault.0.status,
-        &ListsPage { page: desk.page(Place::Lists), rows, problem: fault.text() },
-    )
+    show_as(fault.0.status, &ListsPage { page: desk.page(Place::Lists), rows, problem: fault.text() })
 }

@@ -108,7 +108,10 @@ mod tests {
         let sentence = "cut to 70 % after: 12 % of the answers were \"not now\"";
         assert_eq!(said("path", sentence), sentence, "English as it is");
         let japanese = in_japanese("path", sentence);
-        assert!(japanese.contains("70") && japanese.contains("12") && !japanese.contains("after"), "{japanese}");
+        assert!(
+            japanese.contains("70") && japanese.contains("12") && !japanese.contains("after"),
+            "{japanese}"
+        );
         let own = "421 4.7.0 try again later";
         assert_eq!(in_japanese("path", own), own);
         let with_own = in_japanese("path", &format!("fewer connections after: {own}"));
@@ -121,7 +124,8 @@ mod tests {
         let exact = in_japanese("refused", "must be 1 to 366 allowances of at least 1 message");
         assert!(!exact.contains("allowances"), "{exact}");
         assert!(in_japanese("refused", "must be 1 to 1000").contains("1000"));
-        let three = "sending needs about 9 h, the validity period is 5 h: the rest is cancelled (slowest: gmx)";
+        let three =
+            "sending needs about 9 h, the validity period is 5 h: the rest is cancelled (slowest: gmx)";
         let three = in_japanese("finding", three);
         assert!(three.contains('9') && three.contains("gmx") && !three.contains("sending"), "{three}");
     }
@@ -129,8 +133,10 @@ mod tests {
     /// Rust sources as one text: strings joined over their line ends, their places marked.
     fn rooms() -> String {
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let mut folders: Vec<_> =
-            ["routes", "mta", "queue", "typology", "http"].iter().map(|room| crates.join(room).join("src")).collect();
+        let mut folders: Vec<_> = ["routes", "mta", "queue", "typology", "http"]
+            .iter()
+            .map(|room| crates.join(room).join("src"))
+            .collect();
         let mut all = String::new();
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).unwrap() {
@@ -183,7 +189,8 @@ mod tests {
     fn every_text_is_one_that_a_room_says() {
         let rooms = rooms();
         let texts = texts::english("said-", &[(); PLACES].map(|()| "{}".to_owned()));
-        let stale: Vec<_> = texts.iter().filter(|(_, text)| !rooms.contains(&text.replace("{}{}", "{}"))).collect();
+        let stale: Vec<_> =
+            texts.iter().filter(|(_, text)| !rooms.contains(&text.replace("{}{}", "{}"))).collect();
         assert!(stale.is_empty(), "no room says any more: {stale:#?}");
     }
 }

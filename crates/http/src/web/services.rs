@@ -70,8 +70,5 @@ async fn answer(
         return Err(fault);
     }
     let rows = state.audience.services().await?;
-    show_as(
-        fault.0.status,
-        &ServicesPage { page: desk.page(Place::Services), rows, problem: fault.text() },
-    )
+    show_as(fault.0.status, &ServicesPage { page: desk.page(Place::Services), rows, problem: fault.text() })
 }

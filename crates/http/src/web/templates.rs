@@ -58,11 +58,8 @@ pub async fn create(desk: Desk, State(state): State<AppState>, form: Form) -> Re
     if !fault.is_callers() {
         return Err(fault);
     }
-    let page = TemplatesPage {
-        page: desk.page(Place::Templates),
-        rows: all(&state).await?,
-        problem: fault.text(),
-    };
+    let page =
+        TemplatesPage { page: desk.page(Place::Templates), rows: all(&state).await?, problem: fault.text() };
     show_as(fault.0.status, &page)
 }
 

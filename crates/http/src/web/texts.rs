@@ -275,7 +275,9 @@ mod tests {
         for (key, text) in japanese {
             let Some(own) = english.get(&key) else { panic!("{key} is in no page") };
             // The number that chooses a plural goes unused where a language has no plural.
-            let of = |text: &str| places(text).into_iter().filter(|word| *word != "n").map(str::to_owned).collect();
+            let of = |text: &str| {
+                places(text).into_iter().filter(|word| *word != "n").map(str::to_owned).collect()
+            };
             let (said, given): (BTreeSet<String>, BTreeSet<String>) = (of(&text), of(own));
             assert_eq!(said, given, "{key} tells other things than English");
         }

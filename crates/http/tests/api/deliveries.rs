@@ -98,7 +98,12 @@ async fn log_and_source(house: &House, id: &str) {
     assert_eq!(json, json!([]));
     let all = house.request(Method::GET, &format!("{path}?format=csv_all")).send().await.unwrap();
     let all = all.text().await.unwrap();
-    assert!(all.lines().next().unwrap().ends_with(",message_id,site,source,tls_protocol,tls_cipher,tls_certificate,tls_proof"));
+    assert!(
+        all.lines()
+            .next()
+            .unwrap()
+            .ends_with(",message_id,site,source,tls_protocol,tls_cipher,tls_certificate,tls_proof")
+    );
     let (status, problem) = answer(house.request(Method::GET, &format!("{path}?state=lost"))).await;
     assert_eq!((status.as_u16(), &problem["field"]), (422, &json!("state")));
     let source = format!("/api/v1/deliveries/{id}/source?recipient=ANN@x.example");

@@ -18,7 +18,10 @@ async fn another_domain_signs_too() {
         let house = House::build(store).await;
         let mut browser = two_domains(&house).await;
         let page = browser.get("/domains/shop.example").await.text;
-        assert!(page.contains("Second signature") && page.contains("<option value=\"group.example\">"), "{page}");
+        assert!(
+            page.contains("Second signature") && page.contains("<option value=\"group.example\">"),
+            "{page}"
+        );
         assert!(!page.contains("<option value=\"shop.example\""), "it cannot sign twice: {page}");
         let kept = browser.post("/domains/shop.example/also", &[("also", "group.example")]).await;
         assert_eq!(kept.location, "/domains/shop.example?done=saved", "{}", kept.text);
@@ -61,12 +64,22 @@ async fn a_check_shows_what_receivers_look_at_in_the_readers_language() {
         let house = House::build(store).await;
         let mut browser = two_domains(&house).await;
         let path = format!("{}/domains/shop.example?check=1", browser.base);
-        let page = { let request = browser.client.get(&path); browser.send(request).await }.text;
-        for part in ["What else receivers look at", "Alignment", "Add this TXT record at _dmarc.shop.example"] {
+        let page = {
+            let request = browser.client.get(&path);
+            browser.send(request).await
+        }
+        .text;
+        for part in ["What else receivers look at", "Alignment", "Add this TXT record at _dmarc.shop.example"]
+        {
             assert!(page.contains(part), "{part}: {page}");
         }
-        let page = { let request = browser.client.get(&path).header("accept-language", "ja"); browser.send(request).await }.text;
-        for part in ["受信側がほかに見るもの", "_dmarc.shop.example に、この TXT レコードを追加してください"] {
+        let page = {
+            let request = browser.client.get(&path).header("accept-language", "ja");
+            browser.send(request).await
+        }
+        .text;
+        for part in ["受信側がほかに見るもの", "_dmarc.shop.example に、この TXT レコードを追加してください"]
+        {
             assert!(page.contains(part), "{part}: {page}");
         }
         assert!(!page.contains("Add this"), "{page}");

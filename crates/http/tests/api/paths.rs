@@ -260,8 +260,7 @@ async fn verdicts_are_set_shown_and_lifted() {
 
         let all = house.get("/verdicts").await.1;
         assert_eq!(all["items"].as_array().unwrap().len(), 2);
-        let lifted =
-            house.send(Method::DELETE, "/verdicts/source:out-9?provider=google", json!({})).await;
+        let lifted = house.send(Method::DELETE, "/verdicts/source:out-9?provider=google", json!({})).await;
         assert_eq!(lifted.0, StatusCode::NO_CONTENT, "{}", lifted.1);
         let fields = [("identity", "url:t.shop.example"), ("provider", "")];
         assert_eq!(
@@ -270,10 +269,7 @@ async fn verdicts_are_set_shown_and_lifted() {
         );
         assert_eq!(house.get("/verdicts").await.1["items"], json!([]));
         let changes = browser.get("/sending/changes").await.text;
-        assert!(
-            changes.contains("source:out-9 google") && changes.contains("Taken back."),
-            "{changes}"
-        );
+        assert!(changes.contains("source:out-9 google") && changes.contains("Taken back."), "{changes}");
     })
     .await;
 }

@@ -163,7 +163,8 @@ async fn links_lead_on_and_each_click_is_kept() {
 async fn shows_clicks(rig: &Rig) {
     let path = format!("/deliveries/{}", rig.delivery);
     let links = rig.house.get(&format!("{path}/clicks")).await.1;
-    let told = |at: usize| (links["links"][at]["url"].as_str().unwrap(), links["links"][at]["clicks"].as_i64());
+    let told =
+        |at: usize| (links["links"][at]["url"].as_str().unwrap(), links["links"][at]["clicks"].as_i64());
     assert!(told(0).0.starts_with("https://shop.example/for?who=") && told(0).1 == Some(2), "{links}");
     assert_eq!(told(1), ("https://shop.example/autumn?a=1&b=2", Some(1)));
     assert_eq!(rig.house.get("/deliveries/999/clicks").await.0, StatusCode::NOT_FOUND);

@@ -114,7 +114,8 @@ fn worded(kind: Kind, field: &str, value: &Value) -> String {
         ("overflow", Value::String(word)) => texts::pick("overflow", word),
         (_, Value::Bool(_)) => texts::pick("yes-no", &typed(value)),
         (_, Value::String(word)) if kind == Kind::Override => {
-            let choice = FIELDS.iter().find(|one| one.name == field && one.choices().contains(&word.as_str()));
+            let choice =
+                FIELDS.iter().find(|one| one.name == field && one.choices().contains(&word.as_str()));
             choice.map_or_else(|| word.clone(), |field| field.word(word))
         }
         _ => typed(value),
@@ -180,7 +181,10 @@ mod tests {
         assert_eq!(told(Kind::Override, "adaptive", "true"), texts::pick("yes-no", "yes"));
         assert_eq!(told(Kind::Override, "label", "\"required\""), "required", "a name is no choice");
         assert_eq!(told(Kind::Verdict, "action", "{\"slow\": 25}"), "Slow down 25 %");
-        assert_eq!(told(Kind::Verdict, "until_us", "1795687920000000"), format::moment(1_795_687_920_000_000));
+        assert_eq!(
+            told(Kind::Verdict, "until_us", "1795687920000000"),
+            format::moment(1_795_687_920_000_000)
+        );
         assert_eq!(told(Kind::WarmUp, "days", "[50, 100]"), "50 100");
     }
 }

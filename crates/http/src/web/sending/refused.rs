@@ -84,12 +84,11 @@ mod tests {
     #[test]
     fn a_field_is_called_as_the_form_calls_it() {
         let refuse = |field| {
-            let error = routes::Error::Rule {
-                name: "mta-a".into(),
-                field,
-                reason: "must be a host name".into(),
-            };
-            Refused::unless::<()>(Err(error), |field| texts::pick("source-field", field)).unwrap().unwrap_err()
+            let error =
+                routes::Error::Rule { name: "mta-a".into(), field, reason: "must be a host name".into() };
+            Refused::unless::<()>(Err(error), |field| texts::pick("source-field", field))
+                .unwrap()
+                .unwrap_err()
         };
         let refused = refuse("ehlo");
         assert_eq!((refused.at.as_str(), refused.why.as_str()), ("ehlo", "EHLO name: must be a host name."));

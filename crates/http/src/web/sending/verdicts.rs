@@ -203,7 +203,8 @@ pub async fn put(desk: Desk, State(state): State<AppState>, form: Form) -> Resul
         }
         Err(refused) => Err(refused),
     };
-    let told = put.as_ref().ok().map(|subject| Told { subject: subject.clone(), detail: typed.reason.clone() });
+    let told =
+        put.as_ref().ok().map(|subject| Told { subject: subject.clone(), detail: typed.reason.clone() });
     let page = async |refused| build(&desk, &state, typed, refused).await;
     let answered = answer(put, (HOME, "saved"), page).await?;
     Ok(match told {
