@@ -170,7 +170,7 @@ async fn shows_clicks(rig: &Rig) {
     assert_eq!(rig.house.get("/deliveries/999/clicks").await.0, StatusCode::NOT_FOUND);
     let mut browser = Browser::signed_in(&rig.house).await;
     let page = browser.get(&format!("{path}/watch")).await.text;
-    let card = page.split("Clicks by link").nth(1).unwrap_or_else(|| panic!("{page}"));
+    let card = page.split_once("Clicks by link").unwrap_or_else(|| panic!("{page}")).1;
     assert!(card.find("/for?who=").unwrap() < card.find("/autumn").unwrap(), "{card}");
 }
 
