@@ -126,7 +126,9 @@ async fn metrics_are_for_this_machine_and_for_those_who_sign_in() {
         assert!(text.contains("mailwright_connections{source=\"mta-a\",provider=\"google\"} 3\n"), "{text}");
         assert!(text.contains("mailwright_connections{source=\"mta-a\",provider=\"other\"} 1\n"), "{text}");
         assert!(
-            text.contains("mailwright_paths_resting{source=\"mta-b\",provider=\"google\",cause=\"receiver\"} 1\n"),
+            text.contains(
+                "mailwright_paths_resting{source=\"mta-b\",provider=\"google\",cause=\"receiver\"} 1\n"
+            ),
             "{text}"
         );
         assert!(text.contains("mailwright_database_up 1\n") && !text.contains("shop.example"), "{text}");
@@ -330,7 +332,10 @@ async fn sources_pools_and_warm_ups_by_their_forms() {
         assert!(page.contains("192.0.2.7") && page.contains("mta-b 75.0 %"), "{page}");
         let refused = browser.post("/sending/sources/mta-b", &[("address", "here")]).await;
         assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
-        assert!(refused.text.contains("The address must be IPv4 or IPv6") && refused.text.contains("value=\"here\""));
+        assert!(
+            refused.text.contains("The address must be IPv4 or IPv6")
+                && refused.text.contains("value=\"here\"")
+        );
 
         let today = today_in_utc(house.state.clock.now_us());
         let fields = [
