@@ -130,6 +130,8 @@ impl Deliveries {
         let mut again = 0;
         loop {
             this.clear_earlier(id).await?;
+            // Before anything is read: whoever is suppressed from here on is held back when the delivery runs.
+            this.store.write(Lane::Bulk, move |tx| queue::suppress::begin(tx, id)).await?;
             let mut work = Work::new(&this, &delivery, &handle);
             let verdict = match &turn {
                 None => Verdict::Stopped,

@@ -1,6 +1,6 @@
 //! Confirm: the one step that lets messages out. It starts exactly the snapshot that was analysed.
 
-use queue::{RunSpec, runs};
+use queue::{RunSpec, Scope, runs};
 use store::{Lane, Tx, binds};
 use typology::Level;
 
@@ -67,7 +67,8 @@ impl Deliveries {
                     return Err(refuse(&delivery, closed.text().to_owned()));
                 }
                 let start = schedule::start_of(&delivery, frozen.as_ref(), now_us)?;
-                let spec = spec(&delivery, (pool(tx, id)?, signing), &start, now_us);
+                let (scope, pool) = (queue::scope(tx, id)?, pool(tx, id)?);
+                let spec = spec(&delivery, scope, (pool, signing), &start);
                 runs::start(tx, &spec, now_us)?;
                 let until_us = start.start_at.max(now_us) + Limits::of(&delivery.definition.parameters)?.resources_us;
                 let (analysed, contents) = contents;
@@ -182,7 +183,7 @@ fn check(delivery: &Delivery, wanted: Option<&str>) -> Result<()> {
     }
 }
 
-fn spec(delivery: &Delivery, (pool, signing): (String, String), start: &Start, now_us: i64) -> RunSpec {
+fn spec(delivery: &Delivery, scope: Scope, (pool, signing): (String, String), start: &Start) -> RunSpec {
     let sending = start.sending;
     let ours = delivery.parent.is_some() || delivery.purpose == Purpose::Notice;
     let priority = if ours { queue::Priority::VeryHigh } else { sending.priority };
@@ -198,7 +199,7 @@ fn spec(delivery: &Delivery, (pool, signing): (String, String), start: &Start, n
         // A proof is seen by those who asked for it; the archive is of what went to recipients, and of a test nothing does.
         bcc: delivery.definition.parameters.bcc && !ours && !test_smtp,
         signing,
-        analysed_at: delivery.analysed_at.unwrap_or(now_us),
-        service: None,
+        seen: scope.seen,
+        service: scope.service,
     }
 }

@@ -2,7 +2,7 @@
 
 use audience::{Element, Filter, Guests, Mark, Recipient, TargetSet};
 use queue::Who;
-use store::{Relation, binds};
+use store::{Lane, Relation, binds};
 use tracking::Reaction;
 
 use crate::Deliveries;
@@ -83,6 +83,14 @@ impl Deliveries {
             }
         }
         Ok(set)
+    }
+
+    /// Whoever ends the subscription that brought him into the target gets nothing that is still pending. Where a target takes
+    /// people for other reasons too, it cannot be told whether he would still be in it, and he gets his message.
+    pub(crate) async fn keep_service(&self, id: DeliveryId, target: &Target) -> Result<()> {
+        let Some(name) = only_service(target) else { return Ok(()) };
+        let Some(service) = self.rooms.audience.service_by_name(name).await? else { return Ok(()) };
+        Ok(self.store.write(Lane::Bulk, move |tx| queue::suppress::of_service(tx, id, service.id)).await?)
     }
 
     /// Looks up everything that a target names.
@@ -196,6 +204,14 @@ impl Deliveries {
             _ => queue::delivered(delivery, Who::All),
         })
     }
+}
+
+/// The one service whose subscribers the target takes, and nobody else.
+fn only_service(target: &Target) -> Option<&str> {
+    let mut names =
+        target.include.iter().map(|item| item.service.as_deref().filter(|_| item.not != Some(true)));
+    let first = names.next()??.trim();
+    names.all(|name| name.is_some_and(|name| name.trim() == first)).then_some(first)
 }
 
 fn missing(field: &str, what: &str, name: &str) -> Refusal {

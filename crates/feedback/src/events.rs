@@ -291,7 +291,7 @@ mod tests {
             test_smtp: false,
             bcc: false,
             signing: String::new(),
-            analysed_at: T0,
+            seen: 0,
             service: None,
         };
         plan::write_snapshot(tx, "hash", b"frozen")?;

@@ -215,7 +215,7 @@ mod tests {
                 test_smtp: false,
                 bcc: false,
                 signing: String::new(),
-                analysed_at: T0,
+                seen: 0,
                 service: None,
             };
             let work = move |tx: &mut Tx<'_>| {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use queue::{Control, Message, Part, RetryWish, Run};
+use queue::{Claim, Control, Message, Part, Run};
 
 use crate::config::{
     BLOCK, CLAIM_PARTS_MAX, CLAIMED_BYTES_MAX, LANE_MESSAGES, LANE_PARTS, PART_HOLD_MAX, PATH_REST,
@@ -239,15 +239,16 @@ impl Feeder {
             for stuck in self.stuck(&standing, exchange, now) {
                 if stuck.load.message().past.retried {
                     let site = Arc::clone(stuck.exchange.site());
-                    back.retries.entry((stuck.until, Some(site))).or_default().push(stuck.load.message().id);
+                    let claim = stuck.load.message().claim();
+                    back.retries.entry((stuck.until, Some(site))).or_default().push(claim);
                     stuck.load.finish();
                 } else {
                     fresh.entry(stuck.load.message().part.first_id).or_default().push(stuck);
                 }
             }
         }
-        for (first_id, stuck) in fresh {
-            self.settle_stuck(first_id, stuck, relay, now, &mut back);
+        for stuck in fresh.into_values() {
+            self.settle_stuck(stuck, relay, now, &mut back);
         }
         if !relay {
             self.park_slow(&exchanges, now, &mut back);
@@ -298,7 +299,7 @@ impl Feeder {
 
     /// New messages of one part that wait for resting paths: the whole part goes back when all of it is here. The rest of
     /// a tail part, whose other messages went elsewhere, is parked when it has waited long enough.
-    fn settle_stuck(&mut self, first_id: i64, stuck: Vec<Stuck>, relay: bool, now: i64, back: &mut Back) {
+    fn settle_stuck(&mut self, stuck: Vec<Stuck>, relay: bool, now: i64, back: &mut Back) {
         let Some(one) = stuck.first() else { return };
         let part = Arc::clone(&one.load.message().part);
         let tail = part.lane.starts_with(queue::TAIL_LANE);
@@ -308,14 +309,14 @@ impl Feeder {
             let until = stuck.iter().map(|s| s.until).min().unwrap_or(now);
             if stuck.iter().all(|s| s.whole) {
                 // Its source waits for tomorrow while others of the pool go on: this part alone is put off.
-                back.postponed.entry(until).or_default().push(first_id);
+                back.postponed.entry(until).or_default().push(part.claim());
             } else {
                 if let Some(lane) =
                     self.runs.get_mut(&part.delivery).and_then(|fed| fed.lanes.get_mut(&part.lane))
                 {
                     lane.rest_until_us = lane.rest_until_us.max(until);
                 }
-                back.parts.push(first_id);
+                back.parts.push(part.claim());
             }
             stuck.into_iter().for_each(|s| s.load.finish());
             return;
@@ -349,7 +350,7 @@ impl Feeder {
                 let turns = place.saturating_mul(each_us) / us(PATH_REST);
                 let due = now + us(PATH_REST) * (1 + turns.min(24 * 60));
                 if load.message().past.retried {
-                    back.retries.entry((due, None)).or_default().push(load.message().id);
+                    back.retries.entry((due, None)).or_default().push(load.message().claim());
                     load.finish();
                 } else {
                     self.park(load, due, "the receiver is slow", exchange.site());
@@ -400,11 +401,11 @@ struct Stuck {
 /// What a sweep took out of memory.
 #[derive(Default)]
 struct Back {
-    parts: Vec<i64>,
+    parts: Vec<Claim>,
     /// Parts that are due again at a time.
-    postponed: HashMap<i64, Vec<i64>>,
+    postponed: HashMap<i64, Vec<Claim>>,
     /// By the time when they are due again, and the site whose path they wait for.
-    retries: HashMap<(i64, Option<Arc<str>>), Vec<i64>>,
+    retries: HashMap<(i64, Option<Arc<str>>), Vec<Claim>>,
 }
 
 impl Back {
@@ -417,8 +418,8 @@ impl Back {
         for (until, parts) in self.postponed {
             shared.queue.postpone(parts, until).await?;
         }
-        for ((due, site), ids) in self.retries {
-            shared.queue.give_back(ids, due, site).await?;
+        for ((due, site), taken) in self.retries {
+            shared.queue.give_back(taken, due, site).await?;
         }
         Ok(())
     }
@@ -463,8 +464,7 @@ async fn fill(
         return Ok(());
     }
     if lane.retry_due.is_some_and(|due| due <= now) {
-        let wish = RetryWish { delivery: run.spec.delivery, lane: name, limit: RETRIES_MAX, now };
-        let messages = shared.queue.take_retries(wish).await?;
+        let messages = shared.queue.take_retries(run, name, RETRIES_MAX, now).await?;
         if i64::try_from(messages.len()).unwrap_or(0) < RETRIES_MAX {
             lane.retry_due = None;
         }
@@ -472,8 +472,8 @@ async fn fill(
             && let Err(error) = shared.compose.prepare(&first.part).await
         {
             tracing::warn!(delivery = run.spec.delivery, %error, "messages cannot be composed now");
-            let ids = messages.iter().map(|message| message.id).collect();
-            return shared.queue.give_back(ids, now + us(PATH_REST), None).await;
+            let taken = messages.iter().map(Message::claim).collect();
+            return shared.queue.give_back(taken, now + us(PATH_REST), None).await;
         }
         admit(shared, run, gate, lane, messages, now);
     }
@@ -511,7 +511,7 @@ async fn prepared(
             tracing::warn!(delivery = part.delivery, %error, "messages cannot be composed now");
             lane.rest_until_us = now + us(PATH_REST);
             lane.part_due_us = None;
-            shared.queue.release(vec![part.first_id]).await?;
+            shared.queue.release(vec![part.claim()]).await?;
             Ok(None)
         }
     }

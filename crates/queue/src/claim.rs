@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 
 use store::{Dialect, Row, Tx, binds};
 
 use crate::settle::among;
-use crate::types::{Message, Part, Past};
-use crate::{Result, id_range};
+use crate::types::{Claim, Message, Open, Part, Past};
+use crate::{Result, id_range, runs};
 
 /// Work that a lane of a delivery holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,27 +20,18 @@ pub struct LaneWork {
     pub retry_due: Option<i64>,
 }
 
-/// Which retries to take.
-#[derive(Debug, Clone, Copy)]
-pub struct RetryWish<'a> {
-    /// The delivery.
-    pub delivery: i64,
-    /// The lane.
-    pub lane: &'a str,
-    /// At most so many.
-    pub limit: i64,
-    /// Now (UTC microseconds).
-    pub now: i64,
-}
-
-/// Which parts to claim.
+/// Which parts to claim, or retries to take: of a run that sends in this epoch.
 #[derive(Debug, Clone)]
-pub(crate) struct PartWish {
+pub(crate) struct Wish {
     pub delivery: i64,
+    pub epoch: i64,
     pub lane: String,
     pub limit: i64,
+    /// Of parts counted from the run's start, of retries UTC (microseconds).
     pub due_max: i64,
     pub node: i64,
+    /// Told from other claims of the same rows by it.
+    pub number: i64,
     pub now: i64,
     pub signing: String,
     pub bcc: bool,
@@ -84,19 +74,32 @@ pub(crate) fn lanes(tx: &mut Tx<'_>, delivery: i64) -> Result<Vec<LaneWork>> {
     Ok(lanes)
 }
 
-/// Claims parts of one lane and loads what remains of each.
-pub(crate) fn claim(tx: &mut Tx<'_>, wish: &PartWish) -> Result<Vec<(Arc<Part>, Vec<Message>)>> {
+/// Claims parts of one lane and loads what remains of each. Nothing where the run does not send in the wish's epoch (any
+/// more): whoever stopped it, or put a lane on hold, was told that nothing more begins.
+pub(crate) fn claim(tx: &mut Tx<'_>, wish: &Wish) -> Result<Vec<(Arc<Part>, Vec<Message>)>> {
+    if !runs::sends(tx, wish.delivery, wish.epoch)? {
+        return Ok(Vec::new());
+    }
     let skip = if tx.dialect() == Dialect::Postgres { "FOR UPDATE SKIP LOCKED" } else { "" };
     let sql = format!(
-        "UPDATE part SET state = 1, node = $1, stamp = coalesce(stamp, $6), signing = coalesce(signing, $7) \
+        "UPDATE part SET state = 1, node = $1, stamp = coalesce(stamp, $6), signing = coalesce(signing, $7), claim = $8 \
          WHERE first_id IN (SELECT first_id FROM part WHERE state = 0 AND delivery = $2 AND lane = $3 AND due <= $4 \
                             ORDER BY due, first_id LIMIT $5 {skip}) \
-         RETURNING first_id, last_id, delivery, snapshot, wave, lane, stamp, signing, {}",
+         RETURNING first_id, last_id, delivery, snapshot, wave, lane, stamp, signing, {}, claim",
         i64::from(wish.bcc)
     );
     let mut parts = tx.query(
         &sql,
-        &binds![wish.node, wish.delivery, &wish.lane, wish.due_max, wish.limit, wish.now, &wish.signing],
+        &binds![
+            wish.node,
+            wish.delivery,
+            &wish.lane,
+            wish.due_max,
+            wish.limit,
+            wish.now,
+            &wish.signing,
+            wish.number
+        ],
         |row| read_part(row, 0),
     )?;
     parts.sort_by_key(|part| part.first_id);
@@ -104,8 +107,7 @@ pub(crate) fn claim(tx: &mut Tx<'_>, wish: &PartWish) -> Result<Vec<(Arc<Part>, 
     for part in parts {
         let part = Arc::new(part);
         let messages = load(tx, &part)?;
-        part.open
-            .store(i64::try_from(messages.len()).unwrap_or(i64::MAX), std::sync::atomic::Ordering::Relaxed);
+        part.open.begin(messages.len());
         if messages.is_empty() {
             // Everything was settled before a crash that kept the part from being marked.
             finish_parts(tx, &[part.first_id])?;
@@ -136,24 +138,25 @@ pub(crate) fn finish_parts(tx: &mut Tx<'_>, parts: &[i64]) -> Result<()> {
     Ok(())
 }
 
-/// Makes claimed parts ready again. Safe at any time while none of their messages is on a connection.
-pub(crate) fn release(tx: &mut Tx<'_>, parts: &[i64]) -> Result<()> {
+/// Makes claimed parts ready again. Safe at any time while none of their messages is on a connection. What was given back
+/// meanwhile and claimed again is left to that claim.
+pub(crate) fn release(tx: &mut Tx<'_>, parts: &[Claim]) -> Result<()> {
     tx.execute_many(
-        "UPDATE part SET state = 0, node = NULL WHERE first_id = $1 AND state = 1",
-        parts.iter().map(|first| binds![*first]),
+        "UPDATE part SET state = 0, node = NULL WHERE first_id = $1 AND state = 1 AND claim = $2",
+        parts.iter().map(|claim| binds![claim.id, claim.number]),
     )?;
     Ok(())
 }
 
 /// Makes claimed parts ready again, due at `until` at the earliest: whoever carries them waits so long. As safe as
 /// [`release`].
-pub(crate) fn postpone(tx: &mut Tx<'_>, parts: &[i64], until: i64) -> Result<()> {
+pub(crate) fn postpone(tx: &mut Tx<'_>, parts: &[Claim], until: i64) -> Result<()> {
     tx.execute_many(
         "UPDATE part SET state = 0, node = NULL, \
            due = (SELECT CASE WHEN part.due < $2 - run.start_at THEN $2 - run.start_at ELSE part.due END \
                   FROM run WHERE run.delivery = part.delivery) \
-         WHERE first_id = $1 AND state = 1",
-        parts.iter().map(|first| binds![*first, until]),
+         WHERE first_id = $1 AND state = 1 AND claim = $3",
+        parts.iter().map(|claim| binds![claim.id, until, claim.number]),
     )?;
     Ok(())
 }
@@ -172,20 +175,22 @@ pub(crate) fn release_delivery(tx: &mut Tx<'_>, node: i64, delivery: i64) -> Res
     Ok(())
 }
 
-/// Takes retries that are due, oldest first.
-pub(crate) fn take_retries(tx: &mut Tx<'_>, node: i64, wish: RetryWish<'_>) -> Result<Vec<Message>> {
+/// Takes retries that are due, oldest first. As [`claim`], nothing where the run does not send.
+pub(crate) fn take_retries(tx: &mut Tx<'_>, wish: &Wish) -> Result<Vec<Message>> {
+    if !runs::sends(tx, wish.delivery, wish.epoch)? {
+        return Ok(Vec::new());
+    }
     let skip = if tx.dialect() == Dialect::Postgres { "FOR UPDATE SKIP LOCKED" } else { "" };
     let sql = format!(
-        "UPDATE retry SET node = $1 WHERE id IN (SELECT id FROM retry WHERE node IS NULL AND delivery = $2 \
+        "UPDATE retry SET node = $1, claim = $6 WHERE id IN (SELECT id FROM retry WHERE node IS NULL AND delivery = $2 \
            AND lane = $3 AND due <= $4 ORDER BY due, id LIMIT $5 {skip}) \
          RETURNING {PAST_COLUMNS}"
     );
+    let binds = binds![wish.node, wish.delivery, &wish.lane, wish.due_max, wish.limit, wish.number];
     let mut pasts: Vec<(i64, Past)> =
-        tx.query(&sql, &binds![node, wish.delivery, wish.lane, wish.now, wish.limit], |row| {
-            Ok::<_, crate::Error>((row.int(0)?, read_past(row)?))
-        })?;
+        tx.query(&sql, &binds, |row| Ok::<_, crate::Error>((row.int(0)?, read_past(row)?)))?;
     pasts.sort_by_key(|(id, _)| *id);
-    with_pasts(tx, pasts)
+    with_pasts(tx, pasts, wish.number)
 }
 
 /// Retries by number, their pasts as the rows say.
@@ -193,16 +198,17 @@ pub(crate) fn load_retries(tx: &mut Tx<'_>, ids: &[i64]) -> Result<Vec<Message>>
     let sql = format!("SELECT {PAST_COLUMNS} FROM retry WHERE {} ORDER BY id", among(tx, "id", 1));
     let pasts =
         tx.query(&sql, &binds![ids.to_vec()], |row| Ok::<_, crate::Error>((row.int(0)?, read_past(row)?)))?;
-    with_pasts(tx, pasts)
+    with_pasts(tx, pasts, 0)
 }
 
-/// The messages of these numbers, which rise. One question for all: on PostgreSQL each costs a round trip.
-fn with_pasts(tx: &mut Tx<'_>, pasts: Vec<(i64, Past)>) -> Result<Vec<Message>> {
+/// The messages of these numbers, which rise, as a claim took them. One question for all: on PostgreSQL each costs a round
+/// trip.
+fn with_pasts(tx: &mut Tx<'_>, pasts: Vec<(i64, Past)>, claim: i64) -> Result<Vec<Message>> {
     let ids: Vec<i64> = pasts.iter().map(|(id, _)| *id).collect();
     let mut cache: Option<Arc<Part>> = None;
     let mut parts = Vec::with_capacity(ids.len());
     for id in &ids {
-        parts.push(part_of(tx, *id, &mut cache)?);
+        parts.push(part_of(tx, *id, claim, &mut cache)?);
     }
     let mut pasts = pasts.into_iter().zip(parts);
     let sql = format!(
@@ -224,12 +230,13 @@ fn with_pasts(tx: &mut Tx<'_>, pasts: Vec<(i64, Past)>) -> Result<Vec<Message>> 
     Ok(messages)
 }
 
-/// Gives taken retries back unchanged, due again at `due`: the path to `site` is closed, nothing was tried.
-pub(crate) fn give_back(tx: &mut Tx<'_>, ids: &[i64], due: i64, site: Option<&str>) -> Result<()> {
+/// Gives taken retries back unchanged, due again at `due`: the path to `site` is closed, nothing was tried. What was given back
+/// meanwhile and taken again is left to that claim.
+pub(crate) fn give_back(tx: &mut Tx<'_>, taken: &[Claim], due: i64, site: Option<&str>) -> Result<()> {
     tx.execute_many(
         "UPDATE retry SET node = NULL, due = CASE WHEN due < $2 THEN $2 ELSE due END, \
-           waits = CASE WHEN due < $2 THEN $3 ELSE waits END WHERE id = $1",
-        ids.iter().map(|id| binds![*id, due, site]),
+           waits = CASE WHEN due < $2 THEN $3 ELSE waits END WHERE id = $1 AND node IS NOT NULL AND claim = $4",
+        taken.iter().map(|claim| binds![claim.id, due, site, claim.number]),
     )?;
     Ok(())
 }
@@ -254,16 +261,23 @@ pub(crate) fn parts_open(tx: &mut Tx<'_>, delivery: i64) -> Result<bool> {
     Ok(found.is_some())
 }
 
-/// The part that holds a message; consecutive ids mostly share one.
-pub(crate) fn part_of(tx: &mut Tx<'_>, id: i64, cache: &mut Option<Arc<Part>>) -> Result<Arc<Part>> {
+/// The part that holds a message; consecutive ids mostly share one. `claim`: the number of the claim that took the message out
+/// of the retry set; 0: none did.
+pub(crate) fn part_of(
+    tx: &mut Tx<'_>,
+    id: i64,
+    claim: i64,
+    cache: &mut Option<Arc<Part>>,
+) -> Result<Arc<Part>> {
     if let Some(part) = cache.as_ref().filter(|part| (part.first_id..=part.last_id).contains(&id)) {
         return Ok(Arc::clone(part));
     }
     let part = tx.query_one(
         "SELECT first_id, last_id, delivery, snapshot, wave, lane, coalesce(stamp, 0), coalesce(signing, ''), \
-                coalesce((SELECT bcc FROM run WHERE run.delivery = part.delivery), 0) \
+                coalesce((SELECT bcc FROM run WHERE run.delivery = part.delivery), 0), \
+                CAST($2 AS BIGINT) \
          FROM part WHERE first_id <= $1 ORDER BY first_id DESC LIMIT 1",
-        &binds![id],
+        &binds![id, claim],
         |row| read_part(row, 0),
     )?;
     let part = Arc::new(part);
@@ -282,7 +296,8 @@ pub(crate) fn read_part(row: &Row<'_>, at: usize) -> Result<Part> {
         stamp: row.int(at + 6)?,
         signing: row.str(at + 7)?.into(),
         bcc: row.bool(at + 8)?,
-        open: AtomicI64::new(0),
+        claim: row.int(at + 9)?,
+        open: Open::default(),
     })
 }
 

@@ -132,7 +132,7 @@ pub fn due(tx: &mut Tx<'_>, now: i64, after: Option<(i64, i64)>, limit: i64) -> 
     let mut copies = Vec::with_capacity(found.len());
     for Found { due, tries, sent_at, digest, message } in found {
         let (id, recipient, domain, flags, address, slots) = message;
-        let part = part_of(tx, id, &mut part)?;
+        let part = part_of(tx, id, 0, &mut part)?;
         let past = Past::default();
         let domain = domain.into();
         let message = Message { id, recipient, domain, flags, address, slots, part, past };

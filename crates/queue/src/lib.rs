@@ -2,7 +2,7 @@
 //! moves a message's state.
 //!
 //! **Owns** the tables `snapshot run part message contact excluded outcome retry tally suppress bcc hold returned
-//! variant_slots secured hourly`.
+//! variant_slots secured hourly scope`.
 //!
 //! **Invariants**
 //! - Message rows are immutable once their part may be claimed (what waits for the winner of a test gets its slots before:
@@ -15,6 +15,7 @@
 //!   leaves nothing to repair ([`Queue::recover`] only makes the node's own claims ready again).
 //! - Seeds' messages stand in parts of their own (wave [`SEED_WAVE`]), numbered behind all others, and are in no figure of
 //!   recipients: the tally has their rows apart already, so this costs settling nothing.
+//! - Suppressions that an analysis did not see are the gate's: told by their numbers ([`suppress::begin`]), never by times.
 //! - Nothing is claimed of a lane that is on hold ([`Queue::hold`]): what had been claimed is given back first.
 //! - A copy for the archive is owed exactly when a message of a run that wants copies is settled as sent: the `bcc` row
 //!   is written in that transaction ([`copies`]). Runs without copies write nothing.
@@ -52,13 +53,13 @@ mod secured;
 mod service;
 mod settle;
 mod settler;
-mod suppress;
+pub mod suppress;
 mod types;
 pub mod variants;
 mod verify;
 mod waiting;
 
-pub use claim::{LaneWork, RetryWish};
+pub use claim::LaneWork;
 pub use counted::{Among, Counted, DueMessages, counted, due_between};
 pub use counters::{Counters, LATENCY_BOUNDS_MS, Latency};
 pub use error::{Error, Result};
@@ -73,7 +74,7 @@ pub use schedule::{HOUR_US, RetryPlan};
 pub use secured::{Tls, TlsProof};
 pub use service::Queue;
 pub use settler::{Settler, UnsettledPermit};
-pub use suppress::{Recorded, Suppression, suppress_in};
+pub use suppress::{Recorded, Scope, Suppression, scope, suppress_in};
 pub use types::*;
 pub use verify::Verification;
 pub use waiting::{DROPPED_REASON, Dropped, LaneWaiting, Receiver, Waiters};
@@ -96,5 +97,7 @@ pub const MIGRATIONS: store::RoomMigrations = store::RoomMigrations {
             sql: include_str!("../migrations/005_secured_hourly.sql"),
         },
         store::Step { number: 6, name: "waits", sql: include_str!("../migrations/006_waits.sql") },
+        store::Step { number: 7, name: "scope", sql: include_str!("../migrations/007_scope.sql") },
+        store::Step { number: 8, name: "claims", sql: include_str!("../migrations/008_claims.sql") },
     ],
 };

@@ -40,3 +40,6 @@ pub const AGED_MAX: i64 = 20_000;
 pub const WAITING_AGE_MAX_US: i64 = 1_000_000;
 /// How long the clock may go unlooked at before nothing is claimed any more.
 pub const AWAKE_US: i64 = 60_000_000;
+
+/// So often the database may refuse a batch of results for what is in it, before the batch is halved.
+pub const REFUSALS_MAX: u32 = 3;

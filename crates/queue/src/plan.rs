@@ -63,7 +63,7 @@ pub fn purge_some(tx: &mut Tx<'_>, delivery: i64) -> Result<bool> {
     if excluded > 0 {
         return Ok(true);
     }
-    for table in ["tally", "hold", "returned", "hourly", "run"] {
+    for table in ["tally", "hold", "returned", "hourly", "scope", "run"] {
         tx.execute(&format!("DELETE FROM {table} WHERE delivery = $1"), &binds![delivery])?;
     }
     Ok(false)

@@ -1,13 +1,13 @@
 //! Runs: confirm, pause, resume, stop, expiry, end. Each is one small row, whatever the size of the delivery.
 
-use store::{Row, Tx, binds};
+use store::{Dialect, Row, Tx, binds};
 
 use crate::plan::refuse_confirmed;
 use crate::types::{Control, OTHER_SITE, Priority, Run, RunSpec, SEED_WAVE, TAIL_LANE};
 use crate::{Error, Result, RetryPlan};
 
 const COLUMNS: &str = "delivery, control, epoch, priority, pool, start_at, valid_until, retries, retry_period, \
-                       retry_later, test_smtp, bcc, signing, analysed_at, service, messages, started_at, ended_at";
+                       retry_later, test_smtp, bcc, signing, seen, service, messages, started_at, ended_at";
 
 /// Confirms: from the commit on, the delivery's parts may be claimed. Call [`crate::Queue::changed`] afterwards.
 ///
@@ -41,7 +41,7 @@ pub fn start(tx: &mut Tx<'_>, spec: &RunSpec, now: i64) -> Result<Run> {
             spec.test_smtp,
             spec.bcc,
             &spec.signing,
-            spec.analysed_at,
+            spec.seen,
             spec.service,
             messages,
             now
@@ -67,12 +67,32 @@ pub fn find(tx: &mut Tx<'_>, delivery: i64) -> Result<Run> {
         .ok_or(Error::NotConfirmed(delivery))
 }
 
+/// The run for somebody who changes it. On PostgreSQL others who change it wait for the end of this transaction, and so do
+/// claims: what was decided by the run's state still holds when it is written. SQLite has one writer.
+fn find_locked(tx: &mut Tx<'_>, delivery: i64) -> Result<Run> {
+    if tx.dialect() == Dialect::Postgres {
+        tx.query_opt("SELECT 1 FROM run WHERE delivery = $1 FOR UPDATE", &binds![delivery], |row| {
+            Ok::<_, Error>(row.int(0)?)
+        })?;
+    }
+    find(tx, delivery)
+}
+
+/// True while the run sends, in this epoch. On PostgreSQL that stays so until this transaction ends.
+pub(crate) fn sends(tx: &mut Tx<'_>, delivery: i64, epoch: i64) -> Result<bool> {
+    let lock = if tx.dialect() == Dialect::Postgres { "FOR SHARE" } else { "" };
+    let sql = format!("SELECT 1 FROM run WHERE delivery = $1 AND epoch = $2 AND control = $3 {lock}");
+    let wanted = binds![delivery, epoch, Control::Running as i64];
+    Ok(tx.query_opt(&sql, &wanted, |row| Ok::<_, Error>(row.int(0)?))?.is_some())
+}
+
 /// Moves the start of a run that has not begun: its parts' due times count from there. The end of validity stays.
 /// False: a part was claimed already, and nothing is changed.
 ///
 /// # Errors
-/// The database's.
+/// [`Error::NotConfirmed`], or the database's.
 pub fn move_start(tx: &mut Tx<'_>, delivery: i64, start_at: i64) -> Result<bool> {
+    find_locked(tx, delivery)?;
     if has_begun(tx, delivery)? {
         return Ok(false);
     }
@@ -90,7 +110,7 @@ pub fn move_start(tx: &mut Tx<'_>, delivery: i64, start_at: i64) -> Result<bool>
 /// # Errors
 /// [`Error::NotConfirmed`], or the database's.
 pub fn put_off(tx: &mut Tx<'_>, delivery: i64, parts: Vec<i64>, until: i64) -> Result<bool> {
-    let due = until - find(tx, delivery)?.spec.start_at;
+    let due = until - find_locked(tx, delivery)?.spec.start_at;
     let among = crate::settle::among(tx, "first_id", 1);
     let early = format!("FROM part WHERE {among} AND state < 2 AND due < $2");
     let parts = store::Value::IntArray(parts);
@@ -175,7 +195,7 @@ pub fn has_begun(tx: &mut Tx<'_>, delivery: i64) -> Result<bool> {
 
 /// Sends the rest from another pool. The epoch rises, so that what was claimed is given back and claimed again.
 pub(crate) fn set_pool(tx: &mut Tx<'_>, delivery: i64, pool: &str) -> Result<Run> {
-    let run = find(tx, delivery)?;
+    let run = find_locked(tx, delivery)?;
     if run.control.cancels_rest() || run.control.ended() {
         return Err(Error::Refused { delivery, state: run.control.name(), wish: "change its pool" });
     }
@@ -240,16 +260,15 @@ impl Change {
 
 /// Writes a change of control and raises the epoch. Asking for what is already so changes nothing.
 pub(crate) fn change(tx: &mut Tx<'_>, delivery: i64, change: Change, now: i64) -> Result<Run> {
-    let run = find(tx, delivery)?;
+    let run = find_locked(tx, delivery)?;
     let Some(next) = change.from(run.control) else {
         return Err(Error::Refused { delivery, state: run.control.name(), wish: change.verb() });
     };
     if next != run.control {
         let ended = (next.ended() || next == Control::Stopping).then_some(now);
         tx.execute(
-            "UPDATE run SET control = $2, epoch = epoch + 1, ended_at = coalesce(ended_at, $3) \
-             WHERE delivery = $1 AND epoch = $4",
-            &binds![delivery, next as i64, ended, run.epoch],
+            "UPDATE run SET control = $2, epoch = epoch + 1, ended_at = coalesce(ended_at, $3) WHERE delivery = $1",
+            &binds![delivery, next as i64, ended],
         )?;
     }
     find(tx, delivery)
@@ -267,7 +286,7 @@ fn read(row: &Row<'_>) -> Result<Run> {
             test_smtp: row.bool(10)?,
             bcc: row.bool(11)?,
             signing: row.text(12)?,
-            analysed_at: row.int(13)?,
+            seen: row.int(13)?,
             service: row.int_opt(14)?,
         },
         control: Control::from_row(row.int(1)?)?,

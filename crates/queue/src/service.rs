@@ -7,16 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::{Dialect, Lane, Store};
 use tokio::sync::{Notify, broadcast};
 
-use crate::claim::{self, PartWish};
+use crate::claim::{self, Wish};
 use crate::limits::{AWAKE_US, EVENTS_WAITING_MAX, FIGURES_AGE_MAX_US, FIGURES_KEPT_MAX, TALLY_SITES_MAX};
 use crate::meter::Meter;
 use crate::runs::{self, Change};
 use crate::settle::{self, Settled};
-use crate::suppress::{self, Recorded, Set};
-use crate::types::{Control, Message, OTHER_SITE, Part, Quarantine, Run, RunEvent, RunSpec, Settlement};
+use crate::suppress::{self, Reach, Recorded, Set};
+use crate::types::{Claim, Control, Message, OTHER_SITE, Part, Quarantine, Run, RunEvent, RunSpec, Settlement};
 use crate::{
     Counters, Error, Hold, LaneWaiting, LaneWork, LogCursor, LogFilter, LogPage, MessageRow, Result,
-    RetryWish, RunFigures, Suppression, Verification, counters, figures, hold, log, plan, secured, verify,
+    RunFigures, Suppression, Verification, counters, figures, hold, log, plan, secured, verify,
 };
 
 /// The queue of one node. Cheap to clone.
@@ -29,6 +29,8 @@ struct Inner {
     store: Store,
     node: i64,
     suppressed: Set,
+    /// What of the suppressions is in memory; held while runs are listed, so that a list read earlier forgets nothing later.
+    reach: tokio::sync::Mutex<Reach>,
     meter: Meter,
     figures: Mutex<HashMap<i64, (i64, Arc<RunFigures>)>>,
     /// Names that the tally uses, per delivery: bounded, see [`TALLY_SITES_MAX`].
@@ -38,6 +40,8 @@ struct Inner {
     known_tls: secured::Known,
     live: counters::Live,
     waiting: Mutex<Kept>,
+    /// The number of the last claim.
+    claims: AtomicI64,
     /// When the clock was last looked at (µs); 0: nobody does.
     awake_at: AtomicI64,
     /// Why nothing of a delivery goes out here, as the engine says: its pool has no source on this node, for instance.
@@ -64,6 +68,7 @@ impl Queue {
                 store,
                 node,
                 suppressed: Set::default(),
+                reach: tokio::sync::Mutex::default(),
                 meter: Meter::default(),
                 figures: Mutex::default(),
                 sites: Mutex::default(),
@@ -72,6 +77,7 @@ impl Queue {
                 known_tls: secured::Known::default(),
                 live: counters::Live::default(),
                 waiting: Mutex::default(),
+                claims: AtomicI64::new(0),
                 awake_at: AtomicI64::new(0),
                 blocked: Mutex::default(),
                 events,
@@ -139,8 +145,7 @@ impl Queue {
     /// The database's.
     pub async fn recover(&self, now: i64) -> Result<()> {
         let node = self.inner.node;
-        let recorded = self
-            .inner
+        self.inner
             .store
             .write(Lane::Urgent, move |tx| {
                 claim::recover(tx, node)?;
@@ -149,14 +154,10 @@ impl Queue {
                         if run.control == Control::Stopping { Change::Stopped } else { Change::Paused };
                     runs::change(tx, run.spec.delivery, change, now)?;
                 }
-                let active = runs::with_control(tx, &[Control::Running, Control::Paused])?;
-                match active.iter().map(|run| run.spec.analysed_at).min() {
-                    Some(since) => suppress::read_since(tx, since).map(Some),
-                    None => Ok(None),
-                }
+                Ok::<_, Error>(())
             })
             .await?;
-        recorded.into_iter().for_each(|recorded| self.inner.suppressed.add(recorded));
+        self.active_runs().await?;
         Ok(())
     }
 
@@ -176,16 +177,31 @@ impl Queue {
         self.inner.events.subscribe()
     }
 
-    /// Runs that may send, or whose pause or stop is being carried out.
+    /// Runs that may send, or whose pause or stop is being carried out. Whoever got a run from here may ask for it at the gate:
+    /// every suppression that its analysis did not see is in memory, also those that another process wrote, or whose caller
+    /// went away between the commit and [`Queue::remember`].
     ///
     /// # Errors
     /// The database's.
     pub async fn active_runs(&self) -> Result<Vec<Run>> {
         let active = [Control::Running, Control::Pausing, Control::Paused, Control::Stopping];
-        let found = self.inner.store.read(move |tx| runs::with_control(tx, &active)).await?;
-        if let Some(oldest) = found.iter().map(|run| run.spec.analysed_at).min() {
-            self.inner.suppressed.forget_before(oldest);
+        let mut known = self.inner.reach.lock().await;
+        let before = *known;
+        let (found, missed, reach) = self
+            .inner
+            .store
+            .read(move |tx| {
+                let found = runs::with_control(tx, &active)?;
+                let (missed, reach) = suppress::missing(tx, &found, before)?;
+                Ok::<_, Error>((found, missed, reach))
+            })
+            .await?;
+        let suppressed = &self.inner.suppressed;
+        suppressed.add(missed);
+        if reach.forgets_after(before) && !suppressed.is_empty() {
+            suppressed.keep(reach);
         }
+        *known = reach;
         Ok(found)
     }
 
@@ -263,7 +279,12 @@ impl Queue {
                     if run.spec.valid_until <= now {
                         let over = figures::all_over(tx, run.spec.delivery)?;
                         let change = if over { Change::Finish } else { Change::Expire };
-                        ended.push(runs::change(tx, run.spec.delivery, change, now)?);
+                        match runs::change(tx, run.spec.delivery, change, now) {
+                            Ok(run) => ended.push(run),
+                            // Somebody stopped it since the list was read.
+                            Err(Error::Refused { .. }) => {}
+                            Err(error) => return Err(error),
+                        }
                     }
                 }
                 Ok::<_, Error>(ended)
@@ -364,7 +385,8 @@ impl Queue {
         awake_at != 0 && now - awake_at > AWAKE_US
     }
 
-    /// Claims up to `limit` due parts of one lane, and loads what remains of each.
+    /// Claims up to `limit` due parts of one lane, and loads what remains of each. Nothing when `run` is not what it was: its
+    /// epoch is another by now, or it does not send.
     ///
     /// # Errors
     /// The database's.
@@ -378,24 +400,34 @@ impl Queue {
         if self.is_asleep(now) {
             return Ok(Vec::new());
         }
-        let wish = PartWish {
-            delivery: run.spec.delivery,
-            lane: lane.to_owned(),
-            limit,
-            due_max: now - run.spec.start_at,
-            node: self.inner.node,
-            now,
-            signing: run.spec.signing.clone(),
-            bcc: run.spec.bcc,
-        };
+        let wish = self.wish(run, lane, limit, now, now - run.spec.start_at);
         self.inner.store.write(Lane::Urgent, move |tx| claim::claim(tx, &wish)).await
     }
 
-    /// Makes claimed parts ready again. None of their messages may be on a connection or unsettled.
+    fn wish(&self, run: &Run, lane: &str, limit: i64, now: i64, due_max: i64) -> Wish {
+        // The clock's time, so that a process does not use numbers of the one before it; rising where it stands still.
+        let next = |last: i64| now.max(last.saturating_add(1));
+        let last = self.inner.claims.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| Some(next(last)));
+        Wish {
+            delivery: run.spec.delivery,
+            epoch: run.epoch,
+            lane: lane.to_owned(),
+            limit,
+            due_max,
+            node: self.inner.node,
+            number: next(last.unwrap_or_default()),
+            now,
+            signing: run.spec.signing.clone(),
+            bcc: run.spec.bcc,
+        }
+    }
+
+    /// Makes claimed parts ready again. None of their messages may be on a connection or unsettled. A claim that does not hold
+    /// its part any more does nothing.
     ///
     /// # Errors
     /// The database's.
-    pub async fn release(&self, parts: Vec<i64>) -> Result<()> {
+    pub async fn release(&self, parts: Vec<Claim>) -> Result<()> {
         self.inner.store.write(Lane::Urgent, move |tx| claim::release(tx, &parts)).await
     }
 
@@ -404,7 +436,7 @@ impl Queue {
     ///
     /// # Errors
     /// The database's.
-    pub async fn postpone(&self, parts: Vec<i64>, until: i64) -> Result<()> {
+    pub async fn postpone(&self, parts: Vec<Claim>, until: i64) -> Result<()> {
         self.inner.store.write(Lane::Urgent, move |tx| claim::postpone(tx, &parts, until)).await
     }
 
@@ -417,31 +449,26 @@ impl Queue {
         self.inner.store.write(Lane::Urgent, move |tx| claim::release_delivery(tx, node, delivery)).await
     }
 
-    /// Takes retries that are due.
+    /// Takes up to `limit` retries of one lane that are due. As [`Queue::claim`], nothing when `run` is not what it was.
     ///
     /// # Errors
     /// The database's.
-    pub async fn take_retries(&self, wish: RetryWish<'_>) -> Result<Vec<Message>> {
-        if self.is_asleep(wish.now) {
+    pub async fn take_retries(&self, run: &Run, lane: &str, limit: i64, now: i64) -> Result<Vec<Message>> {
+        if self.is_asleep(now) {
             return Ok(Vec::new());
         }
-        let node = self.inner.node;
-        let (delivery, lane, limit, now) = (wish.delivery, wish.lane.to_owned(), wish.limit, wish.now);
-        self.inner
-            .store
-            .write(Lane::Urgent, move |tx| {
-                claim::take_retries(tx, node, RetryWish { delivery, lane: &lane, limit, now })
-            })
-            .await
+        let wish = self.wish(run, lane, limit, now, now);
+        self.inner.store.write(Lane::Urgent, move |tx| claim::take_retries(tx, &wish)).await
     }
 
     /// Gives taken retries back untouched, due at `due` at the earliest. `site`: whose path they wait for, so that
-    /// [`Queue::resume_waiting`] finds them.
+    /// [`Queue::resume_waiting`] finds them. A claim that does not hold its message any more does nothing.
     ///
     /// # Errors
     /// The database's.
-    pub async fn give_back(&self, ids: Vec<i64>, due: i64, site: Option<Arc<str>>) -> Result<()> {
-        self.inner.store.write(Lane::Urgent, move |tx| claim::give_back(tx, &ids, due, site.as_deref())).await
+    pub async fn give_back(&self, taken: Vec<Claim>, due: i64, site: Option<Arc<str>>) -> Result<()> {
+        let give_back = move |tx: &mut store::Tx<'_>| claim::give_back(tx, &taken, due, site.as_deref());
+        self.inner.store.write(Lane::Urgent, give_back).await
     }
 
     /// Settles one batch in one transaction. The [`crate::Settler`] does this for the engine.

@@ -14,7 +14,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::limits::{
-    BATCH_MAX, COMMIT_SPACING, DATABASE_WAIT_MAX_MS, DATABASE_WAIT_MS, REPLY_LEN_MAX, UNSETTLED_MAX,
+    BATCH_MAX, COMMIT_SPACING, DATABASE_WAIT_MAX_MS, DATABASE_WAIT_MS, REFUSALS_MAX, REPLY_LEN_MAX,
+    UNSETTLED_MAX,
 };
 use crate::types::{Quarantine, Settlement, lane_site};
 use crate::{Error, Queue, Result};
@@ -172,29 +173,83 @@ async fn run(
     }
 }
 
-/// Commits one batch, however long the database is away. A batch is idempotent, so a lost answer does no harm.
+/// Commits one batch, however long the database is away. What it refuses for its content is halved until the culprit is
+/// alone: others' results do not wait for it.
 async fn commit(queue: &Queue, quarantine: &Arc<dyn Quarantine>, batch: Vec<Settlement>) {
-    let mut open: HashMap<i64, i64> = HashMap::new();
-    for settlement in &batch {
-        *open.entry(settlement.part.first_id).or_default() += 1;
+    let whole = batch.len();
+    let mut pieces = vec![batch];
+    while let Some(piece) = pieces.pop() {
+        let piece = Arc::new(piece);
+        // Halving does no harm, so a piece is not asked about often; giving up one's words does.
+        let tries = if piece.len() == whole || piece.len() == 1 { REFUSALS_MAX } else { 1 };
+        match write(queue, quarantine, &piece, tries).await {
+            Ok(()) => {
+                queue.live().settled(&piece);
+                piece.iter().for_each(|s| s.part.open.settle(s.part.place(s.id)));
+            }
+            Err(error) => match piece.split_at(piece.len() / 2) {
+                ([], [one]) => pieces.extend(without_words(one, &error).map(|bare| vec![bare])),
+                (first, second) => pieces.extend([second.to_vec(), first.to_vec()]),
+            },
+        }
     }
-    let done: Vec<i64> = batch
-        .iter()
-        .filter(|s| {
-            let left = s.part.open.load(Ordering::Acquire);
-            left > 0 && open.remove(&s.part.first_id).is_some_and(|count| count >= left)
-        })
-        .map(|s| s.part.first_id)
-        .collect();
-    let batch = Arc::new(batch);
-    let mut wait_ms = DATABASE_WAIT_MS;
-    while let Err(error) = queue.settle(Arc::clone(&batch), done.clone(), Arc::clone(quarantine)).await {
+}
+
+/// Writes a batch or finds that the database refuses it. A batch is idempotent, so a lost answer does no harm.
+async fn write(
+    queue: &Queue,
+    quarantine: &Arc<dyn Quarantine>,
+    batch: &Arc<Vec<Settlement>>,
+    tries: u32,
+) -> Result<()> {
+    let done = done_by(batch);
+    let (mut wait_ms, mut refused) = (DATABASE_WAIT_MS, 0);
+    loop {
+        let Err(error) = queue.settle(Arc::clone(batch), done.clone(), Arc::clone(quarantine)).await else {
+            return Ok(());
+        };
+        refused += u32::from(refuses(&error));
+        if refused >= tries {
+            return Err(error);
+        }
         tracing::warn!(%error, results = batch.len(), wait_ms, "results could not be written, trying again");
         tokio::time::sleep(Duration::from_millis(wait_ms)).await;
         wait_ms = (wait_ms * 2).min(DATABASE_WAIT_MAX_MS);
     }
-    queue.live().settled(&batch);
-    for settlement in batch.iter() {
-        settlement.part.open.fetch_sub(1, Ordering::AcqRel);
+}
+
+/// True where waiting does not help, as far as an error tells: the database is there and does not want this.
+fn refuses(error: &Error) -> bool {
+    use store::Error::{Constraint, NoRow, Panicked, Statement, Type};
+    match error {
+        Error::Store(error) => {
+            matches!(error, Constraint { .. } | Statement { .. } | Type(_) | NoRow | Panicked(_))
+        }
+        Error::Closed => false,
+        _ => true,
     }
+}
+
+/// Parts whose last open messages are in the batch.
+fn done_by(batch: &[Settlement]) -> Vec<i64> {
+    let mut open: HashMap<i64, i64> = HashMap::new();
+    for s in batch.iter().filter(|s| s.part.open.awaits(s.part.place(s.id))) {
+        *open.entry(s.part.first_id).or_default() += 1;
+    }
+    let closes = |s: &&Settlement| {
+        let left = s.part.open.left();
+        left > 0 && open.remove(&s.part.first_id).is_some_and(|count| count >= left)
+    };
+    batch.iter().filter(closes).map(|s| s.part.first_id).collect()
+}
+
+/// A result that the database refuses, once more without what comes from outside: the receiver's words, and the quarantine that
+/// they ask for. `None`: it was that already. Then the message stays pending, and a restart tries it again.
+fn without_words(refused: &Settlement, error: &Error) -> Option<Settlement> {
+    if refused.reply.is_none() && refused.nonexistent.is_none() && refused.source.is_none() {
+        tracing::error!(message = refused.id, %error, "a result cannot be written and is set aside: its message stays pending");
+        return None;
+    }
+    tracing::error!(message = refused.id, %error, "a result cannot be written with the receiver's words: they are left out");
+    Some(Settlement { reply: None, nonexistent: None, source: None, ..refused.clone() })
 }

@@ -1,7 +1,7 @@
 //! The records that cross this room's wall.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -138,9 +138,9 @@ pub struct RunSpec {
     pub bcc: bool,
     /// Signing keys in force now, in the wiring's own words; frozen into each part when it is first claimed.
     pub signing: String,
-    /// When the target was taken: suppressions from then on are checked at the gate (UTC microseconds).
-    pub analysed_at: i64,
-    /// The service whose subscribers these are; a suppression of another service does not count.
+    /// Number of the last suppression that the analysis saw ([`crate::scope`]); later ones are checked at the gate.
+    pub seen: i64,
+    /// The only service whose subscribers these are; a suppression of another service does not count.
     pub service: Option<i64>,
 }
 
@@ -208,6 +208,57 @@ pub struct NewExcluded {
     pub reason: String,
 }
 
+/// A claim of a part, or of one message of the retry set. What is given back and claimed again has another number: giving
+/// back by an old one does nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Claim {
+    /// The part's first message, or the message.
+    pub id: i64,
+    /// Which claim of it.
+    pub number: i64,
+}
+
+/// Messages of a claim whose result is not on disk. Each counts once, however often it is settled.
+#[derive(Debug, Default)]
+pub(crate) struct Open {
+    left: AtomicI64,
+    /// A bit for each number of the part's range, set when the message is settled.
+    settled: Mutex<Vec<u64>>,
+}
+
+impl Open {
+    pub(crate) fn begin(&self, messages: usize) {
+        self.left.store(i64::try_from(messages).unwrap_or(i64::MAX), Ordering::Release);
+    }
+
+    pub(crate) fn left(&self) -> i64 {
+        self.left.load(Ordering::Acquire)
+    }
+
+    /// True while a result of the message at this place of the range is awaited.
+    pub(crate) fn awaits(&self, place: usize) -> bool {
+        let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        self.left() > 0 && settled.get(place / 64).is_none_or(|word| word & (1 << (place % 64)) == 0)
+    }
+
+    /// The message at this place is settled.
+    pub(crate) fn settle(&self, place: usize) {
+        // Of retries, whose part is done already, nothing is kept.
+        if self.left() == 0 {
+            return;
+        }
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        if settled.len() <= place / 64 {
+            settled.resize(place / 64 + 1, 0);
+        }
+        let bit = 1 << (place % 64);
+        if settled[place / 64] & bit == 0 {
+            settled[place / 64] |= bit;
+            self.left.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
 /// A claimed part. The bytes of its messages depend on nothing but this, the snapshot and the slots.
 #[derive(Debug)]
 pub struct Part {
@@ -229,9 +280,11 @@ pub struct Part {
     pub signing: Arc<str>,
     /// Its run wants a copy of each sent message in the archive.
     pub bcc: bool,
+    /// The claim's number.
+    pub(crate) claim: i64,
     /// Messages of this claim that are not settled yet; the settler marks the part done with the last one.
     /// Stays 0 for retries, whose part is done already.
-    pub(crate) open: AtomicI64,
+    pub(crate) open: Open,
 }
 
 /// A message in memory, ready to be composed.
@@ -282,7 +335,18 @@ impl Part {
     /// Messages of this claim whose result is not on disk yet.
     #[must_use]
     pub fn open(&self) -> i64 {
-        self.open.load(std::sync::atomic::Ordering::Acquire)
+        self.open.left()
+    }
+
+    /// The claim that holds this part.
+    #[must_use]
+    pub fn claim(&self) -> Claim {
+        Claim { id: self.first_id, number: self.claim }
+    }
+
+    /// The place of a message in the range.
+    pub(crate) fn place(&self, message: i64) -> usize {
+        usize::try_from(message - self.first_id).unwrap_or(0)
     }
 }
 
@@ -297,6 +361,13 @@ impl Message {
     #[must_use]
     pub fn is_seed(&self) -> bool {
         self.part.wave == SEED_WAVE
+    }
+
+    /// The claim that holds it: its own where it came from the retry set, otherwise its part's.
+    #[must_use]
+    pub fn claim(&self) -> Claim {
+        let id = if self.past.retried { self.id } else { self.part.first_id };
+        Claim { id, number: self.part.claim }
     }
 
     /// Octets this message holds in memory, about.

@@ -357,15 +357,25 @@ impl Drop {
 
 type Step = (u64, Option<(i64, i64)>);
 
+/// What is dropped is locked, so that it cannot be claimed before the drop is written; SQLite has one writer.
+fn lock(tx: &Tx<'_>) -> &'static str {
+    match tx.dialect() {
+        Dialect::Sqlite => "",
+        Dialect::Postgres => "FOR UPDATE",
+    }
+}
+
 /// Drops what remains of the next unclaimed part.
 fn drop_parts(tx: &mut Tx<'_>, node: i64, wish: &Drop) -> Result<Step> {
-    let part = tx.query_opt(
-        "SELECT first_id, last_id, delivery, snapshot, wave, lane, coalesce(stamp, 0), coalesce(signing, ''), 0, due \
+    let sql = format!(
+        "SELECT first_id, last_id, delivery, snapshot, wave, lane, coalesce(stamp, 0), coalesce(signing, ''), 0, 0, due \
          FROM part WHERE state = 0 AND delivery = $1 AND lane = $2 AND (due > $3 OR due = $3 AND first_id > $4) \
-         ORDER BY due, first_id LIMIT 1",
-        &binds![wish.delivery, &wish.lane, wish.after.0, wish.after.1],
-        |row| Ok::<_, crate::Error>((claim::read_part(row, 0)?, row.int(9)?)),
-    )?;
+         ORDER BY due, first_id LIMIT 1 {}",
+        lock(tx)
+    );
+    let part = tx.query_opt(&sql, &binds![wish.delivery, &wish.lane, wish.after.0, wish.after.1], |row| {
+        Ok::<_, crate::Error>((claim::read_part(row, 0)?, row.int(10)?))
+    })?;
     let Some((part, due)) = part else { return Ok((0, None)) };
     let part = Arc::new(part);
     let next = Some((due, part.first_id));
@@ -380,9 +390,13 @@ fn drop_parts(tx: &mut Tx<'_>, node: i64, wish: &Drop) -> Result<Step> {
 /// Drops the next waiting retries.
 fn drop_retries(tx: &mut Tx<'_>, node: i64, wish: &Drop) -> Result<Step> {
     let site = wish.receiver.as_ref().map(|receiver| receiver.site.as_str());
-    let rows: Vec<(i64, i64, bool)> = tx.query(
+    let sql = format!(
         "SELECT due, id, CASE WHEN site = $6 OR waits = $6 THEN 1 ELSE 0 END FROM retry WHERE node IS NULL AND delivery = $1 AND lane = $2 \
-            AND (due > $3 OR due = $3 AND id > $4) ORDER BY due, id LIMIT $5",
+            AND (due > $3 OR due = $3 AND id > $4) ORDER BY due, id LIMIT $5 {}",
+        lock(tx)
+    );
+    let rows: Vec<(i64, i64, bool)> = tx.query(
+        &sql,
         &binds![wish.delivery, &wish.lane, wish.after.0, wish.after.1, DROP_STEP_MAX, site],
         |row| Ok::<_, crate::Error>((row.int(0)?, row.int(1)?, row.int(2)? == 1)),
     )?;

@@ -11,7 +11,7 @@ use fixture::{Plan, T0, defer, done, open, sent};
 use queue::copies::{self, Owed, Untaken};
 use queue::{
     Control, Error, FinalState, LogCursor, LogFilter, LogState, NoQuarantine, Nonexistent, Quarantine,
-    RetryPlan, RetryWish, RunState, Settler, Suppression, Verdict, Who, delivered, message_id,
+    RetryPlan, RunState, Settler, Verdict, Who, delivered, message_id,
 };
 use store::testing::each;
 use store::{Lane, Store};
@@ -90,19 +90,16 @@ async fn retries_come_back_when_due_and_keep_their_past() {
         queue.settle(Arc::new(batch), parts, Arc::new(NoQuarantine)).await.unwrap();
         let figures = queue.fresh_figures(1, T0).await.unwrap();
         assert_eq!((figures.state, figures.pending, figures.deferred), (RunState::Retrying, 3, 3));
-        let mut wish = RetryWish { delivery: 1, lane: "google", limit: 10, now: T0 + 99 };
-        assert!(queue.take_retries(wish).await.unwrap().is_empty());
-        wish.now = T0 + 100;
-        let mut taken = queue.take_retries(wish).await.unwrap();
-        wish.lane = "tail-3";
-        taken.extend(queue.take_retries(wish).await.unwrap());
+        assert!(queue.take_retries(&run, "google", 10, T0 + 99).await.unwrap().is_empty());
+        let mut taken = queue.take_retries(&run, "google", 10, T0 + 100).await.unwrap();
+        taken.extend(queue.take_retries(&run, "tail-3", 10, T0 + 100).await.unwrap());
         assert_eq!(taken.len(), 3);
-        assert!(queue.take_retries(wish).await.unwrap().is_empty(), "taken once");
+        assert!(queue.take_retries(&run, "tail-3", 10, T0 + 100).await.unwrap().is_empty(), "taken once");
         let past = &taken[0].past;
         assert!(past.retried);
         assert_eq!((past.attempts, past.first_try), (1, Some(T0)));
         assert_eq!(taken[0].part.stamp, T0, "the stamp of the first claim");
-        queue.give_back(taken.iter().map(|m| m.id).collect(), T0 + 500, None).await.unwrap();
+        queue.give_back(taken.iter().map(|m| m.claim()).collect(), T0 + 500, None).await.unwrap();
         let lanes = queue.lanes(1).await.unwrap();
         assert!(lanes.iter().all(|lane| lane.retry_due == Some(T0 + 500)), "{lanes:?}");
     })
@@ -183,14 +180,7 @@ async fn a_crash_releases_own_claims_and_loses_nothing() {
         let ids: Vec<i64> = again.iter().map(|m| m.id & 0xff).collect();
         assert_eq!(ids, [1, 2, 5, 6, 7, 8, 9]);
         assert!(again.iter().all(|m| m.part.stamp == T0), "the stamp is that of the first claim");
-        assert_eq!(
-            queue
-                .take_retries(RetryWish { delivery: 1, lane: "google", limit: 9, now: T0 + 60 })
-                .await
-                .unwrap()
-                .len(),
-            1
-        );
+        assert_eq!(queue.take_retries(&run, "google", 9, T0 + 60).await.unwrap().len(), 1);
     })
     .await;
 }
@@ -202,7 +192,7 @@ async fn released_parts_are_claimed_again() {
         let run = Plan::new(1, 10).write(&queue).await;
         let first = queue.claim(&run, "google", 1, T0).await.unwrap();
         assert_eq!(first.len(), 1);
-        queue.release(vec![first[0].0.first_id]).await.unwrap();
+        queue.release(vec![first[0].0.claim()]).await.unwrap();
         let again = queue.claim(&run, "google", 1, T0 + 9).await.unwrap();
         assert_eq!(again[0].0.first_id, first[0].0.first_id);
         queue.release_delivery(1).await.unwrap();
@@ -241,37 +231,6 @@ async fn a_delivery_is_confirmed_once_and_only_with_messages() {
         store.write(Lane::Bulk, |tx| queue::plan::purge(tx, 1)).await.unwrap();
         assert!(matches!(queue.run(1).await, Err(Error::NotConfirmed(1))));
         assert!(queue.snapshot("hash-1").await.unwrap().is_none());
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn suppressions_bite_by_time_and_service() {
-    each(|store| async move {
-        let queue = open(&store).await;
-        let run = Plan::new(1, 3).write(&queue).await;
-        let messages = fixture::claim_all(&queue, &run, T0).await;
-        let entry = |n: i64, service, at| Suppression {
-            address_key: format!("user{n}@a.example"),
-            service,
-            reason: "unsubscribed".to_owned(),
-            at,
-        };
-        let analysed = run.spec.analysed_at;
-        queue
-            .suppress(vec![
-                entry(0, None, analysed + 1),
-                entry(1, None, analysed - 1),
-                entry(2, Some(5), analysed + 1),
-            ])
-            .await
-            .unwrap();
-        let hit: Vec<bool> = messages.iter().map(|m| queue.is_suppressed(m, &run.spec)).collect();
-        assert_eq!(hit, [true, false, false]);
-        let restarted = queue::Queue::new(store.clone(), 1);
-        restarted.recover(T0).await.unwrap();
-        let hit: Vec<bool> = messages.iter().map(|m| restarted.is_suppressed(m, &run.spec)).collect();
-        assert_eq!(hit, [true, false, false]);
     })
     .await;
 }
@@ -465,8 +424,7 @@ async fn random_story(store: &Store, seed: u64) {
             }
             5 => {
                 for lane in ["google", "tail-3"] {
-                    let wish = RetryWish { delivery, lane, limit: 3, now };
-                    held.extend(queue.take_retries(wish).await.unwrap());
+                    held.extend(queue.take_retries(&run, lane, 3, now).await.unwrap());
                 }
             }
             6 => {
@@ -475,7 +433,7 @@ async fn random_story(store: &Store, seed: u64) {
             }
             _ => {
                 queue
-                    .give_back(held.iter().filter(|m| m.past.retried).map(|m| m.id).collect(), now, None)
+                    .give_back(held.iter().filter(|m| m.past.retried).map(|m| m.claim()).collect(), now, None)
                     .await
                     .unwrap();
                 held.retain(|m| !m.past.retried);
@@ -557,8 +515,7 @@ async fn a_copy_is_owed_for_each_sent_message_of_a_run_that_wants_copies() {
         }
         tokio::time::timeout(std::time::Duration::from_secs(1), queue.wait_for_copies()).await.unwrap();
         // A message that is taken at its second try comes from the retry set: its run is asked again.
-        let wish = RetryWish { delivery: 3, lane: &messages[4].part.lane, limit: 10, now: T0 + 60 };
-        let again = queue.take_retries(wish).await.unwrap();
+        let again = queue.take_retries(&run, &messages[4].part.lane, 10, T0 + 60).await.unwrap();
         let mut late = sent(&again[0], "google");
         late.last_try = Some(T0 + 60);
         queue.settle(Arc::new(vec![late]), vec![], Arc::new(NoQuarantine)).await.unwrap();

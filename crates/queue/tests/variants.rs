@@ -24,7 +24,7 @@ async fn confirmed(queue: &Queue, rest: i64) -> Run {
         test_smtp: false,
         bcc: false,
         signing: String::new(),
-        analysed_at: T0,
+        seen: 0,
         service: None,
     };
     let message = |n: i64| NewMessage {

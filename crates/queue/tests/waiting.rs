@@ -135,8 +135,8 @@ async fn a_drop_of_one_domain_leaves_its_lanes_other_domains() {
             Waiters { receiver: Some(receiver("mx.b.example", &["b.example"])), ..Waiters::default() };
         let dropped = queue.drop_waiting(which, T0, NO_PATIENCE).await.unwrap();
         assert_eq!(dropped.messages, 3);
-        let rest = fixture::claim_all(&queue, &run, T0).await;
-        assert!(rest.iter().all(|message| &*message.domain == "a.example"));
+        let rest = fixture::claim_all(&queue, &queue.run(1).await.unwrap(), T0).await;
+        assert_eq!(rest.iter().map(|message| &*message.domain).collect::<Vec<_>>(), ["a.example"]);
         let figures = queue.fresh_figures(1, T0).await.unwrap();
         assert_eq!((figures.cancelled, figures.pending, figures.deferred), (3, 3, 2));
         assert!(queue.verify(1, T0).await.unwrap().agrees);
@@ -161,8 +161,7 @@ async fn retries_are_due_at_once_when_somebody_says_so() {
             Waiters { receiver: Some(receiver("c.example", &["c.example"])), ..Waiters::default() };
         assert_eq!(queue.retry_now(elsewhere, T0 + 7).await.unwrap(), 0);
         assert_eq!(queue.retry_now(Waiters::default(), T0 + 7).await.unwrap(), 3);
-        let wish = queue::RetryWish { delivery: 1, lane: "tail-3", limit: 9, now: T0 + 7 };
-        let taken = queue.take_retries(wish).await.unwrap();
+        let taken = queue.take_retries(&run, "tail-3", 9, T0 + 7).await.unwrap();
         assert_eq!(taken.len(), 3);
         assert!(taken.iter().all(|message| message.past.attempts == 1));
     })
@@ -270,8 +269,8 @@ async fn what_waits_for_a_path_is_due_again_when_it_goes_on_and_other_retries_ar
         settle(&queue, batch, fixture::part_ids(&messages)).await;
         let mut taken = Vec::new();
         for lane in queue.lanes(1).await.unwrap() {
-            let wish = queue::RetryWish { delivery: 1, lane: &lane.lane, limit: 9, now: T0 + 5 };
-            taken.extend(queue.take_retries(wish).await.unwrap().into_iter().map(|message| message.id));
+            let due = queue.take_retries(&run, &lane.lane, 9, T0 + 5).await.unwrap();
+            taken.extend(due.iter().map(|message| message.claim()));
         }
         assert_eq!(taken.len(), 2);
         queue.give_back(taken, T0 + HOUR_US, Some("google".into())).await.unwrap();
@@ -336,7 +335,7 @@ async fn a_receiver_is_all_domains_that_lead_to_it() {
             Waiters { receiver: Some(receiver("mx.host.example", &["b.example"])), ..Waiters::default() };
         assert_eq!(queue.retry_now(which.clone(), T0 + 7).await.unwrap(), 3);
         let dropped = queue.drop_waiting(which, T0 + 8, NO_PATIENCE).await.unwrap();
-        let rest = fixture::claim_all(&queue, &run, T0 + 9).await;
+        let rest = fixture::claim_all(&queue, &queue.run(1).await.unwrap(), T0 + 9).await;
         assert_eq!(dropped.messages as usize + rest.len(), 12);
         assert!(rest.iter().all(|message| &*message.domain == "a.example"));
         assert!(queue.verify(1, T0 + 9).await.unwrap().agrees);

@@ -111,7 +111,7 @@ impl Story {
             test_smtp: false,
             bcc: true,
             signing: String::new(),
-            analysed_at: T0 - 1,
+            seen: 0,
             service: None,
         };
         let messages = (0..count).map(move |n| NewMessage {

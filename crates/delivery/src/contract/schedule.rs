@@ -513,8 +513,8 @@ async fn what_is_not_out_in_the_evening_waits_for_the_morning() {
         let retries = async |now| {
             let mut found = Vec::new();
             for work in world.queue.lanes(id).await.unwrap() {
-                let wish = queue::RetryWish { delivery: id, lane: &work.lane, limit: 10, now };
-                found.extend(world.queue.take_retries(wish).await.unwrap());
+                let run = world.queue.run(id).await.unwrap();
+                found.extend(world.queue.take_retries(&run, &work.lane, 10, now).await.unwrap());
             }
             found
         };

@@ -92,8 +92,8 @@ async fn write_past(instance: &Instance) -> Result<i64, Failure> {
             )?;
             tx.execute(
                 "INSERT INTO run (delivery, control, epoch, priority, pool, start_at, valid_until, retries, retry_period, \
-                 retry_later, test_smtp, bcc, signing, analysed_at, messages, started_at, ended_at) \
-                 VALUES ($1, 5, 1, 2, 'default', $2, $3, 5, 0, 0, 0, 0, '', $2, 0, $2, $2)",
+                 retry_later, test_smtp, bcc, signing, messages, started_at, ended_at) \
+                 VALUES ($1, 5, 1, 2, 'default', $2, $3, 5, 0, 0, 0, 0, '', 0, $2, $2)",
                 &binds![id, at, at + 5 * 86_400 * 1_000_000],
             )?;
             tx.execute(

@@ -250,7 +250,7 @@ impl Story {
             test_smtp: false,
             bcc: false,
             signing: String::new(),
-            analysed_at: T0 - 1,
+            seen: 0,
             service: None,
         };
         change(&mut spec);

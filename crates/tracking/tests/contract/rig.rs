@@ -61,7 +61,7 @@ pub async fn confirm(store: &Store, delivery: i64, messages: i64, with_resource:
         test_smtp: false,
         bcc: false,
         signing: String::new(),
-        analysed_at: T0,
+        seen: 0,
         service: None,
     };
     let work = move |tx: &mut Tx<'_>| -> Result<(), queue::Error> {
