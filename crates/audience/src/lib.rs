@@ -75,6 +75,7 @@ pub use import::{
 pub use lists::List;
 pub use quarantine::Quarantined;
 pub use recipient::{Attributes, EMAIL_FORMATS, FIELDS, NewRecipient, Recipient, RecipientEdit};
+pub use recipients::{delete_recipients, edit_recipient};
 pub use relations::Relation;
 pub use row::{RecipientColumns, RecipientRow, recipient_columns};
 pub use search::{Search, SearchPage};

@@ -1,6 +1,6 @@
 //! Recipients one by one: get, create, edit, delete, denylist.
 
-use store::{Lane, Tx, Value, binds};
+use store::{Dialect, Lane, Tx, Value, binds};
 
 use crate::Audience;
 use crate::error::{Error, Result};
@@ -72,31 +72,7 @@ impl Audience {
     /// # Errors
     /// A value that breaks a rule, an address that another recipient has, or no such recipient.
     pub async fn edit_recipient(&self, id: i64, edit: RecipientEdit, now_us: i64) -> Result<Recipient> {
-        let address = edit.email.as_deref().map(Address::parse).transpose()?;
-        self.store
-            .write(Lane::Urgent, move |tx| {
-                let Some(old) = by_id(tx, id)? else { return Err(Error::NotFound("recipient")) };
-                let address = address.unwrap_or(Address {
-                    email: old.email.clone(),
-                    key: old.email_key.clone(),
-                    domain: old.domain.clone(),
-                });
-                if address.key != old.email_key && by_key(tx, &address.key)?.is_some() {
-                    return Err(Error::Exists { what: "recipient", name: address.email });
-                }
-                let attributes = edited_attributes(&old, &edit)?;
-                remember_names(tx, attributes.keys())?;
-                let mut binds = binds![id, address.email, address.key, address.domain];
-                for (i, value) in edited_fields(&edit).into_iter().enumerate() {
-                    let value = value.as_deref().map(|value| checked(i, value)).transpose()?;
-                    binds.push(Value::Text(value.unwrap_or_else(|| old.field(i).to_owned())));
-                }
-                let denylisted = edit.denylisted.unwrap_or(old.denylisted);
-                binds.extend(binds![attributes_json(&attributes), denylisted, now_us]);
-                tx.execute(UPDATE, &binds)?;
-                by_id(tx, id)?.ok_or(Error::NotFound("recipient"))
-            })
-            .await
+        self.store.write(Lane::Urgent, move |tx| edit_recipient(tx, id, &edit, now_us)).await
     }
 
     /// Deletes recipients with their list memberships and subscriptions; the quarantine keeps its addresses. Many go in several
@@ -105,7 +81,7 @@ impl Audience {
         let mut deleted = 0;
         for ids in ids.chunks(CHUNK_ROWS_SQLITE / 2) {
             let ids = ids.to_vec();
-            deleted += self.store.write(Lane::Bulk, move |tx| delete(tx, &ids)).await?;
+            deleted += self.store.write(Lane::Bulk, move |tx| delete_recipients(tx, &ids)).await?;
         }
         Ok(deleted)
     }
@@ -119,6 +95,44 @@ impl Audience {
             })
             .await
     }
+}
+
+/// [`Audience::edit_recipient`] inside a transaction of the caller's, who also tells the queue when the flag is set.
+///
+/// # Errors
+/// A value that breaks a rule, an address that another recipient has, or no such recipient.
+pub fn edit_recipient(tx: &mut Tx<'_>, id: i64, edit: &RecipientEdit, now_us: i64) -> Result<Recipient> {
+    let address = edit.email.as_deref().map(Address::parse).transpose()?;
+    lock(tx, id)?;
+    let Some(old) = by_id(tx, id)? else { return Err(Error::NotFound("recipient")) };
+    let address = address.unwrap_or(Address {
+        email: old.email.clone(),
+        key: old.email_key.clone(),
+        domain: old.domain.clone(),
+    });
+    if address.key != old.email_key && by_key(tx, &address.key)?.is_some() {
+        return Err(Error::Exists { what: "recipient", name: address.email });
+    }
+    let attributes = edited_attributes(&old, edit)?;
+    remember_names(tx, attributes.keys())?;
+    let mut binds = binds![id, address.email, address.key, address.domain];
+    for (i, value) in edited_fields(edit).into_iter().enumerate() {
+        let value = value.as_deref().map(|value| checked(i, value)).transpose()?;
+        binds.push(Value::Text(value.unwrap_or_else(|| old.field(i).to_owned())));
+    }
+    let denylisted = edit.denylisted.unwrap_or(old.denylisted);
+    binds.extend(binds![attributes_json(&attributes), denylisted, now_us]);
+    tx.execute(UPDATE, &binds)?;
+    by_id(tx, id)?.ok_or(Error::NotFound("recipient"))
+}
+
+/// Others who change this recipient wait until this transaction ends. An edit writes the whole row: without it PostgreSQL would
+/// let an edit undo an unsubscription that came between its look and its write. SQLite has one writer.
+fn lock(tx: &mut Tx<'_>, id: i64) -> Result<()> {
+    if tx.dialect() == Dialect::Postgres {
+        tx.query_opt("SELECT id FROM recipient WHERE id = $1 FOR UPDATE", &binds![id], |_| Ok::<_, Error>(()))?;
+    }
+    Ok(())
 }
 
 const INSERT: &str = "INSERT INTO recipient (email, email_key, domain, first_name, last_name, language, time_zone, country, \
@@ -140,7 +154,11 @@ pub(crate) fn by_key(tx: &mut Tx<'_>, key: &str) -> Result<Option<Recipient>> {
     tx.query_opt(&sql, &binds![key], |row| Ok(RecipientRow::read(row, 0)?.to_recipient()))
 }
 
-fn delete(tx: &mut Tx<'_>, ids: &[i64]) -> Result<u64> {
+/// [`Audience::delete_recipients`] inside a transaction of the caller's, who also tells the queue: for few.
+///
+/// # Errors
+/// The database's.
+pub fn delete_recipients(tx: &mut Tx<'_>, ids: &[i64]) -> Result<u64> {
     tx.execute_many("DELETE FROM list_member WHERE recipient = $1", ids.iter().map(|id| binds![*id]))?;
     tx.execute_many("DELETE FROM subscription WHERE recipient = $1", ids.iter().map(|id| binds![*id]))?;
     Ok(tx.execute_many("DELETE FROM recipient WHERE id = $1", ids.iter().map(|id| binds![*id]))?)

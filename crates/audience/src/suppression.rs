@@ -114,6 +114,17 @@ impl Audience {
         Ok(SuppressionReport { added: counted.added, known: counted.known, ..read })
     }
 
+    /// Entries that can concern somebody: domains, and addresses of recipients or of files' people; those behind the value
+    /// `after`, in byte order, at most [`PAGE_ROWS_MAX`]. For the queue, which holds back what is pending for them.
+    pub async fn suppressed_people(&self, after: &str) -> Result<Vec<(String, SuppressionKind)>> {
+        let sql = "SELECT s.value, s.kind, s.added_at FROM suppression s WHERE s.value > $1 AND (s.kind = 'domain' \
+             OR EXISTS (SELECT 1 FROM recipient r WHERE r.email_key = s.value) \
+             OR EXISTS (SELECT 1 FROM guest g WHERE g.email_key = s.value)) ORDER BY s.value LIMIT $2";
+        let binds = binds![after, PAGE_ROWS_MAX];
+        let found = self.store.read(move |tx| tx.query(sql, &binds, read)).await?;
+        Ok(found.into_iter().map(|entry| (entry.value, entry.kind)).collect())
+    }
+
     async fn add_suppressed(
         &self,
         entries: Vec<Entry>,

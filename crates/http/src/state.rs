@@ -232,16 +232,55 @@ impl Services {
         Ok(self.deliveries.get(delivery).await?)
     }
 
-    /// Cancels what is pending for a recipient, in every delivery: whoever puts somebody on the denylist by hand calls
-    /// this too, because an analysis that is over does not look at the flag again.
-    pub async fn withhold(&self, recipient: &audience::Recipient) -> Result<(), Problem> {
-        let entry = queue::Suppression {
-            address_key: recipient.email_key.clone(),
-            service: None,
-            reason: "denylisted".to_owned(),
-            at: self.clock.now_us(),
-        };
-        Ok(self.queue.suppress(vec![entry]).await?)
+    /// Keeps people out of later analyses and cancels what is pending for them, in one transaction: an analysis that begins
+    /// between two would see neither, and after a fault in between nobody would know what is missing.
+    async fn cut_off<T: Send + 'static>(
+        &self,
+        entries: Vec<queue::Suppression>,
+        act: impl FnOnce(&mut store::Tx<'_>) -> audience::Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let write = self.audience.store().write(store::Lane::Urgent, move |tx| {
+            let done = act(tx)?;
+            Ok::<_, Problem>((done, queue::suppress_in(tx, &entries)?))
+        });
+        let (done, recorded) = write.await?;
+        self.queue.remember(recorded);
+        Ok(done)
+    }
+
+    fn pending_of(&self, address_key: String, service: Option<i64>, reason: &str) -> queue::Suppression {
+        queue::Suppression { address_key, service, reason: reason.to_owned(), at: self.clock.now_us() }
+    }
+
+    /// Puts a recipient on the denylist, and cancels what is pending for it in every delivery.
+    pub async fn denylist(&self, recipient: &audience::Recipient) -> Result<(), Problem> {
+        let entry = self.pending_of(recipient.email_key.clone(), None, "denylisted");
+        let (id, email, now_us) = (recipient.id, recipient.email.clone(), self.clock.now_us());
+        let set = move |tx: &mut store::Tx<'_>| audience::denylist::set(tx, id, &email, now_us);
+        self.cut_off(vec![entry], set).await?;
+        Ok(())
+    }
+
+    /// Changes a recipient. Who is put on the denylist by it gets nothing that is pending.
+    pub async fn edit_recipient(
+        &self,
+        recipient: &audience::Recipient,
+        edit: audience::RecipientEdit,
+    ) -> Result<audience::Recipient, Problem> {
+        let (id, now_us) = (recipient.id, self.clock.now_us());
+        let mut entries = Vec::new();
+        if edit.denylisted == Some(true) {
+            entries.push(self.pending_of(recipient.email_key.clone(), None, "denylisted"));
+        }
+        self.cut_off(entries, move |tx| audience::edit_recipient(tx, id, &edit, now_us)).await
+    }
+
+    /// Deletes a recipient, and cancels what is pending for it: messages keep their address.
+    pub async fn delete_recipient(&self, recipient: &audience::Recipient) -> Result<(), Problem> {
+        let entry = self.pending_of(recipient.email_key.clone(), None, "denylisted");
+        let id = recipient.id;
+        self.cut_off(vec![entry], move |tx| audience::delete_recipients(tx, &[id])).await?;
+        Ok(())
     }
 
     /// Ends subscriptions, and cancels what this service's deliveries still have pending for these people. Answers how many
@@ -251,33 +290,65 @@ impl Services {
         service: i64,
         recipients: &[audience::Recipient],
     ) -> Result<u64, Problem> {
-        let ids = recipients.iter().map(|recipient| recipient.id).collect();
-        let entry = |recipient: &audience::Recipient| queue::Suppression {
-            address_key: recipient.email_key.clone(),
-            service: Some(service),
-            reason: "unsubscribed".to_owned(),
-            at: self.clock.now_us(),
-        };
-        // First, so that a fault in between leaves somebody who can be unsubscribed again, and is not written to.
-        self.queue.suppress(recipients.iter().map(entry).collect()).await?;
-        Ok(self.audience.unsubscribe(service, ids).await?)
+        let ids: Vec<i64> = recipients.iter().map(|recipient| recipient.id).collect();
+        let entry =
+            |of: &audience::Recipient| self.pending_of(of.email_key.clone(), Some(service), "unsubscribed");
+        let entries = recipients.iter().map(entry).collect();
+        self.cut_off(entries, move |tx| {
+            let mut ended = 0;
+            for id in ids {
+                ended += u64::from(audience::end_subscription(tx, service, id)?);
+            }
+            Ok(ended)
+        })
+        .await
     }
 
-    /// Puts addresses and domains on the suppression list, and cancels what is pending for these addresses in every delivery.
-    /// Deliveries that were analysed before do not look at the list's domains again.
+    /// Puts an address in quarantine, and cancels what is pending for it. Answers whether it is new there.
+    pub async fn quarantine(&self, mailbox: &address::Mailbox, reason: &str) -> Result<bool, Problem> {
+        let entry = self.pending_of(mailbox.key(), None, "quarantined");
+        let (email, reason, now_us) = (mailbox.to_string(), reason.to_owned(), self.clock.now_us());
+        self.cut_off(vec![entry], move |tx| audience::quarantine::add(tx, &email, &reason, "", now_us)).await
+    }
+
+    /// Puts addresses and domains on the suppression list, and cancels what is pending for them in every delivery.
     pub async fn suppress(&self, values: Vec<String>) -> Result<audience::SuppressionReport, Problem> {
-        let now_us = self.clock.now_us();
-        let keys = values.iter().filter_map(|value| Some(address::parse(value.trim()).ok()?.key()));
-        let entry = |address_key| queue::Suppression {
-            address_key,
-            service: None,
-            reason: "suppressed".to_owned(),
-            at: now_us,
-        };
-        let entries = keys.map(entry).collect();
-        let report = self.audience.suppress(values, now_us).await?;
+        let entries = values.iter().filter_map(|value| gate_key(value));
+        let entries = entries.map(|key| self.pending_of(key, None, "suppressed")).collect();
+        // The list first: an analysis that begins in between sees it.
+        let report = self.audience.suppress(values, self.clock.now_us()).await?;
         self.queue.suppress(entries).await?;
         Ok(report)
+    }
+
+    /// The same for a file of any size.
+    pub async fn import_suppressed(
+        &self,
+        source: Box<dyn std::io::Read + Send>,
+    ) -> Result<audience::SuppressionReport, Problem> {
+        let report = self.audience.import_suppressed(source, self.clock.now_us()).await;
+        // What was added before a failure stays on the list.
+        self.hold_back_suppressed().await?;
+        Ok(report?)
+    }
+
+    /// Cancels what is pending for everybody on the suppression list, not only for what was just added: after a fault the same
+    /// file is sent again, and is known by then. Of a long list only who can be written to goes on to the gate.
+    async fn hold_back_suppressed(&self) -> Result<(), Problem> {
+        let mut after = String::new();
+        loop {
+            let page = self.audience.suppressed_people(&after).await?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after.clone_from(last);
+            let entry = |(value, kind): (String, audience::SuppressionKind)| {
+                let key = match kind {
+                    audience::SuppressionKind::Address => value,
+                    audience::SuppressionKind::Domain => format!("@{value}"),
+                };
+                self.pending_of(key, None, "suppressed")
+            };
+            self.queue.suppress(page.into_iter().map(entry).collect()).await?;
+        }
     }
 
     /// Stops a delivery and keeps what that did in its journal.
@@ -286,6 +357,18 @@ impl Services {
         let report = self.engine.stop(delivery).await?;
         self.deliveries.stopped(delivery, &report, by).await?;
         Ok(report)
+    }
+}
+
+/// What the gate compares an address, or a domain with or without `@`, by; `None`: it is neither.
+fn gate_key(value: &str) -> Option<String> {
+    let value = value.trim();
+    match address::parse(value) {
+        Ok(mailbox) => Some(mailbox.key()),
+        Err(_) => {
+            let domain = address::Domain::parse(value.strip_prefix('@').unwrap_or(value)).ok()?;
+            Some(format!("@{}", domain.ascii()))
+        }
     }
 }
 

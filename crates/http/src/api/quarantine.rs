@@ -63,18 +63,9 @@ async fn add(State(state): State<AppState>, Body(new): Body<New>) -> Answer<Resp
     if new.reason.is_empty() || new.reason.len() > 64 || new.reason.chars().any(char::is_control) {
         return Err(Problem::invalid("reason", "A reason is one line of 1 to 64 characters."));
     }
-    let now_us = state.clock.now_us();
     let mailbox =
         address::parse(new.email.trim()).map_err(|error| Problem::invalid("email", error.to_string()))?;
-    let added = state.audience.quarantine(&new.email, &new.reason, "", now_us).await?;
-    // Deliveries that were analysed before do not look at the quarantine again.
-    let entry = queue::Suppression {
-        address_key: mailbox.key(),
-        service: None,
-        reason: "quarantined".to_owned(),
-        at: now_us,
-    };
-    state.queue.suppress(vec![entry]).await?;
+    let added = state.quarantine(&mailbox, &new.reason).await?;
     Ok(created(&json!({"email": new.email, "added": added})))
 }
 

@@ -106,18 +106,13 @@ async fn edit(
     Body(edit): Body<RecipientEdit>,
 ) -> Answer<axum::Json<Value>> {
     let recipient = find(&state, &text).await?;
-    if edit.denylisted == Some(true) && !recipient.denylisted {
-        state.withhold(&recipient).await?;
-    }
-    let recipient = state.audience.edit_recipient(recipient.id, edit, state.clock.now_us()).await?;
+    let recipient = state.edit_recipient(&recipient, edit).await?;
     Ok(axum::Json(recipient_json(&recipient)))
 }
 
 async fn remove(State(state): State<AppState>, Path(text): Path<String>) -> Answer<Response> {
     let recipient = find(&state, &text).await?;
-    // First, so that a fault in between leaves somebody who can be deleted again, and is not written to.
-    state.withhold(&recipient).await?;
-    state.audience.delete_recipients(vec![recipient.id]).await?;
+    state.delete_recipient(&recipient).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

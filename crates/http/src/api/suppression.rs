@@ -67,7 +67,7 @@ async fn add(State(state): State<AppState>, Body(new): Body<New>) -> Answer<Json
 /// One address or domain a line.
 async fn import(State(state): State<AppState>, request: Request) -> Answer<Json<Value>> {
     let spooled = spool(&state.work_dir, request.into_body().into_data_stream()).await?;
-    let report = state.audience.import_suppressed(spooled.source(), state.clock.now_us()).await?;
+    let report = state.import_suppressed(spooled.source()).await?;
     Ok(Json(report_json(&report)))
 }
 

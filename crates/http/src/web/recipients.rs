@@ -314,9 +314,10 @@ pub async fn denylist(
     let denied = form.get("denylisted") == "1";
     let recipient = state.audience.recipient(id).await?.ok_or(Fault::not_found("recipient"))?;
     if denied {
-        state.withhold(&recipient).await?;
+        state.denylist(&recipient).await?;
+    } else {
+        state.audience.set_denylisted(id, false, state.clock.now_us()).await?;
     }
-    state.audience.set_denylisted(id, denied, state.clock.now_us()).await?;
     Ok(done(&format!("/recipients/{id}"), if denied { "denied" } else { "undenied" }))
 }
 
@@ -326,6 +327,9 @@ pub async fn delete(
     State(state): State<AppState>,
     Path(id): Path<i64>,
 ) -> Result<Response, Fault> {
-    state.audience.delete_recipients(vec![id]).await?;
+    // Nobody to delete is as good as deleted: a form that was sent twice.
+    if let Some(recipient) = state.audience.recipient(id).await? {
+        state.delete_recipient(&recipient).await?;
+    }
     Ok(done("/recipients", "deleted"))
 }

@@ -125,7 +125,7 @@ pub async fn upload(
         if spooled.bytes() == 0 {
             break;
         }
-        let report = state.audience.import_suppressed(spooled.source(), state.clock.now_us()).await?;
+        let report = state.import_suppressed(spooled.source()).await?;
         return reported(&desk, &state, report, String::new()).await;
     }
     let mut page = page_of(&desk, &state, Asked::default()).await?;

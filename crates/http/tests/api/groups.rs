@@ -132,6 +132,42 @@ async fn only_administrators_see_what_is_suppressed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_kept_out_gets_nothing_that_is_pending() {
+    store::testing::each(|store| async move {
+        let house = House::build(store).await;
+        house.import("list=news", CSV).await;
+        let mut browser = Browser::signed_in(&house).await;
+        let id = async |email: &str| house.state.audience.recipient_by_address(email).await.unwrap().unwrap().id;
+        let (ann, carl) = (id("ann@x.example").await, id("carl@y.example").await);
+        // Added before, by somebody whose server went down behind it.
+        let known = vec!["ben@x.example".to_owned(), "nobody@z.example".to_owned()];
+        house.state.audience.suppress(known, 1).await.unwrap();
+        let body = "ben@x.example\nnobody@z.example\n@bad.example\n";
+        let (_, report) = answer(house.request(Method::POST, "/api/v1/suppression/import").body(body)).await;
+        assert_eq!((&report["added"], &report["known"]), (&json!(1), &json!(2)), "{report}");
+        let all = |key: &str| (key.to_owned(), None);
+        let mut found = held(&house).await;
+        found.sort_unstable();
+        assert_eq!(found, [all("@bad.example"), all("ben@x.example")], "who can be written to");
+
+        house.post("/suppression", json!({"values": ["@Worse.example", "guest@z.example"]})).await;
+        browser.post(&format!("/recipients/{ann}/delete"), &[]).await;
+        assert!(house.state.audience.recipient(ann).await.unwrap().is_none());
+        browser.post(&format!("/recipients/{ann}/delete"), &[]).await;
+        browser.post(&format!("/recipients/{carl}/denylist"), &[("denylisted", "1")]).await;
+        assert!(house.state.audience.recipient(carl).await.unwrap().unwrap().denylisted);
+        let new = json!({"email": "Dead@z.example", "reason": "manual"});
+        assert_eq!(house.post("/quarantine", new).await.1["added"], true);
+        let found = held(&house).await;
+        let keys = ["@worse.example", "guest@z.example", "ann@x.example", "carl@y.example", "dead@z.example"];
+        assert!(keys.iter().all(|key| found.contains(&all(key))), "{found:?}");
+        browser.post(&format!("/recipients/{carl}/denylist"), &[("denylisted", "0")]).await;
+        assert!(!house.state.audience.recipient(carl).await.unwrap().unwrap().denylisted);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_pages_do_it_by_forms_alone() {
     store::testing::sqlite(|store| async move {
         let house = House::build(store).await;
