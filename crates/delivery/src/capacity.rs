@@ -4,7 +4,7 @@
 //! counts for others from Confirm on. What is over is left out or warned of.
 
 use serde::Serialize;
-use store::{Lane, Tx, binds};
+use store::{Dialect, Lane, Tx, binds};
 use typology::{Finding, Level};
 
 use crate::Deliveries;
@@ -256,9 +256,15 @@ fn most_that_fit(
 /// At Confirm: what the delivery takes counts from now on. Refused when another delivery took it since the analysis.
 pub(crate) fn take(tx: &mut Tx<'_>, delivery: &Delivery) -> Result<()> {
     let id = delivery.id;
-    let mine = tx.query(
+    // Of two deliveries that are confirmed at once, the second waits at the rule and sees what the first took. SQLite has one
+    // writer.
+    let lock = if tx.dialect() == Dialect::Postgres { "FOR UPDATE OF r" } else { "" };
+    let sql = format!(
         "SELECT u.rule, u.line, u.messages, r.name, r.definition FROM capacity_use u JOIN typology_rule r ON r.id = u.rule \
-         WHERE u.delivery = $1 ORDER BY u.rule, u.line",
+         WHERE u.delivery = $1 ORDER BY u.rule, u.line {lock}"
+    );
+    let mine = tx.query(
+        &sql,
         &binds![id],
         |row| Ok::<_, Error>((row.int(0)?, row.int(1)?, row.int(2)?, row.text(3)?, row.text(4)?)),
     )?;

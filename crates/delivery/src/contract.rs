@@ -17,6 +17,7 @@ use crate::{
 mod ab;
 mod ahead;
 mod analyses;
+mod at_once;
 mod capacity;
 mod content_parts;
 mod life;
@@ -25,6 +26,7 @@ mod pressure;
 mod proofs;
 mod rules;
 mod schedule;
+mod scope;
 mod target;
 
 const START_US: i64 = 1_790_000_000_000_000;

@@ -1,6 +1,6 @@
 //! The journal: what an analysis found, and what happened to the delivery after.
 
-use store::{Tx, binds};
+use store::{Dialect, Tx, binds};
 use typology::{Finding, Level};
 
 use crate::types::{DeliveryId, Error, JournalLine, Result};
@@ -15,6 +15,11 @@ pub(crate) fn note(tx: &mut Tx<'_>, id: DeliveryId, now_us: i64, level: Level, t
 
 /// Appends findings.
 pub(crate) fn append(tx: &mut Tx<'_>, id: DeliveryId, now_us: i64, findings: &[Finding]) -> Result<()> {
+    // Of two who append at once the second waits, and numbers its lines behind the first one's. SQLite has one writer.
+    if tx.dialect() == Dialect::Postgres {
+        let lock = "SELECT 1 FROM delivery WHERE id = $1 FOR UPDATE";
+        tx.query_opt(lock, &binds![id], |row| row.int(0).map_err(Error::from))?;
+    }
     let last: i64 =
         tx.query_one("SELECT coalesce(max(seq), 0) FROM journal WHERE delivery = $1", &binds![id], |row| {
             row.int(0).map_err(Error::from)

@@ -10,7 +10,7 @@ use crate::analyse::Source;
 use crate::folder::Refusal;
 use crate::personalise::Reader;
 use crate::records::{self, NewDelivery};
-use crate::states::By;
+use crate::states::{self, By};
 use crate::types::{
     Analysis, Delivery, DeliveryId, Error, ListFilter, ProofTarget, Purpose, Result, State, Summary,
 };
@@ -60,6 +60,8 @@ impl Deliveries {
         let (parent, by, now_us) = (parent.clone(), by.clone(), self.now_us());
         self.store
             .write(Lane::Urgent, move |tx| {
+                // Of two who ask at once, each has a number of its own.
+                states::lock(tx, parent.id)?;
                 let last: i64 = tx.query_one(
                     "SELECT coalesce(max(proof_no), 0) FROM delivery WHERE parent = $1",
                     &binds![parent.id],

@@ -55,6 +55,46 @@ async fn what_is_over_is_left_out_and_confirm_takes_the_rest() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_who_confirm_at_once_do_not_both_get_the_rest() {
+    each(|world| async move {
+        world.recipients(10).await;
+        let rule = world.capacity(true).await;
+        let first = world.analysed(|_| {}).await.id;
+        let second = world.analysed(|_| {}).await.id;
+        // Something that the first needs behind its look at the capacity is held up.
+        let (begun, has_begun) = std::sync::mpsc::channel::<()>();
+        let (go, gone) = std::sync::mpsc::channel::<()>();
+        let store = world.queue.store().clone();
+        let holding = tokio::spawn(async move {
+            let hold = store.write(store::Lane::Urgent, move |tx| {
+                tracking::resources::open(tx, first, "", 1)?;
+                begun.send(()).unwrap();
+                gone.recv().unwrap();
+                Ok::<_, crate::Error>(())
+            });
+            hold.await.unwrap();
+        });
+        tokio::task::spawn_blocking(move || has_begun.recv().unwrap()).await.unwrap();
+        let confirm = |id: i64| {
+            let deliveries = world.deliveries.clone();
+            tokio::spawn(async move { deliveries.confirm(id, None, &By::system()).await.map(drop) })
+        };
+        let one = confirm(first);
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let other = confirm(second);
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        go.send(()).unwrap();
+        holding.await.unwrap();
+        one.await.unwrap().unwrap();
+        let refused = other.await.unwrap().unwrap_err();
+        assert!(refused.to_string().contains("Call centre"), "{refused}");
+        let lines = world.deliveries.capacity_lines(rule).await.unwrap().unwrap();
+        assert_eq!((lines[0].consumed, lines[0].remaining), (10, 5));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn or_it_is_warned_of() {
     each(|world| async move {
         world.recipients(20).await;
