@@ -23,6 +23,7 @@ mod relay;
 mod sources;
 mod standards;
 mod stop;
+mod suppression;
 mod tls_reports;
 mod tracking;
 mod transport;
