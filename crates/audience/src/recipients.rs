@@ -130,7 +130,9 @@ pub fn edit_recipient(tx: &mut Tx<'_>, id: i64, edit: &RecipientEdit, now_us: i6
 /// let an edit undo an unsubscription that came between its look and its write. SQLite has one writer.
 fn lock(tx: &mut Tx<'_>, id: i64) -> Result<()> {
     if tx.dialect() == Dialect::Postgres {
-        tx.query_opt("SELECT id FROM recipient WHERE id = $1 FOR UPDATE", &binds![id], |_| Ok::<_, Error>(()))?;
+        tx.query_opt("SELECT id FROM recipient WHERE id = $1 FOR UPDATE", &binds![id], |_| {
+            Ok::<_, Error>(())
+        })?;
     }
     Ok(())
 }

@@ -263,11 +263,9 @@ pub(crate) fn take(tx: &mut Tx<'_>, delivery: &Delivery) -> Result<()> {
         "SELECT u.rule, u.line, u.messages, r.name, r.definition FROM capacity_use u JOIN typology_rule r ON r.id = u.rule \
          WHERE u.delivery = $1 ORDER BY u.rule, u.line {lock}"
     );
-    let mine = tx.query(
-        &sql,
-        &binds![id],
-        |row| Ok::<_, Error>((row.int(0)?, row.int(1)?, row.int(2)?, row.text(3)?, row.text(4)?)),
-    )?;
+    let mine = tx.query(&sql, &binds![id], |row| {
+        Ok::<_, Error>((row.int(0)?, row.int(1)?, row.int(2)?, row.text(3)?, row.text(4)?))
+    })?;
     for (rule, line, messages, name, definition) in mine {
         let Ok(RuleDefinition::Capacity(capacity)) = serde_json::from_str(&definition) else { continue };
         let others = consumed(tx, rule, id)?;

@@ -13,7 +13,9 @@ use crate::meter::Meter;
 use crate::runs::{self, Change};
 use crate::settle::{self, Settled};
 use crate::suppress::{self, Reach, Recorded, Set};
-use crate::types::{Claim, Control, Message, OTHER_SITE, Part, Quarantine, Run, RunEvent, RunSpec, Settlement};
+use crate::types::{
+    Claim, Control, Message, OTHER_SITE, Part, Quarantine, Run, RunEvent, RunSpec, Settlement,
+};
 use crate::{
     Counters, Error, Hold, LaneWaiting, LaneWork, LogCursor, LogFilter, LogPage, MessageRow, Result,
     RunFigures, Suppression, Verification, counters, figures, hold, log, plan, secured, verify,
@@ -407,7 +409,8 @@ impl Queue {
     fn wish(&self, run: &Run, lane: &str, limit: i64, now: i64, due_max: i64) -> Wish {
         // The clock's time, so that a process does not use numbers of the one before it; rising where it stands still.
         let next = |last: i64| now.max(last.saturating_add(1));
-        let last = self.inner.claims.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| Some(next(last)));
+        let last =
+            self.inner.claims.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| Some(next(last)));
         Wish {
             delivery: run.spec.delivery,
             epoch: run.epoch,

@@ -39,7 +39,12 @@ async fn one_refused_result_does_not_hold_up_the_others() {
         assert_eq!((figures.failed, figures.pending), (8, 0));
         let filter = LogFilter { state: Some(LogState::Failed), ..LogFilter::default() };
         let rows = queue.log(1, filter, None, 99).await.unwrap().rows;
-        let bare: Vec<_> = rows.iter().filter(|row| row.reply.is_none()).filter_map(|row| row.message).map(|id| id & 0xff).collect();
+        let bare: Vec<_> = rows
+            .iter()
+            .filter(|row| row.reply.is_none())
+            .filter_map(|row| row.message)
+            .map(|id| id & 0xff)
+            .collect();
         assert_eq!(bare, [3], "what happened is kept, without the words");
         assert!(queue.finish_if_over(1, T0).await.unwrap());
     })

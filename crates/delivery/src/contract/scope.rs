@@ -19,7 +19,8 @@ async fn slow_host() -> (SocketAddr, oneshot::Receiver<()>, oneshot::Sender<()>)
         let _ = line.read(&mut [0; 2_048]).await;
         asked.send(()).unwrap();
         answered.await.unwrap();
-        let _ = line.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
+        let _ =
+            line.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
     });
     (address, is_asked, answer)
 }

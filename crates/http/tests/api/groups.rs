@@ -137,7 +137,8 @@ async fn whoever_is_kept_out_gets_nothing_that_is_pending() {
         let house = House::build(store).await;
         house.import("list=news", CSV).await;
         let mut browser = Browser::signed_in(&house).await;
-        let id = async |email: &str| house.state.audience.recipient_by_address(email).await.unwrap().unwrap().id;
+        let id =
+            async |email: &str| house.state.audience.recipient_by_address(email).await.unwrap().unwrap().id;
         let (ann, carl) = (id("ann@x.example").await, id("carl@y.example").await);
         // Added before, by somebody whose server went down behind it.
         let known = vec!["ben@x.example".to_owned(), "nobody@z.example".to_owned()];
