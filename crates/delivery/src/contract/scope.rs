@@ -47,7 +47,9 @@ impl World {
                 found.extend(messages.into_iter().filter(|m| self.queue.is_suppressed(m, &run.spec)));
             }
         }
-        found.into_iter().map(|message| message.address).collect()
+        let mut found: Vec<_> = found.into_iter().map(|message| message.address).collect();
+        found.sort_unstable();
+        found
     }
 }
 
