@@ -30,16 +30,25 @@ pub const BREAKS_MAX: u32 = 3;
 pub const BROKEN_TLS_KEPT: Duration = Duration::from_secs(3 * 24 * 3_600);
 /// How long an answer of the DNS about a domain is used here. The resolver has its own, shorter, by TTL.
 pub const ROUTE_KEPT: Duration = Duration::from_secs(300);
+/// How long an answer serves while the DNS, asked again, says nothing: an hour, as long as a name server may be away without
+/// anybody having to know.
+pub const ROUTE_SERVES: Duration = Duration::from_secs(3_600);
 /// Domains whose route is kept.
 pub const ROUTES_MAX: usize = 200_000;
 /// Hosts of a domain that are tried.
 pub const HOSTS_MAX: usize = 10;
-/// DNS questions under way.
+/// DNS questions under way about domains of the tail.
 pub const LOOKUPS_MAX: usize = 200;
+/// DNS questions under way about domains whose provider is known: a lane's worth at a time, and never many.
+pub const KNOWN_LOOKUPS_MAX: usize = 50;
 /// How often runs are looked at when nothing announces a change.
 pub const TICK: Duration = Duration::from_millis(250);
 /// How long stop waits for messages whose final dot was written.
 pub const STOP_GRACE: Duration = Duration::from_millis(800);
+/// A connection on a slowed path is opened so long before its first message may begin.
+pub const EARLY: Duration = Duration::from_secs(5);
+/// How long an engine that ends waits for the writing down of what it leaves behind.
+pub const LEAVE_BEHIND: Duration = Duration::from_secs(5);
 /// How often a connection looks whether a wait ran out; a wait is late by so much at most.
 pub const WATCH: Duration = Duration::from_secs(5);
 /// Where a warm-up's messages of today are all under way, an answer that gives one back is waited for in steps of this.

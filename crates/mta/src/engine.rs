@@ -1,26 +1,27 @@
 //! What every part of the engine shares: waiting lines, paths, gates, routes and the few counters.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use queue::{FinalState, Queue, Run, Settler};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 
 use crate::compose::Composers;
-use crate::config::{Config, LOOKUPS_MAX};
+use crate::config::{Config, EARLY, us};
 use crate::connect::{FalseOffers, Means};
 use crate::exchange::{Exchange, InForce, Path, Site, Way};
 use crate::gate::Gate;
 use crate::keep::{Allowance, Memory};
 use crate::load::{Budget, Load};
 use crate::result::Attempt;
-use crate::route::Routes;
+use crate::route::{Lookups, Routes};
 use crate::session;
 use crate::shape::Shaper;
 use crate::shape::shaper::{Limits, WARM_UP};
 use crate::standing::{Origin, RELAY_SITE, Standing, plain_rules};
 use crate::trace::Traces;
+use crate::turns::Turns;
 use crate::world::{Compose, World};
 
 /// Exchanges, paths and sites kept before those without work are forgotten.
@@ -38,7 +39,7 @@ pub(crate) struct Shared {
     pub composers: Composers,
     pub budget: Arc<Budget>,
     pub routes: Routes,
-    pub lookups: Arc<Semaphore>,
+    pub lookups: Lookups,
     pub closing: AtomicBool,
     pub memory: Memory,
     pub traces: Traces,
@@ -52,10 +53,10 @@ pub(crate) struct Shared {
     sites: Mutex<HashMap<Arc<str>, Arc<Site>>>,
     false_offers: FalseOffers,
     sessions: AtomicUsize,
-    /// Exchanges that wanted a connection when the node had none left, in the order in which they get one.
-    starving: Mutex<VecDeque<Weak<Exchange>>>,
-    starving_count: AtomicUsize,
+    /// Exchanges that wait for one of the node's connections.
+    pub turns: Turns,
     drained: AtomicBool,
+    leaving_behind: AtomicBool,
     /// Rests were lifted: lanes that wait for them are looked at again.
     lifted: AtomicBool,
 }
@@ -89,7 +90,7 @@ impl Shared {
             composers,
             budget: Arc::default(),
             routes: Routes::default(),
-            lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
+            lookups: Lookups::default(),
             closing: AtomicBool::new(false),
             memory: Memory::default(),
             traces: Traces::default(),
@@ -102,9 +103,9 @@ impl Shared {
             sites: Mutex::default(),
             false_offers: FalseOffers::default(),
             sessions: AtomicUsize::new(0),
-            starving: Mutex::default(),
-            starving_count: AtomicUsize::new(0),
+            turns: Turns::new(|exchange| &exchange.places.node),
             drained: AtomicBool::new(false),
+            leaving_behind: AtomicBool::new(false),
             lifted: AtomicBool::new(false),
         })
     }
@@ -120,6 +121,16 @@ impl Shared {
         self.budget.refill.notify_one();
     }
 
+    /// The time for draining is over: what is not past its dot is given up, and for what is a retry is written down.
+    pub(crate) fn leave_behind(&self) {
+        self.leaving_behind.store(true, Ordering::Release);
+        self.gates().iter().for_each(|(_, gate)| gate.cut());
+    }
+
+    pub(crate) fn is_leaving_behind(&self) -> bool {
+        self.leaving_behind.load(Ordering::Acquire)
+    }
+
     /// No connection works any more: what is kept is written for the last time.
     pub(crate) fn drained(&self) {
         self.drained.store(true, Ordering::Release);
@@ -132,26 +143,6 @@ impl Shared {
 
     pub(crate) fn sessions(&self) -> usize {
         self.sessions.load(Ordering::Acquire)
-    }
-
-    /// Exchanges that wait for a connection of this node.
-    pub(crate) fn starving(&self) -> usize {
-        self.starving_count.load(Ordering::Acquire)
-    }
-
-    fn starve(&self, exchange: &Arc<Exchange>) {
-        if !exchange.starving.swap(true, Ordering::AcqRel) {
-            let mut starving = open(&self.starving);
-            starving.push_back(Arc::downgrade(exchange));
-            self.starving_count.store(starving.len(), Ordering::Release);
-        }
-    }
-
-    fn next_starving(&self) -> Option<Arc<Exchange>> {
-        let mut starving = open(&self.starving);
-        let next = std::iter::from_fn(|| starving.pop_front()).find_map(|exchange| exchange.upgrade());
-        self.starving_count.store(starving.len(), Ordering::Release);
-        next.inspect(|exchange| exchange.starving.store(false, Ordering::Release))
     }
 
     pub(crate) fn standing(&self) -> Arc<Standing> {
@@ -369,60 +360,143 @@ impl Shared {
         self.open_connections(exchange, self.world.now_us());
     }
 
-    /// Opens the connections that a waiting line deserves, within its path's limits.
+    /// Lets a waiting line have the connections that it deserves, when its turn comes.
     pub(crate) fn open_connections(self: &Arc<Self>, exchange: &Arc<Exchange>, now: i64) {
+        if self.wants_connection(exchange, now) {
+            exchange.path.turns.join(exchange);
+            self.offer(&exchange.path, now);
+        }
+    }
+
+    /// Lets everybody who waits have what is to be had: all join their lines before the first is served.
+    pub(crate) fn open_all(self: &Arc<Self>, now: i64) {
+        for exchange in self.exchanges() {
+            if exchange.waiting() > 0 && self.wants_connection(&exchange, now) {
+                exchange.path.turns.join(&exchange);
+            }
+        }
+        let mut paths = self.all_paths();
+        paths.retain(|path| !path.turns.is_empty());
+        paths.sort_by_key(|path| std::cmp::Reverse(path.turns.top()));
+        paths.iter().for_each(|path| self.offer(path, now));
+        for site in self.all_sites().iter().filter(|site| !site.turns.is_empty()) {
+            self.offer_of_site(site, now);
+        }
+        self.offer_of_node(now);
+    }
+
+    /// Gives a path's free connections to whoever's turn it is there.
+    fn offer(self: &Arc<Self>, path: &Arc<Path>, now: i64) {
         // Counted, not "while": a runtime that shuts down drops what it is given at once, and would be given more for ever.
-        for _ in 0..exchange.path.shaper.connections_limit() {
-            if !self.wants_connection(exchange, now) {
+        for _ in 0..path.shaper.connections_limit() {
+            if path.turns.is_empty() || path.shaper.is_full() {
                 return;
             }
-            let Some(slot) = Slot::take(self, exchange, now) else { return };
-            tokio::spawn(async move {
-                let (shared, exchange) = (Arc::clone(&slot.shared), Arc::clone(&slot.exchange));
-                session::run(Arc::clone(&shared), Arc::clone(&exchange)).await;
-                drop(slot);
-                // Here and not in the drop: a runtime that shuts down drops this task, and must not be given new ones.
-                shared.hand_on(&exchange);
-            });
-        }
-    }
-
-    /// A connection has ended: whoever else waits for one gets it.
-    fn hand_on(self: &Arc<Self>, ended: &Arc<Exchange>) {
-        let now = self.world.now_us();
-        self.open_connections(ended, now);
-        while !ended.path.shaper.is_full() {
-            let Some(exchange) = ended.path.next_wanting() else { break };
-            self.open_connections(&exchange, now);
-        }
-        if ended.path.site.open_max.load(Ordering::Relaxed) != u32::MAX {
-            for path in ended.path.site.paths() {
-                path.members().iter().for_each(|member| self.open_connections(member, now));
+            let mut next = std::iter::from_fn(|| path.turns.next());
+            let Some(exchange) = next.find(|exchange| self.wants_connection(exchange, now)) else { return };
+            if !has_room(&exchange, now) {
+                path.turns.rejoin(&exchange);
+                return;
+            }
+            if !self.admit(&exchange, Line::Path, now) {
+                return;
             }
         }
-        while self.starving() > 0 && self.sessions() < self.config.connections_max {
-            let Some(exchange) = self.next_starving() else { return };
-            self.open_connections(&exchange, now);
+    }
+
+    /// The same for a site whose sources have a number of connections together.
+    fn offer_of_site(self: &Arc<Self>, site: &Site, now: i64) {
+        for _ in 0..site.turns.len() {
+            if site.is_full() {
+                return;
+            }
+            let Some(exchange) = site.turns.next() else { return };
+            self.admit_from(&exchange, Line::Site, now);
         }
     }
 
-    fn wants_connection(&self, exchange: &Arc<Exchange>, now: i64) -> bool {
+    /// The same for the node.
+    fn offer_of_node(self: &Arc<Self>, now: i64) {
+        for _ in 0..self.turns.len() {
+            if self.sessions() >= self.config.connections_max {
+                return;
+            }
+            let Some(exchange) = self.turns.next() else { return };
+            self.admit_from(&exchange, Line::Node, now);
+        }
+    }
+
+    fn admit_from(self: &Arc<Self>, exchange: &Arc<Exchange>, line: Line, now: i64) {
+        if !self.wants_connection(exchange, now) {
+            return;
+        }
+        if has_room(exchange, now) {
+            self.admit(exchange, line, now);
+        } else {
+            exchange.path.turns.rejoin(exchange);
+        }
+    }
+
+    /// Opens a connection for an exchange whose turn came in `line`, unless it has to wait in another one. False: its path
+    /// opens none now.
+    fn admit(self: &Arc<Self>, exchange: &Arc<Exchange>, line: Line, now: i64) -> bool {
+        match Slot::take(self, exchange, line, now) {
+            Ok(slot) => {
+                self.open(slot);
+                // One at a time, so that others have theirs in between.
+                if self.wants_connection(exchange, now) {
+                    exchange.path.turns.join(exchange);
+                }
+                true
+            }
+            Err(Line::Path) => {
+                exchange.path.turns.rejoin(exchange);
+                false
+            }
+            Err(Line::Site) => {
+                exchange.path.site.turns.join(exchange);
+                true
+            }
+            Err(Line::Node) => {
+                self.turns.join(exchange);
+                true
+            }
+        }
+    }
+
+    fn open(self: &Arc<Self>, slot: Slot) {
+        tokio::spawn(async move {
+            let (shared, exchange) = (Arc::clone(&slot.shared), Arc::clone(&slot.exchange));
+            session::run(Arc::clone(&shared), Arc::clone(&exchange)).await;
+            drop(slot);
+            // Here and not in the drop: a runtime that shuts down drops this task, and must not be given new ones.
+            shared.hand_on(&exchange);
+        });
+    }
+
+    /// A connection has ended: whoever's turn it is gets one. The exchange that had it waits like everybody else.
+    fn hand_on(self: &Arc<Self>, ended: &Arc<Exchange>) {
+        let now = self.world.now_us();
+        let (path, site) = (&ended.path, &ended.path.site);
+        [&path.turns, &site.turns, &self.turns].into_iter().for_each(Turns::ended);
+        if self.wants_connection(ended, now) {
+            path.turns.join(ended);
+        }
+        self.offer(path, now);
+        self.offer_of_site(site, now);
+        self.offer_of_node(now);
+    }
+
+    fn wants_connection(&self, exchange: &Exchange, now: i64) -> bool {
         let sessions = exchange.sessions.load(Ordering::Acquire);
-        let path = &exchange.path;
-        let wants = exchange.waiting() > sessions
+        exchange.waiting() > sessions
             && exchange.idle.load(Ordering::Acquire) == 0
             && exchange.leads_somewhere()
-            && !path.is_draining()
+            && !exchange.path.is_draining()
             && exchange.resting_until(now).is_none()
-            && (sessions == 0 || !exchange.probing())
-            // Where a connection waits for the rate, another one would wait too.
-            && path.paced.load(Ordering::Acquire) == 0
-            && !self.closing.load(Ordering::Acquire);
-        if wants && path.shaper.is_full() {
-            path.want(exchange);
-            return false;
-        }
-        wants && path.shaper.next_at(&path.in_force().limits, now) <= now
+            // Where a connection waits for the rate, another one of the same exchange would wait too.
+            && (sessions == 0 || !exchange.probing() && !exchange.path.paced.any())
+            && !self.closing.load(Ordering::Acquire)
     }
 
     /// A message whose address was suppressed after the analysis.
@@ -467,6 +541,23 @@ fn within_descriptors(wanted: usize) -> usize {
     wanted.min(descriptors / 4 * 3).max(1)
 }
 
+/// One more connection of this exchange's path would have something to do. The first one of an exchange may wait for the rate
+/// beside those of others, because whose turn it is is decided there too; not where all that waits goes before it.
+fn has_room(exchange: &Exchange, now: i64) -> bool {
+    let path = &exchange.path;
+    if path.shaper.is_full() {
+        return false;
+    }
+    let in_force = path.in_force();
+    let wait = path.shaper.next_at(&in_force.limits, now) - now;
+    if exchange.sessions.load(Ordering::Acquire) > 0 {
+        return wait <= 0;
+    }
+    // It would end again where it had nothing to do for longer than it may be idle.
+    let idle_us = i64::from(in_force.rules.idle_s) * 1_000_000;
+    wait <= us(EARLY).min(idle_us / 2) && !path.paced.any_above(exchange.level())
+}
+
 /// The site is part of it: where a rule goes by address domains, the same hosts belong to several.
 fn exchange_key(site: &Site, way: &Way, origin: &Origin) -> String {
     format!("{}|{}@{}", site.name, way.key(), origin.tag)
@@ -478,30 +569,44 @@ struct Slot {
     exchange: Arc<Exchange>,
 }
 
+/// A line for connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Path,
+    Site,
+    Node,
+}
+
 impl Slot {
-    /// `None`: there are all the connections that there may be. Each is counted in one step, because several tasks may ask
-    /// at once.
-    fn take(shared: &Arc<Shared>, exchange: &Arc<Exchange>, now: i64) -> Option<Self> {
-        let node_max = shared.config.connections_max.max(1);
+    /// `line` is the one in which the exchange's turn came. An error is the line in which it has to wait first. Each connection
+    /// is counted in one step, because several tasks may ask at once.
+    fn take(shared: &Arc<Shared>, exchange: &Arc<Exchange>, line: Line, now: i64) -> Result<Self, Line> {
         let site = &exchange.path.site;
+        // Nobody goes past those who wait already.
+        if line == Line::Path && !site.turns.is_empty() {
+            return Err(Line::Site);
+        }
+        if line != Line::Node && !shared.turns.is_empty() {
+            return Err(Line::Node);
+        }
+        let node_max = shared.config.connections_max.max(1);
         let site_max = site.open_max.load(Ordering::Relaxed);
         let counted = |open: usize| (open < node_max).then_some(open + 1);
         if shared.sessions.fetch_update(Ordering::AcqRel, Ordering::Acquire, counted).is_err() {
-            shared.starve(exchange);
-            return None;
+            return Err(Line::Node);
         }
         let counted = |open: u32| (open < site_max).then_some(open + 1);
         if site.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, counted).is_err() {
             shared.sessions.fetch_sub(1, Ordering::AcqRel);
-            return None;
+            return Err(Line::Site);
         }
         if exchange.path.shaper.begin_connection(&exchange.path.in_force().limits, now).is_err() {
             site.open.fetch_sub(1, Ordering::AcqRel);
             shared.sessions.fetch_sub(1, Ordering::AcqRel);
-            return None;
+            return Err(Line::Path);
         }
         exchange.sessions.fetch_add(1, Ordering::AcqRel);
-        Some(Self { shared: Arc::clone(shared), exchange: Arc::clone(exchange) })
+        Ok(Self { shared: Arc::clone(shared), exchange: Arc::clone(exchange) })
     }
 }
 

@@ -2,18 +2,19 @@
 //! *exchange* is the set of hosts of a site that mail is handed to over the same connections of one path, and has the
 //! waiting line.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use routes::SiteRules;
 use tokio::sync::Notify;
 
-use crate::fair::FairQueue;
+use crate::fair::{FLOOR, FairQueue, Rank};
 use crate::load::Load;
 use crate::shape::shaper::Limits;
 use crate::shape::{Rest, Shaper, Suspension};
 use crate::standing::Origin;
+use crate::turns::Turns;
 use crate::world::{Host, way_name};
 
 /// Hosts named in one path's figures.
@@ -69,6 +70,8 @@ pub(crate) struct Site {
     /// Open connections over all sources, and how many there may be.
     pub open: AtomicU32,
     pub open_max: AtomicU32,
+    /// Exchanges that wait for one of them.
+    pub turns: Turns,
     /// The receiver takes mail over TLS only.
     pub secure_only: AtomicBool,
     /// Something may not go here: see [`Site::is_blocked`].
@@ -104,7 +107,7 @@ pub(crate) struct Path {
     /// Its rest is one that messages wait for, instead of going by another source (a warm-up's).
     pub keeps: AtomicBool,
     /// Connections that wait for the rate with a message in hand.
-    pub paced: AtomicUsize,
+    pub paced: Paced,
     /// It rests because its warm-up's messages of today are sent.
     pub warm_rest: AtomicBool,
     /// What a warm-up allows today (-1: there is none), and when today ends.
@@ -114,8 +117,55 @@ pub(crate) struct Path {
     generation: AtomicU64,
     in_force: RwLock<InForce>,
     members: Mutex<Vec<Weak<Exchange>>>,
-    wanting: Mutex<VecDeque<Weak<Exchange>>>,
-    wanting_count: AtomicUsize,
+    /// Exchanges that wait for one of its connections.
+    pub turns: Turns,
+}
+
+/// Connections that wait for a path's rate, by the level of the message in their hands.
+#[derive(Debug, Default)]
+pub(crate) struct Paced {
+    all: AtomicUsize,
+    /// How often a lower level was told to wait.
+    told: AtomicU64,
+    by_level: [AtomicUsize; 6],
+}
+
+impl Paced {
+    pub(crate) fn enter(&self, level: u8) {
+        self.by_level[usize::from(level)].fetch_add(1, Ordering::AcqRel);
+        self.all.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn leave(&self, level: u8) {
+        self.all.fetch_sub(1, Ordering::AcqRel);
+        self.by_level[usize::from(level)].fetch_sub(1, Ordering::AcqRel);
+    }
+
+    #[inline]
+    pub(crate) fn any(&self) -> bool {
+        self.all.load(Ordering::Acquire) > 0
+    }
+
+    /// True when a message of a higher level waits for the rate.
+    pub(crate) fn any_above(&self, level: u8) -> bool {
+        self.by_level.iter().skip(usize::from(level) + 1).any(|waiting| waiting.load(Ordering::Acquire) > 0)
+    }
+
+    /// True when the next turn at this rate is that of a higher level, but for the floor's.
+    #[inline]
+    pub(crate) fn goes_before(&self, level: impl FnOnce() -> u8) -> bool {
+        self.any()
+            && self.any_above(level())
+            && !(self.told.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(FLOOR)
+    }
+}
+
+/// Where an exchange stands in the lines for connections: see [`Turns`].
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    pub path: AtomicU8,
+    pub site: AtomicU8,
+    pub node: AtomicU8,
 }
 
 /// A waiting line and the connections that empty it.
@@ -126,6 +176,8 @@ pub(crate) struct Exchange {
     pub path: Arc<Path>,
     line: Mutex<FairQueue<Load>>,
     waiting: AtomicUsize,
+    /// The highest priority that waits, from 1; 0: nothing waits.
+    level: AtomicU8,
     /// Rung when something arrives.
     pub arrived: Notify,
     rest: Mutex<Rest>,
@@ -137,10 +189,7 @@ pub(crate) struct Exchange {
     failures: AtomicU32,
     /// Connections with nothing to do.
     pub idle: AtomicUsize,
-    /// It stands in its path's line for a connection.
-    pub wanting: AtomicBool,
-    /// It stands in the node's line for a connection.
-    pub starving: AtomicBool,
+    pub places: Places,
 }
 
 fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -154,6 +203,7 @@ impl Site {
             known: AtomicBool::new(known),
             open: AtomicU32::new(0),
             open_max: AtomicU32::new(u32::MAX),
+            turns: Turns::new(|exchange| &exchange.places.site),
             secure_only: AtomicBool::new(false),
             any_blocked: AtomicBool::new(false),
             blocked: Mutex::default(),
@@ -167,6 +217,11 @@ impl Site {
     #[inline]
     pub(crate) fn is_known(&self) -> bool {
         self.known.load(Ordering::Relaxed)
+    }
+
+    /// Every connection that may be open over all sources is open.
+    pub(crate) fn is_full(&self) -> bool {
+        self.open.load(Ordering::Acquire) >= self.open_max.load(Ordering::Relaxed)
     }
 
     pub(crate) fn adopt(&self, known: bool, rules: &SiteRules) {
@@ -260,15 +315,14 @@ impl Path {
             draining: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             keeps: AtomicBool::new(false),
-            paced: AtomicUsize::new(0),
+            paced: Paced::default(),
             warm_rest: AtomicBool::new(false),
             allowed: Mutex::new((-1, i64::MAX)),
             generation: AtomicU64::new(in_force.generation),
             written: Mutex::default(),
             in_force: RwLock::new(in_force),
             members: Mutex::default(),
-            wanting: Mutex::default(),
-            wanting_count: AtomicUsize::new(0),
+            turns: Turns::new(|exchange| &exchange.places.path),
         }
     }
 
@@ -328,32 +382,6 @@ impl Path {
         open(&self.members).iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// An exchange wants one of the path's connections, and all are in use.
-    pub(crate) fn want(&self, exchange: &Arc<Exchange>) {
-        if !exchange.wanting.swap(true, Ordering::AcqRel) {
-            let mut wanting = open(&self.wanting);
-            wanting.push_back(Arc::downgrade(exchange));
-            self.wanting_count.store(wanting.len(), Ordering::Release);
-        }
-    }
-
-    /// The exchange that has wanted a connection for the longest time.
-    pub(crate) fn next_wanting(&self) -> Option<Arc<Exchange>> {
-        if self.wanting_count() == 0 {
-            return None;
-        }
-        let mut wanting = open(&self.wanting);
-        let next = std::iter::from_fn(|| wanting.pop_front()).find_map(|exchange| exchange.upgrade());
-        self.wanting_count.store(wanting.len(), Ordering::Release);
-        next.inspect(|exchange| exchange.wanting.store(false, Ordering::Release))
-    }
-
-    /// Exchanges that wait for one of the path's connections.
-    #[inline]
-    fn wanting_count(&self) -> usize {
-        self.wanting_count.load(Ordering::Acquire)
-    }
-
     /// True while begun messages end and nothing more begins.
     #[inline]
     pub(crate) fn is_draining(&self) -> bool {
@@ -403,6 +431,7 @@ impl Exchange {
             path,
             line: Mutex::default(),
             waiting: AtomicUsize::new(0),
+            level: AtomicU8::new(0),
             arrived: Notify::new(),
             rest: Mutex::default(),
             resting_us: AtomicI64::new(i64::MIN),
@@ -411,8 +440,7 @@ impl Exchange {
             standing: AtomicUsize::new(0),
             failures: AtomicU32::new(0),
             idle: AtomicUsize::new(0),
-            wanting: AtomicBool::new(false),
-            starving: AtomicBool::new(false),
+            places: Places::default(),
         }
     }
 
@@ -442,7 +470,7 @@ impl Exchange {
         load.set_line(self);
         let mut line = open(&self.line);
         line.push(load.rank(), load);
-        self.waiting.store(line.len(), Ordering::Release);
+        self.publish(&line);
         drop(line);
         self.arrived.notify_one();
     }
@@ -451,7 +479,7 @@ impl Exchange {
         load.set_line(self);
         let mut line = open(&self.line);
         line.push_front(load.rank(), load);
-        self.waiting.store(line.len(), Ordering::Release);
+        self.publish(&line);
         drop(line);
         self.arrived.notify_one();
     }
@@ -463,15 +491,25 @@ impl Exchange {
             None => line.pop(),
             Some(blocked) => line.pop_unless(|delivery| blocked.contains_key(&delivery)),
         };
-        self.waiting.store(line.len(), Ordering::Release);
+        self.publish(&line);
         load
     }
 
-    /// True when one of its idle connections is one that another exchange of the path, or of the node, waits for.
-    /// `starving`: exchanges that the node has no connection for.
-    pub(crate) fn is_in_the_way(&self, starving: usize) -> bool {
-        let me = |flag: &AtomicBool| usize::from(flag.load(Ordering::Acquire));
-        self.path.wanting_count() > me(&self.wanting) || starving > me(&self.starving)
+    /// What others read of its line without its lock.
+    fn publish(&self, line: &FairQueue<Load>) {
+        self.waiting.store(line.len(), Ordering::Release);
+        self.level.store(line.top().map_or(0, |rank| rank.priority as u8 + 1), Ordering::Release);
+    }
+
+    /// The rank of what goes next.
+    pub(crate) fn rank(&self) -> Option<Rank> {
+        open(&self.line).top()
+    }
+
+    /// The highest priority that waits in its line, from 1; 0: nothing waits.
+    #[inline]
+    pub(crate) fn level(&self) -> u8 {
+        self.level.load(Ordering::Acquire)
     }
 
     #[inline]
@@ -485,7 +523,7 @@ impl Exchange {
         }
         let mut line = open(&self.line);
         let taken = line.take_where(wanted);
-        self.waiting.store(line.len(), Ordering::Release);
+        self.publish(&line);
         taken
     }
 

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use queue::Priority;
 
 /// One turn in so many goes to the lowest priority that waits.
-const FLOOR: u64 = 64;
+pub(crate) const FLOOR: u64 = 64;
 
 /// A waiting line. `T` is whatever waits.
 #[derive(Debug)]
@@ -96,6 +96,14 @@ impl<T> FairQueue<T> {
         let item = level.pop()?;
         self.len -= 1;
         Some(item)
+    }
+
+    /// The rank of what goes next, but for the floor's turns.
+    #[must_use]
+    pub fn top(&self) -> Option<Rank> {
+        let at = self.levels.iter().rposition(|level| !level.ring.is_empty())?;
+        let delivery = *self.levels[at].ring.front()?;
+        Some(Rank { priority: Priority::ALL[at], delivery, retry: false })
     }
 
     /// How many wait.

@@ -3,19 +3,17 @@
 //! Claims follow the lines: a lane of a delivery is filled when it runs low, highest priority first and with a turning
 //! start among equals, within a bound on memory. What waits for a resting path is given back to the database.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use queue::{Claim, Control, Message, Part, Run};
+use queue::{Control, Run};
 
-use crate::config::{
-    BLOCK, CLAIM_PARTS_MAX, CLAIMED_BYTES_MAX, LANE_MESSAGES, LANE_PARTS, PART_HOLD_MAX, PATH_REST,
-    PATH_REST_MAX, RETRIES_MAX, TICK, us,
-};
+use crate::claimed::{Back, Claims};
+use crate::config::{BLOCK, LANE_MESSAGES, PART_HOLD_MAX, PATH_REST, PATH_REST_MAX, TICK, us};
 use crate::engine::Shared;
 use crate::exchange::{Exchange, Way};
-use crate::gate::Gate;
+use crate::fill::{Filling, Lane};
 use crate::load::{LaneMeter, Load};
 use crate::result::Attempt;
 use crate::route::{other_way, send_off};
@@ -25,36 +23,35 @@ use crate::standing::Standing;
 const LANES_AGE_MAX_US: i64 = 1_000_000;
 /// How often resting paths are swept.
 const SWEEP_US: i64 = 1_000_000;
-
-/// One lane of one delivery, as the feeder knows it.
-pub(crate) struct Lane {
-    pub meter: Arc<LaneMeter>,
-    /// Nothing is claimed before (its path rests).
-    pub rest_until_us: i64,
-    part_due_us: Option<i64>,
-    retry_due: Option<i64>,
-    /// Messages of the last claimed part.
-    part_size: i64,
-}
+/// How often what is claimed on disk is compared with what is in memory …
+const COMPARE_US: i64 = 60_000_000;
+/// … and how soon after a claim that failed.
+const DOUBT_US: i64 = 2_000_000;
 
 /// One run, as the feeder knows it.
 #[derive(Default)]
 pub(crate) struct Fed {
     pub lanes: HashMap<Arc<str>, Lane>,
     looked_us: i64,
+    claims: Claims,
+    /// When the claims were last compared with those on disk.
+    compared_us: i64,
+    /// The database failed in the middle of a claim: it may stand on disk.
+    doubtful: bool,
 }
 
 pub(crate) struct Feeder {
     pub shared: Arc<Shared>,
     pub runs: HashMap<i64, Fed>,
+    /// What has left memory and is not given back yet.
+    back: Back,
     turn: usize,
-    opened: usize,
     swept_us: i64,
 }
 
 impl Feeder {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, runs: HashMap::new(), turn: 0, opened: 0, swept_us: 0 }
+        Self { shared, runs: HashMap::new(), back: Back::default(), turn: 0, swept_us: 0 }
     }
 
     pub(crate) async fn run(mut self) {
@@ -85,7 +82,7 @@ impl Feeder {
         }
         if now - self.swept_us >= SWEEP_US || now < self.swept_us {
             self.swept_us = now;
-            self.sweep(now).await?;
+            self.sweep(now);
         }
         let mut running: Vec<&Arc<Run>> = runs
             .iter()
@@ -97,20 +94,22 @@ impl Feeder {
             running.rotate_left(self.turn);
             running.sort_by_key(|run| std::cmp::Reverse(run.spec.priority));
         }
-        for run in running {
+        // Before new claims: a part that is given back must not be claimed again while that is not known to be done.
+        let held = self.give_back().await;
+        for run in running.iter().filter(|run| !held.contains(&run.spec.delivery)) {
             self.feed(run, now).await?;
+            self.compare(run.spec.delivery, now).await?;
         }
-        let mut exchanges = self.shared.exchanges();
-        if !exchanges.is_empty() {
-            // Where the node has fewer connections than receivers, each time others are first.
-            self.opened = self.opened.wrapping_add(1);
-            let count = exchanges.len();
-            exchanges.rotate_left(self.opened.wrapping_mul(61) % count);
-        }
-        for exchange in exchanges.iter().filter(|exchange| exchange.waiting() > 0) {
-            self.shared.open_connections(exchange, now);
-        }
+        self.shared.open_all(now);
         Ok(())
+    }
+
+    /// Gives back what left memory. While the database is away it is kept; answers the deliveries of which something is left.
+    async fn give_back(&mut self) -> HashSet<i64> {
+        if let Err(error) = self.back.write(&self.shared).await {
+            tracing::warn!(%error, "claims could not be given back, trying again");
+        }
+        self.back.deliveries()
     }
 
     /// Validity ends: the gate closes first, so that nothing begins after the row says cancelled.
@@ -132,9 +131,9 @@ impl Feeder {
     async fn obey(&mut self, runs: &[Arc<Run>], now: i64) -> queue::Result<()> {
         for run in runs {
             let gate = self.shared.gate_for(run);
-            let quiet = gate.inside() == crate::gate::Inside::default();
-            if gate.run().epoch < run.epoch {
-                gate.close();
+            let older = gate.run().epoch < run.epoch;
+            let quiet = if older { gate.close() } else { gate.inside() }.is_empty();
+            if older {
                 if !quiet {
                     continue;
                 }
@@ -160,7 +159,7 @@ impl Feeder {
             if !runs.iter().any(|run| run.spec.delivery == delivery) {
                 gate.close();
                 self.forget(delivery);
-                if gate.inside() == crate::gate::Inside::default() {
+                if gate.inside().is_empty() {
                     self.shared.forget_gate(delivery);
                 }
             }
@@ -171,6 +170,8 @@ impl Feeder {
     /// Takes a delivery's messages out of memory.
     fn forget(&mut self, delivery: i64) {
         self.runs.remove(&delivery);
+        // All its claims are released with one statement, and may be claimed again before ours would be written.
+        self.back.forget(delivery);
         for exchange in self.shared.exchanges() {
             for load in exchange.take_where(|load| load.message().delivery() == delivery) {
                 load.finish();
@@ -191,16 +192,41 @@ impl Feeder {
         if now.saturating_sub(fed.looked_us) >= LANES_AGE_MAX_US || now < fed.looked_us {
             fed.look(&self.shared, delivery, now).await?;
         }
+        let Fed { lanes, claims, doubtful, .. } = fed;
         let mut idle = true;
-        for (name, lane) in &mut fed.lanes {
-            idle &= lane.meter.held() == 0 && lane.part_due_us.is_none() && lane.retry_due.is_none();
+        let mut filling =
+            Filling { shared: &self.shared, run, gate: &gate, claims, back: &mut self.back, now };
+        for (name, lane) in lanes {
+            idle &= lane.is_empty();
             if lane.rest_until_us > now {
                 continue;
             }
-            fill(&self.shared, run, &gate, name, lane, now).await?;
+            if let Err(error) = filling.fill(name, lane).await {
+                *doubtful = true;
+                return Err(error);
+            }
         }
-        if idle && gate.inside() == crate::gate::Inside::default() && self.shared.settler.unsettled() == 0 {
+        if idle && gate.inside().is_empty() && self.shared.settler.unsettled() == 0 {
             self.shared.queue.finish_if_over(delivery, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks whether something is claimed on disk that nobody has: the answer to a claim was lost, or a task of ours failed.
+    async fn compare(&mut self, delivery: i64, now: i64) -> queue::Result<()> {
+        let Some(fed) = self.runs.get_mut(&delivery) else { return Ok(()) };
+        let wait = if fed.doubtful { DOUBT_US } else { COMPARE_US };
+        if (0..wait).contains(&(now - fed.compared_us)) || self.back.deliveries().contains(&delivery) {
+            return Ok(());
+        }
+        let lost = fed.claims.lost(self.shared.queue.claimed(delivery).await?);
+        (fed.compared_us, fed.doubtful) = (now, false);
+        if !lost.is_empty() {
+            let (parts, retries) = (lost.parts.len(), lost.retries.len());
+            tracing::warn!(delivery, parts, retries, "claims that nobody holds are given back");
+            self.back.take(lost, now);
+            // What was given back is looked for at once.
+            fed.looked_us = i64::MIN;
         }
         Ok(())
     }
@@ -228,19 +254,17 @@ impl Feeder {
     }
 
     /// Gives back what waits for resting paths, and parks the slow rest of tail parts.
-    async fn sweep(&mut self, now: i64) -> queue::Result<()> {
+    fn sweep(&mut self, now: i64) {
         self.tick_paths(now);
         let relay = self.shared.config.relay.is_some();
         let exchanges = self.shared.exchanges();
         let standing = self.shared.standing();
-        let mut back = Back::default();
         let mut fresh: HashMap<i64, Vec<Stuck>> = HashMap::new();
         for exchange in &exchanges {
             for stuck in self.stuck(&standing, exchange, now) {
                 if stuck.load.message().past.retried {
                     let site = Arc::clone(stuck.exchange.site());
-                    let claim = stuck.load.message().claim();
-                    back.retries.entry((stuck.until, Some(site))).or_default().push(claim);
+                    self.back.retry(stuck.until, Some(site), stuck.load.message().claim());
                     stuck.load.finish();
                 } else {
                     fresh.entry(stuck.load.message().part.first_id).or_default().push(stuck);
@@ -248,13 +272,12 @@ impl Feeder {
             }
         }
         for stuck in fresh.into_values() {
-            self.settle_stuck(stuck, relay, now, &mut back);
+            self.settle_stuck(stuck, relay, now);
         }
         if !relay {
-            self.park_slow(&exchanges, now, &mut back);
+            self.park_slow(&exchanges, now);
         }
         self.reask(&exchanges, now);
-        back.write(&self.shared).await
     }
 
     /// Takes out of an exchange's line what cannot go out for a while. What another source can carry goes there.
@@ -266,7 +289,8 @@ impl Feeder {
         let site = &exchange.path.site;
         if site.any_blocked() {
             let blocked = site.blocked_deliveries(now);
-            for load in exchange.take_where(|load| blocked.contains_key(&load.message().delivery())) {
+            let held = exchange.take_where(|load| blocked.contains_key(&load.message().delivery()));
+            for load in Load::wanted(held) {
                 let block = blocked.get(&load.message().delivery());
                 let until = block.and_then(|block| block.until_us).unwrap_or(now + us(BLOCK));
                 let reason = block.map(|block| block.reason.clone()).unwrap_or_default();
@@ -284,7 +308,7 @@ impl Feeder {
         };
         let Some((until, reason)) = rest.filter(|(until, _)| *until > now + SWEEP_US) else { return found };
         // Out of the line first, so that no connection can have in its hands what is released below.
-        for load in exchange.take_where(|_| true) {
+        for load in Load::wanted(exchange.take_where(|_| true)) {
             match other_way(&self.shared, standing, exchange, &load, now) {
                 Some(other) => self.shared.put(&other, load),
                 None => {
@@ -299,7 +323,7 @@ impl Feeder {
 
     /// New messages of one part that wait for resting paths: the whole part goes back when all of it is here. The rest of
     /// a tail part, whose other messages went elsewhere, is parked when it has waited long enough.
-    fn settle_stuck(&mut self, stuck: Vec<Stuck>, relay: bool, now: i64, back: &mut Back) {
+    fn settle_stuck(&mut self, stuck: Vec<Stuck>, relay: bool, now: i64) {
         let Some(one) = stuck.first() else { return };
         let part = Arc::clone(&one.load.message().part);
         let tail = part.lane.starts_with(queue::TAIL_LANE);
@@ -309,14 +333,14 @@ impl Feeder {
             let until = stuck.iter().map(|s| s.until).min().unwrap_or(now);
             if stuck.iter().all(|s| s.whole) {
                 // Its source waits for tomorrow while others of the pool go on: this part alone is put off.
-                back.postponed.entry(until).or_default().push(part.claim());
+                self.back.postpone(until, part.claim());
             } else {
                 if let Some(lane) =
                     self.runs.get_mut(&part.delivery).and_then(|fed| fed.lanes.get_mut(&part.lane))
                 {
                     lane.rest_until_us = lane.rest_until_us.max(until);
                 }
-                back.parts.push(part.claim());
+                self.back.part(part.claim());
             }
             stuck.into_iter().for_each(|s| s.load.finish());
             return;
@@ -334,12 +358,13 @@ impl Feeder {
 
     /// Messages of tail parts that wait for a slow receiver leave memory, so that their part does not hold others up. They
     /// come back when it is their turn at the receiver's rate, as far as there is one.
-    fn park_slow(&self, exchanges: &[Arc<Exchange>], now: i64, back: &mut Back) {
+    fn park_slow(&mut self, exchanges: &[Arc<Exchange>], now: i64) {
         for exchange in exchanges.iter().filter(|e| e.waiting() > 0 && e.resting_until(now).is_none()) {
             let taken = exchange.take_where(|load| {
                 load.message().part.lane.starts_with(queue::TAIL_LANE)
                     && now - load.since_us() >= us(PART_HOLD_MAX)
             });
+            let taken = Load::wanted(taken);
             let each_us = match exchange.path.shaper.rate() {
                 Some(rate) if !taken.is_empty() => (1_000_000.0 / rate) as i64,
                 _ => 0,
@@ -350,7 +375,7 @@ impl Feeder {
                 let turns = place.saturating_mul(each_us) / us(PATH_REST);
                 let due = now + us(PATH_REST) * (1 + turns.min(24 * 60));
                 if load.message().past.retried {
-                    back.retries.entry((due, None)).or_default().push(load.message().claim());
+                    self.back.retry(due, None, load.message().claim());
                     load.finish();
                 } else {
                     self.park(load, due, "the receiver is slow", exchange.site());
@@ -398,33 +423,6 @@ struct Stuck {
     whole: bool,
 }
 
-/// What a sweep took out of memory.
-#[derive(Default)]
-struct Back {
-    parts: Vec<Claim>,
-    /// Parts that are due again at a time.
-    postponed: HashMap<i64, Vec<Claim>>,
-    /// By the time when they are due again, and the site whose path they wait for.
-    retries: HashMap<(i64, Option<Arc<str>>), Vec<Claim>>,
-}
-
-impl Back {
-    async fn write(mut self, shared: &Shared) -> queue::Result<()> {
-        self.parts.sort_unstable();
-        self.parts.dedup();
-        if !self.parts.is_empty() {
-            shared.queue.release(self.parts).await?;
-        }
-        for (until, parts) in self.postponed {
-            shared.queue.postpone(parts, until).await?;
-        }
-        for ((due, site), taken) in self.retries {
-            shared.queue.give_back(taken, due, site).await?;
-        }
-        Ok(())
-    }
-}
-
 impl Fed {
     async fn look(&mut self, shared: &Shared, delivery: i64, now: i64) -> queue::Result<()> {
         let found = shared.queue.lanes(delivery).await?;
@@ -444,108 +442,6 @@ impl Fed {
             lane.retry_due = work.retry_due;
         }
         Ok(())
-    }
-}
-
-/// Fills one lane: due retries for up to half of it, then parts.
-async fn fill(
-    shared: &Arc<Shared>,
-    run: &Arc<Run>,
-    gate: &Arc<Gate>,
-    name: &Arc<str>,
-    lane: &mut Lane,
-    now: i64,
-) -> queue::Result<()> {
-    if lane.meter.held() >= lane.meter.low {
-        return Ok(());
-    }
-    // A lane with nothing in memory may always have something: no delivery is locked out by others' memory.
-    if shared.budget.bytes() >= CLAIMED_BYTES_MAX && lane.meter.held() > 0 {
-        return Ok(());
-    }
-    if lane.retry_due.is_some_and(|due| due <= now) {
-        let messages = shared.queue.take_retries(run, name, RETRIES_MAX, now).await?;
-        if i64::try_from(messages.len()).unwrap_or(0) < RETRIES_MAX {
-            lane.retry_due = None;
-        }
-        if let Some(first) = messages.first()
-            && let Err(error) = shared.compose.prepare(&first.part).await
-        {
-            tracing::warn!(delivery = run.spec.delivery, %error, "messages cannot be composed now");
-            let taken = messages.iter().map(Message::claim).collect();
-            return shared.queue.give_back(taken, now + us(PATH_REST), None).await;
-        }
-        admit(shared, run, gate, lane, messages, now);
-    }
-    while lane.part_due_us.is_some_and(|due| due <= now - run.spec.start_at)
-        && lane.meter.held() < LANE_MESSAGES
-    {
-        let room = i64::try_from(LANE_MESSAGES - lane.meter.held()).unwrap_or(0);
-        let limit =
-            if lane.part_size == 0 { LANE_PARTS } else { (room / lane.part_size).clamp(1, CLAIM_PARTS_MAX) };
-        let parts = shared.queue.claim(run, name, limit, now).await?;
-        if parts.is_empty() {
-            lane.part_due_us = None;
-        }
-        for (part, messages) in parts {
-            lane.part_size = part.last_id - part.first_id + 1;
-            if let Some(messages) = prepared(shared, &part, messages, lane, now).await? {
-                admit(shared, run, gate, lane, messages, now);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Loads what composing needs; when that fails the part goes back and the lane rests.
-async fn prepared(
-    shared: &Arc<Shared>,
-    part: &Arc<Part>,
-    messages: Vec<Message>,
-    lane: &mut Lane,
-    now: i64,
-) -> queue::Result<Option<Vec<Message>>> {
-    match shared.compose.prepare(part).await {
-        Ok(()) => Ok(Some(messages)),
-        Err(error) => {
-            tracing::warn!(delivery = part.delivery, %error, "messages cannot be composed now");
-            lane.rest_until_us = now + us(PATH_REST);
-            lane.part_due_us = None;
-            shared.queue.release(vec![part.claim()]).await?;
-            Ok(None)
-        }
-    }
-}
-
-/// Sends claimed messages off, domain by domain.
-fn admit(
-    shared: &Arc<Shared>,
-    run: &Arc<Run>,
-    gate: &Arc<Gate>,
-    lane: &Lane,
-    messages: Vec<Message>,
-    now: i64,
-) {
-    let mut by_domain: Vec<(Arc<str>, Vec<Load>)> = Vec::new();
-    let mut places: HashMap<Arc<str>, usize> = HashMap::new();
-    for message in messages {
-        let suppressed = shared.queue.is_suppressed(&message, &run.spec);
-        let domain = Arc::clone(&message.domain);
-        let load =
-            Load::new(message, Arc::clone(gate), Arc::clone(&lane.meter), Arc::clone(&shared.budget), now);
-        if suppressed {
-            let site: Arc<str> = queue::lane_site(&load.message().part.lane).into();
-            shared.settle_suppressed(load, &site);
-            continue;
-        }
-        let place = *places.entry(Arc::clone(&domain)).or_insert_with(|| {
-            by_domain.push((domain, Vec::new()));
-            by_domain.len() - 1
-        });
-        by_domain[place].1.push(load);
-    }
-    for (domain, loads) in by_domain {
-        send_off(shared, domain, loads);
     }
 }
 

@@ -49,6 +49,28 @@ pub struct Inside {
     pub seeds: usize,
 }
 
+impl State {
+    fn inside(&self) -> Inside {
+        let mut inside = Inside::default();
+        for ticket in self.tickets.values() {
+            match ticket {
+                ticket if ticket.seed => inside.seeds += 1,
+                ticket if ticket.is_past_dot() => inside.past_dot += 1,
+                _ => inside.before_dot += 1,
+            }
+        }
+        inside
+    }
+}
+
+impl Inside {
+    /// Nothing is under way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Gate {
     /// An open gate.
     #[must_use]
@@ -83,12 +105,19 @@ impl Gate {
         }
     }
 
-    /// Lets one message in that was claimed in `epoch`. `connection` is woken when it is to be cut. `None`: the gate is closed.
+    /// Lets one message in that was claimed in `epoch`. `connection` is woken when it is to be cut. `None`: the gate is closed,
+    /// or validity is over, which is asked here because the database that would say so may be away.
     #[must_use]
-    pub fn enter(&self, message: &Message, epoch: i64, connection: &Arc<Notify>) -> Option<Arc<Ticket>> {
+    pub fn enter(
+        &self,
+        message: &Message,
+        epoch: i64,
+        connection: &Arc<Notify>,
+        now_us: i64,
+    ) -> Option<Arc<Ticket>> {
         let mut state = self.state();
         // A message claimed before a pause was released by it, and may have been claimed again since.
-        if !state.open || state.run.epoch != epoch {
+        if !state.open || state.run.epoch != epoch || state.run.spec.valid_until <= now_us {
             return None;
         }
         let ticket = Arc::new(Ticket {
@@ -112,9 +141,12 @@ impl Gate {
         }
     }
 
-    /// Lets nobody in any more.
-    pub fn close(&self) {
-        self.state().open = false;
+    /// Lets nobody in any more, and says who is inside. One step: a look before the closing could miss who enters in
+    /// between, and what seems to be nowhere would be claimed and sent once more.
+    pub fn close(&self) -> Inside {
+        let mut state = self.state();
+        state.open = false;
+        state.inside()
     }
 
     /// Tells every connection inside to give up what is not past its final dot.
@@ -133,16 +165,7 @@ impl Gate {
     /// Where the transactions stand.
     #[must_use]
     pub fn inside(&self) -> Inside {
-        let state = self.state();
-        let mut inside = Inside::default();
-        for ticket in state.tickets.values() {
-            match ticket {
-                ticket if ticket.seed => inside.seeds += 1,
-                ticket if ticket.is_past_dot() => inside.past_dot += 1,
-                _ => inside.before_dot += 1,
-            }
-        }
-        inside
+        self.state().inside()
     }
 
     /// Waits until `enough` holds.

@@ -73,8 +73,9 @@ impl World for Internet {
         Box::pin(async move {
             let exempt = Guard::exempt();
             let guard = if target.configured { &exempt } else { &self.guard };
-            let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-            for address in self.addresses(target.host).await? {
+            let addresses = self.addresses(target.host).await?;
+            let mut last = no_address(target.bind.filter(|_| !addresses.is_empty()));
+            for address in addresses {
                 // A source address of the other family cannot reach it.
                 if target.bind.is_some_and(|bind| bind.is_ipv4() != address.is_ipv4()) {
                     continue;
@@ -132,6 +133,18 @@ impl World for Internet {
             policies.count(seen.policy, &session, self.clock.now_us());
         }
     }
+}
+
+/// Why nothing was dialled: `bind` is the source's address where it is of another family than all of the host's.
+fn no_address(bind: Option<IpAddr>) -> io::Error {
+    let words = match bind {
+        None => "the host has no address".to_owned(),
+        Some(bind) => {
+            let (ours, theirs) = if bind.is_ipv4() { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") };
+            format!("the host has {theirs} addresses only, and our source address {bind} is {ours}")
+        }
+    };
+    io::Error::new(io::ErrorKind::AddrNotAvailable, words)
 }
 
 /// Asks a proxy of ours to dial. The guard looks at whom it will dial; the proxy itself is configured.

@@ -24,6 +24,7 @@
 
 mod actions;
 mod blame;
+mod claimed;
 mod compose;
 pub mod config;
 mod connect;
@@ -32,6 +33,7 @@ mod engine;
 mod exchange;
 mod fair;
 mod feed;
+mod fill;
 mod gate;
 mod internet;
 mod keep;
@@ -43,6 +45,7 @@ pub mod shape;
 mod single;
 mod standing;
 mod trace;
+mod turns;
 mod watch;
 mod wire;
 mod world;
@@ -59,11 +62,11 @@ pub use courier::{Courier, CourierConfig, Handed, Line, NoLine};
 pub use internet::Internet;
 pub use watch::{Action, PathFigures, Suspension, TopReply, TraceKind, TraceLine};
 pub use world::{
-    Boxed, Compose, ComposeError, DaneAnswer, Dialled, Host, MailHosts, Order, Stream, Target, TlsSeen, World,
-    way_name,
+    Boxed, Compose, ComposeError, DaneAnswer, Dialled, Host, MailHosts, Order, Stream, Target, TlsSeen,
+    World, way_name,
 };
 
-use config::STOP_GRACE;
+use config::{LEAVE_BEHIND, STOP_GRACE};
 use engine::Shared;
 use feed::Feeder;
 use gate::Inside;
@@ -137,15 +140,13 @@ impl Engine {
         let shared = &self.shared;
         let now = shared.world.now_us();
         let run = Arc::new(shared.queue.stop(delivery, now).await?);
-        let Some(gate) = shared.gate(delivery) else {
-            shared.queue.stopped(delivery, now).await?;
-            return Ok(report(&*shared.queue.fresh_figures(delivery, now).await?, Inside::default()));
-        };
+        // One that is new is closed, and stays so for a feeder that still holds the run as it was before.
+        let gate = shared.gate_for(&run);
         gate.refresh(run, false);
         gate.close();
         gate.cut();
         // In real time also where a test turns the clock: somebody waits for this answer.
-        let _ = tokio::time::timeout(STOP_GRACE, gate.wait_until(|inside| inside == Inside::default())).await;
+        let _ = tokio::time::timeout(STOP_GRACE, gate.wait_until(|inside| inside.is_empty())).await;
         let mut inside = gate.inside();
         let mut figures = shared.queue.fresh_figures(delivery, now).await?;
         // Figures and transactions under way are two looks: taken again until nothing moved between them.
@@ -157,7 +158,7 @@ impl Engine {
             inside = again;
             figures = shared.queue.fresh_figures(delivery, now).await?;
         }
-        if inside == Inside::default() {
+        if inside.is_empty() {
             shared.queue.stopped(delivery, now).await?;
         }
         Ok(report(&figures, inside))
@@ -171,12 +172,11 @@ impl Engine {
     pub async fn pause(&self, delivery: i64) -> queue::Result<Run> {
         let shared = &self.shared;
         let run = shared.queue.pause(delivery, shared.world.now_us()).await?;
-        if let Some(gate) = shared.gate(delivery) {
-            gate.refresh(Arc::new(run), false);
-            gate.close();
-            let _ =
-                tokio::time::timeout(STOP_GRACE, gate.wait_until(|inside| inside == Inside::default())).await;
-        }
+        let run = Arc::new(run);
+        let gate = shared.gate_for(&run);
+        gate.refresh(run, false);
+        gate.close();
+        let _ = tokio::time::timeout(STOP_GRACE, gate.wait_until(|inside| inside.is_empty())).await;
         shared.queue.changed();
         shared.queue.run(delivery).await
     }
@@ -245,7 +245,9 @@ impl Engine {
     }
 
     /// Ends gracefully: begun messages get their answers (up to [`Config::drain`]), results go to disk, claims are
-    /// released. A second call does nothing.
+    /// released. A receiver that still has a message at its dot then may take its time (RFC 5321 section 4.5.3.2.6 gives it ten
+    /// minutes): a retry behind that time is on disk, and an answer that comes while this process lives settles the message.
+    /// A second call does nothing.
     ///
     /// # Errors
     /// The queue's, when the claims could not be released; the next start does it then.
@@ -268,10 +270,7 @@ impl Engine {
             shared.settler.drained().await;
         };
         if tokio::time::timeout(shared.config.drain, drained).await.is_err() {
-            tracing::warn!(
-                connections = shared.sessions(),
-                "messages were still under way at the end of the drain time"
-            );
+            self.leave_behind().await;
         }
         let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(keeper) = keeper {
@@ -281,6 +280,26 @@ impl Engine {
             }
         }
         shared.queue.recover(shared.world.now_us()).await
+    }
+}
+
+impl Engine {
+    async fn leave_behind(&self) {
+        let shared = &self.shared;
+        tracing::warn!(
+            connections = shared.sessions(),
+            "messages were still under way at the end of the drain time"
+        );
+        shared.leave_behind();
+        let quiet = async {
+            for (_, gate) in shared.gates() {
+                gate.wait_until(|inside| inside.is_empty()).await;
+            }
+            shared.settler.drained().await;
+        };
+        if tokio::time::timeout(LEAVE_BEHIND, quiet).await.is_err() {
+            tracing::warn!("what is at its dot could not be written down, and may be sent twice");
+        }
     }
 }
 

@@ -63,20 +63,21 @@ impl Drop for Held {
     }
 }
 
-/// A held message. Dropping it by any accident (a connection that ends, a thread that panics) puts it back at the front
-/// of its line: only [`Load::finish`] takes it out of memory.
+/// A held message. Once it is in a line, dropping it by any accident (a connection that ends, a thread that panics) puts it
+/// back at its front: only [`Load::finish`] takes it out of memory.
 pub(crate) struct Load(Option<Box<Held>>);
 
 impl Load {
+    /// A message that was claimed in `epoch`. Until it is put in a line nothing catches it: whoever holds it then must not
+    /// fail (the feeder gives back what is claimed and in nobody's hands, but only by and by).
     pub(crate) fn new(
         message: Message,
-        gate: Arc<Gate>,
+        (gate, epoch): (Arc<Gate>, i64),
         lane: Arc<LaneMeter>,
         budget: Arc<Budget>,
         now_us: i64,
     ) -> Self {
         let bytes = message.size();
-        let epoch = gate.run().epoch;
         budget.bytes.fetch_add(bytes, Ordering::Relaxed);
         lane.held.fetch_add(1, Ordering::Relaxed);
         Self(Some(Box::new(Held {
@@ -111,6 +112,13 @@ impl Load {
     /// True while its delivery wants it to go out.
     pub(crate) fn is_wanted(&self) -> bool {
         self.gate().admits(self.epoch())
+    }
+
+    /// Those of these messages that are wanted. The others leave memory: another epoch may have claimed them, or will.
+    pub(crate) fn wanted(loads: Vec<Load>) -> Vec<Load> {
+        let (wanted, rest): (Vec<Load>, Vec<Load>) = loads.into_iter().partition(Load::is_wanted);
+        rest.into_iter().for_each(Load::finish);
+        wanted
     }
 
     pub(crate) fn since_us(&self) -> i64 {

@@ -1,6 +1,7 @@
 //! settle: from an answer (or none) to what becomes of the message and of the path.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use queue::{FinalState, Message, RetryPlan, RunSpec, Settlement, Verdict};
 use smtp::{Answer, Blame, Outcome, RecipientOutcome, Stage};
@@ -59,7 +60,10 @@ pub(crate) struct Heard<'a> {
 fn kind(verdict: &smtp::Verdict) -> Answered {
     match verdict.recipient {
         RecipientOutcome::Sent => Answered::Accepted,
-        RecipientOutcome::Failed => Answered::Refused(false),
+        // A message, a link or an address that is not wanted is no fault of the path; who sends, and from where, is.
+        RecipientOutcome::Failed => {
+            Answered::Refused(!matches!(verdict.blames, Blame::Recipient | Blame::Content | Blame::Url))
+        }
         // A wait that is named (greylisting) and a full mailbox say nothing about the path.
         RecipientOutcome::Retry { after_s } => {
             Answered::Deferred(after_s.is_none() && verdict.blames != Blame::Recipient)
@@ -122,6 +126,18 @@ impl Attempt<'_> {
                 self.parked(self.now_us + us(NOT_NOW_WAIT), "not_composed", Some(words))
             }
         }
+    }
+
+    /// Past its dot when the engine had to end. Whether it was taken is not known yet; it goes again when its receiver has had
+    /// its time for the answer, unless that comes.
+    pub(crate) fn left_behind(&self, patience: Duration) -> Settlement {
+        let mut settlement = self.next_try(true, true);
+        if let Verdict::Deferred { due, .. } = &mut settlement.verdict {
+            *due = (*due).max(self.now_us + us(patience));
+        }
+        settlement.reason = Some("unknown".to_owned());
+        settlement.reply = Some("no answer to the message before the engine ended".to_owned());
+        settlement
     }
 
     /// What a transaction came to. Also moves the path's state.

@@ -1,12 +1,16 @@
 //! route: from a domain to an exchange: hosts by the DNS, the source by pool, masks and weight. Answers are kept for a
-//! while; questions never hold up anybody else.
+//! while, and old ones serve while the DNS is asked again; questions about the tail never hold up a known provider.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use queue::FinalState;
+use tokio::sync::Semaphore;
 
-use crate::config::{HOSTS_MAX, REROUTE_AFTER, ROUTE_KEPT, ROUTES_MAX, us};
+use crate::config::{
+    HOSTS_MAX, KNOWN_LOOKUPS_MAX, LOOKUPS_MAX, PATH_REST, REROUTE_AFTER, ROUTE_KEPT, ROUTE_SERVES,
+    ROUTES_MAX, us,
+};
 use crate::engine::Shared;
 use crate::exchange::{Exchange, Site, Way};
 use crate::load::Load;
@@ -26,18 +30,44 @@ const NO_DOMAIN: &str = "550 5.1.2 the domain does not exist, or has neither MX 
 
 /// Kept answers by domain.
 #[derive(Debug, Default)]
-pub(crate) struct Routes(Mutex<HashMap<Arc<str>, (i64, Route)>>);
+pub(crate) struct Routes(Mutex<HashMap<Arc<str>, Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    route: Route,
+    /// When it is asked for again.
+    ask_us: i64,
+    /// Until when it serves while the DNS has said nothing else.
+    until_us: i64,
+}
+
+/// What is known of a domain.
+enum Known {
+    /// It serves.
+    Fresh(Route),
+    /// It serves, and is to be asked for again, by whoever is told so.
+    Old(Route),
+    Nothing,
+}
 
 impl Routes {
-    fn get(&self, domain: &str, now: i64) -> Option<Route> {
-        let routes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        routes.get(domain).filter(|(until, _)| *until > now).map(|(_, route)| route.clone())
+    fn get(&self, domain: &str, now: i64) -> Known {
+        let mut routes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match routes.get_mut(domain) {
+            Some(kept) if kept.ask_us > now => Known::Fresh(kept.route.clone()),
+            Some(kept) if kept.until_us > now => {
+                // Others use it meanwhile; without an answer it is asked for again in a minute.
+                kept.ask_us = now + us(PATH_REST);
+                Known::Old(kept.route.clone())
+            }
+            _ => Known::Nothing,
+        }
     }
 
     /// Every domain that was asked for lately and has hosts, with these.
     fn known(&self) -> Vec<(Arc<str>, Arc<[Host]>)> {
         let routes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let hosts = |(domain, (_, route)): (&Arc<str>, &(i64, Route))| match route {
+        let hosts = |(domain, kept): (&Arc<str>, &Kept)| match &kept.route {
             Route::To(hosts) => Some((Arc::clone(domain), Arc::clone(hosts))),
             Route::Never(_) => None,
         };
@@ -47,12 +77,29 @@ impl Routes {
     fn keep(&self, domain: &Arc<str>, route: Route, now: i64) {
         let mut routes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if routes.len() >= ROUTES_MAX {
-            routes.retain(|_, (until, _)| *until > now);
+            routes.retain(|_, kept| kept.ask_us > now);
             if routes.len() >= ROUTES_MAX {
                 routes.clear();
             }
         }
-        routes.insert(Arc::clone(domain), (now + us(ROUTE_KEPT), route));
+        let ask_us = now + us(ROUTE_KEPT);
+        // That a domain takes no mail fails messages for good: an old answer is not enough for that.
+        let until_us = if matches!(route, Route::To(_)) { now + us(ROUTE_SERVES) } else { ask_us };
+        routes.insert(Arc::clone(domain), Kept { route, ask_us, until_us });
+    }
+}
+
+/// Questions under way, in two kinds, so that silent name servers of the tail never hold up a provider.
+#[derive(Debug)]
+pub(crate) struct Lookups {
+    known: Arc<Semaphore>,
+    tail: Arc<Semaphore>,
+}
+
+impl Default for Lookups {
+    fn default() -> Self {
+        let of = |permits| Arc::new(Semaphore::new(permits));
+        Self { known: of(KNOWN_LOOKUPS_MAX), tail: of(LOOKUPS_MAX) }
     }
 }
 
@@ -76,29 +123,62 @@ pub(crate) fn send_off(shared: &Arc<Shared>, domain: Arc<str>, loads: Vec<Load>)
     if shared.config.relay.is_some() {
         return put_all(shared, &domain, loads, &Way::Relay);
     }
-    if let Some(route) = shared.routes.get(&domain, shared.world.now_us()) {
-        return follow(shared, &domain, loads, &route);
-    }
-    let shared = Arc::clone(shared);
-    tokio::spawn(async move {
-        // Never closed, so this cannot fail; and without the permit the question would only be asked too early.
-        let _permit = Arc::clone(&shared.lookups).acquire_owned().await;
-        let now = shared.world.now_us();
-        let route = match shared.routes.get(&domain, now) {
-            Some(route) => route,
-            None => match shared.world.mail_hosts(&domain).await {
-                MailHosts::Hosts(mut hosts) => {
-                    hosts.truncate(HOSTS_MAX);
-                    Route::To(hosts.into())
+    // The lane says which receiver analysis found.
+    let tail = loads.first().is_none_or(|load| load.message().part.lane.starts_with(queue::TAIL_LANE));
+    match shared.routes.get(&domain, shared.world.now_us()) {
+        Known::Fresh(route) => follow(shared, &domain, loads, &route),
+        Known::Old(route) => {
+            follow(shared, &domain, loads, &route);
+            let shared = Arc::clone(shared);
+            tokio::spawn(async move {
+                // No answer: the old one serves on.
+                let _ = ask(&shared, &domain, tail, true).await;
+            });
+        }
+        Known::Nothing => {
+            let shared = Arc::clone(shared);
+            tokio::spawn(async move {
+                let route = ask(&shared, &domain, tail, false).await;
+                // It may have taken half a minute: what another epoch has claimed since is none of ours.
+                let loads = Load::wanted(loads);
+                match route {
+                    Ok(route) => follow(&shared, &domain, loads, &route),
+                    Err(why) => unanswered(&shared, &domain, loads, &why),
                 }
-                MailHosts::NullMx => Route::Never(NULL_MX),
-                MailHosts::NoDomain => Route::Never(NO_DOMAIN),
-                MailHosts::Unanswered(why) => return unanswered(&shared, &domain, loads, &why),
-            },
-        };
-        shared.routes.keep(&domain, route.clone(), now);
-        follow(&shared, &domain, loads, &route);
+            });
+        }
+    }
+}
+
+/// Asks the DNS, when its turn comes; the answer is kept. `again`: there is an answer, and it is old. An error is why there
+/// is none.
+async fn ask(shared: &Arc<Shared>, domain: &Arc<str>, tail: bool, again: bool) -> Result<Route, String> {
+    let lookups = if tail { &shared.lookups.tail } else { &shared.lookups.known };
+    // Never closed, so this cannot fail; and without the permit the question would only be asked too early.
+    let _permit = Arc::clone(lookups).acquire_owned().await;
+    let now = shared.world.now_us();
+    // Others may have asked meanwhile.
+    if !again && let Known::Fresh(route) = shared.routes.get(domain, now) {
+        return Ok(route);
+    }
+    let (world, name) = (Arc::clone(&shared.world), Arc::clone(domain));
+    // A task of its own, so that a panic in it loses no message.
+    let asked = tokio::spawn(async move { world.mail_hosts(&name).await }).await;
+    let found = asked.unwrap_or_else(|error| {
+        tracing::error!(%error, "a look-up failed by a fault of ours");
+        MailHosts::Unanswered("the question failed here".to_owned())
     });
+    let route = match found {
+        MailHosts::Hosts(mut hosts) => {
+            hosts.truncate(HOSTS_MAX);
+            Route::To(hosts.into())
+        }
+        MailHosts::NullMx => Route::Never(NULL_MX),
+        MailHosts::NoDomain => Route::Never(NO_DOMAIN),
+        MailHosts::Unanswered(why) => return Err(why),
+    };
+    shared.routes.keep(domain, route.clone(), now);
+    Ok(route)
 }
 
 fn follow(shared: &Arc<Shared>, domain: &Arc<str>, loads: Vec<Load>, route: &Route) {
@@ -154,7 +234,12 @@ fn put_all(shared: &Arc<Shared>, domain: &Arc<str>, loads: Vec<Load>, way: &Way)
     }
     if let Some(load) = homeless.first() {
         let pool = load.gate().run().spec.pool.clone();
-        let reason = format!("no source of the pool \"{pool}\" carries mail to {domain} here");
+        // Sources there are: what stops them is an operator.
+        let reason = if standing.serving(&pool, domain).next().is_some() {
+            format!("every source of the pool \"{pool}\" is drained toward {}", site.name)
+        } else {
+            format!("no source of the pool \"{pool}\" carries mail to {domain} here")
+        };
         wait(shared, &standing, &Way::NoSource(Arc::clone(domain)), domain, homeless, &reason);
     }
 }

@@ -23,8 +23,12 @@ use crate::result::{Attempt, Heard, Next};
 use crate::shape::Suspension;
 use crate::shape::shaper::WARM_UP;
 use crate::trace::without_local_part;
+use crate::turns::Turn;
 use crate::wire::{Patience, Wire};
 use crate::world::{Boxed, Order};
+
+/// Composed messages that a connection sends still before it gives way to a higher priority.
+const LAST_MESSAGES: usize = 4;
 
 /// A transaction under way.
 struct Flight {
@@ -39,6 +43,8 @@ struct Flight {
     body_given: bool,
     /// Cut by a stop before its body was given: the connection ends as soon as earlier answers are in.
     given_up: bool,
+    /// Its engine has ended, and a retry stands on disk in case that its answer does not come: see [`Attempt::left_behind`].
+    left_behind: bool,
     permits: Permits,
 }
 
@@ -46,20 +52,21 @@ struct Flight {
 struct Pace {
     sleep: Boxed<'static, ()>,
     path: Arc<Path>,
+    level: u8,
 }
 
 impl Pace {
-    fn new(shared: &Shared, path: &Arc<Path>, at_us: i64) -> Self {
-        path.paced.fetch_add(1, Ordering::AcqRel);
+    fn new(shared: &Shared, path: &Arc<Path>, level: u8, at_us: i64) -> Self {
+        path.paced.enter(level);
         let left = at_us.saturating_sub(shared.world.now_us());
         let sleep = shared.world.sleep_until_mono(shared.world.mono_us().saturating_add(left));
-        Self { sleep, path: Arc::clone(path) }
+        Self { sleep, path: Arc::clone(path), level }
     }
 }
 
 impl Drop for Pace {
     fn drop(&mut self) {
-        self.path.paced.fetch_sub(1, Ordering::AcqRel);
+        self.path.paced.leave(self.level);
     }
 }
 
@@ -77,15 +84,22 @@ struct Session {
     closing: watch::Receiver<bool>,
     flights: VecDeque<Flight>,
     preparing: Option<oneshot::Receiver<Vec<Prepared>>>,
+    /// How many are being composed.
+    in_making: usize,
     ready: VecDeque<Prepared>,
     permits: Option<Permits>,
     unsettled: Arc<Semaphore>,
     begun: u32,
+    since_us: i64,
+    /// Its turn is over: no more than so many messages begin on it, because others wait for its connection.
+    begun_max: u32,
     idle_since_us: Option<i64>,
     leaving: bool,
     watch: Option<Boxed<'static, ()>>,
     /// The message in hand may not begin before this completes.
     pace: Option<Pace>,
+    /// It has waited for the rate, and may begin now.
+    waited: bool,
 }
 
 /// Opens a connection and works until there is nothing left to do on it.
@@ -189,14 +203,18 @@ impl Session {
             closing: shared.closing_signal(),
             flights: VecDeque::with_capacity(2),
             preparing: None,
+            in_making: 0,
             ready: VecDeque::with_capacity(PREPARED_MAX),
             permits: None,
             unsettled: Arc::new(Semaphore::new(UNSETTLED_PER_CONNECTION)),
             begun: 0,
+            since_us: shared.world.mono_us(),
+            begun_max: u32::MAX,
             idle_since_us: None,
             leaving: false,
             watch: None,
             pace: None,
+            waited: false,
         }
     }
 
@@ -246,13 +264,13 @@ impl Session {
             () = self.cut.notified() => {}
             () = self.wire.step() => {}
             prepared = poll_prepared(&mut self.preparing), if self.preparing.is_some() => {
-                self.preparing = None;
+                (self.preparing, self.in_making) = (None, 0);
                 self.ready.extend(prepared.unwrap_or_default());
             }
             permits = take_permits(settler, unsettled), if wants_permit => self.permits = permits,
             () = self.exchange.arrived.notified(), if wants_work => {}
             _ = self.closing.changed() => {}
-            () = poll_pace(&mut self.pace), if self.pace.is_some() => self.pace = None,
+            () = poll_pace(&mut self.pace), if self.pace.is_some() => (self.pace, self.waited) = (None, true),
             () = watch => self.watch = None,
         }
         if idle {
@@ -273,8 +291,9 @@ impl Session {
     }
 
     fn decide_to_leave(&mut self, now: i64, mono: i64) {
+        self.give_way(now, mono);
         let path = &self.exchange.path;
-        let tired = self.begun >= path.shaper.messages_limit();
+        let tired = self.begun >= self.messages_limit();
         let patience = i64::from(self.in_force.rules.idle_s) * 1_000_000;
         let bored = self.idle_since_us.is_some_and(|since| mono - since >= patience);
         let closing = self.shared.closing.load(Ordering::Acquire);
@@ -290,9 +309,44 @@ impl Session {
 
     /// Another receiver waits for the connection that this one has nothing to do with.
     fn is_needed_elsewhere(&self) -> bool {
-        let site = &self.exchange.path.site;
-        site.open.load(Ordering::Acquire) >= site.open_max.load(Ordering::Relaxed)
-            || self.exchange.is_in_the_way(self.shared.starving())
+        let (exchange, path) = (&self.exchange, &self.exchange.path);
+        path.site.is_full()
+            || [&path.turns, &self.shared.turns].iter().any(|line| line.top_other_than(exchange) > 0)
+    }
+
+    /// How many messages may begin on this connection.
+    fn messages_limit(&self) -> u32 {
+        self.exchange.path.shaper.messages_limit().min(self.begun_max)
+    }
+
+    /// Ends its turn when somebody waits for the connection who goes before it.
+    fn give_way(&mut self, now: i64, mono: i64) {
+        let (path, node) = (&self.exchange.path, &self.shared.turns);
+        let lines = [&path.turns, &path.site.turns, node];
+        if self.begun_max != u32::MAX || self.leaving || lines.iter().all(|line| line.is_empty()) {
+            return;
+        }
+        let turn = Turn { level: self.level(), begun: self.begun, since_us: self.since_us };
+        let higher = lines.iter().any(|line| line.top_other_than(&self.exchange) > turn.level);
+        if !path.shaper.may_connect(&self.in_force.limits, now)
+            || !lines.iter().any(|line| line.is_over(&self.exchange, turn, mono))
+        {
+            return;
+        }
+        // What is composed goes out still, but a higher priority waits for a few messages only, and nobody for the rate.
+        let in_hand = self.ready.len() + self.in_making;
+        let in_hand = if higher { in_hand.min(LAST_MESSAGES) } else { in_hand };
+        self.begun_max = self.begun.saturating_add(u32::try_from(in_hand).unwrap_or(u32::MAX));
+        self.leaving |= self.pace.is_some() || higher && self.waited;
+    }
+
+    /// The level of what it has in hand, or in its line.
+    fn level(&self) -> u8 {
+        self.exchange.level().max(self.level_in_hand())
+    }
+
+    fn level_in_hand(&self) -> u8 {
+        self.ready.front().map_or(0, |(load, _)| load.rank().priority as u8 + 1)
     }
 
     /// Has the next messages composed before the last one in hand begins, so that its successor's commands ride on its
@@ -325,6 +379,7 @@ impl Session {
             loads.push(load);
         }
         if !loads.is_empty() {
+            self.in_making = loads.len();
             self.preparing = Some(self.shared.composers.order(loads));
         }
     }
@@ -340,7 +395,7 @@ impl Session {
         if self.begun == 0 || self.pace.is_some() {
             return usize::from(self.ready.is_empty());
         }
-        let left = self.exchange.path.shaper.messages_limit().saturating_sub(self.begun) as usize;
+        let left = self.messages_limit().saturating_sub(self.begun) as usize;
         let standing = self.exchange.standing.load(Ordering::Acquire).max(1);
         let share = (self.exchange.waiting() / standing).clamp(1, PREPARED_MAX);
         share.min(left.saturating_sub(self.ready.len()))
@@ -350,10 +405,17 @@ impl Session {
     /// when that is far off, in its line, and the connection ends.
     fn may_begin(&mut self, now: i64) -> bool {
         let path = &self.exchange.path;
+        if path.paced.goes_before(|| self.level_in_hand()) {
+            // The next turn at this rate is a higher priority's, and this connection is no use to it.
+            self.leaving = true;
+            return false;
+        }
+        self.waited = false;
         let Err(at) = path.shaper.begin_message(&self.in_force.limits, now) else { return true };
         if path.shaper.allowance() == Some(0) && path.shaper.under_way() > 0 {
             // What is under way may come back unaccepted: another message goes in its place then.
-            self.pace = Some(Pace::new(&self.shared, path, at.min(now + us(ANSWER_LOOK))));
+            let look = at.min(now + us(ANSWER_LOOK));
+            self.pace = Some(Pace::new(&self.shared, path, self.level_in_hand(), look));
         } else if path.shaper.allowance() == Some(0) {
             let reason = "the warm-up's messages of today are sent".to_owned();
             path.warm_rest.store(true, Ordering::Release);
@@ -362,7 +424,7 @@ impl Session {
         } else if at - now > i64::from(self.in_force.rules.idle_s) * 1_000_000 {
             self.leaving = true;
         } else {
-            self.pace = Some(Pace::new(&self.shared, path, at));
+            self.pace = Some(Pace::new(&self.shared, path, self.level_in_hand(), at));
         }
         false
     }
@@ -426,13 +488,13 @@ impl Session {
             self.exchange.path.shaper.not_begun();
             return true;
         }
-        self.enter(load, composed, run.spec.test_smtp)
+        self.enter(load, composed, run.spec.test_smtp, now)
     }
 
     /// Through the gate and onto the connection. As [`Session::begin`].
-    fn enter(&mut self, load: Load, composed: message::Composed, test: bool) -> bool {
+    fn enter(&mut self, load: Load, composed: message::Composed, test: bool, now: i64) -> bool {
         let id = load.message().id;
-        let Some(ticket) = load.gate().enter(load.message(), load.epoch(), &self.cut) else {
+        let Some(ticket) = load.gate().enter(load.message(), load.epoch(), &self.cut, now) else {
             self.exchange.path.shaper.not_begun();
             load.finish();
             return true;
@@ -464,6 +526,7 @@ impl Session {
                     message_id: composed.message_id,
                     body_given: false,
                     given_up: false,
+                    left_behind: false,
                     permits,
                 });
                 false
@@ -532,6 +595,9 @@ impl Session {
             }
             if flight.ticket.is_past_dot() {
                 flight.load.gate().moved();
+                if self.shared.is_leaving_behind() {
+                    self.leave_behind(at);
+                }
             } else if waits_for_earlier {
                 self.leaving = true;
                 if !flight.given_up {
@@ -545,6 +611,26 @@ impl Session {
         if abandon {
             self.wire.client.cut(Cut::Abandoned);
         }
+    }
+
+    /// Writes a retry down for a message whose receiver takes its time with the answer to the dot: the engine ends, and may not
+    /// be there when it comes. An answer that does come settles the message all the same.
+    fn leave_behind(&mut self, at: usize) {
+        let flight = &mut self.flights[at];
+        if std::mem::replace(&mut flight.left_behind, true) {
+            return;
+        }
+        let (id, gate) = (flight.id, Arc::clone(flight.load.gate()));
+        let run = gate.run();
+        let attempt = Attempt {
+            message: flight.load.message(),
+            run: &run.spec,
+            source: Some(&self.exchange.path.source.name),
+            site: self.exchange.site(),
+            now_us: self.shared.world.now_us(),
+        };
+        let settlement = attempt.left_behind(Patience::of(&self.in_force.rules).dot);
+        self.shared.settler.submit(settlement, None, Some(Box::new(move || gate.leave(id))));
     }
 
     fn finished(&mut self, id: i64, outcome: &Outcome) {
@@ -586,7 +672,7 @@ impl Session {
             }
             Next::PutBack => {
                 gate.leave(id);
-                if flight.load.is_wanted() {
+                if flight.load.is_wanted() && !flight.left_behind {
                     drop(flight.load);
                 } else {
                     flight.load.finish();

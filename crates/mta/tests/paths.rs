@@ -621,7 +621,7 @@ async fn a_warm_up_counts_what_was_accepted_and_not_what_was_tried() {
     // Every other one is put off, for a reason of its own.
     let tried = Arc::new(AtomicUsize::new(0));
     let receiver = Receiver::new(move |moment| {
-        let defers = moment.verb == "rcpt" && tried.fetch_add(1, Ordering::SeqCst) % 2 == 0;
+        let defers = moment.verb == "rcpt" && tried.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
         defers.then(|| say("452 4.2.2 the mailbox is full"))
     });
     let port = receiver.listen("127.0.0.1:0").await;
@@ -641,6 +641,9 @@ async fn a_warm_up_counts_what_was_accepted_and_not_what_was_tried() {
         paths.iter().any(|path| path.suspended.as_ref().is_some_and(|rest| rest.reason.contains("warm-up")))
     };
     story.wait_for("at its end for today", rests).await;
+    // The last results are on their way to the disk.
+    story.until(1, "thirty sent", |f| f.sent >= 30).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(story.figures(1).await.sent, 30, "as many as the day allows, whatever was deferred");
     assert!(receiver.count("rcpt") >= 59, "{}", receiver.count("rcpt"));
     story.restart().await;
@@ -670,6 +673,9 @@ async fn a_crash_forgets_no_message_of_a_warm_up() {
     story.many(2, 20, "gmail.com").await;
     let rests = || story.paths_of("google").iter().any(|path| path.suspended.is_some());
     story.wait_for("at its end for today", rests).await;
+    // The last results are on their way to the disk.
+    story.until(2, "ten sent", |f| f.sent >= 10).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(story.figures(2).await.sent, 10, "twenty of thirty had gone");
 }
 

@@ -340,7 +340,11 @@ async fn a_named_delay_is_obeyed_and_not_counted() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     };
     assert_eq!(row.attempts, 0);
-    assert_eq!(row.next_try.unwrap() - row.last_try.unwrap(), 310_000_000, "and ten seconds, for clocks differ");
+    assert_eq!(
+        row.next_try.unwrap() - row.last_try.unwrap(),
+        310_000_000,
+        "and ten seconds, for clocks differ"
+    );
     story.clock.advance(Duration::from_secs(310));
     assert_eq!(story.over(1).await.sent, 1);
 }

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mta::{
-    Boxed, Courier, CourierConfig, DaneAnswer, Dialled, Host, Internet, MailHosts, Source, Stream, Target, TlsSeen,
-    World,
+    Boxed, Courier, CourierConfig, DaneAnswer, Dialled, Host, Internet, MailHosts, Source, Stream, Target,
+    TlsSeen, World,
 };
 use net::{
     Demand, Guard, Proven, RecordKind, Secured, StaticResolver, StsMode, StsPolicy, SystemClock, Tls, Tlsa,

@@ -20,6 +20,23 @@ pub struct LaneWork {
     pub retry_due: Option<i64>,
 }
 
+/// What stands in the database as claimed by this node.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Claimed {
+    /// Parts.
+    pub parts: Vec<Claim>,
+    /// Messages of the retry set.
+    pub retries: Vec<Claim>,
+}
+
+impl Claimed {
+    /// True where nothing is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty() && self.retries.is_empty()
+    }
+}
+
 /// Which parts to claim, or retries to take: of a run that sends in this epoch.
 #[derive(Debug, Clone)]
 pub(crate) struct Wish {
@@ -173,6 +190,18 @@ pub(crate) fn release_delivery(tx: &mut Tx<'_>, node: i64, delivery: i64) -> Res
         &binds![node, first, last],
     )?;
     Ok(())
+}
+
+/// What of one delivery this node has claimed, as far as the database knows.
+pub(crate) fn claimed(tx: &mut Tx<'_>, node: i64, delivery: i64) -> Result<Claimed> {
+    let (first, last) = id_range(delivery);
+    let binds = binds![node, first, last];
+    let parts = "SELECT first_id, coalesce(claim, 0) FROM part \
+                 WHERE state = 1 AND node = $1 AND first_id BETWEEN $2 AND $3 ORDER BY 1";
+    let retries =
+        "SELECT id, coalesce(claim, 0) FROM retry WHERE node = $1 AND id BETWEEN $2 AND $3 ORDER BY 1";
+    let read = |row: &Row<'_>| Ok::<_, crate::Error>(Claim { id: row.int(0)?, number: row.int(1)? });
+    Ok(Claimed { parts: tx.query(parts, &binds, read)?, retries: tx.query(retries, &binds, read)? })
 }
 
 /// Takes retries that are due, oldest first. As [`claim`], nothing where the run does not send.

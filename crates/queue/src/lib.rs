@@ -59,7 +59,7 @@ pub mod variants;
 mod verify;
 mod waiting;
 
-pub use claim::LaneWork;
+pub use claim::{Claimed, LaneWork};
 pub use counted::{Among, Counted, DueMessages, counted, due_between};
 pub use counters::{Counters, LATENCY_BOUNDS_MS, Latency};
 pub use error::{Error, Result};

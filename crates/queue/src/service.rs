@@ -452,6 +452,16 @@ impl Queue {
         self.inner.store.write(Lane::Urgent, move |tx| claim::release_delivery(tx, node, delivery)).await
     }
 
+    /// What of one delivery stands in the database as claimed by this node: an engine that compares it with what it holds
+    /// finds claims whose answer was lost.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn claimed(&self, delivery: i64) -> Result<claim::Claimed> {
+        let node = self.inner.node;
+        self.inner.store.read(move |tx| claim::claimed(tx, node, delivery)).await
+    }
+
     /// Takes up to `limit` retries of one lane that are due. As [`Queue::claim`], nothing when `run` is not what it was.
     ///
     /// # Errors

@@ -26,8 +26,8 @@ pub struct Counted {
     pub deferred: u64,
     /// Not ever.
     pub refused: u64,
-    /// Failures of the path: of the deferred and refused, those that were not about their recipient, and connections
-    /// that did not come to stand.
+    /// Failures of the path: of the deferred and refused, those that were about neither their recipient nor their content.
+    /// Connections that did not come to stand are no answers; their exchange rests.
     pub failed: u64,
 }
 

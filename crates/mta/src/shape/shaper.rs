@@ -52,7 +52,7 @@ pub enum Answered {
     Accepted,
     /// Not now; `true`: for no reason that is the recipient's.
     Deferred(bool),
-    /// Not ever; `true`: for no reason that is the recipient's.
+    /// Not ever; `true`: for no reason that is the recipient's or the content's.
     Refused(bool),
 }
 
@@ -542,6 +542,13 @@ impl Shaper {
         held.max(self.pace.ready_at(now_us))
     }
 
+    /// By the rates of connections one more could be opened now.
+    #[inline]
+    #[must_use]
+    pub fn may_connect(&self, limits: &Limits, now_us: i64) -> bool {
+        limits.connections.iter().all(|bucket| bucket.ready_at(now_us) <= now_us)
+    }
+
     /// Messages a second that are allowed now; `None`: no limit.
     #[must_use]
     pub fn rate(&self) -> Option<f64> {
@@ -652,7 +659,8 @@ impl State {
             return;
         }
         let lately = self.heard().windows.minutes(now_us);
-        let unexplained = lately.failed.min(lately.deferred);
+        // Refusals for good are among the failures, and not what this is about.
+        let unexplained = lately.failed.saturating_sub(lately.refused).min(lately.deferred);
         if lately.answers() < ENOUGH_ANSWERS / 4
             || unexplained * 100 < lately.answers() * DEFERRED_PERCENT
             || now_us < self.heard().slowed_us.saturating_add(60 * SECOND_US)

@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod receiver;
+pub mod resolver;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use routes::Routes;
 use store::{Lane, Options, Store};
 
 pub use receiver::{Act, Moment, Receiver, say};
+pub use resolver::Scripted;
 
 /// Name of a node whose rules come from the database.
 pub const WITH_ROUTES: &str = "here";
@@ -53,12 +55,24 @@ pub struct Story {
     pub routes: Routes,
     pub clock: FakeClock,
     pub resolver: Arc<StaticResolver>,
+    /// Asked before it.
+    pub dns: Arc<Scripted>,
     pub quarantined: Arc<Noted>,
     pub port: u16,
     settings: Config,
     #[expect(dead_code, reason = "the database lives in it")]
     folder: tempfile::TempDir,
     turner: tokio::task::JoinHandle<()>,
+}
+
+fn internet(dns: &Arc<Scripted>, clock: &FakeClock) -> Internet {
+    Internet {
+        resolver: dns.clone(),
+        clock: Arc::new(clock.clone()),
+        tls: Tls::new(&[]).unwrap(),
+        guard: Guard::new(["127.0.0.0/8", "::1/128"].map(|range| range.parse().unwrap()).into()),
+        policies: None,
+    }
 }
 
 impl Drop for Story {
@@ -141,13 +155,8 @@ impl Story {
             routes.open_rules(base, T0).await.unwrap();
             settings.routes = Some(routes.clone());
         }
-        let internet = Internet {
-            resolver: resolver.clone(),
-            clock: Arc::new(clock.clone()),
-            tls: Tls::new(&[]).unwrap(),
-            guard: Guard::new(vec!["127.0.0.0/8".parse().unwrap()]),
-            policies: None,
-        };
+        let dns = Arc::new(Scripted::over(resolver.clone()));
+        let internet = internet(&dns, &clock);
         let again = settings.clone();
         let parts = Parts {
             queue: queue.clone(),
@@ -164,7 +173,19 @@ impl Story {
                 turned.advance(Duration::from_millis(250));
             }
         });
-        Self { engine, queue, routes, clock, resolver, quarantined, port, settings: again, folder, turner }
+        Self {
+            engine,
+            queue,
+            routes,
+            clock,
+            resolver,
+            dns,
+            quarantined,
+            port,
+            settings: again,
+            folder,
+            turner,
+        }
     }
 
     pub async fn with(receiver: &Receiver) -> Self {
@@ -208,19 +229,19 @@ impl Story {
 
     /// The engine's network and clock, for somebody beside it.
     pub fn world(&self) -> Arc<Internet> {
-        Arc::new(Internet {
-            resolver: self.resolver.clone(),
-            clock: Arc::new(self.clock.clone()),
-            tls: Tls::new(&[]).unwrap(),
-            guard: Guard::new(vec!["127.0.0.0/8".parse().unwrap()]),
-            policies: None,
-        })
+        Arc::new(internet(&self.dns, &self.clock))
     }
 
     pub fn domain(&self, domain: &str, address: &str) {
         let host = format!("mx.{domain}");
         self.resolver.mx(domain, &[(10, &host)]);
         self.resolver.a(&host, &[address]);
+    }
+
+    /// Does something to the database behind everybody's back.
+    pub async fn sql(&self, statements: &'static str) {
+        let done = self.queue.store().write(Lane::Urgent, move |tx| tx.batch(statements)).await;
+        done.unwrap();
     }
 
     pub async fn confirm(&self, delivery: i64, addresses: &[&str]) -> Run {

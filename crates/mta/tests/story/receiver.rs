@@ -1,6 +1,6 @@
 //! A receiver on loopback that does what a story says, line by line, and remembers what it saw.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -14,6 +14,8 @@ pub enum Act {
     Say(String),
     /// Never answers.
     Hang,
+    /// Says it once that is true.
+    SayOnce(Arc<AtomicBool>, &'static str),
     /// Closes the connection.
     Close,
 }
@@ -149,7 +151,7 @@ impl Receiver {
                 match self.at("body", "", from) {
                     Act::Close => return,
                     Act::Hang => std::future::pending().await,
-                    Act::Say(_) => {}
+                    Act::Say(_) | Act::SayOnce(..) => {}
                 }
                 let mut body = String::new();
                 loop {
@@ -175,6 +177,13 @@ impl Receiver {
         match act {
             Act::Close => None,
             Act::Hang => std::future::pending().await,
+            Act::SayOnce(when, text) => {
+                while !when.load(Ordering::SeqCst) {
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                }
+                write.write_all(format!("{text}\r\n").as_bytes()).await.ok()?;
+                Some(text.to_owned())
+            }
             Act::Say(text) => {
                 let wire = format!("{}\r\n", text.replace('\n', "\r\n"));
                 write.write_all(wire.as_bytes()).await.ok()?;
