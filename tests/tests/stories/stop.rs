@@ -154,8 +154,9 @@ async fn stop_while_the_engine_is_replaced(database: Database) {
         count(&log.events(), |e| e.what == What::DotRead && e.provider == "lost") > 0
     })
     .await;
-    let set = server.request(reqwest::Method::PUT, "/settings/mta.connections_per_site");
-    assert!(set.json(&json!({"value": "3"})).send().await.unwrap().status().is_success());
+    let relay = format!("smtp://127.0.61.1:{}?tls=none", internet.port());
+    let set = server.request(reqwest::Method::PUT, "/settings/mta.relay");
+    assert!(set.json(&json!({"value": relay})).send().await.unwrap().status().is_success());
     tokio::time::sleep(Duration::from_millis(300)).await;
     let asked = Instant::now();
     let report = post(&server, &format!("/deliveries/{id}/stop")).await;

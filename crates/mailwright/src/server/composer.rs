@@ -2,8 +2,9 @@
 //! waits for nothing.
 
 use std::{
+    any::Any,
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use content::Content;
@@ -13,9 +14,10 @@ use queue::{Part, Queue};
 use routes::{Routes, Signing};
 use tracking::Tracking;
 
-/// Snapshots kept ready; those not used for longest go first.
+/// Snapshots kept ready, besides those that claimed parts name: these stay. Those not used for longest go first.
 const SNAPSHOTS_KEPT: usize = 64;
-/// Memory of all of them together. One with attachments may need tens of megabytes; the one in use is kept at any size.
+/// Memory of all of them together. Those that claimed parts name may have as much again: one with attachments needs tens of
+/// megabytes. Beyond that a part goes back unclaimed, and its delivery waits until another one has less in work.
 const SNAPSHOTS_BYTES_MAX: usize = 128 << 20;
 /// A snapshot is held as it was written, and encoded for each variant that is in use: about three times a message.
 const COPIES_OF_A_MESSAGE: usize = 3;
@@ -35,7 +37,10 @@ pub struct Composer {
     hosts: Mutex<Kept<BTreeSet<String>>>,
 }
 
-/// A small map that forgets what was not used for longest.
+/// Whoever needs an entry, for as long as it lives: a part, which its messages and their results hold.
+type User = Weak<dyn Any + Send + Sync>;
+
+/// A small map that forgets what was not used for longest, and nothing that somebody needs.
 struct Kept<T> {
     entries: HashMap<Arc<str>, Entry<T>>,
     uses: u64,
@@ -47,6 +52,20 @@ struct Entry<T> {
     used: u64,
     bytes: usize,
     value: Arc<T>,
+    users: Vec<User>,
+}
+
+impl<T> Entry<T> {
+    fn is_needed(&self) -> bool {
+        self.users.iter().any(|user| user.strong_count() > 0)
+    }
+
+    fn needed_by(&mut self, user: User) {
+        if self.users.len() == self.users.capacity() {
+            self.users.retain(|user| user.strong_count() > 0);
+        }
+        self.users.push(user);
+    }
 }
 
 impl<T> Kept<T> {
@@ -63,19 +82,41 @@ impl<T> Kept<T> {
         })
     }
 
-    fn put(&mut self, name: Arc<str>, value: Arc<T>, bytes: usize) {
+    /// Keeps an entry for as long as `user` lives; false where there is none.
+    fn keep_for(&mut self, name: &str, user: User) -> bool {
+        self.uses += 1;
+        let uses = self.uses;
+        let entry = self.entries.get_mut(name);
+        entry
+            .map(|entry| {
+                entry.used = uses;
+                entry.needed_by(user);
+            })
+            .is_some()
+    }
+
+    /// False: what others need leaves no room for it.
+    fn put(&mut self, name: Arc<str>, value: Arc<T>, bytes: usize, user: User) -> bool {
         self.uses += 1;
         while !self.has_room(bytes) {
-            let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used);
-            let Some(oldest) = oldest.map(|(name, _)| Arc::clone(name)) else { break };
+            let spare = self.entries.iter().filter(|(_, entry)| !entry.is_needed());
+            let oldest = spare.min_by_key(|(_, entry)| entry.used).map(|(name, _)| Arc::clone(name));
+            let Some(oldest) = oldest else { break };
             self.entries.remove(&oldest);
         }
-        self.entries.insert(name, Entry { used: self.uses, bytes, value });
+        if !self.entries.is_empty() && self.bytes() + bytes > self.bytes_max.saturating_mul(2) {
+            return false;
+        }
+        self.entries.insert(name, Entry { used: self.uses, bytes, value, users: vec![user] });
+        true
+    }
+
+    fn bytes(&self) -> usize {
+        self.entries.values().map(|entry| entry.bytes).sum()
     }
 
     fn has_room(&self, bytes: usize) -> bool {
-        let kept: usize = self.entries.values().map(|entry| entry.bytes).sum();
-        self.entries.len() < self.entries_max && kept + bytes <= self.bytes_max
+        self.entries.len() < self.entries_max && self.bytes() + bytes <= self.bytes_max
     }
 }
 
@@ -114,25 +155,30 @@ impl Composer {
         Self { tracking: Some(tracking), ..self }
     }
 
-    async fn ready(&self, part: &Part) -> Result<(), ComposeError> {
-        let known = open(&self.snapshots).get(&part.snapshot).is_some();
-        if !known {
+    async fn ready(&self, part: &Arc<Part>) -> Result<(), ComposeError> {
+        let user = || -> User {
+            let part: Weak<Part> = Arc::downgrade(part);
+            part
+        };
+        if !open(&self.snapshots).keep_for(&part.snapshot, user()) {
             let bytes = self.queue.snapshot(&part.snapshot).await.map_err(not_now)?;
             let bytes = bytes.ok_or_else(|| not_now("the delivery's snapshot is missing"))?;
             let prepared = http::source::prepared(&self.content, bytes).await.map_err(not_now)?;
             let bytes = prepared.size_hint() * COPIES_OF_A_MESSAGE;
-            open(&self.snapshots).put(Arc::clone(&part.snapshot), Arc::new(prepared), bytes);
+            let name = Arc::clone(&part.snapshot);
+            if !open(&self.snapshots).put(name, Arc::new(prepared), bytes, user()) {
+                return Err(not_now("other deliveries in work leave no room for its attachments"));
+            }
             if let Some(tracking) = &self.tracking {
                 // Whether it succeeds or not, the message goes out.
                 let _ = tracking.table(part.first_id, part.stamp).await;
             }
         }
-        let known = open(&self.signings).get(&part.signing).is_some();
-        if !known {
+        if !open(&self.signings).keep_for(&part.signing, user()) {
             let keys = http::source::key_numbers(&part.signing);
             let keys = keys.ok_or_else(|| not_now("the part's list of signing keys is damaged"))?;
             let signing = self.routes.signing_with(&keys).await.map_err(not_now)?;
-            open(&self.signings).put(Arc::clone(&part.signing), signing, 0);
+            open(&self.signings).put(Arc::clone(&part.signing), signing, 0, user());
         }
         Ok(())
     }
@@ -145,7 +191,7 @@ impl Compose for Composer {
 
     fn compose(&self, order: Order<'_>) -> Result<Composed, ComposeError> {
         let message = order.message;
-        let gone = || not_now("more deliveries are in work than are kept ready");
+        let gone = || not_now("what it is made of is not in memory");
         let prepared = open(&self.snapshots).get(&message.part.snapshot).ok_or_else(gone)?;
         let signing = open(&self.signings).get(&message.part.signing).ok_or_else(gone)?;
         let slots = Slots::from_bytes(&message.slots).map_err(never)?;
@@ -161,7 +207,7 @@ impl Compose for Composer {
         let shared = known.or_else(|| {
             let prepared = open(&self.snapshots).get(name)?;
             let hosts = Arc::new(prepared.snapshot().link_hosts());
-            open(&self.hosts).put(Arc::clone(name), Arc::clone(&hosts), 0);
+            open(&self.hosts).put(Arc::clone(name), Arc::clone(&hosts), 0, Weak::<()>::new());
             Some(hosts)
         });
         if shared.is_some_and(|hosts| leads_to(&hosts, host)) {
@@ -181,6 +227,10 @@ fn leads_to(hosts: &BTreeSet<String>, host: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn nobody() -> User {
+        Weak::<()>::new()
+    }
+
     #[test]
     fn a_listed_host_stands_for_those_below_it() {
         let hosts = BTreeSet::from(["a.bad.example".to_owned(), "good.example".to_owned()]);
@@ -191,10 +241,10 @@ mod tests {
     #[test]
     fn the_least_used_is_forgotten() {
         let mut kept = Kept::new(2, 100).into_inner().unwrap();
-        kept.put("a".into(), Arc::new(1), 10);
-        kept.put("b".into(), Arc::new(2), 10);
+        kept.put("a".into(), Arc::new(1), 10, nobody());
+        kept.put("b".into(), Arc::new(2), 10, nobody());
         assert_eq!(kept.get("a").as_deref(), Some(&1));
-        kept.put("c".into(), Arc::new(3), 10);
+        kept.put("c".into(), Arc::new(3), 10, nobody());
         assert!(kept.get("b").is_none());
         assert!(kept.get("a").is_some() && kept.get("c").is_some());
     }
@@ -203,11 +253,32 @@ mod tests {
     fn what_is_kept_stays_within_its_memory() {
         let mut kept = Kept::new(10, 100).into_inner().unwrap();
         for name in ["a", "b", "c"] {
-            kept.put(name.into(), Arc::new(0), 40);
+            kept.put(name.into(), Arc::new(0), 40, nobody());
         }
         assert!(kept.get("a").is_none() && kept.get("b").is_some() && kept.get("c").is_some());
-        kept.put("large".into(), Arc::new(0), 1_000);
+        assert!(kept.put("large".into(), Arc::new(0), 1_000, nobody()), "alone it may be of any size");
         assert_eq!(kept.entries.len(), 1);
         assert!(kept.get("large").is_some());
+    }
+
+    #[test]
+    fn what_claimed_parts_name_stays_however_many_deliveries_are_in_work() {
+        let mut kept = Kept::new(2, 100).into_inner().unwrap();
+        let parts: Vec<Arc<u8>> = (0..6).map(Arc::new).collect();
+        let user = |n: usize| -> User {
+            let part = Arc::downgrade(&parts[n]);
+            part
+        };
+        for n in 0..5 {
+            assert!(kept.put(n.to_string().into(), Arc::new(n), 40, user(n)));
+        }
+        assert!((0..5).all(|n| kept.get(&n.to_string()).is_some()));
+        assert!(!kept.put("5".into(), Arc::new(5), 40, user(5)), "twice its memory, and no more");
+        // The parts of one are over, and the next has its place.
+        let rest = parts.into_iter().skip(1).collect::<Vec<_>>();
+        let (second, last) = (Arc::downgrade(&rest[0]), Arc::downgrade(&rest[4]));
+        assert!(kept.keep_for("1", second));
+        assert!(kept.put("5".into(), Arc::new(5), 40, last));
+        assert!(kept.get("0").is_none() && kept.get("1").is_some());
     }
 }

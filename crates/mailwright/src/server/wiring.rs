@@ -333,13 +333,40 @@ impl Follower {
     }
 }
 
-/// Whether the engine has to be replaced.
+/// Whether the engine has to be replaced. Bounds of sites and the name in EHLO are rules, which hold without that; only the
+/// bounds of a relay are the engine's own.
 fn sends_differently(before: &Settings, now: &Settings) -> bool {
+    let bounds = |settings: &Settings| {
+        let bounds = (settings.connections_per_site(), settings.messages_per_connection());
+        settings.relay().is_some().then_some(bounds)
+    };
     before.relay() != now.relay()
         || before.smtp_port() != now.smtp_port()
-        || before.ehlo() != now.ehlo()
-        || before.public_url() != now.public_url()
-        || before.connections_per_site() != now.connections_per_site()
-        || before.messages_per_connection() != now.messages_per_connection()
         || before.net_allow() != now.net_allow()
+        || bounds(before) != bounds(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn only_what_cannot_change_under_way_replaces_the_engine() {
+        let settings =
+            |toml: &str| Settings::resolve(&access::Fixed::read(Some(toml), []).unwrap(), &BTreeMap::new());
+        let differs = |one: &str, other: &str| sends_differently(&settings(one), &settings(other));
+        assert!(!differs("mta.ehlo = \"a.example\"", "mta.ehlo = \"b.example\""));
+        assert!(!differs("", "public_url = \"https://mail.shop.example\""));
+        assert!(!differs("", "mta.connections_per_site = 3\nmta.messages_per_connection = 7"));
+        assert!(differs("", "mta.port = 2525"));
+        assert!(differs("", "net.allow = [\"10.0.0.0/8\"]"));
+        let relay = "mta.relay = \"smtp://relay.example:587\"\n";
+        assert!(differs("", relay));
+        assert!(
+            differs(relay, &format!("{relay}mta.connections_per_site = 3")),
+            "a relay's bounds are its own"
+        );
+    }
 }
