@@ -121,6 +121,9 @@ def of_mail(octets, submitter, table, faults):
     """The report in a mail (section 5.3), and its domain."""
     message = email.message_from_bytes(octets, policy=email.policy.default)
     sender = str(message["From"].addresses[0].domain)
+    # Read a minute after it was written: stories set the program's clock forward, and dkimpy goes by this one.
+    read_at = message["Date"].datetime.timestamp() + 60
+    dkim.time.time = lambda: read_at
     faults += signature_faults(octets, sender, table)
     if sender != submitter:
         faults.append(f"from {sender}")

@@ -160,8 +160,8 @@ async fn pulled(database: Database) {
     let end = Instant::now() + Duration::from_secs(90);
     while server.status(&id).await["state"] != "finished" {
         assert!(Instant::now() < end, "{}\n{}", server.status(&id).await, server.stderr());
-        server.turn_to(server.now_us() + 60 * 1_000_000);
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        server.turn_to(server.now_us() + 120 * 1_000_000);
+        tokio::time::sleep(Duration::from_millis(400)).await;
     }
     let pull = Kill { sent_us: pulled_us, gone_us: plugged_us + LATE_US, margin_us: MARGIN_US };
     let verdict = judge(&far.events(), &server.log(&id).await, &targets, &[pull]);

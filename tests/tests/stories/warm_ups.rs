@@ -25,7 +25,7 @@ const DAY_US: i64 = 24 * HOUR_US;
 const QUIET: Duration = Duration::from_millis(1_500);
 const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 /// Rules of a provider as the table has it, without a rate, and for sites that nobody knows.
-const SHAPING: &str = "[unknown]\nmessage_rates = []\n\n[provider.google]\nmessage_rates = []\n";
+const SHAPING: &str = "[unknown]\nmessage_rates = []\n\n[site.google]\nmessage_rates = []\n";
 
 struct Scene {
     internet: Internet,

@@ -5,8 +5,8 @@
 //! that has the wildcard cannot show, and so takes the ordinary case, a name right below the wildcard's parent, for a
 //! forgery. It is judged here then, from the records whose signatures the library has checked.
 
-use hickory_resolver::proto::dnssec::Proof;
 use hickory_resolver::proto::dnssec::rdata::{DNSSECRData, NSEC, RRSIG};
+use hickory_resolver::proto::dnssec::{DnssecSummary, Proof};
 use hickory_resolver::proto::op::DnsResponse;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
@@ -14,7 +14,8 @@ use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 /// rightly, some of it stands for a wildcard, and for each such name there is no closer one.
 pub(super) fn hold(response: &DnsResponse) -> bool {
     let answers = &response.answers;
-    if answers.is_empty() || answers.iter().any(|record| record.proof != Proof::Secure) {
+    // Of several signatures only the one that was checked carries a proof.
+    if DnssecSummary::from_records(answers.iter()) != DnssecSummary::Secure {
         return false;
     }
     let mut expanded = answers.iter().filter_map(expanded).peekable();
@@ -30,7 +31,7 @@ pub(super) fn hold(response: &DnsResponse) -> bool {
 fn expanded(record: &Record) -> Option<(&Name, &RRSIG)> {
     match &record.data {
         RData::DNSSEC(DNSSECRData::RRSIG(signature))
-            if signature.input().num_labels < record.name.num_labels() =>
+            if record.proof == Proof::Secure && signature.input().num_labels < record.name.num_labels() =>
         {
             Some((&record.name, signature))
         }
