@@ -421,7 +421,8 @@ impl Session {
             path.warm_rest.store(true, Ordering::Release);
             path.shaper.hold(WARM_UP, &Suspension { until_us: Some(at), reason, by: String::new() });
             self.leaving = true;
-        } else if at - now > i64::from(self.in_force.rules.idle_s) * 1_000_000 {
+        } else if at - now > i64::from(self.in_force.rules.idle_s) * 1_000_000 || self.begun_max != u32::MAX {
+            // The wait is for whoever's turn it is, where its own is over.
             self.leaving = true;
         } else {
             self.pace = Some(Pace::new(&self.shared, path, self.level_in_hand(), at));
