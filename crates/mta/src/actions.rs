@@ -76,12 +76,18 @@ pub(crate) async fn act(shared: &Shared, action: Action) -> Result<(), String> {
             let verdict = verdict(source.as_deref(), &site, routes::Action::Suspend, &rest, now);
             let key = key_of(&verdict);
             put(shared, verdict, now).await?;
-            matching(shared, source.as_deref(), &site).iter().for_each(|path| path.shaper.hold(&key, &rest));
+            for path in matching(shared, source.as_deref(), &site) {
+                path.shaper.hold(&key, &rest);
+                path.draining.store(shared.memory.drains(&path, now), Ordering::Release);
+            }
         }
         Action::Drain { source, site, reason, by } => {
             let rest = Suspension { until_us: None, reason, by };
-            put(shared, verdict(source.as_deref(), &site, routes::Action::Drain, &rest, now), now).await?;
+            let verdict = verdict(source.as_deref(), &site, routes::Action::Drain, &rest, now);
+            let key = key_of(&verdict);
+            put(shared, verdict, now).await?;
             for path in matching(shared, source.as_deref(), &site) {
+                path.shaper.release(&key);
                 path.draining.store(true, Ordering::Release);
             }
         }

@@ -95,10 +95,9 @@ impl Memory {
     }
 
     /// Whether a verdict in force wants the path empty.
-    fn drains(&self, path: &Path, now_us: i64) -> bool {
-        let mut known = open(&self.verdicts).clone().into_iter();
-        known.any(|verdict| {
-            verdict.action == routes::Action::Drain && verdict.holds(now_us) && is_about(&verdict, path)
+    pub(crate) fn drains(&self, path: &Path, now_us: i64) -> bool {
+        open(&self.verdicts).iter().any(|verdict| {
+            verdict.action == routes::Action::Drain && verdict.holds(now_us) && is_about(verdict, path)
         })
     }
 
@@ -165,7 +164,10 @@ fn apply(verdict: &Verdict, path: &Path, now_us: i64) {
             // An engine's verdict is a rest that the path would have begun itself.
             routes::Action::Suspend if verdict.by.is_empty() => path.shaper.suspend(&suspension(verdict)),
             routes::Action::Suspend => path.shaper.hold(&key_of(verdict), &suspension(verdict)),
-            routes::Action::Drain => path.draining.store(true, Ordering::Release),
+            routes::Action::Drain => {
+                path.shaper.release(&key_of(verdict));
+                path.draining.store(true, Ordering::Release);
+            }
             routes::Action::Slow(percent) => {
                 path.shaper.slow(&key_of(verdict), percent, &verdict.reason, verdict.until_us, now_us);
             }
@@ -332,6 +334,8 @@ impl Keeper {
         for path in self.shared.all_paths() {
             lifted.iter().for_each(|verdict| lift(&self.shared.memory, verdict, &path, now));
             new.iter().for_each(|verdict| apply(verdict, &path, now));
+            // A verdict that was changed drains no longer.
+            path.draining.store(self.shared.memory.drains(&path, now), Ordering::Release);
         }
         self.go_on(lifted, now).await;
         self.shared.look_again();

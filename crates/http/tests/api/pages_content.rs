@@ -287,6 +287,7 @@ async fn parameters_hold_what_is_typed() {
                 ("retry_period", "1h"),
                 ("priority", "normal"),
                 ("part_size", "0"),
+                ("pool", "news"),
                 ("format", "alternative"),
                 ("encoding", "iso-2022-jp"),
                 ("precedence", "bulk"),
@@ -321,6 +322,10 @@ async fn parameters_hold_what_is_typed() {
             ("alternative", "always")
         );
         assert!(found.content.personalise && !found.content.inline_css);
+        assert_eq!(found.parameters.pool, "news");
+        // No source is in it, and it stays chosen all the same.
+        let page = browser.get(&path).await.text;
+        assert!(page.contains("<option value=\"news\" selected>"), "{page}");
     })
     .await;
 }

@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::house::House;
+use crate::{house::House, pages::Browser};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_are_made_changed_and_refused_by_their_key() {
@@ -55,6 +55,24 @@ async fn rules_are_made_changed_and_refused_by_their_key() {
         assert_eq!(house.send(Method::DELETE, &path, Value::Null).await.0, StatusCode::NO_CONTENT);
         assert_eq!(house.get(&path).await.0, StatusCode::NOT_FOUND);
         assert!(house.get("/control-rules").await.1["items"].as_array().unwrap().len() > 10);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_typology_names_the_pool_of_its_deliveries() {
+    store::testing::each(|store| async move {
+        let house = House::build(store).await;
+        let (status, made) = house.post("/typologies", json!({"name": "Receipts", "pool": "receipts"})).await;
+        assert_eq!((status, &made["pool"]), (StatusCode::CREATED, &json!("receipts")), "{made}");
+        let wrong = house.post("/typologies", json!({"name": "Other", "pool": "No Pool"})).await.1;
+        assert_eq!(wrong["field"], "pool");
+        let mut browser = Browser::signed_in(&house).await;
+        let path = format!("/typologies/{}", made["id"].as_str().unwrap());
+        assert!(browser.get(&path).await.text.contains("<option value=\"receipts\" selected>"));
+        let fields = [("name", "Receipts"), ("base", "default"), ("weight", "5"), ("pool", "")];
+        assert_eq!(browser.post(&path, &fields).await.location, format!("{path}?done=saved"));
+        assert_eq!(house.get(&path).await.1["pool"], "", "taken back on the page");
     })
     .await;
 }
