@@ -92,6 +92,22 @@ pub fn compose<S: Borrow<Signer>>(
     signers: &[S],
     keys: &TokenKeys,
 ) -> Result<Composed, ComposeError> {
+    compose_in(Vec::new(), prepared, slots, envelope, stamp, signers, keys)
+}
+
+/// The same into a buffer that held a message before. What it held is gone.
+///
+/// # Errors
+/// As [`compose`].
+pub fn compose_in<S: Borrow<Signer>>(
+    buffer: Vec<u8>,
+    prepared: &Prepared,
+    slots: &Slots,
+    envelope: &Envelope<'_>,
+    stamp: &Stamp,
+    signers: &[S],
+    keys: &TokenKeys,
+) -> Result<Composed, ComposeError> {
     if signers.len() > SIGNERS_MAX {
         return Err(ComposeError::Signers);
     }
@@ -99,20 +115,20 @@ pub fn compose<S: Borrow<Signer>>(
     let token = Token { message: envelope.id, inert: snapshot.inert };
     let own = Own { slots, flags: envelope.flags, links: Links::new(snapshot, token, Some(keys)) };
     let message_id = keys.message_id(&snapshot.message_id_domain, token);
-    let content = prepared.body(&own, !signers.is_empty())?;
+    let content = prepared.body(&own, !signers.is_empty(), buffer)?;
     let (fields, smtputf8) = headers(prepared, &own, envelope, stamp, &message_id, &content.head)?;
 
-    let mut bytes = Vec::with_capacity(content.wire.len() + fields.bytes.len() + 1_024 * signers.len() + 2);
+    let mut header = Vec::with_capacity(fields.bytes.len() + 1_024 * signers.len() + 2);
     if let Some(hash) = content.hash {
         let input = HeaderInput::new(&fields);
         for signer in signers {
             let time_s = stamp.time_us.div_euclid(1_000_000);
-            bytes.extend_from_slice(&signer.borrow().field(&input, &hash, time_s)?);
+            header.extend_from_slice(&signer.borrow().field(&input, &hash, time_s)?);
         }
     }
-    bytes.extend_from_slice(&fields.bytes);
-    bytes.extend_from_slice(b"\r\n");
-    bytes.extend_from_slice(&content.wire);
+    header.extend_from_slice(&fields.bytes);
+    header.extend_from_slice(b"\r\n");
+    let bytes = behind(&header, content.wire);
 
     let error_address = prepared.text_of(PartName::ErrorAddress, &own)?;
     let return_path = if error_address.is_empty() {
@@ -124,6 +140,15 @@ pub fn compose<S: Borrow<Signer>>(
     let mut digest = [0; 16];
     digest.copy_from_slice(&blake3::hash(&bytes).as_bytes()[..16]);
     Ok(Composed { return_path, bytes, digest, message_id, smtputf8 })
+}
+
+/// The body in its own buffer, moved behind its header: that is known last, because it holds the body's hash.
+fn behind(header: &[u8], mut body: Vec<u8>) -> Vec<u8> {
+    let length = body.len();
+    body.resize(length + header.len(), 0);
+    body.copy_within(..length, header.len());
+    body[..header.len()].copy_from_slice(header);
+    body
 }
 
 /// An address of our own must be ASCII: only the recipient's may need SMTPUTF8.

@@ -13,6 +13,8 @@ use crate::header::Fields;
 
 /// Longest character-string in a TXT record (RFC 1035 section 3.3).
 const TXT_STRING_LEN_MAX: usize = 255;
+/// Octets of a signature's field beside its list and names, to size its buffer.
+const FIELD_LEN: usize = 640;
 /// Where the lists in our own field are broken.
 const FOLD_AT: usize = 72;
 
@@ -235,16 +237,27 @@ impl Signer {
         body_hash: &[u8],
         time_s: i64,
     ) -> Result<Vec<u8>, KeyError> {
-        let mut field = format!(
-            "DKIM-Signature: v=1; a={}-sha256; c=relaxed/relaxed;\r\n\td={}; s={};\r\n\tt={time_s}; {};\r\n\tbh={};\r\n\tb=",
+        let mut field =
+            Vec::with_capacity(FIELD_LEN + input.list.len() + self.domain.len() + self.selector.len());
+        for piece in [
+            "DKIM-Signature: v=1; a=",
             self.key.kind.as_str(),
-            self.domain,
-            self.selector,
-            input.list,
-            STANDARD.encode(body_hash),
-        )
-        .into_bytes();
-        let mut signed = input.canonical.clone();
+            "-sha256; c=relaxed/relaxed;\r\n\td=",
+            &self.domain,
+            "; s=",
+            &self.selector,
+            ";\r\n\tt=",
+            &time_s.to_string(),
+            "; ",
+            &input.list,
+            ";\r\n\tbh=",
+            &STANDARD.encode(body_hash),
+            ";\r\n\tb=",
+        ] {
+            field.extend_from_slice(piece.as_bytes());
+        }
+        let mut signed = Vec::with_capacity(input.canonical.len() + field.len());
+        signed.extend_from_slice(&input.canonical);
         relaxed_header(&mut signed, &field);
         signed.truncate(signed.len() - 2); // RFC 6376 section 3.7: the own field without its CRLF
         let signature = STANDARD.encode(self.key.sign(&signed)?);
@@ -271,7 +284,8 @@ impl HeaderInput {
         let mut canonical = Vec::with_capacity(fields.bytes.len() + 256);
         let mut names: Vec<&str> = Vec::with_capacity(fields.index.len() + OVERSIGNED.len());
         for (name, range) in fields.index.iter().rev() {
-            names.push(name);
+            let name = &fields.bytes[range.start..range.start + name];
+            names.push(std::str::from_utf8(name).unwrap_or_default());
             relaxed_header(&mut canonical, &fields.bytes[range.clone()]);
         }
         names.extend(OVERSIGNED);
@@ -297,18 +311,17 @@ fn relaxed_header(out: &mut Vec<u8>, field: &[u8]) {
     let colon = field.iter().position(|octet| *octet == b':').unwrap_or(field.len());
     out.extend(field[..colon].iter().map(u8::to_ascii_lowercase));
     out.push(b':');
-    let start = out.len();
-    let mut blank = false;
-    for octet in field.iter().skip(colon + 1) {
-        match octet {
-            b' ' | b'\t' | b'\r' | b'\n' => blank = true,
-            _ => {
-                if blank && out.len() > start {
-                    out.push(b' ');
-                }
-                blank = false;
-                out.push(*octet);
-            }
+    let is_blank = |octet: &u8| matches!(octet, b' ' | b'\t' | b'\r' | b'\n');
+    let past_blanks = |text: &'_ [u8]| text.iter().take_while(|octet| is_blank(octet)).count();
+    let mut rest = field.get(colon + 1..).unwrap_or_default();
+    rest = &rest[past_blanks(rest)..];
+    while !rest.is_empty() {
+        let word = rest.iter().position(is_blank).unwrap_or(rest.len());
+        out.extend_from_slice(&rest[..word]);
+        rest = &rest[word..];
+        rest = &rest[past_blanks(rest)..];
+        if !rest.is_empty() {
+            out.push(b' ');
         }
     }
     out.extend_from_slice(b"\r\n");

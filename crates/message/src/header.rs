@@ -134,8 +134,8 @@ pub(crate) fn check_wire_address(address: &str) -> Result<bool, HeaderError> {
 #[derive(Default)]
 pub(crate) struct Fields {
     pub bytes: Vec<u8>,
-    /// Name as written, and the range of the whole field.
-    pub index: Vec<(String, std::ops::Range<usize>)>,
+    /// Length of the name, and the range of the whole field, which begins with it.
+    pub index: Vec<(usize, std::ops::Range<usize>)>,
     /// Encoding of texts outside ASCII.
     words: Words,
 }
@@ -166,7 +166,7 @@ impl Words {
 impl Fields {
     /// No field yet; texts are written as `words` says.
     pub fn new(words: Words) -> Fields {
-        Fields { bytes: Vec::with_capacity(2_048), words, ..Fields::default() }
+        Fields { bytes: Vec::with_capacity(2_048), index: Vec::with_capacity(16), words }
     }
 
     /// `Name: value`, a value that needs no folding or encoding.
@@ -220,7 +220,7 @@ impl Fields {
 
     fn end(&mut self, name: &str, start: usize) {
         self.bytes.extend_from_slice(b"\r\n");
-        self.index.push((name.to_owned(), start..self.bytes.len()));
+        self.index.push((name.len(), start..self.bytes.len()));
     }
 
     /// Octets on the current line of the field that began at `start`.

@@ -16,13 +16,15 @@ pub(crate) struct Links<'a> {
     keys: Option<&'a TokenKeys>,
     /// What stands before the number of a tracked link: made once, because there are many.
     click: OnceCell<String>,
+    /// Stands in the header and in each body.
+    unsubscribe: OnceCell<String>,
     /// Set for a page, which shows a message's codes as data: a message has them as parts of its own.
     page: Option<&'a Slots>,
 }
 
 impl<'a> Links<'a> {
     pub fn new(snapshot: &'a Snapshot, token: Token, keys: Option<&'a TokenKeys>) -> Links<'a> {
-        Links { snapshot, token, keys, click: OnceCell::new(), page: None }
+        Links { snapshot, token, keys, click: OnceCell::new(), unsubscribe: OnceCell::new(), page: None }
     }
 
     /// The same for a page or a preview of the message of these slots.
@@ -36,7 +38,7 @@ impl<'a> Links<'a> {
     }
 
     /// The URL of a link; `images` are the URLs of the snapshot's images.
-    pub fn url<'b>(&self, kind: LinkKind, images: &'b [String]) -> Cow<'b, str>
+    pub fn url<'b>(&'b self, kind: LinkKind, images: &'b [String]) -> Cow<'b, str>
     where
         'a: 'b,
     {
@@ -54,7 +56,10 @@ impl<'a> Links<'a> {
         let Some(keys) = self.keys else { return Cow::Borrowed("") };
         let public_url = &self.snapshot.public_url;
         Cow::Owned(match kind {
-            LinkKind::Unsubscribe => keys.unsubscribe_url(public_url, self.token),
+            LinkKind::Unsubscribe => {
+                let url = self.unsubscribe.get_or_init(|| keys.unsubscribe_url(public_url, self.token));
+                return Cow::Borrowed(url);
+            }
             LinkKind::Mirror => keys.mirror_url(public_url, self.token),
             LinkKind::Open => keys.open_url(public_url, self.token),
             LinkKind::Tracked(number) => {

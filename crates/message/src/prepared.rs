@@ -68,6 +68,10 @@ struct Prefix {
     usual: Vec<usize>,
 }
 
+/// Room for the header, which comes before the body when that is complete, and for what a connection adds: signatures
+/// with two keys take some two thousand octets. A longer one grows the buffer.
+const HEADER_ROOM: usize = 5_120;
+
 /// What is one message's own.
 pub(crate) struct Own<'a> {
     pub slots: &'a Slots,
@@ -281,15 +285,20 @@ impl Prepared {
     }
 
     /// The body, its DKIM hash when it is to be signed, and the fields that describe it.
-    pub(crate) fn body(&self, own: &Own<'_>, signing: bool) -> Result<Content, ComposeError> {
+    pub(crate) fn body(
+        &self,
+        own: &Own<'_>,
+        signing: bool,
+        buffer: Vec<u8>,
+    ) -> Result<Content, ComposeError> {
         let (number, variant) = self.variant(own.flags);
         let (slots, links) = (own.slots, &own.links);
         let attached = self.attached(own)?;
         let ready = self.ready_for(number, slots, !attached.is_empty());
         let plan = &ready.plan;
-        let mut splice = Splice::new(signing);
+        let mut splice = Splice::over(buffer, signing);
         let files: usize = attached.iter().map(|(number, _)| self.attachments[*number].len() + 512).sum();
-        splice.wire.reserve(ready.size + files + slots.text_len() + 2_048);
+        splice.wire.reserve(ready.size + files + slots.text_len() + HEADER_ROOM);
         let mut head = plan.head.clone();
         let mut first = 0;
         if self.begins_with(ready, slots)? {

@@ -71,7 +71,13 @@ impl BodyHash {
 
 impl Splice {
     pub fn new(signing: bool) -> Splice {
-        Splice { wire: Vec::new(), hash: signing.then(BodyHash::new), column: 0, scratch: Vec::new() }
+        Splice::over(Vec::new(), signing)
+    }
+
+    /// The same into a buffer that was in use before.
+    pub fn over(mut wire: Vec<u8>, signing: bool) -> Splice {
+        wire.clear();
+        Splice { wire, hash: signing.then(BodyHash::new), column: 0, scratch: Vec::new() }
     }
 
     /// Goes on from a beginning that was prepared.

@@ -18,8 +18,18 @@ pub const RETRIES_MAX: i64 = 512;
 /// Unsettled results of one connection. A commit takes some milliseconds, in which a near receiver takes more than a few
 /// messages; a crash may send as many twice.
 pub const UNSETTLED_PER_CONNECTION: usize = 16;
-/// Messages of one connection that are composed at once, and wait composed for their turn.
-pub const PREPARED_MAX: usize = 4;
+/// Messages of one connection that are composed at once, and wait composed for their turn. Where signing is what takes
+/// longest, each order of messages costs a round trip and some wake-ups more than its messages do: with orders of four
+/// that was a quarter of the dialogue.
+pub const PREPARED_MAX: usize = 16;
+/// The same where there are many connections …
+pub const PREPARED_MIN: usize = 4;
+/// … which have so many together: that bounds memory, and how long a connection waits behind the orders of others.
+pub const PREPARED_ALL: usize = 512;
+/// Buffers of messages that went out, kept to be filled again, and the largest of them in octets.
+pub const SPARE_BUFFERS_MAX: usize = PREPARED_ALL;
+/// See [`SPARE_BUFFERS_MAX`].
+pub const SPARE_BUFFER_LEN_MAX: usize = 64 * 1_024;
 /// First rest of a path after a failure; doubles up to [`PATH_REST_MAX`].
 pub const PATH_REST: Duration = Duration::from_secs(60);
 /// Longest rest of a path that its receiver did not ask for.

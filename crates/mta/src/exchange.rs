@@ -192,6 +192,22 @@ pub(crate) struct Exchange {
     pub places: Places,
 }
 
+/// One in a count as long as it lives, whatever way its task ends.
+pub(crate) struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    pub(crate) fn in_count(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -612,5 +628,22 @@ impl Exchange {
     pub(crate) fn lift(&self) {
         self.failures.store(0, Ordering::Release);
         self.change(Rest::lift);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_holds_in_a_panic() {
+        let count = AtomicUsize::new(0);
+        let panicked = std::panic::catch_unwind(|| {
+            let _one = Counted::in_count(&count);
+            assert_eq!(count.load(Ordering::Acquire), 1);
+            panic!("as a session would");
+        });
+        assert!(panicked.is_err());
+        assert_eq!(count.load(Ordering::Acquire), 0);
     }
 }

@@ -23,6 +23,7 @@
 //! the wiring through [`Compose`]. This crate knows neither snapshots nor keys nor HTTP.
 
 mod actions;
+mod backlog;
 mod blame;
 mod claimed;
 mod compose;
@@ -57,6 +58,8 @@ use queue::{Quarantine, Queue, Run, RunFigures, Settler};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+pub use backlog::gather;
+pub use compose::lower_rank;
 pub use config::{Config, Relay, RelayTls, Source};
 pub use courier::{Courier, CourierConfig, Handed, Line, NoLine};
 pub use internet::Internet;

@@ -13,10 +13,12 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::blame::{self, Said};
 use crate::compose::Prepared;
-use crate::config::{ANSWER_LOOK, PREPARED_MAX, UNSETTLED_PER_CONNECTION, WATCH, us};
+use crate::config::{
+    ANSWER_LOOK, PREPARED_ALL, PREPARED_MAX, PREPARED_MIN, UNSETTLED_PER_CONNECTION, WATCH, us,
+};
 use crate::connect::{Means, SiteTls, Terms, Unreached, connect};
 use crate::engine::Shared;
-use crate::exchange::{Exchange, InForce, LINK, Path};
+use crate::exchange::{Counted, Exchange, InForce, LINK, Path};
 use crate::gate::Ticket;
 use crate::load::Load;
 use crate::result::{Attempt, Heard, Next};
@@ -115,13 +117,12 @@ pub(crate) async fn run(shared: Arc<Shared>, exchange: Arc<Exchange>) {
     match connect(&means, &exchange.way(), &path.source.source, &terms).await {
         Ok(wire) => {
             exchange.reached();
-            exchange.standing.fetch_add(1, Ordering::AcqRel);
+            let _stands = Counted::in_count(&exchange.standing);
             let tls = recorded(&shared, wire.secured.clone()).await;
             let mut session = Session::new(&shared, &exchange, in_force, wire, tls);
             session.work().await;
             session.end().await;
             means.false_offers.learn(&session.wire, shared.world.now_us());
-            exchange.standing.fetch_sub(1, Ordering::AcqRel);
         }
         Err(unreached) => not_reached(&shared, &exchange, &in_force, unreached),
     }
@@ -250,9 +251,7 @@ impl Session {
         let wants_work = self.preparing.is_none() && self.ready.is_empty() && !self.leaving;
         let wants_permit = !self.ready.is_empty() && self.permits.is_none();
         self.idle_since_us = if idle { self.idle_since_us.or(Some(mono)) } else { None };
-        if idle {
-            self.exchange.idle.fetch_add(1, Ordering::AcqRel);
-        }
+        let _idles = idle.then(|| Counted::in_count(&self.exchange.idle));
         let watch = self.watch.get_or_insert_with(|| {
             let idle = Duration::from_secs(u64::from(self.in_force.rules.idle_s.max(1)));
             self.shared.world.sleep_until_mono(mono + us(WATCH.min(idle)))
@@ -272,9 +271,6 @@ impl Session {
             _ = self.closing.changed() => {}
             () = poll_pace(&mut self.pace), if self.pace.is_some() => (self.pace, self.waited) = (None, true),
             () = watch => self.watch = None,
-        }
-        if idle {
-            self.exchange.idle.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
@@ -397,7 +393,8 @@ impl Session {
         }
         let left = self.messages_limit().saturating_sub(self.begun) as usize;
         let standing = self.exchange.standing.load(Ordering::Acquire).max(1);
-        let share = (self.exchange.waiting() / standing).clamp(1, PREPARED_MAX);
+        let most = (PREPARED_ALL / self.shared.sessions().max(1)).clamp(PREPARED_MIN, PREPARED_MAX);
+        let share = (self.exchange.waiting() / standing).clamp(1, most);
         share.min(left.saturating_sub(self.ready.len()))
     }
 
@@ -573,7 +570,9 @@ impl Session {
             && !flight.given_up
         {
             let bytes = std::mem::take(&mut flight.bytes);
-            flight.body_given = self.wire.client.body(id.cast_unsigned(), &bytes);
+            let (given, spare) = self.wire.client.body_in(id.cast_unsigned(), bytes);
+            flight.body_given = given;
+            self.shared.composers.take_back(spare);
         }
     }
 

@@ -185,4 +185,12 @@ pub trait Compose: Send + Sync + 'static {
     fn links_to(&self, _order: Order<'_>, _host: &str) -> bool {
         false
     }
+
+    /// The same into a buffer that was in use before: its memory is there already.
+    ///
+    /// # Errors
+    /// As [`Compose::compose`].
+    fn compose_in(&self, order: Order<'_>, _buffer: Vec<u8>) -> Result<message::Composed, ComposeError> {
+        self.compose(order)
+    }
 }

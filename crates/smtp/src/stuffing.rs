@@ -11,10 +11,7 @@ pub fn push_stuffed(out: &mut Vec<u8>, message: &[u8]) {
         out.push(b'.');
     }
     let mut from = 0;
-    // A block begins one octet before the first one not compared yet, so that no pair falls between two blocks.
-    let mut at = 0;
-    while at + 1 < message.len() {
-        let end = (at + BLOCK).min(message.len());
+    for (at, end) in blocks(message.len()) {
         if has_leading_dot(&message[at..end]) {
             for dot in at + 1..end {
                 if message[dot] == b'.' && message[dot - 1] == b'\n' {
@@ -24,11 +21,27 @@ pub fn push_stuffed(out: &mut Vec<u8>, message: &[u8]) {
                 }
             }
         }
-        at = end - 1;
     }
     out.extend_from_slice(&message[from..]);
+    out.extend_from_slice(end_of(message));
+}
+
+/// The lines that end a message: its last one's end, where that is missing, and the terminating line.
+pub(crate) fn end_of(message: &[u8]) -> &'static [u8] {
     let ended = message.is_empty() || message.ends_with(b"\r\n");
-    out.extend_from_slice(if ended { b".\r\n" } else { b"\r\n.\r\n" });
+    if ended { b".\r\n" } else { b"\r\n.\r\n" }
+}
+
+/// Whether a message goes out as it is, because no line of it begins with a dot.
+pub(crate) fn needs_no_stuffing(message: &[u8]) -> bool {
+    message.first() != Some(&b'.')
+        && blocks(message.len()).all(|(at, end)| !has_leading_dot(&message[at..end]))
+}
+
+/// Blocks of a message of this length. Each begins one octet before the first one not compared yet, so that no pair falls
+/// between two blocks.
+fn blocks(length: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..length.saturating_sub(1)).step_by(BLOCK - 1).map(move |at| (at, (at + BLOCK).min(length)))
 }
 
 /// Without an early exit, so that it is vectorised.
@@ -73,7 +86,9 @@ mod tests {
         fn what_is_sent_arrives(line in "[a.]{0,6}", lines in proptest::collection::vec("[.ab]{0,90}", 0..20)) {
             let message = format!("{}\r\n{line}", lines.join("\r\n"));
             let wire = stuffed(message.as_bytes());
+            let as_it_is = needs_no_stuffing(message.as_bytes());
             let expected = if message.ends_with("\r\n") { message } else { message + "\r\n" };
+            prop_assert_eq!(as_it_is, wire.len() == expected.len() + 3);
             prop_assert_eq!(received(&wire), Some(expected.into_bytes()));
         }
     }

@@ -3,7 +3,9 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -128,16 +130,52 @@ fn fresh_key() -> Result<KeyPair, Failure> {
     KeyPair::from_pkcs8(&key).map_err(failed)
 }
 
-/// CPU seconds of one RSA-2048 signature, alone.
-pub fn signature_seconds() -> Result<f64, Failure> {
-    const TIMES: u32 = 400;
-    let key = fresh_key()?;
-    let mut signature = vec![0; key.public_modulus_len()];
-    let before = of_this_thread();
-    for _ in 0..TIMES {
-        key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), &[b'x'; 400], &mut signature).map_err(failed)?;
+/// The name of the probe's thread: its CPU time is nobody's.
+pub const PROBE: &str = "probe";
+
+/// Measures what an RSA-2048 signature costs while something else runs: at the same time and at the rank of the compose
+/// threads, because on a busy machine the same signature takes a fifth more or less a moment later.
+pub struct SignatureProbe {
+    over: Arc<AtomicBool>,
+    thread: JoinHandle<Result<f64, Failure>>,
+}
+
+/// Between two looks: the probe takes half a per cent of a core.
+const PROBE_REST: Duration = Duration::from_millis(100);
+/// Signatures of one look. The first one finds other things in the caches, as it does behind a message's composing.
+const PROBE_TIMES: u32 = 4;
+
+impl SignatureProbe {
+    pub fn start() -> Result<SignatureProbe, Failure> {
+        let key = fresh_key()?;
+        let over = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&over);
+        let thread = std::thread::Builder::new().name(PROBE.to_owned()).spawn(move || probe(&key, &ends))?;
+        Ok(SignatureProbe { over, thread })
     }
-    Ok((of_this_thread() - before) / f64::from(TIMES))
+
+    /// CPU seconds of a signature.
+    pub fn end(self) -> Result<f64, Failure> {
+        self.over.store(true, Ordering::Release);
+        self.thread.join().map_err(|_| failed("a thread panicked"))?
+    }
+}
+
+fn probe(key: &KeyPair, over: &AtomicBool) -> Result<f64, Failure> {
+    mta::lower_rank();
+    let mut signature = vec![0; key.public_modulus_len()];
+    let mut times = 0;
+    let before = of_this_thread();
+    // The kernel brings a thread's time up to date when it rests: so one rest lies between the last signature and the look.
+    while times == 0 || !over.load(Ordering::Acquire) {
+        for _ in 0..PROBE_TIMES {
+            key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), &[b'x'; 400], &mut signature)
+                .map_err(failed)?;
+        }
+        times += PROBE_TIMES;
+        std::thread::sleep(PROBE_REST);
+    }
+    Ok((of_this_thread() - before) / f64::from(times))
 }
 
 fn ready_made(length: usize) -> Vec<u8> {

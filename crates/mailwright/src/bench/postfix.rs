@@ -15,7 +15,7 @@ use store::Dialect;
 use testkit::Sink;
 
 use super::Bench;
-use super::bare::{Bare, Pipelining, signature_seconds};
+use super::bare::{Bare, Pipelining};
 use super::cpu::of_family;
 use super::measure::{RUNS, median, scaled};
 use super::sender::{HTML_LEN_10K, Sender, Setup, runtime, sink, sink_runtime};
@@ -80,7 +80,7 @@ fn run(out: &mut Output) -> Done {
             let sent = sender.send().await?;
             let length = (sink.octets() - octets) as usize / sent.messages;
             ours.push(rate(&sent));
-            parts.add(&sent, signature_seconds()?);
+            parts.add(&sent);
             relays.push(postfix.relay(&sink, scaled(MESSAGES), length)?);
         }
         sender.close().await

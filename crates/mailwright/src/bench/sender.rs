@@ -9,6 +9,7 @@ use store::Dialect;
 use testkit::Sink;
 use testkit::people::{People, Person, write_people};
 
+use super::bare::SignatureProbe;
 use super::cpu::Cpu;
 use super::instance::{Instance, failed};
 use super::measure::{peak_bytes, reset_peak};
@@ -42,6 +43,7 @@ pub struct Sender {
     pub instance: Instance,
     pub engine: mta::Engine,
     html_len: usize,
+    signed: bool,
 }
 
 /// One delivery, sent.
@@ -51,6 +53,8 @@ pub struct Sent {
     pub cpu: Cpu,
     pub peak_bytes: u64,
     pub messages: usize,
+    /// CPU seconds of a signature meanwhile; 0 where nothing was signed.
+    pub signature: f64,
 }
 
 /// The runtime of a receiver: one thread, whose CPU time is told apart by its name.
@@ -65,8 +69,11 @@ pub fn sink(runtime: &tokio::runtime::Runtime) -> std::io::Result<Sink> {
 
 /// Sockets get as many workers as the server gives them.
 pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    let workers = (crate::server::configure::cores() / 2).max(1);
-    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).thread_name("io").enable_all().build()
+    let cores = crate::server::configure::cores();
+    let workers = (cores / 2).max(1);
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(workers).thread_name("io").on_thread_park(move || mta::gather(cores));
+    builder.enable_all().build()
 }
 
 impl Sender {
@@ -82,7 +89,7 @@ impl Sender {
             sign_with_rsa_alone(&instance).await?;
         }
         let engine = engine(&instance, sink, setup.connections)?;
-        Ok(Sender { instance, engine, html_len: setup.html_len })
+        Ok(Sender { instance, engine, html_len: setup.html_len, signed: setup.signed })
     }
 
     /// Analyses a delivery to everybody; answers its number and its messages.
@@ -100,12 +107,14 @@ impl Sender {
     pub async fn send(&self) -> Result<Sent, Failure> {
         let (id, messages) = self.analysed().await?;
         reset_peak();
+        let probe = self.signed.then(SignatureProbe::start).transpose()?;
         let (begun, cpu) = (Instant::now(), Cpu::now());
         self.instance.deliveries.confirm(id, None, &delivery::By::system()).await.map_err(failed)?;
         self.until_sent(id, messages).await?;
         let took = begun.elapsed();
         let cpu = Cpu::now().since(&cpu);
-        Ok(Sent { took, cpu, peak_bytes: peak_bytes(), messages: messages as usize })
+        let signature = probe.map_or(Ok(0.0), SignatureProbe::end)?;
+        Ok(Sent { took, cpu, peak_bytes: peak_bytes(), messages: messages as usize, signature })
     }
 
     async fn until_sent(&self, id: i64, messages: i64) -> Result<(), Failure> {

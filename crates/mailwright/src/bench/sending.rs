@@ -5,7 +5,7 @@
 use store::Dialect;
 
 use super::Bench;
-use super::bare::{Bare, Pipelining, signature_seconds};
+use super::bare::{Bare, PROBE, Pipelining};
 use super::instance::failed;
 use super::measure::{RUNS, Sides, has_postgres, median, scaled};
 use super::sender::{HTML_LEN_10K, HTML_LEN_30K, Sender, Sent, Setup, runtime, sink, sink_runtime};
@@ -72,7 +72,7 @@ fn all(out: &mut Output, dialect: Dialect, html_len: usize) -> Done {
                 let sent = sender.send().await?;
                 length = (sink.octets() - octets) as usize / sent.messages;
                 sides.ours(sent.took, sent.peak_bytes);
-                parts.add(&sent, signature_seconds()?);
+                parts.add(&sent);
                 let bare = Bare {
                     sink: sink.address(),
                     connections: CONNECTIONS,
@@ -107,14 +107,14 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// `signature`: CPU seconds of one, measured beside the run; 0 where nothing is signed.
-    pub fn add(&mut self, sent: &Sent, signature: f64) {
+    /// One delivery's.
+    pub fn add(&mut self, sent: &Sent) {
         let each = |seconds: f64| seconds * 1e6 / sent.messages as f64;
         self.composing.push(each(sent.cpu.of("compose")));
         self.sending.push(each(sent.cpu.of("io")));
         self.settling.push(each(sent.cpu.of("store")));
-        self.whole.push(each(sent.cpu.without("sink")));
-        self.signature.push(signature * 1e6);
+        self.whole.push(each(sent.cpu.without(&["sink", PROBE])));
+        self.signature.push(sent.signature * 1e6);
     }
 
     /// CPU microseconds of a message, all parts together.
@@ -166,7 +166,7 @@ fn unsigned(out: &mut Output) -> Done {
             full.ours(sent.took, sent.peak_bytes);
             group.ours(sent.took, sent.peak_bytes);
             memory.ours(sent.took, 0);
-            parts.add(&sent, 0.0);
+            parts.add(&sent);
             memory.bare(in_memory.send().await?.took);
             for (sides, pipelining) in [(&mut full, Pipelining::Full), (&mut group, Pipelining::Group)] {
                 let bare = Bare {

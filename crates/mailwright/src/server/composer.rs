@@ -190,6 +190,10 @@ impl Compose for Composer {
     }
 
     fn compose(&self, order: Order<'_>) -> Result<Composed, ComposeError> {
+        self.compose_in(order, Vec::new())
+    }
+
+    fn compose_in(&self, order: Order<'_>, buffer: Vec<u8>) -> Result<Composed, ComposeError> {
         let message = order.message;
         let gone = || not_now("what it is made of is not in memory");
         let prepared = open(&self.snapshots).get(&message.part.snapshot).ok_or_else(gone)?;
@@ -198,7 +202,9 @@ impl Compose for Composer {
         let address = address::parse(&message.address).map_err(never)?.smtp();
         let envelope = Envelope { id: message.id, address: &address, flags: message.flags };
         let stamp = Stamp { time_us: message.part.stamp };
-        message::compose(&prepared, &slots, &envelope, &stamp, &signing.signers, &self.tokens).map_err(never)
+        let signers = &signing.signers;
+        message::compose_in(buffer, &prepared, &slots, &envelope, &stamp, signers, &self.tokens)
+            .map_err(never)
     }
 
     fn links_to(&self, order: Order<'_>, host: &str) -> bool {

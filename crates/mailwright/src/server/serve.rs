@@ -33,6 +33,7 @@ impl Runtimes {
         let io = Builder::new_multi_thread()
             .worker_threads((configure::cores() / 2).max(1))
             .thread_name("mta-io")
+            .on_thread_park(|| mta::gather(configure::cores()))
             .enable_all()
             .build()?;
         let http = Builder::new_multi_thread().worker_threads(1).thread_name("http").enable_all().build()?;
