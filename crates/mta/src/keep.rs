@@ -18,6 +18,8 @@ const LOOK_US: i64 = 1_000_000;
 const DAYS_BACK: i64 = 62;
 /// Verdicts waiting to be written; more are dropped, and found again by the next answer of their kind.
 const VERDICTS_WAITING_MAX: usize = 1_000;
+/// Paths of which what was learned is kept in memory, as many as the database keeps.
+const LEARNED_KEPT: usize = 50_000;
 const DAY_US: i64 = 86_400 * 1_000_000;
 /// The site under which the volumes of all unknown sites stand.
 const OTHER_SITE: &str = "other";
@@ -400,6 +402,7 @@ impl Keeper {
             kept.insert((key.0.to_string(), key.1.to_string()), learned);
             self.saved.insert(key, (learned, secure_only));
         }
+        trim(&mut self.saved, &mut kept, paths);
         Ok(())
     }
 
@@ -437,6 +440,24 @@ impl Keeper {
     /// Whose days are asked for: providers', and where a plan or a limit by the day counts.
     fn is_named(&self, path: &Path) -> bool {
         path.site.is_known() || self.shared.standing().warm_up(&path.source.name, &path.site.name).is_some()
+    }
+}
+
+/// Forgets what is remembered of paths that are gone, where there are many: it is on disk, as far as that keeps it.
+fn trim(
+    saved: &mut HashMap<Key, (Learned, bool)>,
+    kept: &mut HashMap<(String, String), Learned>,
+    paths: &[Arc<Path>],
+) {
+    if saved.len() <= LEARNED_KEPT && kept.len() <= LEARNED_KEPT {
+        return;
+    }
+    let live: HashSet<Key> = paths.iter().map(|path| key(path)).collect();
+    saved.retain(|key, _| live.contains(key));
+    // What says that nothing was learned is as good as nothing.
+    kept.retain(|_, learned| learned.rate > 0.0 || learned.connections > 0.0);
+    if kept.len() > LEARNED_KEPT {
+        kept.retain(|(source, site), _| live.contains(&(source.as_str().into(), site.as_str().into())));
     }
 }
 
