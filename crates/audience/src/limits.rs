@@ -20,6 +20,8 @@ pub const ROW_LEN_MAX: usize = 256 * 1_024;
 pub const COLUMNS_MAX: usize = 256;
 /// What the rejects report shows of a row, in bytes.
 pub const RAW_LEN_MAX: usize = 2_048;
+/// How far below normal an import reads, parses and sorts. Composing stands at 5, the archive at 10.
+pub const NICE: i32 = 15;
 /// Bytes of rows that an import sorts in memory before it spills them to its temporary file.
 pub const SORT_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 /// Rows of one bulk transaction on SQLite: the writer is shared with the queue, which must not wait.

@@ -4,13 +4,13 @@ use std::io::Read;
 use std::time::Instant;
 
 use store::Lane;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::merge::{self, Merged};
 use super::read::{ReadOptions, ReadOutcome, Work, read};
 use super::{Counts, ImportControl, ImportOptions, ImportReport, ImportState, Phase, log, shortened};
 use crate::error::{Error, Result};
-use crate::limits::REPLY_LEN_MAX;
+use crate::limits::{NICE, REPLY_LEN_MAX};
 use crate::{Audience, lists, recipients};
 
 /// Chunks between the reader and the writer.
@@ -107,7 +107,7 @@ impl ImportRun {
         };
         let reader = {
             let control = control.clone();
-            tokio::task::spawn_blocking(move || {
+            at_low_rank(move || {
                 // The turn ends with the reader's memory, also when the writer is gone.
                 let _turn = turn;
                 read(source, read_options, &control, to)
@@ -124,13 +124,33 @@ impl ImportRun {
             counts: Counts::default(),
         };
         let written = writer.write_all(work).await;
-        let read = match reader.await {
-            Ok(read) => read,
-            Err(_) => Err(Error::File("the import ended unexpectedly while it read the file".to_owned())),
+        let read = match reader {
+            Ok(reader) => reader.await.ok(),
+            Err(source) => Some(Err(Error::Io { doing: "cannot start a thread", source })),
+        };
+        let read = match read {
+            Some(read) => read,
+            None => Err(Error::File("the import ended unexpectedly while it read the file".to_owned())),
         };
         let outcome = written.and(read);
         writer.finish(outcome, started).await
     }
+}
+
+/// Runs `work` on a thread of its own, below everything else of the process: a core that sending or a page needs is not the
+/// import's. Not on the runtime's blocking threads, because a lowered rank stays with the thread.
+fn at_low_rank<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<oneshot::Receiver<T>> {
+    let (done, receiver) = oneshot::channel();
+    std::thread::Builder::new().name("import".to_owned()).spawn(move || {
+        // On Linux a priority that a thread sets for itself holds for that thread alone. Where it cannot be set the import runs
+        // all the same.
+        let _ = rustix::process::setpriority_process(None, NICE);
+        // Nobody waits any more when the import was dropped.
+        let _ = done.send(work());
+    })?;
+    Ok(receiver)
 }
 
 struct Writer {
