@@ -10,6 +10,7 @@ mod distance;
 mod import;
 mod instance;
 mod measure;
+mod pages;
 mod postfix;
 mod pressure;
 mod sender;
@@ -44,8 +45,14 @@ pub const BENCHES: &[Bench] = &[
     postfix::BENCH,
     distance::BENCH,
     beside::IMPORT,
+    pages::SQLITE,
+    pages::POSTGRES,
+    pages::SQLITE_LARGE,
+    pages::POSTGRES_LARGE,
     backlog::SMALL,
     backlog::LARGE,
+    backlog::SMALL_POSTGRES,
+    backlog::LARGE_POSTGRES,
 ];
 
 /// Runs one measurement, or all.

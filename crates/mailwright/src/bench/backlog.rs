@@ -2,6 +2,8 @@
 //! that are due at once. From opening the database to the first message at the receiver, memory, how long outcomes wait
 //! for their commit, and how long a stop takes.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,7 @@ use testkit::Sink;
 use super::Bench;
 use super::cpu::Cpu;
 use super::instance::{Instance, failed};
-use super::measure::{median, peak_bytes, reset_peak, scaled};
+use super::measure::{has_postgres, median, peak_bytes, reset_peak, scaled};
 use super::sender::{HTML_LEN_10K, Sender, Setup, runtime, sink, sink_runtime, start};
 use crate::output::{Done, Failure, Output};
 
@@ -27,6 +29,20 @@ pub const LARGE: Bench = Bench {
     about: "10,000,000 messages pending over 200,000 domains, 1,000,000 of them as retries due at once, on SQLite (some minutes, 6 GB of disk)",
     run: |out| run(out, Dialect::Sqlite, 10_000_000),
 };
+pub const SMALL_POSTGRES: Bench = Bench {
+    name: "backlog-postgres",
+    about: "1,000,000 messages pending over 20,000 domains, 100,000 of them as retries due at once, on PostgreSQL",
+    run: |out| postgres(out, 1_000_000),
+};
+pub const LARGE_POSTGRES: Bench = Bench {
+    name: "backlog-large-postgres",
+    about: "10,000,000 messages pending over 200,000 domains, 1,000,000 of them as retries due at once, on PostgreSQL (some minutes, 8 GB of disk)",
+    run: |out| postgres(out, 10_000_000),
+};
+
+/// Names a folder in which filled databases are kept and found again by the next run, because filling takes longer than
+/// measuring. On PostgreSQL `MAILWRIGHT_TEST_POSTGRES` must name the server, or it is gone with this process.
+const KEEP: &str = "MAILWRIGHT_BENCH_KEEP";
 
 /// Messages to one domain.
 const PER_DOMAIN: i64 = 50;
@@ -38,18 +54,26 @@ const RETRY_EACH: i64 = 10;
 const CHUNK: i64 = 20_000;
 /// Different recipients whose slots the messages take in turn.
 const SAMPLE: usize = 500;
+const RETRY_COLUMNS: [&str; 10] =
+    ["id", "delivery", "wave", "lane", "due", "attempts", "first_try", "last_try", "site", "unknown"];
+const TALLY_COLUMNS: [&str; 10] =
+    ["delivery", "wave", "site", "node", "planned", "sent", "failed", "cancelled", "deferred", "unknown"];
 /// Starts of the same backlog.
 const STARTS: usize = 5;
 /// How long each start sends before it is ended.
 const SENDING: Duration = Duration::from_secs(8);
 const PATIENCE: Duration = Duration::from_secs(60);
 
+fn postgres(out: &mut Output, pending: usize) -> Done {
+    if has_postgres() { run(out, Dialect::Postgres, pending) } else { super::skipped(out) }
+}
+
 fn run(out: &mut Output, dialect: Dialect, pending: usize) -> Done {
     let pending = scaled(pending) as i64;
     let sinks = sink_runtime()?;
     let sink = sink(&sinks)?;
     let runtime = runtime()?;
-    let (instance, id) = runtime.block_on(fill(dialect, pending, &sink))?;
+    let (instance, id) = runtime.block_on(filled(dialect, pending, &sink))?;
     out.line(format_args!("  {pending} messages over {} domains", pending / PER_DOMAIN))?;
     let mut firsts = Vec::new();
     let mut waits = queue::Latency::default();
@@ -76,6 +100,9 @@ fn run(out: &mut Output, dialect: Dialect, pending: usize) -> Done {
         }
         runtime.block_on(async { begun.engine.shutdown().await.map_err(failed) })?;
         instance = Some(begun.instance);
+    }
+    if let Some(instance) = instance {
+        runtime.block_on(leave(instance, id))?;
     }
     out.line(format_args!(
         "  start to the first message at the receiver: {:.2} s; {:.0} messages/s; peak {} MB; medians of {STARTS}",
@@ -104,8 +131,45 @@ fn add(a: &queue::Latency, b: &queue::Latency) -> queue::Latency {
     sum
 }
 
-/// An instance whose database holds the backlog as a confirmed run.
-async fn fill(dialect: Dialect, pending: i64, sink: &Sink) -> Result<(Instance, i64), Failure> {
+/// An instance with the backlog: kept from an earlier run, or filled now.
+pub async fn filled(dialect: Dialect, pending: i64, sink: &Sink) -> Result<(Instance, i64), Failure> {
+    let Some(keep) = std::env::var_os(KEEP) else {
+        return fill(Instance::new(dialect).await?, dialect, pending, sink).await;
+    };
+    let dir = Path::new(&keep).join(format!("backlog-{pending}-{dialect:?}").to_lowercase());
+    let Some(instance) = Instance::kept(&dir).await? else {
+        return fill(Instance::keeping(dialect, &dir).await?, dialect, pending, sink).await;
+    };
+    let last = "SELECT max(delivery) FROM run";
+    let last = instance.store.read(move |tx| tx.query_one(last, &[], |row| row.int(0))).await;
+    let id = last.map_err(|_| Failure::refused(format!("{} holds no backlog", dir.display())))?;
+    // The run that left it may have been cut off behind its stop.
+    put_control(&instance, id, queue::Control::Running).await?;
+    Ok((instance, id))
+}
+
+/// A backlog that is kept runs again, as if nobody had stopped it.
+pub async fn leave(instance: Instance, id: i64) -> Done {
+    put_control(&instance, id, queue::Control::Running).await?;
+    instance.close().await?;
+    Ok(())
+}
+
+/// Puts a run into a state that nobody asked it for.
+pub async fn put_control(instance: &Instance, id: i64, control: queue::Control) -> Done {
+    let sql = "UPDATE run SET control = $2, epoch = epoch + 1, ended_at = NULL WHERE delivery = $1";
+    let put = move |tx: &mut store::Tx<'_>| tx.execute(sql, &binds![id, control as i64]);
+    instance.store.write(Lane::Urgent, put).await.map_err(failed)?;
+    Ok(())
+}
+
+/// Puts the backlog into an empty instance, as a confirmed run.
+async fn fill(
+    instance: Instance,
+    dialect: Dialect,
+    pending: i64,
+    sink: &Sink,
+) -> Result<(Instance, i64), Failure> {
     let setup = Setup {
         dialect,
         recipients: SAMPLE,
@@ -116,19 +180,31 @@ async fn fill(dialect: Dialect, pending: i64, sink: &Sink) -> Result<(Instance, 
         in_memory: false,
     };
     // Its own delivery is analysed and confirmed by the rooms; the backlog takes slots and run from it.
-    let sender = Sender::new(&setup, sink.address()).await?;
+    let sender = Sender::over(instance, &setup, sink.address()).await?;
     sender.engine.shutdown().await.map_err(failed)?;
     let (model, _) = sender.analysed().await?;
     let instance = sender.instance;
     instance.deliveries.confirm(model, None, &delivery::By::system()).await.map_err(failed)?;
+    let id = instance.draft(100).await?;
+    stand(&instance, model, id, pending).await?;
     let now = instance.clock.now_us();
     let spec = instance.queue.run(model).await.map_err(failed)?.spec;
     instance.queue.stop(model, now).await.map_err(failed)?;
     instance.queue.stopped(model, now).await.map_err(failed)?;
-    let id = instance.draft(100).await?;
     let spec = RunSpec { delivery: id, valid_until: now + 5 * 86_400 * 1_000_000, ..spec };
     Backlog::new(&instance, model, spec, pending).await?.write(&instance).await?;
+    instance.filled()?;
     Ok((instance, id))
+}
+
+/// For pages the draft stands where its model does: confirmed and on its way.
+async fn stand(instance: &Instance, model: i64, id: i64, pending: i64) -> Done {
+    let sql = "UPDATE delivery SET state = m.state, snapshot = m.snapshot, analysed_revision = delivery.revision, target = $3, \
+               to_deliver = $3, analysed_at = m.analysed_at, confirmed_at = m.confirmed_at \
+               FROM delivery m WHERE m.id = $1 AND delivery.id = $2";
+    let put = move |tx: &mut store::Tx<'_>| tx.execute(sql, &binds![model, id, pending]);
+    instance.store.write(Lane::Urgent, put).await.map_err(failed)?;
+    Ok(())
 }
 
 struct Backlog {
@@ -200,6 +276,35 @@ impl Backlog {
         parts
     }
 
+    fn is_retry(n: i64) -> bool {
+        n % RETRY_EACH == 0
+    }
+
+    fn lane(&self, n: i64) -> &str {
+        &self.domains[(n / PER_DOMAIN) as usize].0
+    }
+
+    /// A message that was deferred once, and is due.
+    fn retry(&self, n: i64, now: i64) -> Vec<store::Value> {
+        let (id, delivery, lane) = (message_id(self.spec.delivery, n), self.spec.delivery, self.lane(n));
+        binds![id, delivery, 0, lane, now, 1, now, now, lane, 0]
+    }
+
+    /// As if the retries had been tried: the tally must agree with the rows.
+    fn tally(&self) -> Vec<Vec<store::Value>> {
+        let mut sites: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
+        for n in 0..self.pending {
+            let retry = Self::is_retry(n);
+            let (planned, deferred) = sites.entry(if retry { self.lane(n) } else { "other" }).or_default();
+            *planned += 1;
+            *deferred += i64::from(retry);
+        }
+        let row = |(site, (planned, deferred)): (&str, (i64, i64))| {
+            binds![self.spec.delivery, 0, site, 0, planned, 0, 0, 0, deferred, 0]
+        };
+        sites.into_iter().map(row).collect()
+    }
+
     async fn write(self, instance: &Instance) -> Done {
         let this = Arc::new(self);
         let mut from = 0;
@@ -218,30 +323,31 @@ impl Backlog {
             queue::runs::start(tx, &some.spec, now)
         };
         instance.store.write(Lane::Bulk, write).await.map_err(failed)?;
+        let mut from = 0;
+        while from < this.pending {
+            let (some, to) = (Arc::clone(&this), (from + CHUNK * RETRY_EACH).min(this.pending));
+            let retries = (from..to).step_by(RETRY_EACH as usize);
+            let write = move |tx: &mut store::Tx<'_>| {
+                tx.copy_in("retry", &RETRY_COLUMNS, retries.map(|n| some.retry(n, now)))?;
+                Ok::<_, queue::Error>(())
+            };
+            instance.store.write(Lane::Bulk, write).await.map_err(failed)?;
+            from = to;
+        }
         let (first, last) = queue::id_range(this.spec.delivery);
-        let signing = this.spec.signing.clone();
         let retries = move |tx: &mut store::Tx<'_>| {
             // What was tried had been claimed, so it has its stamp.
             tx.execute(
                 "UPDATE part SET stamp = $3, signing = $4 WHERE first_id BETWEEN $1 AND $2",
-                &binds![first, last, now, signing],
+                &binds![first, last, now, &this.spec.signing],
             )?;
-            tx.execute(
-                "INSERT INTO retry (id, delivery, wave, lane, due, attempts, first_try, last_try, site, unknown) \
-                 SELECT m.id, p.delivery, 0, p.lane, $3, 1, $3, $3, p.lane, 0 FROM part p \
-                 JOIN message m ON m.id BETWEEN p.first_id AND p.last_id \
-                 WHERE p.first_id BETWEEN $1 AND $2 AND m.id % $4 = 0",
-                &binds![first, last, now, RETRY_EACH],
-            )?;
-            // As if they had been tried: the tally must agree with the rows.
-            tx.execute("DELETE FROM tally WHERE delivery = $1", &binds![queue::delivery_of(first)])?;
-            tx.execute(
-                "INSERT INTO tally (delivery, wave, site, node, planned, sent, failed, cancelled, deferred, unknown) \
-                 SELECT p.delivery, 0, CASE WHEN r.id IS NULL THEN 'other' ELSE r.site END, 0, count(*), 0, 0, 0, count(r.id), 0 \
-                 FROM part p JOIN message m ON m.id BETWEEN p.first_id AND p.last_id LEFT JOIN retry r ON r.id = m.id \
-                 WHERE p.first_id BETWEEN $1 AND $2 GROUP BY 1, 3",
-                &binds![first, last],
-            )
+            tx.execute("DELETE FROM tally WHERE delivery = $1", &binds![this.spec.delivery])?;
+            tx.copy_in("tally", &TALLY_COLUMNS, this.tally().into_iter())?;
+            // What an autovacuum would find out a minute later.
+            if tx.dialect() == Dialect::Postgres {
+                tx.batch("ANALYZE message; ANALYZE part; ANALYZE retry")?;
+            }
+            Ok::<_, queue::Error>(())
         };
         instance.store.write(Lane::Urgent, retries).await.map_err(failed)?;
         Ok(())

@@ -1,6 +1,6 @@
 //! An instance of its own for a measurement: rooms over a fresh database in a temporary folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use audience::{Audience, ImportOptions};
@@ -21,18 +21,38 @@ pub struct Instance {
     pub deliveries: delivery::Deliveries,
     pub clock: Arc<dyn Clock>,
     pub tokens: Arc<TokenKeys>,
-    pub dir: tempfile::TempDir,
+    pub dir: Folder,
     url: String,
 }
+
+/// Where an instance lives.
+pub enum Folder {
+    /// Gone at the end.
+    Temporary(tempfile::TempDir),
+    /// Kept for another run, see [`Instance::kept`].
+    Kept(PathBuf),
+}
+
+impl Folder {
+    pub fn path(&self) -> &Path {
+        match self {
+            Folder::Temporary(dir) => dir.path(),
+            Folder::Kept(path) => path,
+        }
+    }
+}
+
+/// Where the URL of a kept instance's database is written once it is filled.
+const FILLED: &str = "filled";
 
 pub fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::refused(error.to_string())
 }
 
 /// A fresh database: SQLite in `dir`, or a new one on the PostgreSQL server of the measurements.
-async fn database(dir: &tempfile::TempDir, dialect: Dialect) -> String {
+async fn database(dir: &Path, dialect: Dialect) -> String {
     match dialect {
-        Dialect::Sqlite => format!("sqlite:{}", dir.path().join("bench.db").display()),
+        Dialect::Sqlite => format!("sqlite:{}", dir.join("bench.db").display()),
         Dialect::Postgres => store::testing::postgres_url().await,
     }
 }
@@ -40,7 +60,8 @@ async fn database(dir: &tempfile::TempDir, dialect: Dialect) -> String {
 /// An open, empty store, for the bare side.
 pub async fn bare_store(dialect: Dialect) -> Result<(Store, tempfile::TempDir), Failure> {
     let dir = tempfile::tempdir().map_err(failed)?;
-    let store = Store::open(&database(&dir, dialect).await, Options::default()).await.map_err(failed)?;
+    let store =
+        Store::open(&database(dir.path(), dialect).await, Options::default()).await.map_err(failed)?;
     Ok((store, dir))
 }
 
@@ -55,8 +76,30 @@ impl Instance {
     }
 
     async fn over(dir: tempfile::TempDir, dialect: Dialect) -> Result<Instance, Failure> {
-        let url = database(&dir, dialect).await;
-        Closed { dir, url }.open().await
+        let url = database(dir.path(), dialect).await;
+        Closed { dir: Folder::Temporary(dir), url }.open().await
+    }
+
+    /// The instance of an earlier run that is kept in `dir`, if that run came to [`Instance::filled`]. A PostgreSQL database is
+    /// found again as long as its server runs.
+    pub async fn kept(dir: &Path) -> Result<Option<Instance>, Failure> {
+        let Ok(url) = std::fs::read_to_string(dir.join(FILLED)) else { return Ok(None) };
+        Closed { dir: Folder::Kept(dir.to_owned()), url }.open().await.map(Some)
+    }
+
+    /// An empty instance whose folder stays.
+    pub async fn keeping(dialect: Dialect, dir: &Path) -> Result<Instance, Failure> {
+        std::fs::create_dir_all(dir)?;
+        let url = database(dir, dialect).await;
+        Closed { dir: Folder::Kept(dir.to_owned()), url }.open().await
+    }
+
+    /// Says that it holds all that it should: a later run may take it.
+    pub fn filled(&self) -> Result<(), Failure> {
+        match &self.dir {
+            Folder::Kept(dir) => Ok(std::fs::write(dir.join(FILLED), &self.url)?),
+            Folder::Temporary(_) => Ok(()),
+        }
     }
 
     /// Closes the database and leaves its folder as it is.
@@ -68,11 +111,19 @@ impl Instance {
 
 /// An instance that nobody has open.
 pub struct Closed {
-    dir: tempfile::TempDir,
+    dir: Folder,
     url: String,
 }
 
 impl Closed {
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Opens it as a new process would.
     pub async fn open(self) -> Result<Instance, Failure> {
         let Closed { dir, url } = self;

@@ -82,6 +82,11 @@ impl Sender {
             true => Instance::new_in(setup.dialect, MEMORY).await?,
             false => Instance::new(setup.dialect).await?,
         };
+        Self::over(instance, setup, sink).await
+    }
+
+    /// The same over an empty instance.
+    pub async fn over(instance: Instance, setup: &Setup, sink: SocketAddr) -> Result<Sender, Failure> {
         let file = people_file(&instance, setup)?;
         instance.import(&file).await?;
         if setup.signed {
