@@ -112,9 +112,9 @@ impl Engine {
     /// Starts on the current runtime. Released claims and interrupted stops are [`Queue::recover`]'s, to be called before.
     ///
     /// # Errors
-    /// When the composing threads cannot be started.
+    /// When the threads that compose and settle cannot be started.
     pub fn start(config: Config, parts: Parts) -> std::io::Result<Self> {
-        let (settler, _task) = Settler::start(parts.queue.clone(), parts.quarantine);
+        let (settler, _ended) = Settler::start(parts.queue.clone(), parts.quarantine)?;
         let shared = Arc::new(Shared::new(config, parts.queue, settler, parts.world, parts.compose)?);
         let keeper = shared.config.routes.clone().map(|routes| (Arc::clone(&shared), routes));
         let (ready, wait) = oneshot::channel();

@@ -2,6 +2,10 @@
 //! queue settles at once and a busy one in large batches. On a fast disk that alone makes many small commits, which
 //! cost a quarter of a core at 3,500 messages a second, so two commits are [`COMMIT_SPACING`] apart.
 //!
+//! It has a thread of its own. As a task among the connections it was woken three times for a commit (a result came, the
+//! rest was over, the commit stood), and each time stood behind all that connections had to do: with thousands that open
+//! at once a result waited 200 ms for a commit that takes three.
+//!
 //! A permit is had before DATA and travels with the result until it is on disk. When the database is away no permit
 //! comes back, so no DATA begins; what was already on its way is kept and tried again.
 
@@ -10,8 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::JoinHandle;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::limits::{
     BATCH_MAX, COMMIT_SPACING, DATABASE_WAIT_MAX_MS, DATABASE_WAIT_MS, REFUSALS_MAX, REPLY_LEN_MAX,
@@ -32,7 +35,7 @@ struct Item {
     since: Instant,
 }
 
-/// Called once the result is on disk.
+/// Called once the result is on disk, on the settler's thread: it must not wait for anything.
 type SettledHook = Box<dyn FnOnce() + Send>;
 
 /// Takes results and writes them. Dropping every clone ends it after the last result is on disk.
@@ -57,15 +60,27 @@ impl std::fmt::Debug for Settler {
 }
 
 impl Settler {
-    /// Starts the settler on the current runtime.
-    #[must_use]
-    pub fn start(queue: Queue, quarantine: Arc<dyn Quarantine>) -> (Self, JoinHandle<()>) {
+    /// Starts the settler on a thread of its own. The receiver hears when that has ended.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn start(
+        queue: Queue,
+        quarantine: Arc<dyn Quarantine>,
+    ) -> std::io::Result<(Self, oneshot::Receiver<()>)> {
         // Unbounded by type, bounded by permits: results without a permit are only cancellations and parked messages,
         // which are bounded by what is claimed.
         let (sender, receiver) = mpsc::unbounded_channel();
         let idle = Arc::new(Idle::default());
-        let task = tokio::spawn(run(queue.clone(), quarantine, receiver, Arc::clone(&idle)));
-        (Self { queue, sender, permits: Arc::new(Semaphore::new(UNSETTLED_MAX)), idle }, task)
+        let (end, ended) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let work = run(queue.clone(), quarantine, receiver, Arc::clone(&idle));
+        std::thread::Builder::new().name("settle".to_owned()).spawn(move || {
+            runtime.block_on(work);
+            // Nobody waits for the end but tests.
+            let _ = end.send(());
+        })?;
+        Ok((Self { queue, sender, permits: Arc::new(Semaphore::new(UNSETTLED_MAX)), idle }, ended))
     }
 
     /// Waits for the right to produce one more result. Ask before MAIL.
@@ -99,7 +114,7 @@ impl Settler {
         self.idle.waiting.fetch_add(1, Ordering::AcqRel);
         let item = Item { settlement, permit, hook: settled, since: Instant::now() };
         if self.sender.send(item).is_err() {
-            // Only after the runtime dropped the task: the process is going down, and the message is still pending on disk.
+            // Only when the thread has panicked: the process is going down, and the message is still pending on disk.
             self.idle.waiting.fetch_sub(1, Ordering::AcqRel);
         }
     }
@@ -140,7 +155,8 @@ async fn run(
             },
         };
         if let Some(rest) = ended.and_then(|ended| COMMIT_SPACING.checked_sub(ended.elapsed())) {
-            tokio::time::sleep(rest).await;
+            // The thread has nothing else to do, and a timer would round up to whole milliseconds.
+            std::thread::sleep(rest);
         }
         let mut batch = Vec::with_capacity(64);
         let mut ids = HashSet::new();
@@ -158,7 +174,9 @@ async fn run(
                 next = receiver.try_recv().ok();
             }
         }
-        commit(&queue, &quarantine, batch).await;
+        if !commit(&queue, &quarantine, batch).await {
+            return;
+        }
         let now = Instant::now();
         ended = Some(now);
         idle.waiting.fetch_sub(carried.len(), Ordering::AcqRel);
@@ -174,8 +192,9 @@ async fn run(
 }
 
 /// Commits one batch, however long the database is away. What it refuses for its content is halved until the culprit is
-/// alone: others' results do not wait for it.
-async fn commit(queue: &Queue, quarantine: &Arc<dyn Quarantine>, batch: Vec<Settlement>) {
+/// alone: others' results do not wait for it. False: the store was closed under it, the process is going down, and what is
+/// unwritten is still pending on disk.
+async fn commit(queue: &Queue, quarantine: &Arc<dyn Quarantine>, batch: Vec<Settlement>) -> bool {
     let whole = batch.len();
     let mut pieces = vec![batch];
     while let Some(piece) = pieces.pop() {
@@ -187,12 +206,22 @@ async fn commit(queue: &Queue, quarantine: &Arc<dyn Quarantine>, batch: Vec<Sett
                 queue.live().settled(&piece);
                 piece.iter().for_each(|s| s.part.open.settle(s.part.place(s.id)));
             }
+            Err(error) if is_closed(&error) => {
+                tracing::warn!(results = piece.len(), "the database was closed before results were written");
+                return false;
+            }
             Err(error) => match piece.split_at(piece.len() / 2) {
                 ([], [one]) => pieces.extend(without_words(one, &error).map(|bare| vec![bare])),
                 (first, second) => pieces.extend([second.to_vec(), first.to_vec()]),
             },
         }
     }
+    true
+}
+
+/// Our own end, not the database's.
+fn is_closed(error: &Error) -> bool {
+    matches!(error, Error::Store(store::Error::Closed))
 }
 
 /// Writes a batch or finds that the database refuses it. A batch is idempotent, so a lost answer does no harm.
@@ -209,7 +238,7 @@ async fn write(
             return Ok(());
         };
         refused += u32::from(refuses(&error));
-        if refused >= tries {
+        if refused >= tries || is_closed(&error) {
             return Err(error);
         }
         tracing::warn!(%error, results = batch.len(), wait_ms, "results could not be written, trying again");

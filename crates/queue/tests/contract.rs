@@ -358,7 +358,7 @@ async fn the_settler_marks_parts_done_and_gives_permits_back() {
         let queue = open(&store).await;
         let run = Plan::new(1, 10).write(&queue).await;
         let messages = fixture::claim_all(&queue, &run, T0).await;
-        let (settler, task) = Settler::start(queue.clone(), Arc::new(NoQuarantine));
+        let (settler, ended) = Settler::start(queue.clone(), Arc::new(NoQuarantine)).unwrap();
         let settled = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         for message in &messages {
             let permit = settler.permit().await.unwrap();
@@ -377,7 +377,7 @@ async fn the_settler_marks_parts_done_and_gives_permits_back() {
             .unwrap();
         assert_eq!(open_parts, 0);
         drop(settler);
-        task.await.unwrap();
+        ended.await.unwrap();
     })
     .await;
 }
@@ -478,7 +478,7 @@ async fn results_wait_for_a_database_that_is_away() {
         let run = Plan::new(1, 3).write(&queue).await;
         let messages = fixture::claim_all(&queue, &run, T0).await;
         let away = Arc::new(Away(std::sync::atomic::AtomicUsize::new(2)));
-        let (settler, _task) = Settler::start(queue.clone(), away.clone());
+        let (settler, _ended) = Settler::start(queue.clone(), away.clone()).unwrap();
         let mut failed = done(&messages[0], "google", FinalState::Failed);
         failed.nonexistent = Some(messages[0].address_key());
         settler.submit(failed, Some(settler.permit().await.unwrap()), None);

@@ -190,7 +190,7 @@ async fn two_results_of_one_message_close_no_part_early() {
         let queue = open(&store).await;
         let run = Plan::new(1, 6).write(&queue).await;
         let (part, messages) = queue.claim(&run, "google", 1, T0).await.unwrap().remove(0);
-        let (settler, _task) = Settler::start(queue.clone(), Arc::new(NoQuarantine));
+        let (settler, _ended) = Settler::start(queue.clone(), Arc::new(NoQuarantine)).unwrap();
         // Parked by one who believed to hold it, and sent by another.
         settler.submit(fixture::defer(&messages[0], "google", T0 + 60, 0, false), None, None);
         for message in &messages[..2] {

@@ -28,7 +28,7 @@ async fn one_refused_result_does_not_hold_up_the_others() {
         let queue = open(&store).await;
         let run = Plan::new(1, 8).write(&queue).await;
         let messages = fixture::claim_all(&queue, &run, T0).await;
-        let (settler, _task) = Settler::start(queue.clone(), Arc::new(Refuses("user3@a.example")));
+        let (settler, _ended) = Settler::start(queue.clone(), Arc::new(Refuses("user3@a.example"))).unwrap();
         for message in &messages {
             let mut result = done(message, "google", FinalState::Failed);
             result.nonexistent = Some(message.address_key());
@@ -58,7 +58,7 @@ async fn a_result_that_cannot_be_written_at_all_is_set_aside() {
         let queue = open(&store).await;
         let run = Plan::new(1, 8).write(&queue).await;
         let messages = fixture::claim_all(&queue, &run, T0).await;
-        let (settler, _task) = Settler::start(queue.clone(), Arc::new(NoQuarantine));
+        let (settler, _ended) = Settler::start(queue.clone(), Arc::new(NoQuarantine)).unwrap();
         for message in &messages {
             let mut result = sent(message, "google");
             if message.id == messages[2].id {
