@@ -45,10 +45,10 @@ pub use clock::{Clock, FakeClock, SystemClock};
 pub use dane::usable as dane_usable;
 pub use dial::{DialError, dial};
 pub use dns::{
-    CACHE_ENTRIES_MAX, CachedResolver, DnsError, DnsResolver, Dnssec, FAILURE_TTL_S, HostTlsa, LOOKUP_TIMEOUT,
-    LOOKUP_TRIES, LOOKUPS_MAX, MAIL_HOSTS_MAX, MailHost, MailHosts, Mx, NEGATIVE_TTL_MAX_S, Patience, RECORDS_MAX,
-    Record, RecordKind, Records, Resolver, StaticResolver, TTL_MAX_S, TTL_MIN_S, Tlsa, mail_host_tlsa, mail_hosts,
-    open_resolver, tlsa_name,
+    CACHE_ENTRIES_MAX, CachedResolver, DnsError, DnsResolver, Dnssec, FAILURE_TTL_S, HostTlsa,
+    LOOKUP_TIMEOUT, LOOKUP_TRIES, LOOKUPS_MAX, MAIL_HOSTS_MAX, MailHost, MailHosts, Mx, NEGATIVE_TTL_MAX_S,
+    Patience, RECORDS_MAX, Record, RecordKind, Records, Resolver, StaticResolver, TTL_MAX_S, TTL_MIN_S, Tlsa,
+    mail_host_tlsa, mail_hosts, open_resolver, tlsa_name,
 };
 pub use fetch::{
     FETCH_SIZE_MAX, FETCH_TIME, FetchError, FetchLimits, Fetched, Fetcher, REDIRECTS_MAX, URL_LEN_MAX,

@@ -174,8 +174,14 @@ mod tests {
         assert_eq!((found[0].seconds, found[0].basis), (10.0, Basis::Learned));
         let two = fleet(&["a", "b"], vec![], &[], 0);
         assert_eq!(predict(&two, &[load("google", 1_000)], CAPACITY)[0].per_second, 30.0);
-        let learned =
-            Learned { source: "a".into(), site: "google".into(), connections: 2.0, rate: 4.0, secure_only: false, at_us: 0 };
+        let learned = Learned {
+            source: "a".into(),
+            site: "google".into(),
+            connections: 2.0,
+            rate: 4.0,
+            secure_only: false,
+            at_us: 0,
+        };
         let two = two.knowing(&[learned]);
         assert_eq!(predict(&two, &[load("google", 1_000)], CAPACITY)[0].per_second, 19.0);
     }

@@ -6,7 +6,6 @@ use net::{Mx, Resolver};
 use routes::{Spf, registrable, spf_policies, spf_says};
 use typology::{AuthenticationFact, CheckFact, Checked};
 
-
 /// What is asked about.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Asked {
@@ -78,8 +77,7 @@ async fn spf_of(dns: &dyn Resolver, asked: &Asked, sources: &Result<Vec<IpAddr>,
             Spf::Unknown(reason) => return CheckFact::new(Checked::Unknown, reason),
         }
     }
-    if sources.is_empty() && spf_policies(dns, &asked.return_path).await.is_ok_and(|found| found.is_empty())
-    {
+    if sources.is_empty() && spf_policies(dns, &asked.return_path).await.is_ok_and(|found| found.is_empty()) {
         return CheckFact::new(Checked::Missing, "");
     }
     passed
