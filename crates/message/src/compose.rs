@@ -32,6 +32,17 @@ pub struct Stamp {
     pub time_us: i64,
 }
 
+/// What a message is made of beside its snapshot and keys.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<'a> {
+    /// What is its recipient's own.
+    pub slots: &'a Slots,
+    /// Whom it is for.
+    pub envelope: Envelope<'a>,
+    /// Its part's stamp.
+    pub stamp: Stamp,
+}
+
 /// A message, ready for DATA.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Composed {
@@ -92,7 +103,8 @@ pub fn compose<S: Borrow<Signer>>(
     signers: &[S],
     keys: &TokenKeys,
 ) -> Result<Composed, ComposeError> {
-    compose_in(Vec::new(), prepared, slots, envelope, stamp, signers, keys)
+    let given = Given { slots, envelope: *envelope, stamp: *stamp };
+    compose_in(Vec::new(), prepared, &given, signers, keys)
 }
 
 /// The same into a buffer that held a message before. What it held is gone.
@@ -102,12 +114,11 @@ pub fn compose<S: Borrow<Signer>>(
 pub fn compose_in<S: Borrow<Signer>>(
     buffer: Vec<u8>,
     prepared: &Prepared,
-    slots: &Slots,
-    envelope: &Envelope<'_>,
-    stamp: &Stamp,
+    given: &Given<'_>,
     signers: &[S],
     keys: &TokenKeys,
 ) -> Result<Composed, ComposeError> {
+    let Given { slots, envelope, stamp } = given;
     if signers.len() > SIGNERS_MAX {
         return Err(ComposeError::Signers);
     }

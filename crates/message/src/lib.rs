@@ -52,7 +52,7 @@ mod variant;
 
 pub use charset::{Charset, GETA, UnknownCharset};
 pub use codes::code_data;
-pub use compose::{ComposeError, Composed, Envelope, Stamp, compose, compose_in};
+pub use compose::{ComposeError, Composed, Envelope, Given, Stamp, compose, compose_in};
 pub use dkim::{DkimKey, KeyError, KeyKind, Signer, txt_strings};
 pub use header::{HeaderError, check_header_text, is_header_name, split_named};
 pub use limits::*;

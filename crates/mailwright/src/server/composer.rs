@@ -8,7 +8,7 @@ use std::{
 };
 
 use content::Content;
-use message::{Composed, Envelope, Prepared, Slots, Stamp, TokenKeys};
+use message::{Composed, Envelope, Given, Prepared, Slots, Stamp, TokenKeys};
 use mta::{Boxed, Compose, ComposeError, Order};
 use queue::{Part, Queue};
 use routes::{Routes, Signing};
@@ -202,9 +202,8 @@ impl Compose for Composer {
         let address = address::parse(&message.address).map_err(never)?.smtp();
         let envelope = Envelope { id: message.id, address: &address, flags: message.flags };
         let stamp = Stamp { time_us: message.part.stamp };
-        let signers = &signing.signers;
-        message::compose_in(buffer, &prepared, &slots, &envelope, &stamp, signers, &self.tokens)
-            .map_err(never)
+        let given = Given { slots: &slots, envelope, stamp };
+        message::compose_in(buffer, &prepared, &given, &signing.signers, &self.tokens).map_err(never)
     }
 
     fn links_to(&self, order: Order<'_>, host: &str) -> bool {
@@ -271,10 +270,7 @@ mod tests {
     fn what_claimed_parts_name_stays_however_many_deliveries_are_in_work() {
         let mut kept = Kept::new(2, 100).into_inner().unwrap();
         let parts: Vec<Arc<u8>> = (0..6).map(Arc::new).collect();
-        let user = |n: usize| -> User {
-            let part = Arc::downgrade(&parts[n]);
-            part
-        };
+        let user = |n: usize| -> User { Arc::<u8>::downgrade(&parts[n]) };
         for n in 0..5 {
             assert!(kept.put(n.to_string().into(), Arc::new(n), 40, user(n)));
         }
