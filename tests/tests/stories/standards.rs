@@ -75,7 +75,7 @@ fn the_corpus_has_what_large_receivers_are_known_to_say() {
         let fits = |line: &&Vec<&str>| {
             line[2].starts_with(outcome) && line[5] == blames && line[6].starts_with(path)
         };
-        if !found.iter().any(|line| fits(line)) {
+        if !found.iter().any(fits) {
             wrong.push(format!("{words}: {found:?}"));
         }
     }
