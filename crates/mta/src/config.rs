@@ -19,8 +19,8 @@ pub const RETRIES_MAX: i64 = 512;
 /// messages; a crash may send as many twice.
 pub const UNSETTLED_PER_CONNECTION: usize = 16;
 /// Messages of one connection that are composed at once, and wait composed for their turn. Where signing is what takes
-/// longest, each order of messages costs a round trip and some wake-ups more than its messages do: with orders of four
-/// that was a quarter of the dialogue.
+/// longest, each order costs a round trip of its own, because its first commands ride on no body: with orders of four
+/// that was one round trip in five.
 pub const PREPARED_MAX: usize = 16;
 /// The same where there are many connections …
 pub const PREPARED_MIN: usize = 4;

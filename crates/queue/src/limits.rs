@@ -2,8 +2,8 @@
 
 /// Settlements of one commit at most.
 pub const BATCH_MAX: usize = 1_000;
-/// Rest between two commits. What a crash may send twice grows by so much time; a quiet queue does not notice. Twice as
-/// long as it was: a commit costs as much as some ten outcomes in it.
+/// Rest between two commits. What a crash may send twice grows by so much time; a quiet queue does not notice. With 3 ms
+/// there were some twenty outcomes in a commit at 5,000 messages a second, and settling one cost a tenth more.
 pub const COMMIT_SPACING: std::time::Duration = std::time::Duration::from_millis(6);
 /// Results that may wait for their commit, over all connections.
 pub const UNSETTLED_MAX: usize = 4_096;

@@ -112,7 +112,8 @@ impl Parts {
         let each = |seconds: f64| seconds * 1e6 / sent.messages as f64;
         self.composing.push(each(sent.cpu.of("compose")));
         self.sending.push(each(sent.cpu.of("io")));
-        self.settling.push(each(sent.cpu.of("store")));
+        // The database's threads, and the one that gathers outcomes.
+        self.settling.push(each(sent.cpu.of("store") + sent.cpu.of("settle")));
         self.whole.push(each(sent.cpu.without(&["sink", PROBE])));
         self.signature.push(sent.signature * 1e6);
     }
