@@ -2437,6 +2437,7 @@ archive-give-up-text = The message was sent, but the archive will never hold a c
 
 said-path-cut = cut to { $s } % after: { $s2 }
 said-path-fewer-connections = fewer connections after: { $s }
+said-path-one-connection = one connection after: { $s }
 said-path-doubled = doubled after { $s } acceptances without push-back
 said-path-failures = { $s } % of the last answers were failures of the path
 said-path-not-now = { $s } % of the answers were "not now"

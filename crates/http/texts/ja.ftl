@@ -2330,6 +2330,7 @@ archive-give-up-text = メッセージは送信済みですが、その写しが
 
 said-path-cut = { $s } % に下げました。原因: { $s2 }
 said-path-fewer-connections = 接続を減らしました。原因: { $s }
+said-path-one-connection = 接続を1本にしました。原因: { $s }
 said-path-doubled = 拒まれることなく { $s } 通が受理されたため、2 倍にしました
 said-path-failures = 最近の応答の { $s } % が経路の失敗でした
 said-path-not-now = 応答の { $s } % が「今は受け取れない」でした

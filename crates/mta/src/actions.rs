@@ -117,6 +117,7 @@ fn verdict(source: Option<&str>, site: &str, action: routes::Action, rest: &Susp
         until_us: rest.until_us,
         reason: rest.reason.clone(),
         rule: String::new(),
+        category: String::new(),
         by: rest.by.clone(),
         at_us: now,
     }

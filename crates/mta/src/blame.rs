@@ -6,7 +6,7 @@ use smtp::{Blame, PathAction, RecipientOutcome, Reply, Verdict};
 use crate::config::{BLOCK, us};
 use crate::engine::Shared;
 use crate::exchange::{Exchange, Path};
-use crate::keep::of_engine;
+use crate::keep::{Because, of_engine};
 use crate::shape::Suspension;
 use crate::standing::RELAY_SITE;
 use crate::trace::without_local_part;
@@ -64,13 +64,13 @@ pub(crate) fn obey(
         }
         // A site that is no provider of the table is often many receivers under one roof: one of them speaks for itself.
         PathAction::Suspend { after_s } if !exchange.path.site.is_known() => {
-            let slower = PathAction::Slow { factor_percent: 50, after_s };
+            let slower = PathAction::Slow { factor_percent: 50, after_s, one_connection: false };
             exchange.path.shaper.pushed_back(slower, &words, said.seen, now_us);
             exchange.suspended(&words, after_s, now_us);
         }
         _ => {
             if let Some(rest) = exchange.path.shaper.pushed_back(action, &words, said.seen, now_us) {
-                record(shared, &exchange.path, &rest, &verdict.rule, now_us);
+                record(shared, &exchange.path, &rest, Because::said(verdict), now_us);
             }
         }
     }
@@ -121,17 +121,17 @@ fn block(shared: &Shared, exchange: &Exchange, said: Said<'_>, about: About<'_>)
     if new {
         tracing::info!(site = %site.name, delivery = about.delivery, reply = %rest.reason, "a receiver complains of a delivery");
         if site.is_known() && shared.config.routes.is_some() {
-            shared.memory.put(of_engine(identity, &site.name, &rest, &verdict.rule, now_us));
+            shared.memory.put(of_engine(identity, &site.name, &rest, Because::said(verdict), now_us));
         }
     }
     Some(until)
 }
 
 /// Writes a rest of a provider's path down, for people and for other nodes. One row for a rest, however many messages wait.
-pub(crate) fn record(shared: &Shared, path: &Path, rest: &Suspension, rule: &str, now_us: i64) {
+pub(crate) fn record(shared: &Shared, path: &Path, rest: &Suspension, because: Because<'_>, now_us: i64) {
     tracing::info!(site = %path.site.name, source = %path.source.name, reason = %rest.reason, "a path rests");
     if path.site.is_known() && *path.site.name != *RELAY_SITE && shared.config.routes.is_some() {
         let identity = format!("source:{}", path.source.name);
-        shared.memory.put(of_engine(identity, &path.site.name, rest, rule, now_us));
+        shared.memory.put(of_engine(identity, &path.site.name, rest, because, now_us));
     }
 }

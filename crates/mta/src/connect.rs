@@ -15,7 +15,7 @@ use std::time::Duration;
 use net::{Demand, StsMode, TlsError, TlsFault, Tlsa};
 use rand::seq::SliceRandom;
 use routes::DomainPolicy;
-use smtp::{Client, Cut, Event, Login, Stage, TlsUse, classify};
+use smtp::{Category, Client, Cut, Event, Login, Stage, TlsUse, classify};
 
 use crate::config::{BROKEN_TLS_KEPT, HOSTS_MAX, Relay, RelayTls, Source, WATCH, us};
 use crate::exchange::Way;
@@ -123,6 +123,8 @@ pub(crate) struct Unreached {
     pub reason: String,
     /// The wait that it named.
     pub after_s: Option<u32>,
+    /// What kind of failure the last host's was.
+    pub category: Category,
     /// What the last host said, and at which stage, when it was that which ended it.
     pub refused: Option<Box<(smtp::Reply, Stage)>>,
 }
@@ -183,7 +185,7 @@ pub(crate) async fn connect(
             reach(means, to_relay(means, relay), source, terms).await.map_err(|f| f.named(&relay.host))
         }
         (Way::Relay | Way::Unresolved(_) | Way::NoSource(_), _) => {
-            Err(unreached("no host to connect to".to_owned()))
+            Err(unreached(Category::RoutingErrors, "no host to connect to".to_owned()))
         }
     }
 }
@@ -194,7 +196,7 @@ async fn to_hosts(
     source: &Source,
     terms: &Terms,
 ) -> Result<Wire, Unreached> {
-    let mut last = unreached("no host to connect to".to_owned());
+    let mut last = unreached(Category::RoutingErrors, "no host to connect to".to_owned());
     for host in in_order(hosts) {
         let report = Report {
             world: means.world,
@@ -208,7 +210,7 @@ async fn to_hosts(
                 Ok(wire) => return Ok(wire),
                 Err(failure) => last = failure.named(&host.name),
             },
-            Err(reason) => last = unreached(format!("{}: {reason}", host.name)),
+            Err(reason) => last = unreached(Category::BadConnection, format!("{}: {reason}", host.name)),
         }
         if means.closing.load(Ordering::Acquire) {
             break;
@@ -217,8 +219,8 @@ async fn to_hosts(
     Err(last)
 }
 
-fn unreached(reason: String) -> Unreached {
-    Unreached { reason, after_s: None, refused: None }
+fn unreached(category: Category, reason: String) -> Unreached {
+    Unreached { reason, after_s: None, category, refused: None }
 }
 
 /// How a host of a domain is spoken to; in words why it is not.
@@ -373,17 +375,31 @@ enum Failure {
 impl Failure {
     fn named(self, host: &str) -> Unreached {
         match self {
-            Self::Dial(error) => unreached(format!("{host}: {error}")),
-            Self::Handshake(error, _) => unreached(format!("{host}: the TLS handshake failed: {error}")),
+            Self::Dial(error) => unreached(Category::NoAnswerFromHost, format!("{host}: {error}")),
+            Self::Handshake(error, _) => {
+                unreached(Category::BadConnection, format!("{host}: the TLS handshake failed: {error}"))
+            }
             Self::Closed(stage, Cut::Refused(reply)) => {
-                let after_s = match classify(&reply, stage).path {
+                let verdict = classify(&reply, stage);
+                let after_s = match verdict.path {
                     smtp::PathAction::Suspend { after_s } => after_s,
                     _ => None,
                 };
                 let reason = format!("{host} at {stage}: {reply}");
-                Unreached { reason, after_s, refused: Some(Box::new((reply, stage))) }
+                Unreached {
+                    reason,
+                    after_s,
+                    category: verdict.category,
+                    refused: Some(Box::new((reply, stage))),
+                }
             }
-            Self::Closed(stage, why) => unreached(format!("{host} at {stage}: {why}")),
+            Self::Closed(stage, why) => {
+                let category = match stage {
+                    Stage::Greeting => Category::NoAnswerFromHost,
+                    _ => Category::BadConnection,
+                };
+                unreached(category, format!("{host} at {stage}: {why}"))
+            }
         }
     }
 

@@ -246,7 +246,8 @@ impl Feeder {
     fn tick_paths(&self, now: i64) {
         for path in self.shared.all_paths() {
             if let Some(rest) = path.shaper.tick(now) {
-                crate::blame::record(&self.shared, &path, &rest, "breaker", now);
+                let because = crate::keep::Because { rule: "breaker", category: "" };
+                crate::blame::record(&self.shared, &path, &rest, because, now);
             }
         }
         self.shared.all_sites().iter().for_each(|site| site.tidy_blocks(now));

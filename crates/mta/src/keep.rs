@@ -461,15 +461,37 @@ fn trim(
     }
 }
 
+/// What an engine's verdict rests on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Because<'a> {
+    /// The rule of reply classification, or what else found it.
+    pub rule: &'a str,
+    /// The kind of answer; empty: there was none.
+    pub category: &'static str,
+}
+
+impl<'a> Because<'a> {
+    pub(crate) fn said(verdict: &'a smtp::Verdict) -> Self {
+        Self { rule: &verdict.rule, category: verdict.category.name() }
+    }
+}
+
 /// Stays an engine's verdict while nobody lifts it.
-pub(crate) fn of_engine(identity: String, site: &str, rest: &Suspension, rule: &str, now_us: i64) -> Verdict {
+pub(crate) fn of_engine(
+    identity: String,
+    site: &str,
+    rest: &Suspension,
+    because: Because<'_>,
+    now_us: i64,
+) -> Verdict {
     Verdict {
         identity,
         provider: site.to_owned(),
         action: routes::Action::Suspend,
         until_us: rest.until_us,
         reason: rest.reason.clone(),
-        rule: rule.to_owned(),
+        rule: because.rule.to_owned(),
+        category: because.category.to_owned(),
         by: String::new(),
         at_us: now_us,
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use queue::{FinalState, Message, RetryPlan, RunSpec, Settlement, Verdict};
-use smtp::{Answer, Blame, Outcome, RecipientOutcome, Stage};
+use smtp::{Answer, Blame, Category, Outcome, Reason, RecipientOutcome, Stage};
 
 use crate::blame::{self, About, Said};
 use crate::config::{HELD_WAIT, NOT_NOW_WAIT, PATH_REST, us};
@@ -118,12 +118,15 @@ impl Attempt<'_> {
         settlement
     }
 
-    /// A message that could not be composed.
+    /// A message that could not be composed. Among the reasons of the log a fault of our own stands with the receivers that
+    /// were not reached; the words tell them apart.
     pub(crate) fn not_composed(&self, error: &ComposeError) -> Settlement {
+        let reason = Reason::Unreachable.name();
+        let said = |words: &str| Some(format!("the message could not be composed: {words}"));
         match error {
-            ComposeError::Message(words) => self.decided(FinalState::Failed, "not_composed", Some(words)),
+            ComposeError::Message(words) => self.decided(FinalState::Failed, reason, said(words).as_deref()),
             ComposeError::NotNow(words) => {
-                self.parked(self.now_us + us(NOT_NOW_WAIT), "not_composed", Some(words))
+                self.parked(self.now_us + us(NOT_NOW_WAIT), reason, said(words).as_deref())
             }
         }
     }
@@ -135,7 +138,7 @@ impl Attempt<'_> {
         if let Verdict::Deferred { due, .. } = &mut settlement.verdict {
             *due = (*due).max(self.now_us + us(patience));
         }
-        settlement.reason = Some("unknown".to_owned());
+        settlement.reason = Some(Reason::Unreachable.name().to_owned());
         settlement.reply = Some("no answer to the message before the engine ended".to_owned());
         settlement
     }
@@ -157,10 +160,10 @@ impl Attempt<'_> {
                 }
                 exchange.broke(&why.to_string(), self.now_us);
                 exchange.path.shaper.answered(Answered::Deferred(true), 0);
-                exchange.path.shaper.heard(&why.to_string(), 0, self.now_us);
+                exchange.path.shaper.heard(&why.to_string(), (0, Category::BadConnection), self.now_us);
                 if outcome.is_unknown() {
                     let mut settlement = self.next_try(true, true);
-                    settlement.reason = Some("unknown".to_owned());
+                    settlement.reason = Some(Reason::Unreachable.name().to_owned());
                     settlement.reply = Some(format!("no answer to the message: {why}"));
                     return Next::Settle(settlement);
                 }
@@ -169,7 +172,7 @@ impl Attempt<'_> {
                     return Next::PutBack;
                 }
                 let mut settlement = self.next_try(true, self.message.past.unknown);
-                settlement.reason = Some("unreachable".to_owned());
+                settlement.reason = Some(Reason::Unreachable.name().to_owned());
                 settlement.reply = Some(format!("at {}: {why}", outcome.stage));
                 Next::Settle(settlement)
             }
@@ -199,7 +202,7 @@ impl Attempt<'_> {
         }
         let verdict = heard.shared.judge(exchange.site(), reply, stage);
         shaper.answered(kind(&verdict), 0);
-        shaper.heard(&smtp::normalised(&reply.to_string()), reply.code, self.now_us);
+        shaper.heard(&smtp::normalised(&reply.to_string()), (reply.code, verdict.category), self.now_us);
         let said =
             Said { verdict: &verdict, reply, seen: heard.seen, secured: heard.secured, now_us: self.now_us };
         let about = About { delivery: self.run.delivery, domain: heard.domain };

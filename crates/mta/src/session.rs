@@ -133,9 +133,11 @@ fn not_reached(shared: &Shared, exchange: &Exchange, in_force: &InForce, unreach
     let now = shared.world.now_us();
     let reason = without_local_part(&unreached.reason);
     tracing::info!(site = %exchange.site(), reason, "receiver not reached");
-    exchange.path.shaper.heard(&smtp::normalised(&unreached.reason), 0, now);
-    if let Some((reply, stage)) = unreached.refused.as_deref() {
-        let verdict = shared.judge(exchange.site(), reply, *stage);
+    let refused = unreached.refused.as_deref();
+    let verdict = refused.map(|(reply, stage)| shared.judge(exchange.site(), reply, *stage));
+    let category = verdict.as_ref().map_or(unreached.category, |verdict| verdict.category);
+    exchange.path.shaper.heard(&smtp::normalised(&unreached.reason), (0, category), now);
+    if let (Some((reply, _)), Some(verdict)) = (refused, verdict) {
         if matches!(verdict.path, smtp::PathAction::FewerConnections | smtp::PathAction::Slow { .. })
             || (exchange.path.site.is_known() && verdict.path != smtp::PathAction::None)
         {
@@ -534,7 +536,7 @@ impl Session {
                 load.gate().leave(id);
                 let words = why.reply().map_or_else(|| why.to_string(), |reply| reply.to_string());
                 self.settle_undone(load, |attempt| {
-                    attempt.decided(FinalState::Failed, "not_deliverable", Some(&words))
+                    attempt.decided(FinalState::Failed, why.reason().name(), Some(&words))
                 });
                 true
             }

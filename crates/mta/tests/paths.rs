@@ -404,6 +404,7 @@ async fn a_verdict_put_elsewhere_is_obeyed_and_a_lifted_one_forgotten() {
         until_us: None,
         reason: "complaints".to_owned(),
         rule: String::new(),
+        category: String::new(),
         by: "bob".to_owned(),
         at_us: T0,
     };
@@ -575,6 +576,7 @@ async fn a_listed_link_holds_the_deliveries_that_carry_it_and_no_others() {
         until_us: None,
         reason: "listed".to_owned(),
         rule: String::new(),
+        category: String::new(),
         by: "bob".to_owned(),
         at_us: T0,
     };
@@ -775,6 +777,7 @@ async fn lifting_one_verdict_leaves_the_others() {
         until_us: None,
         reason: format!("{by} asks"),
         rule: String::new(),
+        category: String::new(),
         by: by.to_owned(),
         at_us: T0,
     };

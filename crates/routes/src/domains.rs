@@ -31,6 +31,11 @@ pub const MIGRATIONS: RoomMigrations = RoomMigrations {
         Step { number: 4, name: "rotation", sql: include_str!("../migrations/004_rotation.sql") },
         Step { number: 5, name: "receiving ip", sql: include_str!("../migrations/005_receiving_ip.sql") },
         Step { number: 6, name: "secure only", sql: include_str!("../migrations/006_secure_only.sql") },
+        Step {
+            number: 7,
+            name: "verdict category",
+            sql: include_str!("../migrations/007_verdict_category.sql"),
+        },
     ],
 };
 

@@ -35,6 +35,8 @@ pub struct Verdict {
     pub reason: String,
     /// The rule of reply classification behind it; empty: none.
     pub rule: String,
+    /// What kind of answer that was, by a name of `smtp::Category`; empty: none.
+    pub category: String,
     /// Who; empty: the engine.
     pub by: String,
     /// Since when, microseconds UTC.
@@ -176,11 +178,11 @@ fn write(tx: &mut Tx<'_>, verdict: &Verdict) -> Result<()> {
         Action::Drain => ("drain", 0),
     };
     tx.execute(
-        "INSERT INTO verdict (identity, provider, action, factor, until_at, reason, rule, set_by, at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        "INSERT INTO verdict (identity, provider, action, factor, until_at, reason, rule, category, set_by, at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          ON CONFLICT (identity, provider) DO UPDATE SET action = excluded.action, factor = excluded.factor,
-           until_at = excluded.until_at, reason = excluded.reason, rule = excluded.rule, set_by = excluded.set_by,
-           at = excluded.at",
+           until_at = excluded.until_at, reason = excluded.reason, rule = excluded.rule, category = excluded.category,
+           set_by = excluded.set_by, at = excluded.at",
         &binds![
             &verdict.identity,
             &verdict.provider,
@@ -189,6 +191,7 @@ fn write(tx: &mut Tx<'_>, verdict: &Verdict) -> Result<()> {
             verdict.until_us,
             &verdict.reason,
             &verdict.rule,
+            &verdict.category,
             &verdict.by,
             verdict.at_us
         ],
@@ -196,7 +199,7 @@ fn write(tx: &mut Tx<'_>, verdict: &Verdict) -> Result<()> {
     Ok(())
 }
 
-const COLUMNS: &str = "identity, provider, action, factor, until_at, reason, rule, set_by, at";
+const COLUMNS: &str = "identity, provider, action, factor, until_at, reason, rule, category, set_by, at";
 
 fn row(row: &Row<'_>) -> Result<Verdict> {
     let damaged = || Error::rule(row.str(0).unwrap_or_default(), "action", "is damaged in the database");
@@ -212,8 +215,9 @@ fn row(row: &Row<'_>) -> Result<Verdict> {
         until_us: row.int_opt(4)?,
         reason: row.text(5)?,
         rule: row.text(6)?,
-        by: row.text(7)?,
-        at_us: row.int(8)?,
+        category: row.text(7)?,
+        by: row.text(8)?,
+        at_us: row.int(9)?,
     })
 }
 
@@ -239,6 +243,7 @@ mod tests {
             until_us,
             reason: "421 4.7.0 [TSS04] temporarily deferred".into(),
             rule: "yahoo-tss04".into(),
+            category: "spam_block".into(),
             by: by.into(),
             at_us: 5,
         }

@@ -90,11 +90,21 @@ impl Waits<'_> {
         Some(match rule.path? {
             Effect::None => PathAction::None,
             Effect::Suspend => PathAction::Suspend { after_s },
-            Effect::Slow => PathAction::Slow { factor_percent: rule.factor_percent, after_s },
+            Effect::Slow => PathAction::Slow {
+                factor_percent: rule.factor_percent,
+                after_s,
+                one_connection: rule.one_connection,
+            },
             Effect::FewerConnections => PathAction::FewerConnections,
             Effect::FewerMessages => PathAction::FewerMessages,
             Effect::SecureOnly => PathAction::SecureOnly,
         })
+    }
+
+    /// Words about the content that a rule takes for the whole delivery's: told once, however many messages it has, so that
+    /// the next one is not offered to hear them again, be they "not now" or "not ever".
+    fn holds_delivery(self) -> bool {
+        self.rule.is_some_and(|rule| rule.outcome == Some(Outcome::Hold) && rule.blames == Blame::Content)
     }
 
     /// For the message.
@@ -123,6 +133,7 @@ fn of_the_message(verdict: Verdict, reply: &Reply, stage: Stage, waits: Waits<'_
     let path = waits.path().unwrap_or(PathAction::None);
     let verdict = Verdict { path, ..verdict };
     let outcome = match waits.rule.and_then(|rule| rule.outcome) {
+        Some(Outcome::Hold) if waits.holds_delivery() => Outcome::Hold,
         // A reply of the 4yz kind is never the end, whatever a rule says.
         Some(Outcome::Fail | Outcome::Hold) if reply.is_transient() => Outcome::Retry,
         Some(Outcome::Fail) => Outcome::Fail,
@@ -162,7 +173,8 @@ fn of_the_path(verdict: Verdict, stage: Stage, waits: Waits<'_>) -> Verdict {
             // The connection is gone, but its next message may be another sender's, or say something else.
             let after_s = waits.message_s().or(Some(MENDING_S));
             let recipient = RecipientOutcome::Retry { after_s };
-            return Verdict { recipient, quarantine: false, held: false, counts: false, ..verdict };
+            let held = waits.holds_delivery();
+            return Verdict { recipient, quarantine: false, held, counts: false, ..verdict };
         }
         Some(PathAction::None) | None => PathAction::Suspend { after_s: waits.named_s },
         Some(action) => action,

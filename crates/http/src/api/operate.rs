@@ -202,6 +202,7 @@ fn verdict_json(verdict: &Verdict) -> Value {
         "until": time_opt(verdict.until_us),
         "reason": verdict.reason,
         "rule": verdict.rule,
+        "category": verdict.category,
         "by": verdict.by,
         "at": time(verdict.at_us),
     })
@@ -245,6 +246,7 @@ async fn put(
         until_us: until(new.until.as_deref(), now_us)?,
         reason: new.reason,
         rule: String::new(),
+        category: String::new(),
         by: caller.name,
         at_us: now_us,
     };

@@ -1,5 +1,6 @@
 //! `reply explain`: what a receiver's words mean, by the same function that the engine asks. No server needed.
 
+use mta::shape::rest::FIRST_WAIT_S;
 use serde_json::{Value, json};
 use smtp::{Blame, PathAction, RecipientOutcome, Reply, Stage, Verdict, classify_for};
 
@@ -27,7 +28,7 @@ pub fn explain(text: &str, provider: Option<&str>, out: &mut Output) -> Done {
         word("reason"),
         word("type")
     ))?;
-    out.line(format_args!("Path: {}   To blame: {}", path(verdict.path), verdict.blames.name()))?;
+    out.line(format_args!("Path: {}   To blame: {}", path(verdict.path, &reply), verdict.blames.name()))?;
     if provider.is_none() && !site.is_empty() {
         out.line(format_args!("Taken for words of {site}; --provider names another."))?;
     }
@@ -75,11 +76,23 @@ fn message(verdict: &Verdict) -> String {
     }
 }
 
-fn path(action: PathAction) -> String {
+/// What the engine does: where the receiver itself names no wait, it comes to the rule's by and by.
+fn path(action: PathAction, reply: &Reply) -> String {
+    let by_rule = reply.is_transient() && smtp::named_delay(&reply.text()).is_none();
+    let time = |seconds: u32| match seconds {
+        longest if by_rule && longest > FIRST_WAIT_S => {
+            format!("for {FIRST_WAIT_S} seconds at first, {longest} at most")
+        }
+        seconds => format!("for {seconds} seconds"),
+    };
     match action {
-        PathAction::Suspend { after_s: Some(seconds) } => format!("rests for {seconds} seconds"),
+        PathAction::Suspend { after_s: Some(seconds) } => format!("rests {}", time(seconds)),
         PathAction::Suspend { after_s: None } => "rests".to_owned(),
-        PathAction::Slow { factor_percent, .. } => format!("goes on with {factor_percent} % of its rate"),
+        PathAction::Slow { factor_percent, after_s, one_connection } => {
+            let over = if one_connection { " over one connection" } else { "" };
+            let while_ = after_s.map(|seconds| format!(", {}", time(seconds))).unwrap_or_default();
+            format!("goes on with {factor_percent} % of its rate{over}{while_}")
+        }
         PathAction::FewerConnections => "fewer connections".to_owned(),
         PathAction::FewerMessages => "fewer messages over a connection".to_owned(),
         PathAction::SecureOnly => "over TLS only".to_owned(),
@@ -123,6 +136,24 @@ mod tests {
         let gone = of("", "550 5.1.1 <x@y.example>: user unknown");
         assert_eq!((&gone["recipient"], &gone["reason"]), (&json!("failed"), &json!("user_unknown")));
         assert_eq!(of("", "421 4.3.2 shutting down")["path"], "suspend");
+    }
+
+    #[test]
+    fn a_wait_is_the_one_that_comes_first_and_the_longest() {
+        let told = |site: &str, text: &str| {
+            let reply = Reply::from_text(text).unwrap();
+            path(judge(site, &reply).path, &reply)
+        };
+        assert_eq!(
+            told("yahoo", "421 4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred"),
+            "rests for 600 seconds at first, 7200 at most"
+        );
+        assert_eq!(told("", "421 4.7.0 try again in 20 minutes"), "rests for 1200 seconds");
+        assert!(told("outlook", "550 5.7.1 on our block list (S3150)").starts_with("rests for 7200 seconds"));
+        assert_eq!(
+            told("google", "421 4.7.28 unusual rate of email originating from your IP address 192.0.2.1"),
+            "goes on with 50 % of its rate over one connection, for 600 seconds at first, 1800 at most"
+        );
     }
 
     #[test]

@@ -275,6 +275,12 @@ impl Control {
         }
     }
 
+    /// The control does anything at all.
+    #[must_use]
+    pub fn is_adaptive(&self) -> bool {
+        self.bounds.adaptive
+    }
+
     /// Push-back now would be an answer to what was sent before the last cut.
     #[must_use]
     pub fn reacts(&self, now_us: i64) -> bool {

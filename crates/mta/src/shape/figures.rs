@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
+use smtp::Category;
 
 use super::SECOND_US;
 
@@ -135,12 +136,14 @@ impl Windows {
 }
 
 /// What a receiver says, with what varies left out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct TopReply {
     /// The words.
     pub text: String,
     /// The reply code; 0 where there was no reply.
     pub code: u16,
+    /// What kind of answer it is: a name of [`Category`].
+    pub category: &'static str,
     /// How often.
     pub count: u64,
     /// Last heard (UTC microseconds).
@@ -149,35 +152,45 @@ pub struct TopReply {
 
 /// The words of one path. Only answers that are no "yes" get here.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Replies(HashMap<Box<str>, (u16, u64, i64)>);
+pub(super) struct Replies(HashMap<Box<str>, Said>);
+
+/// How often and when words were heard.
+#[derive(Debug, Clone, Copy)]
+struct Said {
+    code: u16,
+    category: Category,
+    count: u64,
+    last_us: i64,
+}
 
 impl Replies {
-    pub(super) fn add(&mut self, text: &str, code: u16, now_us: i64) {
+    pub(super) fn add(&mut self, text: &str, (code, category): (u16, Category), now_us: i64) {
         let text = &text[..text.floor_char_boundary(REPLY_LEN_MAX)];
-        if let Some((_, count, last)) = self.0.get_mut(text) {
-            *count += 1;
-            *last = now_us;
+        if let Some(said) = self.0.get_mut(text) {
+            said.count += 1;
+            said.last_us = now_us;
             return;
         }
         if self.0.len() >= REPLIES_KEPT {
             // The rarest, and of these the oldest, makes room.
-            let rarest = self.0.iter().min_by_key(|(_, (_, count, last))| (*count, *last));
+            let rarest = self.0.iter().min_by_key(|(_, said)| (said.count, said.last_us));
             if let Some(text) = rarest.map(|(text, _)| text.clone()) {
                 self.0.remove(&text);
             }
         }
-        self.0.insert(text.into(), (code, 1, now_us));
+        self.0.insert(text.into(), Said { code, category, count: 1, last_us: now_us });
     }
 
     pub(super) fn top(&self) -> Vec<TopReply> {
         let mut all: Vec<TopReply> = self
             .0
             .iter()
-            .map(|(text, (code, count, last))| TopReply {
+            .map(|(text, said)| TopReply {
                 text: text.to_string(),
-                code: *code,
-                count: *count,
-                last_us: *last,
+                code: said.code,
+                category: said.category.name(),
+                count: said.count,
+                last_us: said.last_us,
             })
             .collect();
         all.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| b.last_us.cmp(&a.last_us)));
@@ -224,16 +237,17 @@ mod tests {
     fn the_most_frequent_words_survive_a_flood_of_different_ones() {
         let mut replies = Replies::default();
         for n in 0..10 {
-            replies.add("421 too many", 421, n);
+            replies.add("421 too many", (421, Category::RateLimited), n);
         }
         for n in 0..500_i64 {
-            replies.add(&format!("450 strange {n}"), 450, n);
-            replies.add("452 full", 452, n);
+            replies.add(&format!("450 strange {n}"), (450, Category::Uncategorized), n);
+            replies.add("452 full", (452, Category::QuotaIssues), n);
         }
         let top = replies.top();
         assert_eq!((top.len(), top[0].text.as_str(), top[0].count), (REPLIES_SHOWN, "452 full", 500));
         assert_eq!((top[1].text.as_str(), top[1].count), ("421 too many", 10));
+        assert_eq!(top[1].category, "rate_limited");
         assert!(replies.0.len() <= REPLIES_KEPT);
-        replies.add(&"ü".repeat(500), 450, 1);
+        replies.add(&"ü".repeat(500), (450, Category::Uncategorized), 1);
     }
 }

@@ -9,7 +9,7 @@ use super::SECOND_US;
 use crate::config::{BREAKS_MAX, PATH_REST, PATH_REST_MAX, us};
 
 /// A rest as people see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Suspension {
     /// It ends then (UTC microseconds); `None`: when somebody resumes.
     pub until_us: Option<i64>,
@@ -121,7 +121,7 @@ pub struct Escalation {
 }
 
 /// The first wait.
-const FIRST_WAIT_S: u32 = 600;
+pub const FIRST_WAIT_S: u32 = 600;
 /// A wait is soon after another when it begins within so many times the length of that.
 const SOON: i64 = 2;
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use routes::SiteRules;
-use smtp::PathAction;
+use smtp::{Category, PathAction};
 
 use super::SECOND_US;
 use super::bucket::{Bucket, take_all};
@@ -82,6 +82,9 @@ pub struct Shaper {
     state: Mutex<State>,
 }
 
+/// The key of a time with one connection.
+const NARROW: &str = "one connection";
+
 /// What somebody said about a path: it holds until it ends or is taken back, whatever else is said meanwhile.
 #[derive(Debug)]
 struct Hold {
@@ -97,6 +100,8 @@ enum Held {
     Rest(Suspension),
     /// No more messages a second than this, with the reason.
     Cap(f64, String),
+    /// No more than one connection, with the reason.
+    One(String),
 }
 
 impl Hold {
@@ -177,7 +182,7 @@ impl Shaper {
     /// What the control says, where connections read it.
     fn publish(&self, state: &State) {
         self.pace.set_per_second(state.control.rate().min(state.cap()));
-        self.connections.store(state.control.connections(), Ordering::Relaxed);
+        self.connections.store(state.connections(), Ordering::Relaxed);
         self.messages.store(state.control.messages(), Ordering::Relaxed);
         self.resting_until_us.store(state.resting_until(), Ordering::Release);
         self.probing.store(state.rest.probing(), Ordering::Release);
@@ -345,9 +350,9 @@ impl Shaper {
         }
     }
 
-    /// The words of an answer that was no "yes", normalised.
-    pub fn heard(&self, text: &str, code: u16, now_us: i64) {
-        self.state().heard().replies.add(text, code, now_us);
+    /// The words of an answer that was no "yes", normalised, with its code (0: there was no reply) and what kind it is of.
+    pub fn heard(&self, text: &str, what: (u16, Category), now_us: i64) {
+        self.state().heard().replies.add(text, what, now_us);
     }
 
     /// What the receiver said about the path. `seen`: messages begun on that connection. Answers the rest that this began.
@@ -366,8 +371,11 @@ impl Shaper {
                 state.control.cut(0.5, after_s, offered, words, now_us);
                 begun = state.rest.fail(words, after_s, now_us);
             }
-            PathAction::Slow { factor_percent, after_s } => {
+            PathAction::Slow { factor_percent, after_s, one_connection } => {
                 state.control.cut(f64::from(factor_percent) / 100.0, after_s, offered, words, now_us);
+                if let Some(seconds) = after_s.filter(|_| one_connection) {
+                    state.narrow(seconds, words, now_us);
+                }
             }
             PathAction::FewerConnections => {
                 let open = self.open.load(Ordering::Acquire);
@@ -427,6 +435,7 @@ impl Shaper {
     pub fn resume(&self) {
         let mut state = self.state();
         state.rest.lift();
+        state.holds.retain(|hold| hold.key != NARROW);
         self.publish(&state);
     }
 
@@ -434,6 +443,7 @@ impl Shaper {
     pub fn forget(&self, rules: &SiteRules, bounded: bool) {
         let mut state = self.state();
         state.control = Control::new(Bounds::of(rules, bounded), None);
+        state.holds.retain(|hold| hold.key != NARROW);
         self.publish(&state);
     }
 
@@ -522,7 +532,7 @@ impl Shaper {
         let held =
             state.holds.iter().filter(|hold| hold.in_force(now_us)).filter_map(|hold| match &hold.what {
                 Held::Rest(rest) => Some(rest.clone()),
-                Held::Cap(..) => None,
+                Held::Cap(..) | Held::One(_) => None,
             });
         // Where several rest it, the one that ends last is why.
         held.chain(state.rest.suspension(now_us)).max_by_key(|rest| rest.until_us.unwrap_or(i64::MAX))
@@ -566,7 +576,11 @@ impl Shaper {
             _ => None,
         });
         let why = capped.unwrap_or_else(|| state.control.rate_why().to_owned());
-        (why, state.control.connections_why().to_owned())
+        let narrowed = state.holds.iter().find_map(|hold| match &hold.what {
+            Held::One(why) => Some(why.clone()),
+            _ => None,
+        });
+        (why, narrowed.unwrap_or_else(|| state.control.connections_why().to_owned()))
     }
 
     /// Accepted a second lately, and the answers of the last minutes.
@@ -606,9 +620,28 @@ impl State {
     fn cap(&self) -> f64 {
         let caps = self.holds.iter().filter_map(|hold| match hold.what {
             Held::Cap(cap, _) => Some(cap),
-            Held::Rest(_) => None,
+            Held::Rest(_) | Held::One(_) => None,
         });
         caps.fold(f64::INFINITY, f64::min)
+    }
+
+    /// Connections that are allowed now.
+    fn connections(&self) -> u32 {
+        let narrowed = self.holds.iter().any(|hold| matches!(hold.what, Held::One(_)));
+        if narrowed { 1 } else { self.control.connections() }
+    }
+
+    /// At most one connection for so long: the receiver complains of how much comes at once from one address.
+    fn narrow(&mut self, seconds: u32, words: &str, now_us: i64) {
+        if !self.control.is_adaptive() {
+            return;
+        }
+        self.holds.retain(|old| old.key != NARROW);
+        self.holds.push(Hold {
+            key: NARROW.to_owned(),
+            until_us: Some(now_us + i64::from(seconds) * SECOND_US),
+            what: Held::One(format!("one connection after: {words}")),
+        });
     }
 
     /// The end of the longest rest, whether it is over or not.
@@ -629,13 +662,9 @@ impl State {
                 let after_s = if resting { None } else { Some(self.escalation.next(rule_s, now_us)) };
                 PathAction::Suspend { after_s }
             }
-            PathAction::Slow { factor_percent, after_s: Some(rule_s) }
-                if by_rule && !self.control.reacts(now_us) =>
-            {
-                PathAction::Slow { factor_percent, after_s: Some(self.escalation.next(rule_s, now_us)) }
-            }
-            PathAction::Slow { factor_percent, .. } if by_rule => {
-                PathAction::Slow { factor_percent, after_s: None }
+            PathAction::Slow { factor_percent, after_s: Some(rule_s), one_connection } if by_rule => {
+                let after_s = (!self.control.reacts(now_us)).then(|| self.escalation.next(rule_s, now_us));
+                PathAction::Slow { factor_percent, after_s, one_connection }
             }
             action => action,
         }
@@ -898,5 +927,42 @@ mod tests {
         shaper.tick(SECOND_US);
         assert_eq!(shaper.connections_limit(), 4);
         assert!(shaper.rate().unwrap() < 1.0, "the day's limit binds");
+    }
+
+    #[test]
+    fn too_much_from_one_address_is_half_the_rate_over_one_connection_while_it_lasts() {
+        let shaper = Shaper::alone(&rules(|_| ()), true);
+        for second in 0..10 {
+            accept(&shaper, 15);
+            shaper.tick(second * SECOND_US);
+        }
+        let said = |words: &str, after_s, now_us| {
+            let slower = PathAction::Slow { factor_percent: 50, after_s, one_connection: true };
+            assert_eq!(shaper.pushed_back(slower, words, 3, now_us), None, "the path does not rest");
+        };
+        let now = 10 * SECOND_US;
+        said("421 4.7.28 unusual rate", Some(1_800), now);
+        let rate = shaper.rate().unwrap();
+        assert!((5.0..11.0).contains(&rate), "{rate}");
+        assert_eq!(shaper.connections_limit(), 1);
+        assert!(shaper.reasons().1.contains("unusual rate"), "{:?}", shaper.reasons());
+        // Said again about what was under way: neither cut again nor prolonged.
+        said("421 4.7.28 unusual rate", Some(1_800), now + SECOND_US);
+        assert_eq!(shaper.rate(), Some(rate));
+        for second in (11..609).step_by(10) {
+            accept(&shaper, 1);
+            shaper.tick(second * SECOND_US);
+        }
+        assert_eq!(shaper.connections_limit(), 1, "ten minutes the first time");
+        accept(&shaper, 1);
+        shaper.tick(611 * SECOND_US);
+        assert_eq!((shaper.connections_limit(), shaper.reasons().1.as_str()), (4, ""));
+        // A "not ever" has the rule's time.
+        said("550 5.7.28 unusual rate", Some(1_800), 700 * SECOND_US);
+        accept(&shaper, 1);
+        shaper.tick(2_400 * SECOND_US);
+        assert_eq!(shaper.connections_limit(), 1);
+        shaper.resume();
+        assert_eq!(shaper.connections_limit(), 4, "an operator's word ends it");
     }
 }

@@ -45,6 +45,8 @@ pub(super) struct RuleEntry {
     pub(super) rest_s: Option<u32>,
     #[serde(default = "half")]
     pub(super) factor_percent: u8,
+    #[serde(default)]
+    pub(super) one_connection: bool,
     /// A reply that this rule decides; what an operator adds is tried on it before it comes into force.
     #[serde(default)]
     pub(super) example: Option<String>,
@@ -106,6 +108,7 @@ pub(super) struct Rule {
     pub(super) path: Option<Effect>,
     pub(super) rest_s: Option<u32>,
     pub(super) factor_percent: u8,
+    pub(super) one_connection: bool,
 }
 
 /// An enhanced status code or, without a detail, a group of them.
@@ -163,6 +166,7 @@ impl Rule {
             path: entry.path,
             rest_s: entry.rest_s,
             factor_percent: entry.factor_percent,
+            one_connection: entry.one_connection,
         })
     }
 
@@ -224,6 +228,9 @@ impl RuleEntry {
         }
         if self.rest_s.is_some() && !matches!(self.path, Some(Effect::Suspend | Effect::Slow)) {
             return Err("rest_s needs path = \"suspend\" or \"slow\"".to_owned());
+        }
+        if self.one_connection && self.path != Some(Effect::Slow) {
+            return Err("one_connection needs path = \"slow\"".to_owned());
         }
         if !(1..=99).contains(&self.factor_percent) {
             return Err("factor_percent is 1 to 99".to_owned());

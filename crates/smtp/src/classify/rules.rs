@@ -209,7 +209,10 @@ mod tests {
         assert_eq!(judge("partner.example", "550 5.0.0 zonked").recipient, RecipientOutcome::Failed);
         book.replace(Rules::with_overlay(OWN).expect("sound"));
         let verdict = judge("partner.example", "550 5.0.0 zonked");
-        assert_eq!(verdict.path, PathAction::Slow { factor_percent: 25, after_s: Some(600) });
+        assert_eq!(
+            verdict.path,
+            PathAction::Slow { factor_percent: 25, after_s: Some(600), one_connection: false }
+        );
         assert!(verdict.held && &*verdict.rule == "our partner's word for it");
         assert!(!judge("other.example", "550 5.0.0 zonked").held, "a provider's rule is for that provider");
         let after_s = Some(900);
@@ -237,6 +240,7 @@ mod tests {
             ("enhanced = [\"5.7\"]", "no enhanced status code"),
             ("text = [\"abc\"]\nquarantine = true", "may quarantine"),
             ("text = [\"abc\"]\nrest_s = 60", "rest_s needs"),
+            ("text = [\"abc\"]\none_connection = true", "one_connection needs"),
             ("text = [\"abc\"]\nfactor_percent = 100", "factor_percent is 1 to 99"),
             ("text = [\"abc\"]\nexample = \"550 xyz\"", "does not match its example"),
             ("text = [\"abc\"]\nexample = \"nonsense\"", "no reply"),

@@ -44,7 +44,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The number it is stored and exported under.
+    /// Its number in reports and qualification tables; rows have its name.
     pub fn code(self) -> u8 {
         match self {
             Reason::NotDefined => 0,
@@ -57,7 +57,7 @@ impl Reason {
         }
     }
 
-    /// The reason of a stored number.
+    /// The reason of such a number.
     pub fn from_code(code: u8) -> Option<Reason> {
         Reason::ALL.iter().copied().find(|reason| reason.code() == code)
     }
@@ -103,6 +103,8 @@ pub enum Category {
     InvalidSender,
     /// No room for the message, in the mailbox or by its size.
     QuotaIssues,
+    /// No host answered: no connection came to stand, or nothing greeted over it.
+    NoAnswerFromHost,
     /// The connection was refused or ended.
     BadConnection,
     /// The receiver could not look something up.
@@ -140,6 +142,7 @@ impl Category {
         Category::InactiveMailbox,
         Category::InvalidSender,
         Category::QuotaIssues,
+        Category::NoAnswerFromHost,
         Category::BadConnection,
         Category::DnsFailure,
         Category::RoutingErrors,
@@ -164,6 +167,7 @@ impl Category {
             Category::InactiveMailbox => "inactive_mailbox",
             Category::InvalidSender => "invalid_sender",
             Category::QuotaIssues => "quota_issues",
+            Category::NoAnswerFromHost => "no_answer_from_host",
             Category::BadConnection => "bad_connection",
             Category::DnsFailure => "dns_failure",
             Category::RoutingErrors => "routing_errors",
@@ -199,6 +203,8 @@ pub enum PathAction {
         factor_percent: u8,
         /// How long to stay below the old rate before probing upward, bounded as above. None: the control's own time.
         after_s: Option<u32>,
+        /// For that time over one connection at most.
+        one_connection: bool,
     },
     /// One more connection was one too many; what is open may go on.
     FewerConnections,
@@ -309,8 +315,9 @@ pub struct Verdict {
     pub blames: Blame,
     /// The address does not exist: it goes into quarantine, and its pending messages are cancelled everywhere.
     pub quarantine: bool,
-    /// A 5yz that is not the recipient's fault: the message waits ([`RecipientOutcome::Retry`], not counted) until what
-    /// is to blame is mended, and expires at worst. It never fails and never puts an address into quarantine.
+    /// A 5yz that is not the recipient's fault, or words about the content after which a rule holds the whole delivery:
+    /// the message waits ([`RecipientOutcome::Retry`], not counted) until what is to blame is mended, and expires at
+    /// worst. It never fails and never puts an address into quarantine.
     pub held: bool,
     /// The try counts among the message's tries: the receiver answered about this message, and named no wait.
     pub counts: bool,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::classify::Reason;
 use crate::limits::CREDENTIAL_LEN_MAX;
 use crate::reply::{Reply, ReplyError};
 use crate::stage::Stage;
@@ -177,6 +178,14 @@ pub enum NotBegun {
 }
 
 impl NotBegun {
+    /// The reason that the log gives it: what the receiver would refuse, or a fault on our side.
+    pub fn reason(&self) -> Reason {
+        match self {
+            NotBegun::Busy | NotBegun::Envelope => Reason::Unreachable,
+            NotBegun::SmtpUtf8 | NotBegun::TooLarge(_) => Reason::Refused,
+        }
+    }
+
     /// The reply that the receiver would give; None when the reason is not the receiver's.
     pub fn reply(&self) -> Option<Reply> {
         match self {

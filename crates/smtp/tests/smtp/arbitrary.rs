@@ -177,7 +177,7 @@ fn is_sound(verdict: &Verdict, reply: &Reply, stage: Stage) -> bool {
     };
     let waits = match verdict.path {
         PathAction::Suspend { after_s } => bounded(after_s),
-        PathAction::Slow { factor_percent, after_s } => {
+        PathAction::Slow { factor_percent, after_s, .. } => {
             bounded(after_s) && (1..=99).contains(&factor_percent)
         }
         _ => true,
@@ -189,7 +189,9 @@ fn is_sound(verdict: &Verdict, reply: &Reply, stage: Stage) -> bool {
         && bounded(after_s)
         && waits_for_something
         && !verdict.quarantine
-        && (!verdict.held || (reply.is_permanent() && !verdict.counts))
+        // Of "not now" only words about the content hold a delivery.
+        && (!verdict.held
+            || !verdict.counts && (reply.is_permanent() || verdict.blames == smtp::Blame::Content))
 }
 
 proptest! {

@@ -15,7 +15,10 @@ fn its_example_works() {
     let rules = Rules::with_overlay(example).expect("sound");
     let reply = Reply::from_text("451 4.7.1 Volume exceeded").expect("a reply");
     let verdict = rules.classify_for("partner.example", &reply, Stage::Mail);
-    assert_eq!(verdict.path, PathAction::Slow { factor_percent: 25, after_s: Some(1_800) });
+    assert_eq!(
+        verdict.path,
+        PathAction::Slow { factor_percent: 25, after_s: Some(1_800), one_connection: false }
+    );
     assert_eq!(verdict.recipient, RecipientOutcome::Retry { after_s: None });
 }
 

@@ -62,8 +62,8 @@ fn shown(verdict: &Verdict) -> String {
     };
     let path = match verdict.path {
         PathAction::Suspend { after_s: Some(seconds) } => format!("suspend {seconds}"),
-        PathAction::Slow { factor_percent, after_s: Some(seconds) } => {
-            format!("slow {factor_percent} {seconds}")
+        PathAction::Slow { factor_percent, after_s: Some(seconds), one_connection } => {
+            format!("slow {factor_percent} {seconds}{}", if one_connection { " one" } else { "" })
         }
         action => action.name().to_owned(),
     };

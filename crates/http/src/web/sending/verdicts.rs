@@ -133,6 +133,7 @@ impl Typed {
             until_us,
             reason: self.reason.clone(),
             rule: String::new(),
+            category: String::new(),
             by: by.to_owned(),
             at_us: now_us,
         })
