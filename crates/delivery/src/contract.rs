@@ -24,6 +24,7 @@ mod life;
 mod model;
 mod pressure;
 mod proofs;
+mod receivers;
 mod rules;
 mod schedule;
 mod scope;

@@ -122,7 +122,7 @@ impl Deliveries {
     }
 
     /// The domain of the sender: the one of ours that covers it, else the address's own; none for a template.
-    async fn sending_domain(&self, definition: &Definition) -> Result<Option<String>> {
+    pub(crate) async fn sending_domain(&self, definition: &Definition) -> Result<Option<String>> {
         let address = self.sender_address(definition);
         let Some((_, domain)) = address.rsplit_once('@') else { return Ok(None) };
         let domain = domain.trim().trim_end_matches('>');
@@ -344,7 +344,7 @@ fn sender(draft: &Draft, config: &Config, domain_known: Option<bool>) -> SenderF
 }
 
 /// The host of a URL; `localhost` when there is none to be read.
-fn host_of(url: &str) -> String {
+pub(crate) fn host_of(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let host = rest.split(['/', ':', '?']).next().unwrap_or_default();
     if host.is_empty() { "localhost".to_owned() } else { host.to_owned() }

@@ -120,6 +120,7 @@ pub const MIGRATIONS: store::RoomMigrations = store::RoomMigrations {
         store::Step { number: 8, name: "ab", sql: include_str!("../migrations/008_ab.sql") },
         store::Step { number: 9, name: "quiet", sql: include_str!("../migrations/009_quiet.sql") },
         store::Step { number: 10, name: "pools", sql: include_str!("../migrations/010_pools.sql") },
+        store::Step { number: 11, name: "told", sql: include_str!("../migrations/011_told.sql") },
     ],
 };
 

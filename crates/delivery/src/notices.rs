@@ -5,6 +5,8 @@
 //! like any other, so that there is one way out of this house. It is in no list, has no rules and no links of ours, and
 //! its text is sent as it is, never read as a template.
 
+mod receivers;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -62,12 +64,18 @@ pub enum NoticeKind {
     Late,
     /// The samples of an A/B test have had their time: the rest waits for somebody to choose.
     ChooseWinner,
+    /// A receiver takes no mail from the sender's domain for now.
+    DomainHalted,
+    /// A receiver blocks a source that it goes from.
+    SourceBlocked,
+    /// A receiver objects to its content or links, and it is held there.
+    ContentHeld,
     /// It is over.
     Finished,
 }
 
 impl NoticeKind {
-    const ALL: [NoticeKind; 11] = [
+    const ALL: [NoticeKind; 14] = [
         NoticeKind::ApprovalAsked,
         NoticeKind::ApprovalReminder,
         NoticeKind::ApprovalOverdue,
@@ -78,6 +86,9 @@ impl NoticeKind {
         NoticeKind::Braked,
         NoticeKind::Late,
         NoticeKind::ChooseWinner,
+        NoticeKind::DomainHalted,
+        NoticeKind::SourceBlocked,
+        NoticeKind::ContentHeld,
         NoticeKind::Finished,
     ];
 
@@ -94,6 +105,9 @@ impl NoticeKind {
             NoticeKind::Braked => "braked",
             NoticeKind::Late => "late",
             NoticeKind::ChooseWinner => "choose_winner",
+            NoticeKind::DomainHalted => "domain_halted",
+            NoticeKind::SourceBlocked => "source_blocked",
+            NoticeKind::ContentHeld => "content_held",
             NoticeKind::Finished => "finished",
         }
     }
@@ -111,6 +125,9 @@ impl NoticeKind {
             NoticeKind::Braked => "Held by the brake",
             NoticeKind::Late => "Waits for you",
             NoticeKind::ChooseWinner => "Choose the winner of",
+            NoticeKind::DomainHalted => "A receiver refuses the domain of",
+            NoticeKind::SourceBlocked => "A receiver blocks a source of",
+            NoticeKind::ContentHeld => "A receiver holds",
             NoticeKind::Finished => "Finished",
         }
     }
@@ -145,6 +162,8 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Accounts: Send + Sync + 'static {
     /// The mail address of an account, empty when it has none; `None`: there is no such account.
     fn address_of<'a>(&'a self, account: &'a str) -> Pending<'a, Option<String>>;
+    /// Names of the accounts that may administer: they can mend what concerns a source or a domain.
+    fn administrators(&self) -> Pending<'_, Vec<String>>;
 }
 
 impl Deliveries {
@@ -208,27 +227,29 @@ impl Deliveries {
     /// Keeps a notice and mails it where its kind is mailed. What goes wrong with the mail is told in the log only:
     /// the notice is on the page.
     async fn tell(&self, account: &str, delivery: &Delivery, kind: NoticeKind, text: &str) -> Result<()> {
-        let (row, now_us) = ((account.to_owned(), delivery.id, cut(text)), self.now_us());
+        let (row, now_us) = ((account.to_owned(), delivery.id, text.to_owned()), self.now_us());
         self.store
             .write(Lane::Urgent, move |tx| {
                 let (account, delivery, text) = row;
-                tx.execute(
-                    "INSERT INTO notice (account, delivery, kind, message, at) VALUES ($1, $2, $3, $4, $5)",
-                    &binds![account, delivery, kind.as_str(), text, now_us],
-                )?;
-                Ok::<_, Error>(())
+                keep(tx, &account, delivery, kind, &text, now_us)
             })
             .await?;
-        if !kind.is_mailed() {
-            return Ok(());
-        }
-        let Some(address) = self.address_of(account).await else { return Ok(()) };
-        let subject = format!("{}: {}", kind.subject(), delivery.label);
-        let text = format!("{text}\n\n{}/deliveries/{}\n", self.config().public_url, delivery.id);
-        if let Err(error) = self.send_notice(&address, &subject, &text).await {
-            tracing::warn!(delivery = delivery.id, kind = kind.as_str(), %error, "a notice could not be mailed");
-        }
+        self.mail_notice(account, (delivery.id, &delivery.label), kind, text).await;
         Ok(())
+    }
+
+    /// Mails a notice that is kept, where its kind is mailed and the account has an address.
+    async fn mail_notice(&self, account: &str, of: (DeliveryId, &str), kind: NoticeKind, text: &str) {
+        if !kind.is_mailed() {
+            return;
+        }
+        let Some(address) = self.address_of(account).await else { return };
+        let (delivery, label) = of;
+        let subject = format!("{}: {label}", kind.subject());
+        let text = format!("{text}\n\n{}/deliveries/{delivery}\n", self.config().public_url);
+        if let Err(error) = self.send_notice(&address, &subject, &text).await {
+            tracing::warn!(delivery, kind = kind.as_str(), %error, "a notice could not be mailed");
+        }
     }
 
     /// Refuses names that are no accounts: nobody could ever approve in their name. `seen` is what stood there before,
@@ -489,6 +510,22 @@ impl Deliveries {
     }
 }
 
+/// Keeps a notice.
+fn keep(
+    tx: &mut Tx<'_>,
+    account: &str,
+    delivery: DeliveryId,
+    kind: NoticeKind,
+    text: &str,
+    now_us: i64,
+) -> Result<()> {
+    tx.execute(
+        "INSERT INTO notice (account, delivery, kind, message, at) VALUES ($1, $2, $3, $4, $5)",
+        &binds![account, delivery, kind.as_str(), cut(text), now_us],
+    )?;
+    Ok(())
+}
+
 /// A text mail without anything of ours in it.
 fn plain(subject: &str) -> Definition {
     let mut definition = Definition::new(subject);
@@ -549,7 +586,7 @@ const NOTICE_DAYS: i64 = 180;
 pub(crate) fn purge(tx: &mut Tx<'_>, now_us: i64) -> Result<()> {
     let before_us = now_us - NOTICE_DAYS * 86_400 * crate::parameters::SECOND_US;
     tx.execute("DELETE FROM notice WHERE at < $1", &binds![before_us])?;
-    Ok(())
+    receivers::purge(tx, now_us)
 }
 
 #[cfg(test)]

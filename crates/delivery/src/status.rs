@@ -135,6 +135,7 @@ impl Deliveries {
         self.watch_quiet(now_us).await?;
         self.rearbitrate(now_us).await?;
         self.watch_brakes(now_us).await?;
+        self.watch_receivers(now_us).await?;
         self.watch_tests(now_us).await?;
         let active: Vec<(DeliveryId, String)> = self
             .store

@@ -1521,6 +1521,9 @@ notice-kind-started = Started
 notice-kind-braked = Held by the brake
 notice-kind-late = Waits for you
 notice-kind-choose-winner = Choose the winner of the A/B test
+notice-kind-domain-halted = A receiver refuses your domain
+notice-kind-source-blocked = A receiver blocks a source
+notice-kind-content-held = A receiver objects to content or links
 notice-kind-finished = Finished
 
 ## Typologies

@@ -1452,6 +1452,9 @@ notice-kind-started = 送信を始めました
 notice-kind-braked = ブレーキで保留中
 notice-kind-late = あなたの判断を待っています
 notice-kind-choose-winner = A/B テストの採用を選んでください
+notice-kind-domain-halted = 受信側が送信ドメインのメールを拒否しています
+notice-kind-source-blocked = 受信側が送信元をブロックしています
+notice-kind-content-held = 受信側が本文またはリンクを問題にしています
 notice-kind-finished = 終わりました
 
 ## Typologies

@@ -19,6 +19,7 @@ mod providers;
 mod real_servers;
 mod real_transport;
 mod receivers;
+mod refusals;
 mod relay;
 mod sources;
 mod standards;

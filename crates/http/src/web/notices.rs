@@ -42,10 +42,7 @@ impl Row {
             rest,
             at: notice.at,
             unread: notice.read_at.is_none(),
-            href: notice
-                .delivery
-                .map(|id| format!("/deliveries/{id}{}", tab(notice.kind)))
-                .unwrap_or_default(),
+            href: href(&notice),
         }
     }
 }
@@ -56,10 +53,23 @@ fn look(kind: NoticeKind) -> (&'static str, &'static str) {
             ("check", "info")
         }
         NoticeKind::ApprovalOverdue | NoticeKind::Late => ("warning", "warn"),
-        NoticeKind::Braked => ("pause", "bad"),
+        NoticeKind::Braked
+        | NoticeKind::DomainHalted
+        | NoticeKind::SourceBlocked
+        | NoticeKind::ContentHeld => ("pause", "bad"),
         NoticeKind::Started => ("play", "info"),
         NoticeKind::Finished => ("ok", "ok"),
         NoticeKind::ApprovalDecided | NoticeKind::ProofDecided | NoticeKind::Analysed => ("info", "info"),
+    }
+}
+
+fn href(notice: &Notice) -> String {
+    match notice.kind {
+        // What a receiver holds against a domain or a source concerns all deliveries, and is lifted in one place.
+        NoticeKind::DomainHalted | NoticeKind::SourceBlocked | NoticeKind::ContentHeld => {
+            "/sending/verdicts".to_owned()
+        }
+        kind => notice.delivery.map(|id| format!("/deliveries/{id}{}", tab(kind))).unwrap_or_default(),
     }
 }
 

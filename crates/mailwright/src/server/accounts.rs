@@ -1,6 +1,6 @@
 //! What deliveries must know of accounts: that they are there, and where their mail goes.
 
-use access::{Access, Caller};
+use access::{Access, Caller, Right};
 use delivery::notices::Pending;
 
 /// The accounts as deliveries see them.
@@ -17,6 +17,21 @@ impl delivery::Accounts for Known {
                 Err(error) => {
                     tracing::warn!(%error, "an account could not be looked up");
                     Some(String::new())
+                }
+            }
+        })
+    }
+
+    fn administrators(&self) -> Pending<'_, Vec<String>> {
+        Box::pin(async move {
+            match self.0.users().await {
+                Ok(users) => {
+                    let may = |user: &access::Account| !user.invited && user.rights.may(Right::Administer);
+                    users.into_iter().filter(may).map(|user| user.name).collect()
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "accounts could not be looked up");
+                    Vec::new()
                 }
             }
         })
