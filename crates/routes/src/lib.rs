@@ -40,6 +40,7 @@ mod providers;
 mod rate;
 mod records;
 mod registrable;
+mod reverse;
 mod rotation;
 mod rules;
 mod signing;
@@ -65,6 +66,7 @@ pub use providers::{Explained, Layer, Origin, Provider, Providers, SHIPPED, Site
 pub use rate::{Per, Rate};
 pub use records::{DnsRecord, DomainRecords, Facts, Purpose};
 pub use registrable::registrable;
+pub use reverse::{Reverse, reverse};
 pub use rotation::{DomainKey, KeyStage, Turn};
 pub use rules::{RuleBase, Rules, StoredOverride, patched};
 pub use signing::Signing;

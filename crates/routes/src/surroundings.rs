@@ -12,6 +12,7 @@ use crate::greetings::Greeting;
 use crate::limits::SPF_ADDRESSES_MAX;
 use crate::records::Facts;
 use crate::registrable::registrable;
+use crate::reverse::{Reverse, reverse};
 use crate::sts::TransportPolicies;
 
 /// Time to fetch the domain's own MTA-STS policy: less than whoever checks waits for all of it.
@@ -133,7 +134,7 @@ async fn greeted(dns: &dyn Resolver, greeting: &Greeting) -> Vec<Surrounding> {
         Err(reason) => {
             let mut found = vec![Surrounding::unknown(Topic::Helo, host, &reason)];
             for address in &greeting.addresses {
-                found.push(reverse(dns, *address, host).await);
+                found.push(named(dns, *address, host).await);
             }
             return found;
         }
@@ -141,7 +142,7 @@ async fn greeted(dns: &dyn Resolver, greeting: &Greeting) -> Vec<Surrounding> {
     let mut found = vec![helo(greeting, &addresses)];
     let own = if greeting.addresses.is_empty() { &addresses } else { &greeting.addresses };
     for address in own.iter().take(SPF_ADDRESSES_MAX) {
-        found.push(reverse(dns, *address, host).await);
+        found.push(named(dns, *address, host).await);
     }
     found
 }
@@ -167,33 +168,25 @@ fn helo(greeting: &Greeting, addresses: &[IpAddr]) -> Surrounding {
 }
 
 /// A name in reverse DNS that leads back to the address is what Gmail, Yahoo and Microsoft ask of everybody.
-async fn reverse(dns: &dyn Resolver, address: IpAddr, greeting: &str) -> Surrounding {
+async fn named(dns: &dyn Resolver, address: IpAddr, greeting: &str) -> Surrounding {
     let about = address.to_string();
-    let names = match found_or_none(dns.ptr(address).await) {
-        Ok(names) => names,
-        Err(reason) => return Surrounding::unknown(Topic::Ptr, &about, &reason),
-    };
-    if names.is_empty() {
-        let advice =
-            format!("{about} has no name in reverse DNS: ask your provider to give it the name {greeting}.");
-        return Surrounding::new(Topic::Ptr, &about, RecordState::Missing, names, advice);
-    }
-    let mut silent = None;
-    for name in &names {
-        match found_or_none(dns.addresses(name).await) {
-            Ok(back) if back.contains(&address) => {
-                return Surrounding::new(Topic::Ptr, &about, RecordState::Present, names, String::new());
-            }
-            Ok(_) => {}
-            Err(reason) => silent = Some((name.clone(), reason)),
+    let (state, names, advice) = match reverse(dns, address).await {
+        Reverse::Unknown { about, reason } => return Surrounding::unknown(Topic::Ptr, &about, &reason),
+        Reverse::Back { names, .. } => (RecordState::Present, names, String::new()),
+        Reverse::Nameless => (
+            RecordState::Missing,
+            Vec::new(),
+            format!("{about} has no name in reverse DNS: ask your provider to give it the name {greeting}."),
+        ),
+        Reverse::Elsewhere { names } => {
+            let advice = format!(
+                "The name of {about} does not lead back to it: give {} that address.",
+                names.join(", ")
+            );
+            (RecordState::Different, names, advice)
         }
-    }
-    if let Some((name, reason)) = silent {
-        return Surrounding::unknown(Topic::Ptr, &name, &reason);
-    }
-    let advice =
-        format!("The name of {about} does not lead back to it: give {} that address.", names.join(", "));
-    Surrounding::new(Topic::Ptr, &about, RecordState::Different, names, advice)
+    };
+    Surrounding::new(Topic::Ptr, &about, state, names, advice)
 }
 
 /// Some receivers refuse senders whose domain could not be answered.

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 
 use net::Resolver;
+use routes::Reverse;
 use typology::{CheckFact, Checked, HeloFact, SourceFact};
 
-/// Addresses whose reverse names are asked for, and names of one address that are looked at.
+/// Addresses whose reverse names are asked for.
 const SOURCES_MAX: usize = 8;
-const NAMES_MAX: usize = 4;
 
 /// The addresses that mail leaves from: those that are configured, else those of the name that is said in EHLO.
 /// `Err`: why they are not known.
@@ -39,24 +39,13 @@ pub(crate) async fn reverse(dns: &dyn Resolver, sources: &[IpAddr]) -> Vec<Sourc
 }
 
 async fn reverse_of(dns: &dyn Resolver, address: IpAddr) -> CheckFact {
-    let names = match dns.ptr(address).await {
-        Ok(names) => names,
-        Err(error) if error.is_negative() => return CheckFact::new(Checked::Missing, ""),
-        Err(error) => return CheckFact::new(Checked::Unknown, error.to_string()),
-    };
-    let mut silence = None;
-    for name in names.iter().take(NAMES_MAX) {
-        match dns.addresses(name).await {
-            Ok(found) if found.contains(&address) => return CheckFact::new(Checked::Pass, name.clone()),
-            Ok(_) => {}
-            Err(error) if error.is_negative() => {}
-            Err(error) => silence = Some(error.to_string()),
+    match routes::reverse(dns, address).await {
+        Reverse::Back { name, .. } => CheckFact::new(Checked::Pass, name),
+        Reverse::Elsewhere { names } => {
+            CheckFact::new(Checked::Fail, names.into_iter().next().unwrap_or_default())
         }
-    }
-    match (silence, names.first()) {
-        (Some(reason), _) => CheckFact::new(Checked::Unknown, reason),
-        (None, Some(name)) => CheckFact::new(Checked::Fail, name.clone()),
-        (None, None) => CheckFact::new(Checked::Missing, ""),
+        Reverse::Nameless => CheckFact::new(Checked::Missing, ""),
+        Reverse::Unknown { reason, .. } => CheckFact::new(Checked::Unknown, reason),
     }
 }
 
