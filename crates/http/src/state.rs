@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     guard::Hosts,
     imports::Imports,
-    paths::{Order, Queued, Standing, TraceLine, queued},
+    paths::{Queued, Standing, queued},
     problem::Problem,
 };
 
@@ -28,13 +28,13 @@ pub trait EngineControl: Send + Sync + 'static {
     /// What it does at this moment.
     fn standing(&self) -> Pending<'_, Standing>;
     /// Does to paths what an operator wants.
-    fn order(&self, order: Order) -> Pending<'_, Result<(), Problem>>;
+    fn act(&self, action: mta::Action) -> Pending<'_, Result<(), Problem>>;
     /// The domains whose mail goes to a site's hosts, as far as it asked for them.
     fn domains<'a>(&'a self, _site: &'a str) -> Pending<'a, Vec<String>> {
         Box::pin(async { Vec::new() })
     }
     /// The words of the next connections to a site, as they are said. Ends with the last of them, or when nobody listens.
-    fn trace<'a>(&'a self, site: &'a str, connections: u32) -> Pending<'a, mpsc::Receiver<TraceLine>>;
+    fn trace<'a>(&'a self, site: &'a str, connections: u32) -> Pending<'a, mpsc::Receiver<mta::TraceLine>>;
 }
 
 /// The mailbox page of the demo: what the simulated internet received. Filled by the binary only under

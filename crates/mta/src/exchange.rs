@@ -417,7 +417,8 @@ impl Path {
     /// Its hosts, as far as messages wait for them.
     pub(crate) fn hosts(&self) -> String {
         let members: Vec<Arc<Exchange>> = open(&self.members).iter().filter_map(Weak::upgrade).collect();
-        let mut shown: Vec<String> = members.iter().take(HOSTS_SHOWN).map(|one| one.way().key()).collect();
+        let mut shown: Vec<String> =
+            members.iter().take(HOSTS_SHOWN).map(|one| one.way().key().replace(',', ", ")).collect();
         if members.len() > HOSTS_SHOWN {
             shown.push(format!("and {} more", members.len() - HOSTS_SHOWN));
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::shape::{Suspension, TopReply};
 
 /// A path (a source address and a receiving site) as pages, REST and metrics show it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct PathFigures {
     /// Name of the source; empty where no source was chosen (the DNS is silent, or none serves the domain).
     pub source: String,
@@ -51,6 +51,14 @@ pub struct PathFigures {
     pub warm_up: Option<(u64, u64)>,
     /// The receiver wants TLS, so it is never spoken to in clear.
     pub secure_only: bool,
+}
+
+impl PathFigures {
+    /// Whether it takes nothing now.
+    #[must_use]
+    pub fn rests(&self) -> bool {
+        self.suspended.is_some() || self.draining
+    }
 }
 
 /// What an operator does to paths. `source: None` means the site's paths from every source.
@@ -128,4 +136,16 @@ pub enum TraceKind {
     In,
     /// About the connection.
     Note,
+}
+
+impl TraceKind {
+    /// Its word: `out`, `in` or `note`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            TraceKind::Out => "out",
+            TraceKind::In => "in",
+            TraceKind::Note => "note",
+        }
+    }
 }

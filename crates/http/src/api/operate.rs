@@ -23,7 +23,6 @@ use super::{
 use crate::{
     acts::Told,
     limits::{DROP_PATIENCE, PATHS_MAX, TRACED_CONNECTIONS_MAX},
-    paths::{Deed, Order},
     problem::{Answer, Problem},
     state::AppState,
 };
@@ -59,6 +58,13 @@ struct Asked {
     reason: String,
 }
 
+impl Asked {
+    fn told(&self, site: &str) -> Told {
+        let from = self.source.as_deref().unwrap_or("all sources");
+        Told { subject: site.to_owned(), detail: format!("{from}; {}", self.reason) }
+    }
+}
+
 fn until(text: Option<&str>, now_us: i64) -> Answer<Option<i64>> {
     let Some(text) = text else { return Ok(None) };
     match instant(text) {
@@ -69,19 +75,9 @@ fn until(text: Option<&str>, now_us: i64) -> Answer<Option<i64>> {
     }
 }
 
-async fn order(
-    state: &AppState,
-    caller: &Caller,
-    site: String,
-    asked: Asked,
-    deed: Deed,
-) -> Answer<Response> {
-    let told = Told {
-        subject: site.clone(),
-        detail: format!("{}; {}", asked.source.as_deref().unwrap_or("all sources"), asked.reason),
-    };
-    let order = Order { source: asked.source, site, deed, by: caller.name.clone() };
-    state.engine.order(order).await?;
+/// Does it, and says so to the audit log.
+async fn act(state: &AppState, told: Told, action: mta::Action) -> Answer<Response> {
+    state.engine.act(action).await?;
     Ok(told.on(Json(json!({"done": true})).into_response()))
 }
 
@@ -94,9 +90,10 @@ async fn suspend(
     if asked.reason.trim().is_empty() {
         return Err(Problem::invalid("reason", "Say why: it is shown wherever the path is."));
     }
-    let until = until(asked.until.as_deref(), state.clock.now_us())?;
-    let deed = Deed::Suspend { until, reason: asked.reason.clone() };
-    order(&state, &caller, site, asked, deed).await
+    let until_us = until(asked.until.as_deref(), state.clock.now_us())?;
+    let told = asked.told(&site);
+    let Asked { source, reason, .. } = asked;
+    act(&state, told, mta::Action::Suspend { source, site, until_us, reason, by: caller.name }).await
 }
 
 async fn resume(
@@ -105,7 +102,8 @@ async fn resume(
     Path(site): Path<String>,
     Body(asked): Body<Asked>,
 ) -> Answer<Response> {
-    order(&state, &caller, site, asked, Deed::Resume).await
+    let told = asked.told(&site);
+    act(&state, told, mta::Action::Resume { source: asked.source, site, by: caller.name }).await
 }
 
 async fn drain(
@@ -114,17 +112,18 @@ async fn drain(
     Path(site): Path<String>,
     Body(asked): Body<Asked>,
 ) -> Answer<Response> {
-    let deed = Deed::Drain { reason: asked.reason.clone() };
-    order(&state, &caller, site, asked, deed).await
+    let told = asked.told(&site);
+    let Asked { source, reason, .. } = asked;
+    act(&state, told, mta::Action::Drain { source, site, reason, by: caller.name }).await
 }
 
 async fn forget(
     State(state): State<AppState>,
-    Extension(caller): Extension<Caller>,
     Path(site): Path<String>,
     Body(asked): Body<Asked>,
 ) -> Answer<Response> {
-    order(&state, &caller, site, asked, Deed::Forget).await
+    let told = asked.told(&site);
+    act(&state, told, mta::Action::Forget { source: asked.source, site }).await
 }
 
 /// Whose messages.
@@ -142,14 +141,12 @@ impl Whose {
 
 async fn retry_now(
     State(state): State<AppState>,
-    Extension(caller): Extension<Caller>,
     Path(site): Path<String>,
     Body(whose): Body<Whose>,
 ) -> Answer<Response> {
     let which = state.waiters(&site, whose.read()?).await;
     let hurried = state.queue.retry_now(which, state.clock.now_us()).await?;
-    let by = caller.name.clone();
-    state.engine.order(Order { source: None, site: site.clone(), deed: Deed::RetryNow, by }).await?;
+    state.engine.act(mta::Action::RetryNow { site: site.clone() }).await?;
     let told = Told { subject: site, detail: format!("{hurried} messages") };
     Ok(told.on(Json(json!({"messages": hurried})).into_response()))
 }

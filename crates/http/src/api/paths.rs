@@ -5,6 +5,7 @@ use axum::{
     extract::{Path, State},
     routing::get,
 };
+use mta::{PathFigures, Suspension, TopReply};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     limits::PATHS_MAX,
-    paths::{PathStanding, SiteStanding, Suspension},
+    paths::SiteStanding,
     problem::{Answer, Problem},
     state::AppState,
 };
@@ -25,12 +26,16 @@ pub(super) fn routes() -> Router<AppState> {
 }
 
 fn suspended_json(suspended: &Suspension) -> Value {
-    let Suspension { until, reason, by } = suspended;
-    json!({"until": time_opt(*until), "reason": reason, "by": by})
+    let Suspension { until_us, reason, by } = suspended;
+    json!({"until": time_opt(*until_us), "reason": reason, "by": by})
+}
+
+fn reply_json(reply: &TopReply) -> Value {
+    json!({"text": reply.text, "category": reply.category, "count": reply.count})
 }
 
 /// A path as JSON.
-fn path_json(path: &PathStanding) -> Value {
+fn path_json(path: &PathFigures) -> Value {
     json!({
         "source": path.source,
         "site": path.site,
@@ -48,11 +53,11 @@ fn path_json(path: &PathStanding) -> Value {
         "accepted": path.accepted,
         "deferred": path.deferred,
         "refused": path.refused,
-        "replies": path.replies,
+        "replies": path.replies.iter().map(reply_json).collect::<Vec<_>>(),
         "suspended": path.suspended.as_ref().map(suspended_json),
         "draining": path.draining,
         "expected_end": path.expected_end.map(time),
-        "warm_up": path.warm_up,
+        "warm_up": path.warm_up.map(|(left, of)| json!({"left": left, "of": of})),
     })
 }
 
@@ -71,7 +76,7 @@ fn site_json(site: &SiteStanding) -> Value {
         "accepted": site.accepted,
         "deferred": site.deferred,
         "refused": site.refused,
-        "reply": site.reply,
+        "reply": site.reply.as_ref().map(reply_json),
         "suspended": site.suspended.as_ref().map(suspended_json),
         "expected_end": site.expected_end.map(time),
     })
@@ -94,7 +99,7 @@ async fn list(State(state): State<AppState>, Params(wanted): Params<Wanted>) -> 
     standing.paths.retain(|path| fits(&wanted.site, &path.site) && fits(&wanted.source, &path.source));
     let all = standing.paths.len();
     standing.paths.sort_by(|a, b| {
-        let work = |path: &PathStanding| (path.waiting, path.connections, path.accepted);
+        let work = |path: &PathFigures| (path.waiting, path.connections, path.accepted);
         work(b).cmp(&work(a)).then_with(|| (&a.site, &a.source).cmp(&(&b.site, &b.source)))
     });
     let items = standing.paths.iter().take(PATHS_MAX).map(path_json).collect();
@@ -107,7 +112,7 @@ async fn list(State(state): State<AppState>, Params(wanted): Params<Wanted>) -> 
 
 async fn view(State(state): State<AppState>, Path(site): Path<String>) -> Answer<Json<Value>> {
     let standing = state.standing().await;
-    let paths: Vec<&PathStanding> = standing.of_site(&site).collect();
+    let paths: Vec<&PathFigures> = standing.of_site(&site).collect();
     if paths.is_empty() && !state.knows_site(&site) {
         return Err(Problem::not_found("path"));
     }

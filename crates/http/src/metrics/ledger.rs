@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::paths::PathStanding;
+use mta::PathFigures;
 
 /// Accepted, deferred, refused.
 pub type Answers = [u64; 3];
@@ -27,7 +27,7 @@ impl Ledger {
     /// Enters what a look found, and answers the sums. What was counted between the last look at a path and its end is lost.
     pub fn enter(
         &self,
-        groups: &BTreeMap<(&str, &str), Vec<&PathStanding>>,
+        groups: &BTreeMap<(&str, &str), Vec<&PathFigures>>,
     ) -> BTreeMap<(String, String), Answers> {
         // Plain sums: a panic in between leaves them usable.
         let mut books = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,11 +59,11 @@ impl Ledger {
 mod tests {
     use super::*;
 
-    fn path(site: &str, accepted: u64) -> PathStanding {
-        PathStanding { source: "a".into(), site: site.into(), accepted, ..PathStanding::default() }
+    fn path(site: &str, accepted: u64) -> PathFigures {
+        PathFigures { source: "a".into(), site: site.into(), accepted, ..PathFigures::default() }
     }
 
-    fn look(ledger: &Ledger, paths: &[PathStanding]) -> u64 {
+    fn look(ledger: &Ledger, paths: &[PathFigures]) -> u64 {
         let groups = BTreeMap::from([(("a", "other"), paths.iter().collect())]);
         ledger.enter(&groups)[&("a".to_owned(), "other".to_owned())][0]
     }

@@ -28,13 +28,10 @@ use axum::{
     routing::get,
 };
 
+use mta::PathFigures;
 use queue::{Counters, LATENCY_BOUNDS_MS};
 
-use crate::{
-    api::auth,
-    paths::{PathStanding, Standing},
-    state::AppState,
-};
+use crate::{api::auth, paths::Standing, state::AppState};
 use ledger::{Answers, Ledger};
 use text::{Kind, Text};
 
@@ -288,10 +285,10 @@ impl Kept {
 fn by_label<'a>(
     standing: &'a Standing,
     known: &BTreeSet<String>,
-) -> BTreeMap<(&'a str, &'a str), Vec<&'a PathStanding>> {
+) -> BTreeMap<(&'a str, &'a str), Vec<&'a PathFigures>> {
     let sources: BTreeSet<&str> = standing.paths.iter().map(|path| path.source.as_str()).collect();
     let named: BTreeSet<&str> = sources.into_iter().take(SOURCES_MAX).collect();
-    let mut groups: BTreeMap<(&str, &str), Vec<&PathStanding>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&str, &str), Vec<&PathFigures>> = BTreeMap::new();
     for path in &standing.paths {
         let source = if named.contains(path.source.as_str()) { path.source.as_str() } else { OTHER };
         let provider = if known.contains(&path.site) { path.site.as_str() } else { OTHER };
@@ -303,7 +300,7 @@ fn by_label<'a>(
 /// What one answer is written from.
 struct Looked<'a> {
     standing: &'a Standing,
-    groups: BTreeMap<(&'a str, &'a str), Vec<&'a PathStanding>>,
+    groups: BTreeMap<(&'a str, &'a str), Vec<&'a PathFigures>>,
     answers: BTreeMap<(String, String), Answers>,
     settled: &'a Counters,
     /// None: the database did not answer.
@@ -334,17 +331,17 @@ impl Looked<'_> {
     }
 
     fn write_paths(&self, text: &mut Text) {
-        let gauge = |text: &mut Text, family: &Family, value: &dyn Fn(&[&PathStanding]) -> Option<f64>| {
+        let gauge = |text: &mut Text, family: &Family, value: &dyn Fn(&[&PathFigures]) -> Option<f64>| {
             let samples = self
                 .groups
                 .iter()
                 .filter_map(|((source, provider), paths)| Some((vec![*source, *provider], value(paths)?)));
             text.family(family, samples);
         };
-        let sum = |paths: &[&PathStanding], of: fn(&PathStanding) -> u64| {
+        let sum = |paths: &[&PathFigures], of: fn(&PathFigures) -> u64| {
             Some(paths.iter().map(|path| of(path)).sum::<u64>() as f64)
         };
-        gauge(text, &CONNECTIONS, &|paths| sum(paths, |path| path.connections));
+        gauge(text, &CONNECTIONS, &|paths| sum(paths, |path| path.connections as u64));
         gauge(text, &CONNECTIONS_LIMIT, &limits);
         gauge(text, &PATHS, &|paths| Some(paths.len() as f64));
         self.write_resting(text);
@@ -353,7 +350,7 @@ impl Looked<'_> {
             let last = paths.iter().filter_map(|path| path.expected_end).max()?;
             Some((last - self.now_us).max(0) as f64 / 1e6)
         });
-        gauge(text, &LOADED, &|paths| sum(paths, |path| path.waiting));
+        gauge(text, &LOADED, &|paths| sum(paths, |path| path.waiting as u64));
         for (at, family) in [ACCEPTED, DEFERRED, REFUSED].iter().enumerate() {
             let samples = self.answers.iter().map(|((source, provider), answers)| {
                 (vec![source.as_str(), provider.as_str()], answers[at] as f64)
@@ -361,7 +358,7 @@ impl Looked<'_> {
             text.family(family, samples);
         }
         gauge(text, &WARM_UP_LEFT, &|paths| {
-            let left: Vec<u64> = paths.iter().filter_map(|path| Some(path.warm_up?.left)).collect();
+            let left: Vec<u64> = paths.iter().filter_map(|path| Some(path.warm_up?.0)).collect();
             (!left.is_empty()).then(|| left.iter().sum::<u64>() as f64)
         });
     }
@@ -378,13 +375,13 @@ impl Looked<'_> {
 }
 
 /// Why a path rests.
-fn cause(path: &PathStanding) -> Option<&'static str> {
+fn cause(path: &PathFigures) -> Option<&'static str> {
     let rest = path.suspended.as_ref();
     if path.draining {
         Some("drain")
     } else if rest.is_some_and(|rest| !rest.by.is_empty()) {
         Some("operator")
-    } else if rest.is_some() && path.warm_up.is_some_and(|plan| plan.left == 0) {
+    } else if rest.is_some() && path.warm_up.is_some_and(|(left, _)| left == 0) {
         Some("warm_up")
     } else {
         rest.map(|_| "receiver")
@@ -395,7 +392,7 @@ fn cause(path: &PathStanding) -> Option<&'static str> {
 const CAUSES: [&str; 4] = ["drain", "operator", "receiver", "warm_up"];
 
 /// Rates of some paths of one source: that of a site counts once.
-fn rates(paths: &[&PathStanding]) -> Option<f64> {
+fn rates(paths: &[&PathFigures]) -> Option<f64> {
     let mut sites: BTreeMap<(&str, &str), f64> = BTreeMap::new();
     for path in paths {
         let held = sites.entry((&path.source, &path.site)).or_default();
@@ -414,12 +411,11 @@ fn write_settled(text: &mut Text, settled: &Counters) {
 }
 
 /// Limits of some paths of one source: those of a site count once.
-fn limits(paths: &[&PathStanding]) -> Option<f64> {
+fn limits(paths: &[&PathFigures]) -> Option<f64> {
     let mut sites: BTreeMap<(&str, &str), u32> = BTreeMap::new();
     for path in paths {
-        let limit = path.connections_limit?;
         let held = sites.entry((&path.source, &path.site)).or_default();
-        *held = (*held).max(limit);
+        *held = (*held).max(path.connections_limit);
     }
     Some(sites.values().map(|limit| f64::from(*limit)).sum())
 }

@@ -5,22 +5,21 @@ use std::{collections::BTreeSet, path::Path};
 use serde_json::Value;
 
 use super::*;
-use crate::paths::Allowance;
 
 /// When it is looked at.
 const NOW_US: i64 = 1_000_000_000;
 
-fn path(source: &str, site: &str) -> PathStanding {
-    PathStanding {
+fn path(source: &str, site: &str) -> PathFigures {
+    PathFigures {
         source: source.into(),
         site: site.into(),
         connections: 2,
-        connections_limit: Some(5),
+        connections_limit: 5,
         accepted: 10,
         rate: Some(2.5),
         expected_end: Some(NOW_US + 7_000_000),
-        warm_up: Some(Allowance { left: 3, of: 50 }),
-        ..PathStanding::default()
+        warm_up: Some((3, 50)),
+        ..PathFigures::default()
     }
 }
 
@@ -96,7 +95,7 @@ fn how_long_results_wait_is_told_in_seconds() {
 
 #[test]
 fn small_domains_and_many_sources_share_a_series() {
-    let mut paths: Vec<PathStanding> = (0..1_000).map(|n| path("a", &format!("d{n}.example"))).collect();
+    let mut paths: Vec<PathFigures> = (0..1_000).map(|n| path("a", &format!("d{n}.example"))).collect();
     paths.extend((0..SOURCES_MAX + 50).map(|n| path(&format!("s{n:04}"), "google")));
     let text = said(&Standing { paths, ..Standing::default() });
     let series = text.lines().filter(|line| line.starts_with("mailwright_connections{")).count();
@@ -135,9 +134,9 @@ fn limits_and_times_are_told_by_source_and_provider() {
 
 #[test]
 fn paths_rest_for_a_cause() {
-    let rest = |by: &str| Some(crate::paths::Suspension { by: by.into(), ..Default::default() });
+    let rest = |by: &str| Some(mta::Suspension { by: by.into(), ..Default::default() });
     let mut warm = path("a", "google");
-    (warm.suspended, warm.warm_up) = (rest(""), Some(Allowance { left: 0, of: 50 }));
+    (warm.suspended, warm.warm_up) = (rest(""), Some((0, 50)));
     let mut told = path("a", "google");
     told.suspended = rest("ann");
     let mut blocked = path("a", "google");

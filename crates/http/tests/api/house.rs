@@ -9,11 +9,12 @@ use ::access::{Access, Fixed};
 use ::delivery::{Config, Deliveries, Rooms, StopReport};
 use http::{
     imports::Imports,
-    paths::{Order, Standing, TraceLine},
+    paths::Standing,
     problem::Problem,
     state::{AppState, EngineControl, Pending, Services},
 };
 use message::TokenKeys;
+use mta::{Action, TraceKind, TraceLine};
 use net::{Clock, StaticResolver, SystemClock};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
@@ -24,7 +25,7 @@ use tokio::sync::mpsc;
 struct NoEngine {
     queue: queue::Queue,
     standing: Arc<Mutex<Standing>>,
-    orders: Arc<Mutex<Vec<Order>>>,
+    orders: Arc<Mutex<Vec<Action>>>,
 }
 
 impl EngineControl for NoEngine {
@@ -54,9 +55,9 @@ impl EngineControl for NoEngine {
         Box::pin(async { self.standing.lock().unwrap().clone() })
     }
 
-    fn order(&self, order: Order) -> Pending<'_, Result<(), Problem>> {
+    fn act(&self, action: Action) -> Pending<'_, Result<(), Problem>> {
         Box::pin(async {
-            self.orders.lock().unwrap().push(order);
+            self.orders.lock().unwrap().push(action);
             Ok(())
         })
     }
@@ -64,7 +65,10 @@ impl EngineControl for NoEngine {
     fn trace<'a>(&'a self, site: &'a str, connections: u32) -> Pending<'a, mpsc::Receiver<TraceLine>> {
         let (says, hears) = mpsc::channel(8);
         let line = |kind, text: String| TraceLine { at_us: 1, connection: connections, kind, text };
-        let lines = [line("note", format!("connected to mx.{site}")), line("out", "EHLO <b>".to_owned())];
+        let lines = [
+            line(TraceKind::Note, format!("connected to mx.{site}")),
+            line(TraceKind::Out, "EHLO <b>".to_owned()),
+        ];
         lines.into_iter().for_each(|line| says.try_send(line).unwrap());
         Box::pin(async { hears })
     }
@@ -80,7 +84,7 @@ pub struct House {
     /// What the engine says it does.
     pub standing: Arc<Mutex<Standing>>,
     /// What the engine was told to do.
-    pub orders: Arc<Mutex<Vec<Order>>>,
+    pub orders: Arc<Mutex<Vec<Action>>>,
     token: String,
     client: reqwest::Client,
     _dir: tempfile::TempDir,

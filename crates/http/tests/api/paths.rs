@@ -1,6 +1,7 @@
 //! Paths over REST, on their pages, and as metrics: from an engine that stands as the test says.
 
-use http::paths::{Deed, PathStanding, Reply, Standing, Suspension};
+use http::paths::Standing;
+use mta::{Action, PathFigures, Suspension, TopReply};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -11,30 +12,34 @@ use super::{
 
 /// Two sources at Gmail, one of them blocked; and a small domain.
 pub(super) fn standing(now_us: i64) -> Standing {
-    let path = |source: &str, site: &str| PathStanding {
+    let path = |source: &str, site: &str| PathFigures {
         source: source.into(),
         site: site.into(),
         exchange: format!("mx.{site}"),
-        connections_limit: Some(5),
-        ..PathStanding::default()
+        connections_limit: 5,
+        ..PathFigures::default()
     };
-    let fine = PathStanding {
+    let fine = PathFigures {
         connections: 3,
         waiting: 120,
         accepted_per_second: 12.5,
         accepted: 4_000,
         deferred: 40,
         deferral_share: 0.01,
-        replies: vec![Reply { text: "250 2.0.0 OK # - gsmtp".into(), count: 4_000 }],
+        replies: vec![TopReply {
+            text: "250 2.0.0 OK # - gsmtp".into(),
+            count: 4_000,
+            ..TopReply::default()
+        }],
         ..path("mta-a", "google")
     };
     let rest = Suspension {
-        until: Some(now_us + 600_000_000),
+        until_us: Some(now_us + 600_000_000),
         reason: "421 4.7.28 unusual <rate>".into(),
         by: String::new(),
     };
-    let blocked = PathStanding { waiting: 30, suspended: Some(rest), ..path("mta-b", "google") };
-    let small = PathStanding { connections: 1, ..path("mta-a", "shop.example") };
+    let blocked = PathFigures { waiting: 30, suspended: Some(rest), ..path("mta-b", "google") };
+    let small = PathFigures { connections: 1, ..path("mta-a", "shop.example") };
     Standing { paths: vec![small, fine, blocked], connections: 4, composed: 4_100, claimed_bytes: 9_000 }
 }
 
@@ -167,20 +172,27 @@ async fn operators_tell_the_engine_what_to_do() {
             assert_eq!(status, StatusCode::OK, "{action}: {said}");
         }
         assert_eq!(house.post("/paths/google/retry-now", json!({})).await.1, json!({"messages": 0}));
-        let deeds: Vec<Deed> = house.orders.lock().unwrap().drain(..).map(|order| order.deed).collect();
-        let suspended = Deed::Suspend { until: Some(4_102_444_800_000_000), reason: "blocked".into() };
-        let drained = Deed::Drain { reason: String::new() };
-        assert_eq!(deeds, [suspended, Deed::Resume, drained, Deed::Forget, Deed::RetryNow]);
+        let heard = std::mem::take(&mut *house.orders.lock().unwrap());
+        let (site, by) = ("google".to_owned(), "local".to_owned());
+        let suspended = Action::Suspend {
+            source: Some("mta-a".into()),
+            site: site.clone(),
+            until_us: Some(4_102_444_800_000_000),
+            reason: "blocked".into(),
+            by: by.clone(),
+        };
+        let resumed = Action::Resume { source: None, site: site.clone(), by: by.clone() };
+        let drained = Action::Drain { source: None, site: site.clone(), reason: String::new(), by };
+        let forgotten = Action::Forget { source: None, site: site.clone() };
+        assert_eq!(heard, [suspended, resumed, drained, forgotten, Action::RetryNow { site }]);
 
         let fields = [("source", "mta-b"), ("how_long", "60"), ("reason", "<too much>")];
         let sent = browser.post("/sending/paths/yahoo/suspend", &fields).await;
         assert_eq!(sent.location, "/sending/paths/yahoo?done=path-suspended", "{}", sent.text);
         assert!(browser.get(&sent.location).await.text.contains("Suspended."));
         let heard = house.orders.lock().unwrap().pop().unwrap();
-        assert_eq!(
-            (heard.source.as_deref(), heard.site.as_str(), heard.by.as_str()),
-            (Some("mta-b"), "yahoo", "admin")
-        );
+        let Action::Suspend { source, site, by, .. } = heard else { panic!("{heard:?}") };
+        assert_eq!((source.as_deref(), site.as_str(), by.as_str()), (Some("mta-b"), "yahoo", "admin"));
         let hurried = browser.post("/sending/paths/yahoo/retry-now", &[]).await.location;
         assert!(browser.get(&hurried).await.text.contains("Nothing was waiting for a later try."));
 

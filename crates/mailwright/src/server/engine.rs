@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use delivery::StopReport;
 use http::{
-    paths::{Order, Standing, TraceLine},
+    paths::Standing,
     problem::Problem,
     state::{EngineControl, Pending},
 };
-use mta::{Engine, Internet, Parts};
+use mta::{Action, Engine, Internet, Parts, TraceLine};
 use tokio::{
     runtime::Handle,
     sync::{Mutex, RwLock, RwLockWriteGuard, mpsc, watch},
@@ -19,9 +19,6 @@ use super::{composer::Composer, quarantine::AudienceQuarantine, test_mail};
 
 /// How often the end of a stop is looked for before an engine is put in place.
 const SWAP_WAIT: std::time::Duration = std::time::Duration::from_millis(5);
-
-/// Lines of a trace that a slow reader may be behind.
-const TRACE_LINES_WAITING: usize = 256;
 
 /// What an engine is built from, each time.
 pub struct Supplies {
@@ -193,7 +190,7 @@ impl EngineControl for EngineSeat {
         Box::pin(async move {
             let engine = self.current.read().await.clone();
             Standing {
-                paths: engine.paths().into_iter().map(Into::into).collect(),
+                paths: engine.paths(),
                 connections: engine.connections() as u64,
                 composed: engine.composed() as u64,
                 claimed_bytes: engine.claimed_bytes() as u64,
@@ -201,10 +198,10 @@ impl EngineControl for EngineSeat {
         })
     }
 
-    fn order(&self, order: Order) -> Pending<'_, Result<(), Problem>> {
+    fn act(&self, action: Action) -> Pending<'_, Result<(), Problem>> {
         Box::pin(async move {
             let engine = self.current.read().await.clone();
-            engine.act(order.into()).await.map_err(Problem::conflict)
+            engine.act(action).await.map_err(Problem::conflict)
         })
     }
 
@@ -217,19 +214,6 @@ impl EngineControl for EngineSeat {
     }
 
     fn trace<'a>(&'a self, site: &'a str, connections: u32) -> Pending<'a, mpsc::Receiver<TraceLine>> {
-        Box::pin(async move {
-            let engine = self.current.read().await.clone();
-            let mut lines = engine.trace(site, connections);
-            let (says, hears) = mpsc::channel(TRACE_LINES_WAITING);
-            self.io.spawn(async move {
-                while let Some(line) = lines.recv().await {
-                    // Nobody listens any more.
-                    if says.send(line.into()).await.is_err() {
-                        break;
-                    }
-                }
-            });
-            hears
-        })
+        Box::pin(async move { self.current.read().await.clone().trace(site, connections) })
     }
 }

@@ -15,13 +15,7 @@ use super::{
     },
     verdicts::until,
 };
-use crate::{
-    acts::Told,
-    limits::DROP_PATIENCE,
-    paths::{Deed, Order},
-    problem::Problem,
-    state::AppState,
-};
+use crate::{acts::Told, limits::DROP_PATIENCE, problem::Problem, state::AppState};
 
 /// Words of a reason.
 const REASON_CHARS_MAX: usize = 300;
@@ -39,19 +33,21 @@ fn reason(form: &Form) -> String {
     form.get("reason").chars().take(REASON_CHARS_MAX).collect()
 }
 
-async fn order(
-    desk: &Desk,
+fn by(desk: &Desk) -> String {
+    desk.viewer.name.clone()
+}
+
+async fn act(
     state: &AppState,
     site: &str,
     form: &Form,
-    deed: Deed,
+    action: mta::Action,
     word: &str,
 ) -> Result<Response, Fault> {
-    let (source, by) = (source(form), desk.viewer.name.clone());
+    let source = source(form);
     let from = source.as_deref().unwrap_or("all sources");
     let told = Told { subject: site.to_owned(), detail: format!("{from}; {}", reason(form)) };
-    let site_name = site.to_owned();
-    state.engine.order(Order { source, site: site_name, deed, by }).await?;
+    state.engine.act(action).await?;
     Ok(told.on(done(&home(site), word)))
 }
 
@@ -80,8 +76,14 @@ pub async fn suspend(
             Some(now_us + minutes.clamp(1, 525_600) * 60_000_000)
         }
     };
-    let deed = Deed::Suspend { until: ends, reason: reason(&form) };
-    order(&desk, &state, &site, &form, deed, "path-suspended").await
+    let action = mta::Action::Suspend {
+        source: source(&form),
+        site: site.clone(),
+        until_us: ends,
+        reason: reason(&form),
+        by: by(&desk),
+    };
+    act(&state, &site, &form, action, "path-suspended").await
 }
 
 /// `POST …/resume`.
@@ -91,7 +93,8 @@ pub async fn resume(
     Path(site): Path<String>,
     form: Form,
 ) -> Result<Response, Fault> {
-    order(&desk, &state, &site, &form, Deed::Resume, "path-resumed").await
+    let action = mta::Action::Resume { source: source(&form), site: site.clone(), by: by(&desk) };
+    act(&state, &site, &form, action, "path-resumed").await
 }
 
 /// `POST …/drain`.
@@ -101,18 +104,20 @@ pub async fn drain(
     Path(site): Path<String>,
     form: Form,
 ) -> Result<Response, Fault> {
-    let deed = Deed::Drain { reason: reason(&form) };
-    order(&desk, &state, &site, &form, deed, "path-drained").await
+    let (source, reason, by) = (source(&form), reason(&form), by(&desk));
+    let action = mta::Action::Drain { source, site: site.clone(), reason, by };
+    act(&state, &site, &form, action, "path-drained").await
 }
 
 /// `POST …/forget`: what was learned goes.
 pub async fn forget(
-    desk: Desk,
+    _desk: Desk,
     State(state): State<AppState>,
     Path(site): Path<String>,
     form: Form,
 ) -> Result<Response, Fault> {
-    order(&desk, &state, &site, &form, Deed::Forget, "path-forgotten").await
+    let action = mta::Action::Forget { source: source(&form), site: site.clone() };
+    act(&state, &site, &form, action, "path-forgotten").await
 }
 
 fn delivery(form: &Form) -> Result<Option<i64>, Fault> {
@@ -124,15 +129,14 @@ fn delivery(form: &Form) -> Result<Option<i64>, Fault> {
 
 /// `POST …/retry-now`: rests of the paths are forgotten, and what waits is due now.
 pub async fn retry_now(
-    desk: Desk,
+    _desk: Desk,
     State(state): State<AppState>,
     Path(site): Path<String>,
     form: Form,
 ) -> Result<Response, Fault> {
     let which = state.waiters(&site, delivery(&form)?).await;
     let hurried = state.queue.retry_now(which, state.clock.now_us()).await?;
-    let by = desk.viewer.name.clone();
-    state.engine.order(Order { source: None, site: site.clone(), deed: Deed::RetryNow, by }).await?;
+    state.engine.act(mta::Action::RetryNow { site: site.clone() }).await?;
     let told = Told { subject: site.clone(), detail: format!("{hurried} messages") };
     Ok(told.on(done(&format!("{}?n={hurried}", home(&site)), "path-hurried")))
 }

@@ -7,6 +7,7 @@ use axum::{
     extract::{Query, State},
     response::Response,
 };
+use mta::Suspension;
 use serde::Deserialize;
 
 use super::super::{
@@ -19,7 +20,7 @@ use super::super::{
 };
 use crate::{
     limits::SEARCH_CHARS_MAX,
-    paths::{OTHERS, Queued, SiteStanding, Standing, Suspension},
+    paths::{OTHERS, Queued, SiteStanding, Standing},
     state::AppState,
 };
 
@@ -262,10 +263,10 @@ pub async fn stream(_desk: Desk, State(state): State<AppState>, Query(asked): Qu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::paths::PathStanding;
+    use mta::PathFigures;
 
-    fn path(site: &str, waiting: u64) -> PathStanding {
-        PathStanding { site: site.into(), waiting, ..PathStanding::default() }
+    fn path(site: &str, waiting: usize) -> PathFigures {
+        PathFigures { site: site.into(), waiting, ..PathFigures::default() }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use axum::{
     extract::{Path, State},
     response::Response,
 };
+use mta::{PathFigures, Suspension, TopReply};
 use routes::{Kind, Origin};
 
 use super::{
@@ -23,7 +24,7 @@ use super::{
     verdicts::{VerdictRow, of_site},
 };
 use crate::{
-    paths::{Allowance, PathStanding, Reply, SiteStanding, Suspension, replies},
+    paths::{SiteStanding, replies},
     state::AppState,
 };
 
@@ -40,9 +41,9 @@ struct PathRow {
     exchange: String,
     badge: Badge,
     connections: i64,
-    limit: Option<i64>,
+    limit: i64,
     meter: String,
-    per_connection: Option<i64>,
+    per_connection: i64,
     limit_reason: String,
     rate: String,
     rate_reason: String,
@@ -63,31 +64,31 @@ struct WarmUp {
 }
 
 impl WarmUp {
-    fn of(allowance: Allowance) -> WarmUp {
-        let (of, left) = (signed(allowance.of), signed(allowance.left));
+    fn of((left, of): (u64, u64)) -> WarmUp {
+        let (of, left) = (signed(of), signed(left));
         let sent = (of - left).max(0);
         WarmUp { sent, of, meter: chart::meter(&[("accent", sent)], of, "thin") }
     }
 }
 
 impl PathRow {
-    fn of(path: &PathStanding) -> PathRow {
-        let (limit, open) = (path.connections_limit.map(i64::from), signed(path.connections));
+    fn of(path: &PathFigures) -> PathRow {
+        let (limit, open) = (i64::from(path.connections_limit), signed(path.connections as u64));
         PathRow {
             source: path.source.clone(),
             exchange: path.exchange.clone(),
-            badge: Badge::of(1, usize::from(path.rests()), path.connections, path.waiting),
+            badge: Badge::of(1, usize::from(path.rests()), path.connections as u64, path.waiting as u64),
             connections: open,
             limit,
-            meter: limit.map(|limit| chart::meter(&[("accent", open)], limit, "thin")).unwrap_or_default(),
-            per_connection: path.messages_per_connection.map(i64::from),
+            meter: chart::meter(&[("accent", open)], limit, "thin"),
+            per_connection: i64::from(path.messages_per_connection),
             limit_reason: path.limit_reason.clone(),
             rate: path.rate.map(format::speed).unwrap_or_default(),
             rate_reason: path.rate_reason.clone(),
             speed: path.accepted_per_second,
             share: share(path.deferral_share),
             share_high: path.deferral_share >= SHARE_HIGH,
-            waiting: signed(path.waiting),
+            waiting: signed(path.waiting as u64),
             rest: path.suspended.clone(),
             draining: path.draining,
             secure_only: path.secure_only,
@@ -104,7 +105,7 @@ struct ReplyRow {
 }
 
 impl ReplyRow {
-    fn of(reply: &Reply, most: i64) -> ReplyRow {
+    fn of(reply: &TopReply, most: i64) -> ReplyRow {
         let tone = match reply.text.bytes().next() {
             Some(b'2') => "ok",
             Some(b'4') => "warn",
@@ -136,7 +137,7 @@ struct Live {
 impl Live {
     async fn of(state: &AppState, site: &str) -> Live {
         let standing = state.standing().await;
-        let mut paths: Vec<&PathStanding> = standing.of_site(site).collect();
+        let mut paths: Vec<&PathFigures> = standing.of_site(site).collect();
         paths.sort_by(|a, b| (&a.source, &a.exchange).cmp(&(&b.source, &b.exchange)));
         let whole = SiteStanding::of(site, &paths);
         let said = replies(&paths);

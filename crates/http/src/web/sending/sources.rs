@@ -52,7 +52,7 @@ impl Row {
             address: stored.address.map_or_else(String::new, |address| address.to_string()),
             ehlo: in_force.map_or_else(|| stored.ehlo.clone(), |source| source.ehlo.clone()),
             domains: domains.join(" · "),
-            connections: signed(mine().map(|path| path.connections).sum()),
+            connections: signed(mine().map(|path| path.connections as u64).sum()),
             speed: mine().map(|path| path.accepted_per_second).sum(),
             resting: mine().filter(|path| path.rests()).count() as i64,
             source: stored.clone(),

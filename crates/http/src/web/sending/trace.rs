@@ -5,6 +5,7 @@ use axum::{
     extract::{Path, Query, State},
     response::Response,
 };
+use mta::{TraceKind, TraceLine};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
@@ -17,7 +18,7 @@ use super::{
     },
     limits::label,
 };
-use crate::{limits::TRACED_CONNECTIONS_MAX, paths::TraceLine, state::AppState};
+use crate::{limits::TRACED_CONNECTIONS_MAX, state::AppState};
 
 /// `?connections`; without it the page asks.
 #[derive(Deserialize)]
