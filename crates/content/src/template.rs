@@ -166,7 +166,8 @@ impl PartTemplate {
 
 /// The sentence and the hint for a name that is no field.
 fn unknown_field(name: &str) -> (String, String) {
-    let hint = format!("check the name, or give a default: {{{{ {name} | default('…') }}}}");
+    let example = format!("{{{{ {name} | default('…') }}}}");
+    let hint = format!("check the name, or give a default: {example}");
     (format!("`{name}` is not a field of this recipient"), hint)
 }
 
@@ -246,7 +247,7 @@ fn explain(error: &Error, source: &str, tags: &[Tag], offset: usize) -> (String,
             let hint = if comment {
                 "`{#` begins a comment; in CSS write `{ #`"
             } else {
-                "text that is meant to show `{{` or `{%` is written {% raw %}…{% endraw %}"
+                "text that is meant to show braces stands between {% raw %} and {% endraw %}"
             };
             (described(), hint.to_owned())
         }

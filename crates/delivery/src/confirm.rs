@@ -170,7 +170,7 @@ fn check(delivery: &Delivery, wanted: Option<&str>) -> Result<()> {
     if let Some(closed) = closed(delivery) {
         let mut reason = closed.text().to_owned();
         if closed == Closed::AlreadyConfirmed && !delivery.confirmed_by.is_empty() {
-            reason.push_str(&format!(", by {}", delivery.confirmed_by));
+            reason = format!("{reason}, by {}", delivery.confirmed_by);
         }
         return Err(refuse(delivery, reason));
     }

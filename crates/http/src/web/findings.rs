@@ -4,7 +4,7 @@ use askama::Template;
 use content::Problem;
 use serde_json::{Value, json};
 
-use super::{fault::Fault, filters, texts};
+use super::{fault::Fault, filters, said::said, texts};
 
 /// Parts that are one line: there, a line and a column say nothing.
 const LINES: [&str; 7] =
@@ -42,8 +42,8 @@ impl Shown {
             line,
             column: problem.column,
             place,
-            message: problem.message.clone(),
-            hint: problem.hint.clone(),
+            message: said("content", &problem.message),
+            hint: said("content", &problem.hint),
         }
     }
 
@@ -72,7 +72,7 @@ pub fn marks(problems: &[Problem], warnings: &[Problem]) -> Value {
         move |problem: &Problem| {
             json!({
                 "part": problem.part, "line": problem.line, "column": problem.column,
-                "message": problem.message, "hint": problem.hint, "level": level,
+                "message": said("content", &problem.message), "hint": said("content", &problem.hint), "level": level,
             })
         }
     };

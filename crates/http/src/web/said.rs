@@ -1,7 +1,7 @@
 //! Sentences of the rooms below, in the reader's language.
 //!
 //! The rooms know no catalogue: they say why in English, with names and numbers in place, and programs that ask over REST get
-//! those words. For pages, `texts/en.ftl` has each such sentence again as `said-KIND-NAME`, with `{ $s }` to `{ $s3 }` for
+//! those words. For pages, `texts/en.ftl` has each such sentence again as `said-KIND-NAME`, with `{ $s }` to `{ $s4 }` for
 //! what varies; a sentence that fits is said by the same key in the reader's language. What fits none (a receiver's own words,
 //! an operator's reason) stays as it is. A test finds every one of these texts in the rooms' source, so that none goes stale.
 //! Rejected: a code beside each sentence through mta, queue, routes and their tables, for the sake of a few pages.
@@ -16,16 +16,16 @@ use super::{
 /// A sentence with its places, as the pieces between them.
 struct Pattern {
     key: String,
-    /// Literal text, then which of `{ $s }` (0) to `{ $s3 }` (2) follows it.
+    /// Literal text, then which of `{ $s }` (0) to `{ $s4 }` (3) follows it.
     pieces: Vec<(String, usize)>,
     /// What stands behind the last place; the whole text when there is none.
     tail: String,
 }
 
 /// Marks for the places while a text is cut; no text has control characters.
-const MARKS: [char; PLACES] = ['\u{1}', '\u{2}', '\u{3}'];
+const MARKS: [char; PLACES] = ['\u{1}', '\u{2}', '\u{3}', '\u{4}'];
 /// Places of a sentence.
-const PLACES: usize = 3;
+const PLACES: usize = 4;
 
 static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
     let all = texts::english("said-", &MARKS.map(String::from));
@@ -74,7 +74,20 @@ pub fn said(kind: &str, sentence: &str) -> String {
     if reader::language() == Language::English {
         return sentence.to_owned();
     }
-    translated(kind, sentence).unwrap_or_else(|| sentence.to_owned())
+    let content = || if matches!(kind, "finding" | "problem") { about_content(sentence) } else { None };
+    translated(kind, sentence).or_else(content).unwrap_or_else(|| sentence.to_owned())
+}
+
+/// What is wrong with a content, and behind a colon perhaps what to do: findings and refusals say both in one sentence.
+fn about_content(sentence: &str) -> Option<String> {
+    let both = || {
+        sentence.match_indices(": ").find_map(|(at, colon)| {
+            let (wrong, hint) = (&sentence[..at], &sentence[at + colon.len()..]);
+            let (wrong, hint) = (translated("content", wrong)?, translated("content", hint)?);
+            Some(texts::text_ss("content-wrong-hint", &wrong, &hint))
+        })
+    };
+    translated("content", sentence).or_else(both)
 }
 
 fn translated(kind: &str, sentence: &str) -> Option<String> {
@@ -119,6 +132,60 @@ mod tests {
         assert_ne!(in_japanese("problem", "There is no such delivery."), "There is no such delivery.");
     }
 
+    /// Texts of sentences that no room of ours says, but the template engine.
+    const ENGINE: &str = "said-content-engine-";
+
+    #[test]
+    fn what_the_template_engine_says_is_said_in_japanese() {
+        let nobody = content::Fields::new(&content::Columns::new(Vec::new(), Vec::new()), Vec::new(), "");
+        for html in [
+            "{{ 'x' | nosuch }}",
+            "{% if 'x' is nosuch %}x{% endif %}",
+            "{% nosuch %}",
+            "{{ 1 + }}",
+            "{% if first_name %}x",
+            "{{ first_name",
+        ] {
+            let draft = content::Draft {
+                subject: "s".into(),
+                from_address: "news@shop.example".into(),
+                html: Some(format!("<p>{html}</p>")),
+                ..content::Draft::default()
+            };
+            let problem = match content::compile(&draft, &content::CompileOptions::default()) {
+                Err(problems) => problems[0].clone(),
+                Ok(compiled) => compiled.evaluate(&nobody, 0).unwrap_err(),
+            };
+            let japanese = in_japanese("content", &problem.message);
+            assert_ne!(japanese, problem.message, "{html}");
+            assert!(!japanese.contains("expected"), "{html}: {japanese}");
+        }
+    }
+
+    #[test]
+    fn a_fault_of_the_content_and_what_to_do_are_one_sentence() {
+        let both = "`nme` is not a field of this recipient: check the name, or give a default: {{ nme | default('…') }}";
+        let (wrong, hint) = both.split_once(": ").unwrap();
+        for kind in ["finding", "problem"] {
+            let japanese = in_japanese(kind, both);
+            assert!(japanese.contains(&in_japanese("content", wrong)), "{japanese}");
+            assert!(japanese.contains(&in_japanese("content", hint)), "{japanese}");
+            assert!(
+                japanese.contains("{{ nme | default('…') }}") && !japanese.contains("check"),
+                "{japanese}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_state_in_words() {
+        let refused = in_japanese("problem", "delivery 7 is in_progress: stop it before you delete it");
+        assert!(
+            refused.contains('7') && !refused.contains("in_progress") && !refused.contains("stop"),
+            "{refused}"
+        );
+    }
+
     #[test]
     fn the_sentence_that_says_most_wins() {
         let exact = in_japanese("refused", "must be 1 to 366 allowances of at least 1 message");
@@ -133,7 +200,7 @@ mod tests {
     /// Rust sources as one text: strings joined over their line ends, their places marked.
     fn rooms() -> String {
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let mut folders: Vec<_> = ["routes", "mta", "queue", "typology", "http"]
+        let mut folders: Vec<_> = ["routes", "mta", "queue", "typology", "content", "delivery", "http"]
             .iter()
             .map(|room| crates.join(room).join("src"))
             .collect();
@@ -160,7 +227,8 @@ mod tests {
             }
             joined.push('\n');
         }
-        without_places(&joined.replace("\\\"", "\""))
+        // A number that is put in for `#`.
+        without_places(&joined.replace("\\\"", "\"").replace("\"# ", "\"{} "))
     }
 
     /// Each `{…}` and `{{ … }}` within a line as `{}`, several in a row as one.
@@ -189,8 +257,8 @@ mod tests {
     fn every_text_is_one_that_a_room_says() {
         let rooms = rooms();
         let texts = texts::english("said-", &[(); PLACES].map(|()| "{}".to_owned()));
-        let stale: Vec<_> =
-            texts.iter().filter(|(_, text)| !rooms.contains(&text.replace("{}{}", "{}"))).collect();
+        let ours = texts.iter().filter(|(key, _)| !key.starts_with(ENGINE));
+        let stale: Vec<_> = ours.filter(|(_, text)| !rooms.contains(&text.replace("{}{}", "{}"))).collect();
         assert!(stale.is_empty(), "no room says any more: {stale:#?}");
     }
 }

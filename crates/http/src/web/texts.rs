@@ -96,11 +96,11 @@ pub(super) fn english(start: &str, words: &[String]) -> Vec<(String, String)> {
 }
 
 fn with_words(words: &[String]) -> FluentArgs<'static> {
-    let names = ["s", "s2", "s3"];
+    let names = ["s", "s2", "s3", "s4"];
     names.into_iter().zip(words.iter().map(|word| FluentValue::from(word.clone()))).collect()
 }
 
-/// A text with up to three words: `$s` to `$s3`.
+/// A text with up to four words: `$s` to `$s4`.
 pub(super) fn text_words(key: &str, words: &[String]) -> String {
     get(key, Some(&with_words(words))).unwrap_or_else(|| key.to_owned())
 }

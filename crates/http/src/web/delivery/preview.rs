@@ -21,6 +21,7 @@ use super::{
         findings::Shown,
         format,
         page::{Desk, Page, Place, show},
+        said::said,
         texts,
     },
     frame::Frame,
@@ -180,7 +181,7 @@ pub async fn made(
         }
         Err(delivery::Error::Content(found)) => {
             if let Some(first) = found.first() {
-                preview.problem.clone_from(&first.message);
+                preview.problem = said("content", &first.message);
                 preview.problem_at = texts::pick("part", &first.part);
             }
             problems = found;
