@@ -232,7 +232,8 @@ fn readers(held: &[Held], administrators: Vec<String>) -> Vec<Reader> {
     readers
 }
 
-/// The whole text: what is held, in whose words, until when, and what to do.
+/// The whole text: what is held, in whose words, until when, and what to do. Each sentence is a line of its own, because pages
+/// say them in their reader's language.
 fn said(verdict: &Verdict, held: &[&Held], providers: &Providers, public_url: &str) -> String {
     let receiver = providers.label_of(&verdict.provider);
     let (kind, name) = verdict.identity.split_once(':').unwrap_or_default();
@@ -244,52 +245,67 @@ fn said(verdict: &Verdict, held: &[&Held], providers: &Providers, public_url: &s
             format!("{label} is held at {receiver}, which objects to its content or links.")
         }
     };
-    let total: i64 = held.iter().map(|one| one.waiting).sum();
-    let mut waits = format!("Waiting there: {} messages", words::number(total));
-    for one in held.iter().take(NAMED_MAX) {
-        waits.push_str(&format!("\n- {}: {}", one.label, words::number(one.waiting)));
-    }
-    if held.len() > NAMED_MAX {
-        waits.push_str(&format!("\n… and {} more deliveries", held.len() - NAMED_MAX));
-    }
-    let until = verdict.until_us.map_or_else(
-        || "Until somebody lifts it.".to_owned(),
-        |at| format!("Until {}, then it is tried again.", instant(at)),
+    let total = words::number(held.iter().map(|one| one.waiting).sum());
+    let mut lines = vec![
+        lead,
+        String::new(),
+        "No recipient is to blame: messages wait, and none fails for it.".to_owned(),
+        format!("Waiting there: {total} messages"),
+    ];
+    lines.extend(
+        held.iter().take(NAMED_MAX).map(|one| format!("- {}: {}", one.label, words::number(one.waiting))),
     );
-    let rule = if verdict.rule.is_empty() { String::new() } else { format!("\nRule: {}", verdict.rule) };
-    format!(
-        "{lead} No recipient is to blame: messages wait and none fails for it.\n\n{waits}\n\nThe receiver's words: {}{rule}\n\
-         {until}\n\n{}\nWhen it is mended, lift it, and what waits goes at once: {public_url}/sending/verdicts\nWhat receivers' \
-         answers mean: {public_url}/help/replies",
-        verdict.reason,
-        advice(kind, name, &verdict.category)
-    )
+    if held.len() > NAMED_MAX {
+        let more = held.len() - NAMED_MAX;
+        lines.push(format!("… and {more} more deliveries"));
+    }
+    lines.push(String::new());
+    lines.push(format!("The receiver's words: {}", verdict.reason));
+    if !verdict.rule.is_empty() {
+        lines.push(format!("Rule: {}", verdict.rule));
+    }
+    if let Some(until_us) = verdict.until_us {
+        let until = instant(until_us);
+        lines.push(format!("Until {until}, then it is tried again."));
+    }
+    lines.push(String::new());
+    lines.push(advice(kind, name, &verdict.category));
+    lines.push(format!(
+        "When it is mended, lift it, and what waits goes at once: {public_url}/sending/verdicts"
+    ));
+    lines.push(format!("What receivers' answers mean: {public_url}/help/replies"));
+    lines.join("\n")
 }
 
 /// What to do.
 fn advice(kind: &str, name: &str, category: &str) -> String {
-    match (kind, category) {
-        ("domain", "authentication_failed" | "invalid_sender") => format!(
-            "What to do: look at the domain's SPF, DKIM and DMARC under Domains, or with: mailwright dns check {name}"
-        ),
+    let text = match (kind, category) {
+        ("domain", "authentication_failed" | "invalid_sender") => {
+            return format!(
+                "What to do: look at the domain's SPF, DKIM and DMARC under Domains, or with: mailwright dns check {name}"
+            );
+        }
         ("domain", "rate_limited") => {
-            "What to do: send less from this domain there, and to people who want it; it goes on by itself.".to_owned()
+            "What to do: send less from this domain there, and to people who want it; it goes on by itself."
         }
-        ("domain", _) => "What to do: look at complaints and at who is written to. A domain's reputation comes back with mail \
-             that is wanted, and only slowly."
-            .to_owned(),
+        ("domain", _) => {
+            "What to do: look at complaints and at who is written to. A domain's reputation comes back slowly, with mail \
+             that is wanted."
+        }
         ("source", "authentication_failed" | "invalid_sender") => {
-            "What to do: look at the source's reverse name and the name it says in EHLO under Sources, or with: mailwright \
-             dns check"
-                .to_owned()
+            "What to do: look at the source's reverse name and the name it says in EHLO under Sources, or with: \
+             mailwright dns check"
         }
-        ("source", _) => "What to do: look at what was sent from the address and at complaints, ask the receiver or the list that \
-             it names to take it off, or let the deliveries go from another pool."
-            .to_owned(),
-        _ => "What to do: look at its text and at each host that it links to. If it is to stay as it is, wait; else stop it, mend \
-             a copy, and send that to those who did not get it."
-            .to_owned(),
-    }
+        ("source", _) => {
+            "What to do: look at complaints, ask the receiver or the list that it names to take the address off, or let \
+             deliveries go from another pool."
+        }
+        _ => {
+            "What to do: look at its text and at each host that it links to. Wait if it stays as it is; else stop it and \
+             send a mended copy to those who did not get it."
+        }
+    };
+    text.to_owned()
 }
 
 /// Forgets what nobody would take for the same any more.

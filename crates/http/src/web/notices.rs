@@ -13,6 +13,7 @@ use super::{
     filters,
     form::Form,
     page::{Desk, Page, Place, done, show},
+    said::said,
 };
 use crate::state::AppState;
 
@@ -32,7 +33,10 @@ struct Row {
 impl Row {
     fn of(notice: Notice) -> Row {
         let (icon, tone) = look(notice.kind);
-        let (lead, rest) = notice.text.split_once("\n\n").unwrap_or((notice.text.as_str(), ""));
+        // What a room says is said in the reader's language, line by line; what people wrote stays as it is.
+        let lines: Vec<String> = notice.text.lines().map(|line| said("notice", line)).collect();
+        let text = lines.join("\n");
+        let (lead, rest) = text.split_once("\n\n").unwrap_or((text.as_str(), ""));
         let (lead, rest) = (lead.to_owned(), rest.to_owned());
         Row {
             kind: notice.kind.as_str(),
@@ -126,4 +130,35 @@ pub async fn read(desk: Desk, State(state): State<AppState>, form: Form) -> Resu
     let up_to = form.get("up_to").parse().unwrap_or(0);
     state.deliveries.read_notices(&desk.viewer.name, up_to).await?;
     Ok(done("/notices", "read"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::reader::Reader;
+
+    #[test]
+    fn a_notice_is_read_in_japanese_with_the_receivers_words_as_they_are() {
+        let text = "No mail from your domain shop.example is taken by Gmail for now.\n\n\
+                    Waiting there: 1,240 messages\n- Spring sale: 1,240\n\n\
+                    The receiver's words: 550 5.7.26 unauthenticated";
+        let notice = Notice {
+            id: 1,
+            kind: NoticeKind::DomainHalted,
+            delivery: Some(7),
+            text: text.to_owned(),
+            at: 0,
+            read_at: None,
+        };
+        let caller = access::Caller { language: "ja".into(), ..access::Caller::local() };
+        let row = Reader::of(Some(&caller), &axum::http::HeaderMap::new()).reads_now(|| Row::of(notice));
+        assert!(row.lead.contains("shop.example") && !row.lead.contains("domain"), "{}", row.lead);
+        assert!(
+            row.rest.contains("550 5.7.26 unauthenticated") && !row.rest.contains("words"),
+            "{}",
+            row.rest
+        );
+        assert!(row.rest.contains("- Spring sale: 1,240"), "{}", row.rest);
+        assert_eq!(row.href, "/sending/verdicts");
+    }
 }
