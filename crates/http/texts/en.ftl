@@ -1725,6 +1725,26 @@ site-each = { $n ->
  }
 site-replies = What it says
 site-replies-text = Numbers, addresses and dates are left out, so that the same answer is counted once.
+answer-kind-uncategorized = no known kind
+answer-kind-invalid-recipient = address
+answer-kind-bad-domain = domain without mail
+answer-kind-inactive-mailbox = closed mailbox
+answer-kind-invalid-sender = return path
+answer-kind-quota-issues = no room
+answer-kind-no-answer-from-host = no answer
+answer-kind-bad-connection = connection
+answer-kind-dns-failure = their DNS
+answer-kind-routing-errors = routing
+answer-kind-transient-failure = trouble there
+answer-kind-greylisted = greylisting
+answer-kind-message-expired = too old
+answer-kind-protocol-errors = protocol
+answer-kind-authentication-failed = authentication
+answer-kind-policy-related = policy
+answer-kind-too-many-recipients = too many recipients
+answer-kind-rate-limited = too much at once
+answer-kind-spam-block = block or reputation
+answer-kind-spam-content = content
 site-replies-none = Nothing was heard yet.
 
 site-secure-only = Spoken to over TLS only.

@@ -100,6 +100,8 @@ impl PathRow {
 /// A reply's line.
 struct ReplyRow {
     text: String,
+    /// What kind of answer, by a name of `smtp::Category`.
+    kind: &'static str,
     count: i64,
     meter: String,
 }
@@ -113,7 +115,12 @@ impl ReplyRow {
             _ => "idle",
         };
         let count = signed(reply.count);
-        ReplyRow { text: reply.text.clone(), count, meter: chart::meter(&[(tone, count)], most, "thin") }
+        ReplyRow {
+            text: reply.text.clone(),
+            kind: reply.category,
+            count,
+            meter: chart::meter(&[(tone, count)], most, "thin"),
+        }
     }
 }
 

@@ -40,6 +40,8 @@ pub struct VerdictRow {
     pub(super) until: Option<i64>,
     pub(super) reason: String,
     pub(super) rule: String,
+    /// What kind of answer, by a name of `smtp::Category`; empty: none.
+    pub(super) answer: String,
     pub(super) by: String,
     pub(super) at: i64,
     pub(super) holds: bool,
@@ -68,6 +70,7 @@ impl VerdictRow {
             // What a person wrote stays as it is.
             reason: if verdict.by.is_empty() { said("path", &verdict.reason) } else { verdict.reason },
             rule: verdict.rule,
+            answer: verdict.category,
             by: verdict.by,
             at: verdict.at_us,
             provider: verdict.provider,
@@ -244,6 +247,17 @@ mod tests {
         assert_eq!((verdict.identity.as_str(), verdict.action), ("domain:shop.example", Action::Slow(25)));
         assert_eq!((verdict.until_us, verdict.by.as_str()), (None, "ann"));
         assert!(Typed { percent: "half".into(), ..typed }.read("ann", 5).is_err());
+    }
+
+    #[test]
+    fn each_kind_of_answer_has_words() {
+        let known = texts::english("answer-kind-", &["", "", ""].map(String::from));
+        let mut known: Vec<String> =
+            known.into_iter().map(|(key, _)| key.replace("answer-kind-", "").replace('-', "_")).collect();
+        let mut kinds: Vec<&str> = smtp::Category::ALL.iter().map(|kind| kind.name()).collect();
+        known.sort_unstable();
+        kinds.sort_unstable();
+        assert_eq!(known, kinds);
     }
 
     #[test]
