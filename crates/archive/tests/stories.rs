@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use archive::{Compress, Config, Keeping, Way};
 use store::testing::each;
-use story::{Server, Story, T0, bytes_of, folder, post, until};
+use story::{Closed, PATIENCE, Server, Story, T0, bytes_of, folder, post, until};
 
 fn empty(state: &archive::State) -> bool {
     state.waiting == 0 && state.held == 0
@@ -24,7 +24,7 @@ async fn each_copy_arrives_once_with_its_very_bytes_and_no_way_back() {
     each(|store| async move {
         let story = Story::begin(store).await;
         let server = Server::new(|_, _| None);
-        let port = server.listen(0).await;
+        let port = server.listen().await;
         let archive = story.archive(post(port, 3));
         let mut ids = story.campaign(1, 300).await;
         ids.extend(story.campaign(2, 5).await);
@@ -40,7 +40,7 @@ async fn each_copy_arrives_once_with_its_very_bytes_and_no_way_back() {
             line.starts_with("MAIL FROM:<>") || line.starts_with("RCPT TO:<archive@vault.example>")
         }));
         // Many over one connection.
-        assert!(server.connections.load(Ordering::SeqCst) <= 12);
+        assert!(server.connections.load(Ordering::SeqCst) <= 30);
         assert_eq!(archive.of_delivery(2).await.unwrap(), (0, 0, 5));
         // What is archived is not counted in the delivery.
         assert!(story.queue.verify(1, T0).await.unwrap().agrees);
@@ -58,15 +58,14 @@ async fn nothing_is_lost_while_the_server_is_away_and_refuses() {
         let server = Server::new(move |verb, _| {
             (verb == "rcpt" && !seen.load(Ordering::SeqCst)).then(|| "550 5.1.1 no such mailbox".to_owned())
         });
-        // A port on which nobody listens yet.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let archive = story.archive(post(port, 2));
+        let port = Closed::new();
+        let archive = story.archive(post(port.number(), 2));
         let ids = story.campaign(1, 40).await;
         let state = until(&archive, "in trouble", |state| state.trouble.is_some()).await;
         assert_eq!((state.waiting, state.held, state.oldest), (40, 0, Some(T0)));
         assert!(state.trouble.unwrap().until.is_some(), "it rests");
 
-        server.listen(port).await;
+        server.listen_on(port);
         archive.try_again().await.unwrap();
         let refused = |state: &archive::State| {
             state.trouble.as_ref().is_some_and(|trouble| trouble.words.contains("no such mailbox"))
@@ -93,7 +92,7 @@ async fn a_copy_that_is_refused_is_held_with_the_servers_words() {
             let bad = verb == "dot" && text.contains("Subject: 268435459");
             (bad && !seen.load(Ordering::SeqCst)).then(|| "552 5.3.4 too large".to_owned())
         });
-        let port = server.listen(0).await;
+        let port = server.listen().await;
         let archive = story.archive(post(port, 1));
         let ids = story.campaign(1, 8).await;
         assert_eq!(ids[3], 268_435_459);
@@ -130,7 +129,7 @@ async fn what_differs_from_what_was_sent_goes_nowhere() {
         assert!(!path(&root, changed).exists());
         // To an address neither.
         let server = Server::new(|_, _| None);
-        let port = server.listen(0).await;
+        let port = server.listen().await;
         archive.configure(Config { keeping: post(port, 1) }, story.world.clone());
         assert_eq!(archive.try_again().await.unwrap(), 1);
         until(&archive, "held again", |state| state.held == 1).await;
@@ -289,8 +288,7 @@ async fn copies_wait_while_nothing_is_configured_and_while_a_key_is_away() {
         let mut config = folder(dir.path(), Compress::None, 100, Duration::ZERO);
         config.retention = Some(Duration::from_secs(3_600));
         archive.configure(Config { keeping: Keeping::Folder(config.clone()) }, story.world.clone());
-        tokio::time::sleep(Duration::from_millis(600)).await;
-        let state = archive.state().await.unwrap();
+        let state = until(&archive, "put off", |state| state.put_off.is_some()).await;
         assert_eq!((state.waiting, state.held, state.archived), (3, 0, 0));
         assert_eq!(state.put_off.as_deref(), Some("the key is away"));
         story.maker.not_now.store(false, Ordering::SeqCst);
@@ -302,7 +300,7 @@ async fn copies_wait_while_nothing_is_configured_and_while_a_key_is_away() {
         let archive = story.archive(Keeping::Folder(config.clone()));
         let begin = std::time::Instant::now();
         while config.path.join("2025-11-26").exists() {
-            assert!(begin.elapsed() < Duration::from_secs(10), "old copies are still there");
+            assert!(begin.elapsed() < PATIENCE, "old copies are still there");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         archive.shutdown().await;
@@ -319,7 +317,7 @@ async fn an_answer_that_is_lost_loses_no_copy() {
         let server = Server::new(move |verb, _| {
             (verb == "dot" && !once.swap(true, Ordering::SeqCst)).then(|| "cut".to_owned())
         });
-        let port = server.listen(0).await;
+        let port = server.listen().await;
         let archive = story.archive(post(port, 1));
         let ids = story.campaign(1, 5).await;
         // The cut one waits a minute, unless somebody asks.

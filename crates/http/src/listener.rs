@@ -178,7 +178,7 @@ mod tests {
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(b"GET / HT").await.unwrap();
         let mut rest = Vec::new();
-        let cut = tokio::time::timeout(Duration::from_secs(5), client.read_to_end(&mut rest)).await;
+        let cut = tokio::time::timeout(Duration::from_secs(60), client.read_to_end(&mut rest)).await;
         assert!(cut.is_ok(), "the connection must end by itself");
         server.abort();
     }

@@ -466,7 +466,7 @@ mod tests {
             }
             // The last connection stays silent.
             let _silent = listener.accept().await;
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_secs(600)).await;
         });
         port
     }
@@ -479,7 +479,10 @@ mod tests {
         Fetcher::new(Arc::new(resolver), Tls::new(&[]).expect("set up"), Guard::new(ranges.collect()))
     }
 
-    const LIMITS: FetchLimits = FetchLimits { size_max: 10, time: Duration::from_millis(500) };
+    /// Enough time for any answer that comes.
+    const LIMITS: FetchLimits = FetchLimits { size_max: 10, time: Duration::from_secs(60) };
+    /// For what does not come.
+    const SHORT: Duration = Duration::from_millis(500);
 
     async fn get(fetcher: &Fetcher, url: &str) -> Result<Vec<u8>, String> {
         fetcher.get(url, LIMITS).await.map(|file| file.bytes).map_err(|error| error.to_string())
@@ -546,7 +549,7 @@ mod tests {
         let url = format!("http://shop.example:{port}/a");
         assert_eq!(fetcher.head(&url, LIMITS.time).await.expect("an answer"), 200);
         assert_eq!(fetcher.head(&url, LIMITS.time).await.expect("an answer"), 410);
-        assert!(matches!(fetcher.head(&url, LIMITS.time).await, Err(FetchError::Timeout(_))));
+        assert!(matches!(fetcher.head(&url, SHORT).await, Err(FetchError::Timeout(_))));
         assert!(matches!(
             fetcher.head("http://none.example/", LIMITS.time).await,
             Err(FetchError::Dns { .. })
@@ -584,9 +587,9 @@ mod tests {
                 .contains("does not end")
         );
         let port = server(Vec::new()).await;
-        assert!(
-            get(&fetcher, &format!("http://shop.example:{port}/")).await.unwrap_err().contains("longer than")
-        );
+        let limits = FetchLimits { time: SHORT, ..LIMITS };
+        let error = fetcher.get(&format!("http://shop.example:{port}/"), limits).await.unwrap_err();
+        assert!(error.to_string().contains("longer than"), "{error}");
         for url in ["", "x", "file:///etc/passwd", "http://a:b@shop.example/", "http://none.example/"] {
             assert!(get(&fetcher, url).await.is_err(), "{url}");
         }

@@ -13,7 +13,7 @@ use net::{Demand, Proven, Tls, TlsError, Tlsa, dane_usable};
 use oracle::{Running, free_port, said};
 
 const HOST: &str = "mx.dane.example";
-const WAIT: Duration = Duration::from_secs(10);
+const WAIT: Duration = Duration::from_secs(60);
 
 /// A root, an intermediate authority and the server's certificate, which is out of date when `days` is negative.
 fn certificates(folder: &Path, host: &str, dates: &[&str]) {

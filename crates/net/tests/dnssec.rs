@@ -125,7 +125,7 @@ fn unbound(folder: &Path, modules: &str) -> (Running, String) {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let begin = Instant::now();
     while TcpStream::connect(address).is_err() {
-        assert!(begin.elapsed() < Duration::from_secs(10), "Unbound does not answer");
+        assert!(begin.elapsed() < Duration::from_secs(60), "Unbound does not answer");
         std::thread::sleep(Duration::from_millis(20));
     }
     (Running(child), address.to_string())

@@ -513,7 +513,7 @@ async fn a_copy_is_owed_for_each_sent_message_of_a_run_that_wants_copies() {
         for _ in 0..2 {
             queue.settle(Arc::clone(&batch), vec![], Arc::new(NoQuarantine)).await.unwrap();
         }
-        tokio::time::timeout(std::time::Duration::from_secs(1), queue.wait_for_copies()).await.unwrap();
+        tokio::time::timeout(std::time::Duration::from_secs(60), queue.wait_for_copies()).await.unwrap();
         // A message that is taken at its second try comes from the retry set: its run is asked again.
         let again = queue.take_retries(&run, &messages[4].part.lane, 10, T0 + 60).await.unwrap();
         let mut late = sent(&again[0], "google");

@@ -295,6 +295,16 @@ mod tests {
     #[tokio::test]
     async fn a_distant_sink_answers_a_pipelined_message_after_one_round_trip_and_its_work() {
         let (round_trip, after_dot) = (Duration::from_millis(60), Duration::from_millis(100));
+        // A machine that stands still for a moment is no fault of the sink: one of some messages takes what it should.
+        let mut took = Vec::new();
+        while took.last().is_none_or(|took| *took >= round_trip + after_dot * 2) {
+            assert!(took.len() < 10, "{took:?}");
+            took.push(pipelined_message(round_trip, after_dot).await);
+        }
+    }
+
+    /// How long a message took whose commands went out with the one before.
+    async fn pipelined_message(round_trip: Duration, after_dot: Duration) -> Duration {
         let delays = Delays { round_trip, after_dot };
         let sink = Sink::start_distant(SocketAddr::from(([127, 0, 0, 1], 0)), delays).await.unwrap();
         let mut stream = TcpStream::connect(sink.address()).await.unwrap();
@@ -315,8 +325,9 @@ mod tests {
             heard.extend_from_slice(&buffer[..read]);
         }
         let took = begun.elapsed();
-        assert!(took >= round_trip + after_dot && took < round_trip + after_dot * 2, "{took:?}");
+        assert!(took >= round_trip + after_dot, "{took:?}");
         assert_eq!(sink.messages(), 1);
+        took
     }
 
     #[test]

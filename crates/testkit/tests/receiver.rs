@@ -38,9 +38,11 @@ async fn talk(address: SocketAddr, text: &str, size: usize) -> String {
         }
         tokio::task::yield_now().await;
     }
+    // Whoever says nothing more is taken leave of.
+    let _ = stream.shutdown().await;
     let mut said = Vec::new();
     // A receiver that cuts resets the connection: what was said before counts.
-    let _ = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut said)).await;
+    let _ = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut said)).await;
     String::from_utf8(said).expect("text")
 }
 
@@ -137,6 +139,9 @@ async fn cuts_once_and_hangs_and_closes_where_told() {
     let mut stream = TcpStream::connect(rig.receiver.address()).await.expect("connects");
     stream.write_all(PIPELINED.as_bytes()).await.expect("writes");
     let mut said = Vec::new();
+    while !String::from_utf8_lossy(&said).contains("\r\n354") {
+        assert!(stream.read_buf(&mut said).await.expect("reads") > 0, "it closes");
+    }
     let waited = tokio::time::timeout(Duration::from_millis(300), stream.read_to_end(&mut said)).await;
     assert!(waited.is_err(), "it says nothing any more and does not close");
     assert_eq!(codes(&String::from_utf8(said).expect("text")), ["220", "250", "250", "250", "354"]);
@@ -189,7 +194,7 @@ import smtplib, ssl, sys
 from email.message import EmailMessage
 port = int(sys.argv[1])
 for host, secure in (("127.0.10.1", True), ("127.0.20.1", False)):
-    client = smtplib.SMTP(host, port, local_hostname="client.example", timeout=10)
+    client = smtplib.SMTP(host, port, local_hostname="client.example", timeout=60)
     client.ehlo()
     if secure:
         client.starttls(context=ssl._create_unverified_context())

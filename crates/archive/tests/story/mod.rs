@@ -15,7 +15,7 @@ use queue::{
 };
 use store::{Lane, Store};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 
 pub const T0: i64 = 1_764_165_600_000_000;
 
@@ -200,7 +200,10 @@ pub fn folder(path: &Path, compress: Compress, batch: u32, wait: Duration) -> Fo
     FolderConfig { path: path.join("archive"), compress, batch, wait, retention: None }
 }
 
-/// Waits (at most 20 s) until the archive stands as wanted.
+/// How long something is waited for. It costs nothing where all is well, and a busy machine may need it.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits until the archive stands as wanted.
 pub async fn until(archive: &Archive, what: &str, enough: impl Fn(&State) -> bool) -> State {
     let begin = Instant::now();
     loop {
@@ -208,7 +211,7 @@ pub async fn until(archive: &Archive, what: &str, enough: impl Fn(&State) -> boo
         if enough(&state) {
             return state;
         }
-        assert!(begin.elapsed() < Duration::from_secs(20), "never {what}: {state:?}");
+        assert!(begin.elapsed() < PATIENCE, "never {what}: {state:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -218,6 +221,21 @@ type Script = Arc<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
 
 /// Message → how often it came, and its bytes.
 pub type Taken = HashMap<i64, (usize, Vec<u8>)>;
+
+/// A port on which nobody listens, and which nobody else can take.
+pub struct Closed(TcpSocket);
+
+impl Closed {
+    pub fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        Self(socket)
+    }
+
+    pub fn number(&self) -> u16 {
+        self.0.local_addr().unwrap().port()
+    }
+}
 
 /// The archive's server.
 #[derive(Clone)]
@@ -238,9 +256,15 @@ impl Server {
         }
     }
 
-    pub async fn listen(&self, port: u16) -> u16 {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+    pub async fn listen(&self) -> u16 {
+        let port = Closed::new();
+        let number = port.number();
+        self.listen_on(port);
+        number
+    }
+
+    pub fn listen_on(&self, port: Closed) {
+        let listener = port.0.listen(1_024).unwrap();
         let me = self.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -248,7 +272,6 @@ impl Server {
                 tokio::spawn(me.clone().talk(stream));
             }
         });
-        port
     }
 
     pub fn times(&self, id: i64) -> usize {

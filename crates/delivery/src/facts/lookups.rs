@@ -197,7 +197,7 @@ mod tests {
         let started = Instant::now();
         let times = (Duration::from_millis(50), Duration::from_millis(100));
         let found = answers(fetcher(Arc::new(Silent)), questions(), times).await;
-        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
         let sender = found.authentication.unwrap();
         let states =
             [sender.spf.state, sender.dmarc.state, sender.mail.state, found.helo.unwrap().check.state];

@@ -138,7 +138,7 @@ mod tests {
                     let text = String::from_utf8_lossy(&request[..length]).into_owned();
                     let path = text.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
                     if path == "slow" {
-                        tokio::time::sleep(Duration::from_secs(60)).await;
+                        tokio::time::sleep(Duration::from_secs(600)).await;
                     }
                     let _ = stream.write_all(format!("HTTP/1.1 {path} X\r\n\r\n").as_bytes()).await;
                 });
@@ -169,8 +169,8 @@ mod tests {
             format!("http://inside.example:{port}/"),
         ];
         let started = Instant::now();
-        let facts = ask(fetcher, urls, started + Duration::from_millis(700)).await;
-        assert!(started.elapsed() < Duration::from_secs(5));
+        let facts = ask(fetcher, urls, started + Duration::from_secs(5)).await;
+        assert!(started.elapsed() < Duration::from_secs(40));
         let states: Vec<_> = facts.iter().map(|fact| fact.check.state).collect();
         use Checked::{Fail, Missing, Pass, Unknown};
         assert_eq!(states, [Unknown, Pass, Missing, Pass, Fail, Unknown, Missing, Unknown, Fail]);

@@ -6,6 +6,7 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// A program that ends with the test.
@@ -18,9 +19,14 @@ impl Drop for Running {
     }
 }
 
-/// A free port on loopback.
+/// A free port on loopback, below those from which the kernel serves connections: one of these might have it by the time
+/// that a program wants it.
 pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = (std::process::id() % 100 * 100) as u16;
+    let mut ports = std::iter::repeat_with(|| 21_000 + begin + NEXT.fetch_add(1, Ordering::Relaxed) % 100);
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    ports.by_ref().take(100).find(is_free).expect("one of a hundred is free")
 }
 
 /// A program of a package with the libraries of others.

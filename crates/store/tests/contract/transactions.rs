@@ -143,12 +143,14 @@ async fn urgent_work_passes_bulk_work_on_the_single_writer() {
     sqlite(|store| async move {
         with_table(&store).await;
         let order = Arc::new(Mutex::new(Vec::new()));
+        let waits = Arc::new(Mutex::new(()));
+        let held = waits.clone().lock_owned_blocking();
         let task = |lane: Lane, name: &'static str| {
-            let (store, order) = (store.clone(), order.clone());
+            let (store, order, waits) = (store.clone(), order.clone(), waits.clone());
             async move {
                 store
                     .write(lane, move |_| {
-                        std::thread::sleep(std::time::Duration::from_millis(30));
+                        drop(waits.lock());
                         order.lock().unwrap().push(name);
                         Ok::<_, Error>(())
                     })
@@ -156,12 +158,13 @@ async fn urgent_work_passes_bulk_work_on_the_single_writer() {
                     .unwrap();
             }
         };
-        // Polled in this order: the first runs, the others queue behind it.
+        // Polled in this order: the first runs until all others have queued behind it.
         tokio::join!(
             task(Lane::Bulk, "bulk 1"),
             task(Lane::Bulk, "bulk 2"),
             task(Lane::Bulk, "bulk 3"),
-            task(Lane::Urgent, "urgent")
+            task(Lane::Urgent, "urgent"),
+            async { drop(held) }
         );
         let order = order.lock().unwrap();
         let place = |name| order.iter().position(|n| *n == name).unwrap();

@@ -120,6 +120,17 @@ async fn settle(store: &Store, delivery: i64) {
     queue.settle(batch.into(), vec![], std::sync::Arc::new(queue::NoQuarantine)).await.unwrap();
 }
 
+/// Folds until so many events came, and no more are there: where the disk takes its time, an event may be late in its file.
+pub async fn folds(tracking: &Tracking, now: i64, events: u64) {
+    let begin = std::time::Instant::now();
+    let mut folded = 0;
+    while folded < events {
+        folded += tracking.fold(now).await.unwrap();
+        assert!(begin.elapsed().as_secs() < 120, "{folded} of {events}");
+    }
+    assert_eq!(folded + tracking.fold(now).await.unwrap(), events);
+}
+
 /// An event of a person.
 pub fn event(message: i64, kind: EventKind, link: Option<u16>, at: i64) -> Event {
     Event { message, kind, link, at, client: Client::new("Mozilla/5.0", "0123456789abcdef".into(), false) }
