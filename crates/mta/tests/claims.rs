@@ -6,11 +6,11 @@
 mod story;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use net::{Clock, DnsError, FakeClock, RecordKind};
+use net::{Clock, DnsError, RecordKind};
 use routes::RuleOverride;
 use story::{Act, Receiver, Story, say};
 
@@ -59,11 +59,7 @@ async fn what_could_not_be_given_back_goes_out_all_the_same() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     story.sql("DROP TRIGGER away;").await;
     closed.store(false, Ordering::SeqCst);
-    for _ in 0..4 {
-        story.clock.advance(Duration::from_secs(60));
-        tokio::time::sleep(Duration::from_millis(40)).await;
-    }
-    assert_eq!(story.over(1).await.sent, 96);
+    assert_eq!(story.over_in_leaps(1, Duration::from_secs(60)).await.sent, 96);
     assert_eq!(receiver.count("dot"), 96);
 }
 
@@ -78,17 +74,13 @@ async fn claims_whose_answer_was_lost_are_found_again() {
     let story = Story::with(&receiver).await;
     let addresses: Vec<String> = (0..100).map(|n| format!("user{n}@a.example")).collect();
     let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
-    story.confirm_with(1, &addresses, |spec| spec.start_at += 20 * SECOND).await;
+    story.confirm_with(1, &addresses, |spec| spec.start_at += queue::HOUR_US).await;
     // As after a commit whose answer did not come: the claim is on disk, and nobody holds it.
     story.sql("UPDATE part SET state = 1, node = 1, claim = 77 WHERE first_id = (SELECT min(first_id) FROM part);").await;
+    story.clock.advance(Duration::from_secs(3_600));
     story.until(1, "sent but for one", |f| f.sent == 99).await;
     story.sql("UPDATE retry SET node = 1, claim = 78;").await;
-    story.clock.advance(Duration::from_secs(300));
-    for _ in 0..3 {
-        story.clock.advance(Duration::from_secs(60));
-        tokio::time::sleep(Duration::from_millis(40)).await;
-    }
-    assert_eq!(story.over(1).await.sent, 100);
+    assert_eq!(story.over_in_leaps(1, Duration::from_secs(60)).await.sent, 100);
     assert_eq!(most_copies(&receiver), 1);
 }
 
@@ -180,32 +172,22 @@ fn taken_of(receiver: &Receiver, delivery: i64) -> i64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn validity_ends_though_the_database_is_away() {
-    let clock: Arc<Mutex<Option<FakeClock>>> = Arc::default();
-    let last = Arc::new(Mutex::new(0));
-    let (time, noted) = (Arc::clone(&clock), Arc::clone(&last));
-    let receiver = Receiver::new(move |m| {
-        if m.verb == "mail" {
-            *noted.lock().unwrap() = time.lock().unwrap().as_ref().unwrap().now_us();
-        }
-        None
-    });
+    let receiver = Receiver::new(|_| None);
     let port = receiver.listen("127.0.0.1:0").await;
     let story = Story::begin(port, |config| config.providers = rate("4/s")).await;
-    *clock.lock().unwrap() = Some(story.clock.clone());
     story.domain("a.example", "127.0.0.1");
-    let addresses: Vec<String> = (0..400).map(|n| format!("user{n}@a.example")).collect();
+    let addresses: Vec<String> = (0..1_000).map(|n| format!("user{n}@a.example")).collect();
     let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
-    let run = story.confirm_with(1, &addresses, |spec| spec.valid_until = spec.start_at + 20 * SECOND).await;
+    let run = story.confirm_with(1, &addresses, |spec| spec.valid_until = spec.start_at + 120 * SECOND).await;
     story.wait_for("begun", || receiver.count("dot") > 8).await;
     story.sql("ALTER TABLE run RENAME TO run_away;").await;
-    let later = run.spec.valid_until + 10 * SECOND;
+    let later = run.spec.valid_until + 20 * SECOND;
     story.wait_for("over", || story.clock.now_us() > later).await;
     story.sql("ALTER TABLE run_away RENAME TO run;").await;
-    let late = *last.lock().unwrap() - run.spec.valid_until;
-    // What the receiver sees is late by a turn of the clock.
-    assert!(late <= SECOND, "a message began {late} µs after the end of validity");
     let figures = story.over(1).await;
-    assert!(figures.expired && figures.cancelled > 300, "{figures:?}");
+    // Judged by their number, because what begins in time may be read late: no more than the rate let go by then.
+    assert!(receiver.count("mail") <= 4 * 120 + 2, "{} messages began", receiver.count("mail"));
+    assert!(figures.expired && figures.cancelled >= 1_000 - 4 * 120 - 2, "{figures:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -236,10 +218,7 @@ async fn a_message_at_its_dot_while_the_engine_is_replaced_goes_once() {
             assert_eq!((receiver.count("dot"), most_copies(&receiver)), (40, 1));
         } else {
             // Nobody knows whether it was taken: it goes again in its time, with the same bytes.
-            story.clock.advance(Duration::from_secs(700));
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            story.clock.advance(Duration::from_secs(3_700));
-            assert_eq!(story.over(1).await.sent, 40);
+            assert_eq!(story.over_in_leaps(1, Duration::from_secs(60)).await.sent, 40);
             assert_eq!((receiver.count("dot"), most_copies(&receiver)), (41, 2));
         }
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use mta::{Action, Config, TraceKind};
 use net::Clock;
 use routes::{Overflow, RuleOverride, WarmUp, day_of};
-use story::{Receiver, Story, T0, WITH_ROUTES, say};
+use story::{PATIENCE, Receiver, Story, T0, WITH_ROUTES, say};
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -59,19 +59,20 @@ async fn an_unknown_site_is_met_slowly_and_a_rate_has_no_bursts() {
     let story = Story::begin(port, |config| config.providers = routes::Providers::built_in().clone()).await;
     *clock.lock().unwrap() = Some(story.clock.clone());
     story.domain("a.example", "127.0.0.1");
+    let start = story.clock.now_us();
     story.many(1, 60, "a.example").await;
     story.until(1, "half sent", |f| f.sent >= 30).await;
     let path = story.paths_of("a.example").remove(0);
     assert_eq!((path.rate, path.connections_limit, path.messages_per_connection), (Some(2.0), 2, 20));
     assert_eq!(story.over(1).await.sent, 60);
-    let begun = begun.lock().unwrap();
-    let seconds = (begun[59] - begun[0]) / SECOND;
-    assert!((28..=60).contains(&seconds), "60 at 2 a second took {seconds} s");
     assert!(receiver.most_open.load(Ordering::SeqCst) <= 2);
-    // What the receiver sees is late by the turns of the clock, never by more.
-    for window in begun.windows(6) {
-        assert!(window[5] - window[0] >= SECOND, "six within a second: {window:?}");
+    // What the receiver sees may be late, and is never early: each message has its half second behind all those before it.
+    for (number, at) in begun.lock().unwrap().iter().enumerate() {
+        let least = number as i64 * SECOND / 2 - SECOND / 10;
+        assert!(at - start >= least, "the {number}th came {} µs after the first could", at - start);
     }
+    let seconds = (story.clock.now_us() - start) / SECOND;
+    assert!(seconds <= 300, "60 at 2 a second took {seconds} s");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,14 +155,9 @@ async fn with_one_source_a_block_is_waited_out() {
         .await;
     let figures = story.figures(1).await;
     assert_eq!((figures.failed, figures.cancelled, figures.sent), (0, 0, 0));
+    story.quiet().await;
     closed.store(false, Ordering::SeqCst);
-    story.clock.advance(Duration::from_secs(2 * 3_600));
-    story.until(1, "sent in part", |f| f.sent > 0).await;
-    for _ in 0..8 {
-        story.clock.advance(Duration::from_secs(3_600));
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert_eq!(story.over(1).await.sent, 64);
+    assert_eq!(story.over_in_leaps(1, Duration::from_secs(600)).await.sent, 64);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,24 +193,29 @@ async fn a_complaint_of_one_delivery_keeps_that_one_away_and_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn greylisting_is_answered_from_the_same_source_after_the_time_it_names() {
-    let met: Arc<Mutex<HashMap<String, std::net::IpAddr>>> = Arc::default();
+    let clock: Arc<Mutex<Option<net::FakeClock>>> = Arc::default();
+    let now = Arc::clone(&clock);
+    let met: Arc<Mutex<HashMap<String, (std::net::IpAddr, i64)>>> = Arc::default();
     let known = Arc::clone(&met);
     let receiver = Receiver::new(move |m| {
         if m.verb != "rcpt" {
             return None;
         }
+        let now = now.lock().unwrap().as_ref().unwrap().now_us();
         let mut known = known.lock().unwrap();
         match known.get(&m.text) {
             None => {
-                known.insert(m.text.clone(), m.from);
+                known.insert(m.text.clone(), (m.from, now));
                 Some(say("450 4.7.1 Greylisted, try again in 300 seconds"))
             }
-            Some(from) if *from != m.from => Some(say("550 5.9.9 from another address")),
+            Some((from, _)) if *from != m.from => Some(say("550 5.9.9 from another address")),
+            Some((_, at)) if now < at + 300 * SECOND => Some(say("550 5.9.9 too early")),
             Some(_) => None,
         }
     });
     let port = receiver.listen("127.0.0.1:0").await;
     let story = Story::begin(port, two_sources).await;
+    *clock.lock().unwrap() = Some(story.clock.clone());
     let mut addresses = Vec::new();
     for n in 0..20 {
         story.domain(&format!("g{n}.example"), "127.0.0.1");
@@ -222,10 +223,8 @@ async fn greylisting_is_answered_from_the_same_source_after_the_time_it_names() 
     }
     let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
     story.confirm(1, &addresses).await;
-    story.until(1, "deferred", |f| f.deferred == 20).await;
-    let begun = story.clock.now_us();
     assert_eq!(story.over(1).await.sent, 20);
-    assert!(story.clock.now_us() - begun >= 250 * SECOND);
+    assert_eq!(receiver.count("rcpt"), 40, "each was put off once");
     assert!(story.log(1).await.iter().all(|row| row.attempts == 1), "a named wait counts no attempt");
     assert!(
         story
@@ -243,11 +242,13 @@ async fn too_many_connections_become_fewer_and_cost_nobody_a_try() {
     let story = Story::begin(port, |_| {}).await;
     story.provider("gmx.de", "mx00.gmx.net", "127.0.0.1");
     story.many(1, 300, "gmx.de").await;
+    // From time to time one more is tried.
+    let fewer = |path: &mta::PathFigures| {
+        path.connections_limit <= 2 && path.limit_reason.contains("fewer connections")
+    };
+    story.wait_for("fewer connections", || story.paths_of("gmx").iter().any(fewer)).await;
     assert_eq!(story.over(1).await.sent, 300);
     assert!(story.log(1).await.iter().all(|row| row.attempts == 1));
-    let path = story.paths_of("gmx").remove(0);
-    assert!(path.connections_limit <= 2, "{path:?}");
-    assert!(path.limit_reason.contains("fewer connections"), "{path:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -255,7 +256,7 @@ async fn a_warm_up_sends_to_the_message_what_a_day_allows() {
     for overflow in [Overflow::Warm, Overflow::Wait] {
         let receiver = Receiver::new(|_| None);
         let port = receiver.listen("127.0.0.1:0").await;
-        let story = Story::begin(port, |config| config.node = WITH_ROUTES.to_owned()).await;
+        let mut story = Story::begin(port, |config| config.node = WITH_ROUTES.to_owned()).await;
         story.provider("gmail.com", "gmail-smtp-in.l.google.com", "127.0.0.1");
         // The first day has some hours left, whenever the story begins.
         story.routes.put_source(stored("cold", "127.0.0.21"), "ann", T0).await.unwrap();
@@ -269,7 +270,8 @@ async fn a_warm_up_sends_to_the_message_what_a_day_allows() {
             overflow,
         };
         story.routes.put_warm_up(plan, "ann", T0).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        // All of this is known before the first message.
+        story.restart().await;
         story.many(1, 640, "gmail.com").await;
         let by = |rows: &[queue::LogRow], name: &str| {
             rows.iter()
@@ -285,21 +287,37 @@ async fn a_warm_up_sends_to_the_message_what_a_day_allows() {
         let cold = || story.paths_of("google").into_iter().find(|path| path.source == "cold");
         story.wait_for("used up", || cold().is_some_and(|path| path.suspended.is_some())).await;
         story.until(1, "sent by the warm one", |f| f.sent > 250).await;
+        // What is under way ends before the day does, and its results are on disk.
+        story.quiet().await;
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let before = story.log(1).await;
+        let before = until_rows(&story, "forty sent", |rows| by(rows, "cold") >= 40).await;
         assert_eq!(by(&before, "cold"), 40);
         let deferred = story.figures(1).await.deferred;
         assert_eq!(deferred, 0, "what waits for tomorrow was not tried");
         story.clock.advance(Duration::from_micros((DAY - story.clock.now_us().rem_euclid(DAY)) as u64));
-        story
-            .until(1, "next day", |f| {
-                f.sent as usize >= before.iter().filter(|r| r.state == queue::LogState::Sent).count() + 80
-            })
-            .await;
+        until_rows(&story, "next day", |rows| by(rows, "cold") >= 120).await;
+        story.quiet().await;
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert_eq!(by(&story.log(1).await, "cold"), 120, "eighty on the second day");
         story.clock.advance(Duration::from_secs(86_400));
         assert_eq!(story.over(1).await.sent, 640);
+    }
+}
+
+/// The rows of delivery 1 once they are as wanted.
+async fn until_rows(
+    story: &Story,
+    what: &str,
+    enough: impl Fn(&[queue::LogRow]) -> bool,
+) -> Vec<queue::LogRow> {
+    let begin = std::time::Instant::now();
+    loop {
+        let rows = story.log(1).await;
+        if enough(&rows) {
+            return rows;
+        }
+        assert!(begin.elapsed() < PATIENCE, "never {what}: {:?}", story.engine.paths());
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -389,6 +407,27 @@ async fn operators_suspend_drain_and_resume_while_others_go_on() {
     assert!(story.log(3).await.iter().all(|row| row.source.as_deref() == Some("two")));
 }
 
+/// Waits until the engine has read the verdicts that were put: another one, whose effect can be seen, comes and goes.
+async fn verdicts_are_read(story: &Story) {
+    let verdict = routes::Verdict {
+        identity: "site:google".to_owned(),
+        provider: String::new(),
+        action: routes::Action::Suspend,
+        until_us: None,
+        reason: "a sign".to_owned(),
+        rule: String::new(),
+        category: String::new(),
+        by: "sign".to_owned(),
+        at_us: T0,
+    };
+    let held =
+        || story.paths_of("google").iter().any(|p| p.suspended.as_ref().is_some_and(|s| s.by == "sign"));
+    story.routes.put_verdict(verdict, T0).await.unwrap();
+    story.wait_for("read", held).await;
+    story.routes.lift_verdict("site:google", "", "sign", story.clock.now_us()).await.unwrap();
+    story.wait_for("lifted", || !held()).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_verdict_put_elsewhere_is_obeyed_and_a_lifted_one_forgotten() {
     let receiver = Receiver::new(|_| None);
@@ -409,7 +448,7 @@ async fn a_verdict_put_elsewhere_is_obeyed_and_a_lifted_one_forgotten() {
         at_us: T0,
     };
     story.routes.put_verdict(verdict, T0).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(150)).await;
+    verdicts_are_read(&story).await;
     story.many(2, 20, "gmail.com").await;
     story.many(3, 20, "gmail.com").await;
     assert_eq!(story.over(3).await.sent, 20);
@@ -442,7 +481,9 @@ async fn what_was_learned_and_what_was_sent_survive_a_restart() {
     story.many(2, 5, "gmail.com").await;
     assert_eq!(story.over(2).await.sent, 5);
     let path = story.paths_of("google").remove(0);
-    assert!(path.rate.is_some() && path.rate_reason == "learned", "{path:?}");
+    // Known is what is learned; a slow machine may have it climb already.
+    assert!(path.rate.is_some(), "{path:?}");
+    assert!(["learned", "probing upward"].contains(&path.rate_reason.as_str()), "{path:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -545,15 +586,18 @@ async fn pause_stop_and_expiry_hold_while_messages_wait_for_the_rate() {
     story.many(1, 500, "a.example").await;
     story.until(1, "begun", |f| f.sent > 3).await;
     story.engine.pause(1).await.unwrap();
+    story.until(1, "paused", |f| f.state == queue::RunState::Paused).await;
     let seen = receiver.count("mail");
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(receiver.count("mail"), seen, "nothing begins behind a closed gate");
     story.engine.resume(1).await.unwrap();
     story.until(1, "going on", |f| f.sent > seen as i64 + 3).await;
     let report = story.engine.stop(1).await.unwrap();
-    assert_eq!((report.in_flight, report.sent + report.cancelled), (0, 500));
+    assert_eq!(report.in_flight + report.sent + report.cancelled, 500);
+    let figures = story.until(1, "stopped", |f| f.state == queue::RunState::Stopped).await;
+    assert!((report.sent..=report.sent + report.in_flight).contains(&figures.sent), "{report:?} {figures:?}");
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(receiver.count("dot") as i64, report.sent);
+    assert_eq!(receiver.count("dot") as i64, figures.sent);
     let now = story.clock.now_us();
     story
         .confirm_with(2, &["late@a.example", "later@a.example"], |spec| spec.valid_until = now + 60 * SECOND)
@@ -581,7 +625,7 @@ async fn a_listed_link_holds_the_deliveries_that_carry_it_and_no_others() {
         at_us: T0,
     };
     story.routes.put_verdict(verdict, T0).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(150)).await;
+    verdicts_are_read(&story).await;
     let linked: Vec<String> = (0..20).map(|n| format!("bad.example+{n}@gmail.com")).collect();
     let linked: Vec<&str> = linked.iter().map(String::as_str).collect();
     story.confirm(2, &linked).await;
@@ -637,6 +681,8 @@ async fn a_warm_up_counts_what_was_accepted_and_not_what_was_tried() {
         overflow: Overflow::Wait,
     };
     story.routes.put_warm_up(plan, "ann", T0).await.unwrap();
+    // It is known before the first message.
+    story.restart().await;
     story.many(1, 200, "gmail.com").await;
     let rests = || {
         let paths = story.paths_of("google");
@@ -667,6 +713,8 @@ async fn a_crash_forgets_no_message_of_a_warm_up() {
         overflow: Overflow::Wait,
     };
     story.routes.put_warm_up(plan, "ann", T0).await.unwrap();
+    // It is known before the first message.
+    story.restart().await;
     story.many(1, 20, "gmail.com").await;
     assert_eq!(story.over(1).await.sent, 20);
     // As after a kill before the volumes were written.
@@ -686,7 +734,7 @@ async fn after_resume_what_was_given_back_does_not_wait_for_its_old_time() {
     let asked = Arc::new(AtomicUsize::new(0));
     let receiver = Receiver::new(move |moment| {
         let first = moment.verb == "rcpt" && asked.fetch_add(1, Ordering::SeqCst) < 20;
-        first.then(|| say("451 4.7.1 Greylisted, try again in 120 seconds"))
+        first.then(|| say("451 4.7.1 Greylisted, try again in 1200 seconds"))
     });
     let port = receiver.listen("127.0.0.1:0").await;
     let story = Story::begin(port, |config| config.node = WITH_ROUTES.to_owned()).await;
@@ -702,10 +750,12 @@ async fn after_resume_what_was_given_back_does_not_wait_for_its_old_time() {
         by: "ann".to_owned(),
     };
     story.engine.act(suspend).await.unwrap();
+    story.quiet().await;
+    story.clock.advance(Duration::from_secs(1_200));
     let begin = std::time::Instant::now();
     // Their own time comes, their path rests, and they are put off to its end.
     while story.log(1).await.iter().any(|row| row.next_try.is_none_or(|due| due < end)) {
-        assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", story.log(1).await);
+        assert!(begin.elapsed() < PATIENCE, "{:?}", story.log(1).await);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(story.figures(1).await.sent, 0);
@@ -754,7 +804,7 @@ async fn a_receivers_words_name_nobody_where_they_are_a_reason() {
     let begin = std::time::Instant::now();
     let kept = loop {
         let kept = story.routes.verdicts(story.clock.now_us()).await.unwrap();
-        if !kept.is_empty() || begin.elapsed() > Duration::from_secs(10) {
+        if !kept.is_empty() || begin.elapsed() > PATIENCE {
             break kept;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -341,13 +341,13 @@ async fn a_source_behind_a_proxy_tells_it_where_to_go() {
         bind: Some("192.0.2.7".parse().unwrap()),
         proxy: Some(address),
         configured: false,
-        timeout: Duration::from_secs(5),
+        timeout: Duration::from_secs(60),
     };
     let internet = scene.internet();
     let _stream = internet.dial(target).await.unwrap();
     let mut header = [0; 28];
     let (mut heard, _) = proxy.accept().await.unwrap();
-    tokio::time::timeout(Duration::from_secs(5), heard.read_exact(&mut header)).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(60), heard.read_exact(&mut header)).await.unwrap().unwrap();
     assert_eq!(header[..16], *b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c");
     assert_eq!(header[16..], [192, 0, 2, 7, 127, 0, 0, 1, 0, 0, 0, 25]);
     // Whom the proxy would dial is looked at as if we dialled.

@@ -6,6 +6,7 @@
 pub mod receiver;
 pub mod resolver;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,9 @@ pub const WITH_ROUTES: &str = "here";
 
 /// When every story begins.
 pub const T0: i64 = 1_700_000_000_000_000;
+
+/// How long something is waited for. It costs nothing where all is well, and a busy machine may need it.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The shipped table, but unknown sites are given what they can take, and receivers on loopback have no TLS; with changes
 /// by name on top.
@@ -63,6 +67,7 @@ pub struct Story {
     #[expect(dead_code, reason = "the database lives in it")]
     folder: tempfile::TempDir,
     turner: tokio::task::JoinHandle<()>,
+    stands: Arc<AtomicBool>,
 }
 
 fn internet(dns: &Arc<Scripted>, clock: &FakeClock) -> Internet {
@@ -166,11 +171,15 @@ impl Story {
         };
         let engine = Engine::start(settings, parts).unwrap();
         let turned = clock.clone();
+        let stands = Arc::new(AtomicBool::new(false));
+        let stood = Arc::clone(&stands);
         // A second of the story passes in 20 ms.
         let turner = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(Duration::from_millis(5)).await;
-                turned.advance(Duration::from_millis(250));
+                if !stood.load(Ordering::SeqCst) {
+                    turned.advance(Duration::from_millis(250));
+                }
             }
         });
         Self {
@@ -185,6 +194,7 @@ impl Story {
             settings: again,
             folder,
             turner,
+            stands,
         }
     }
 
@@ -218,11 +228,35 @@ impl Story {
         self.resolver.a(host, &[address]);
     }
 
-    /// Waits (at most 20 s) until something holds.
+    /// Lets the clock stand still but for leaps, or run again.
+    pub fn stand_still(&self, stands: bool) {
+        self.stands.store(stands, Ordering::SeqCst);
+    }
+
+    /// Waits until no connection is open. Before a leap of the clock: in the middle of a dialogue it would be as long a silence
+    /// of the receiver, after which the engine gives the connection up.
+    pub async fn quiet(&self) {
+        self.wait_for("quiet", || self.engine.connections() == 0).await;
+    }
+
+    /// As [`Story::over`], while the clock goes on by `step` whenever no connection is open.
+    pub async fn over_in_leaps(&self, delivery: i64, step: Duration) -> Arc<RunFigures> {
+        let begin = Instant::now();
+        while self.figures(delivery).await.pending > 0 {
+            assert!(begin.elapsed() < PATIENCE, "never over: {:#?}", self.engine.paths());
+            if self.engine.connections() == 0 {
+                self.clock.advance(step);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.over(delivery).await
+    }
+
+    /// Waits until something holds.
     pub async fn wait_for(&self, what: &str, mut holds: impl FnMut() -> bool) {
         let begin = Instant::now();
         while !holds() {
-            assert!(begin.elapsed() < Duration::from_secs(20), "never {what}: {:#?}", self.engine.paths());
+            assert!(begin.elapsed() < PATIENCE, "never {what}: {:#?}", self.engine.paths());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -326,7 +360,7 @@ impl Story {
         figures
     }
 
-    /// Waits (at most 20 s) until the figures are as wanted.
+    /// Waits until the figures are as wanted.
     pub async fn until(
         &self,
         delivery: i64,
@@ -340,7 +374,7 @@ impl Story {
                 return figures;
             }
             assert!(
-                begin.elapsed() < Duration::from_secs(20),
+                begin.elapsed() < PATIENCE,
                 "never {what}: {figures:?}\npaths {:?}\nlog {:#?}",
                 self.engine.paths(),
                 self.log(delivery).await

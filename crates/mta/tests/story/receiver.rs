@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -16,6 +16,8 @@ pub enum Act {
     Hang,
     /// Says it once that is true.
     SayOnce(Arc<AtomicBool>, &'static str),
+    /// Says it after so long.
+    SayLate(Duration, &'static str),
     /// Closes the connection.
     Close,
 }
@@ -48,6 +50,9 @@ pub struct Receiver {
     pub pipelining: bool,
     /// More connections at once are turned away.
     pub connections_max: usize,
+    /// Messages that came.
+    dots: Arc<AtomicUsize>,
+    dots_max: Arc<AtomicUsize>,
 }
 
 impl Receiver {
@@ -61,7 +66,15 @@ impl Receiver {
             most_open: Arc::default(),
             pipelining: true,
             connections_max: usize::MAX,
+            dots: Arc::default(),
+            dots_max: Arc::new(AtomicUsize::new(usize::MAX)),
         }
+    }
+
+    /// Answers so many messages, and the others once it is told a higher number. For what must not be over before somebody
+    /// has looked, on a machine that stands still for a while.
+    pub fn answers(&self, messages: usize) {
+        self.dots_max.store(messages, Ordering::SeqCst);
     }
 
     pub async fn listen(&self, address: &str) -> u16 {
@@ -151,7 +164,7 @@ impl Receiver {
                 match self.at("body", "", from) {
                     Act::Close => return,
                     Act::Hang => std::future::pending().await,
-                    Act::Say(_) | Act::SayOnce(..) => {}
+                    Act::Say(_) | Act::SayOnce(..) | Act::SayLate(..) => {}
                 }
                 let mut body = String::new();
                 loop {
@@ -165,6 +178,10 @@ impl Receiver {
                     body.push_str(&line);
                 }
                 let act = self.at("dot", &body, from);
+                let number = self.dots.fetch_add(1, Ordering::SeqCst);
+                while number >= self.dots_max.load(Ordering::SeqCst) {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
                 if self.does(&mut write, act).await.is_none() {
                     return;
                 }
@@ -179,8 +196,13 @@ impl Receiver {
             Act::Hang => std::future::pending().await,
             Act::SayOnce(when, text) => {
                 while !when.load(Ordering::SeqCst) {
-                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                    tokio::time::sleep(Duration::from_millis(5)).await;
                 }
+                write.write_all(format!("{text}\r\n").as_bytes()).await.ok()?;
+                Some(text.to_owned())
+            }
+            Act::SayLate(after, text) => {
+                tokio::time::sleep(after).await;
                 write.write_all(format!("{text}\r\n").as_bytes()).await.ok()?;
                 Some(text.to_owned())
             }
