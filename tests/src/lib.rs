@@ -15,6 +15,9 @@ mod server;
 
 pub use server::{Cli, Database, Server, ServerOptions, corpus, program, root, wall_us};
 
+/// How long something is waited for that should come soon. It costs nothing where all is well, and a busy machine may need it.
+pub const WAIT: std::time::Duration = std::time::Duration::from_secs(180);
+
 /// Whether the long stories run: `MAILWRIGHT_SOAK=1`.
 #[must_use]
 pub fn soak() -> bool {

@@ -125,7 +125,7 @@ impl Jail {
     }
 
     fn wait_begun(&mut self) -> Result<(), String> {
-        for _ in 0..200 {
+        for _ in 0..3_000 {
             if self.folder.join("begun").exists() {
                 return Ok(());
             }

@@ -9,12 +9,13 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::WAIT;
 use crate::judge::Kill;
 
 /// How long a start may take.
-const START_WAIT: Duration = Duration::from_secs(60);
-/// How long an end in order may take: messages under way get 30 s for their answers.
-const END_WAIT: Duration = Duration::from_secs(45);
+const START_WAIT: Duration = WAIT;
+/// How long an end in order may take on a busy machine: messages under way get 30 s for their answers.
+const END_WAIT: Duration = Duration::from_secs(120);
 /// Limits of sites that nobody knows, for stories about something else.
 const QUICK: &str = "[unknown]\nconnections = 10\nmessages_per_connection = 100\nmessage_rates = []\n";
 /// What sets the clock forward, in the server's folder.
@@ -363,6 +364,19 @@ impl Server {
         };
         assert_eq!(status["target"].as_i64(), Some(sum("excluded") + sum("messages")), "{status}");
         status
+    }
+
+    /// Waits until a delivery's status is as wanted.
+    pub async fn wait_until(&self, id: &str, enough: impl Fn(&Value) -> bool) -> Value {
+        let end = tokio::time::Instant::now() + WAIT;
+        loop {
+            let status = self.status(id).await;
+            if enough(&status) {
+                return status;
+            }
+            assert!(tokio::time::Instant::now() < end, "still {status}\n{}", self.stderr());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// Waits until a delivery is in one of these states.

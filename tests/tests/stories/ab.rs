@@ -45,7 +45,7 @@ struct Got {
 
 /// What has arrived, once it is so much.
 async fn arrived(internet: &Internet, count: usize, server: &Server) -> Vec<Got> {
-    let end = Instant::now() + Duration::from_secs(90);
+    let end = Instant::now() + stories::WAIT;
     loop {
         let mut got = Vec::new();
         for to in addresses(PEOPLE, &["quick.example"]) {
@@ -82,7 +82,7 @@ async fn test_of(server: &Server, id: &str) -> Value {
 
 /// What is known of the test, once so many have followed links of each variant.
 async fn clicked(server: &Server, id: &str, counts: [u64; 2]) -> Value {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + stories::WAIT;
     loop {
         let test = test_of(server, id).await;
         let variants = test["variants"].as_array().unwrap().iter();
@@ -128,7 +128,7 @@ async fn to_the_end(database: Database) {
     assert_eq!(follow(&client, &rest[0].html).await, "https://shop.example/b");
     let page = client.get(url(&rest[0].html, "/m/")).send().await.unwrap().text().await.unwrap();
     assert!(page.contains("<h1>Today</h1>"), "{page}");
-    let done = server.wait_for(&id, &["finished"], Duration::from_secs(60)).await;
+    let done = server.wait_for(&id, &["finished"], stories::WAIT).await;
     assert_eq!(done["messages"]["sent"], 40, "{done}");
     let chosen = test_of(&server, &id).await;
     assert_eq!((&chosen["state"], &chosen["winner"]), (&json!("released"), &json!("B")), "{chosen}");

@@ -17,7 +17,7 @@ use testkit::{Behaviour, Internet, InternetOptions, Place, Stage, World};
 const VAULT: &str = "vault@archive.example";
 const BCC: &str = "[parameters]\nbcc = true\n";
 /// How long the archive may take to catch up.
-const CATCH_UP: Duration = Duration::from_secs(60);
+const CATCH_UP: Duration = stories::WAIT;
 
 fn world() -> World {
     let place = |name: &str, n: u8| {
@@ -98,7 +98,7 @@ async fn to_an_address(database: Database) {
 
     // The archive is away: nobody notices but the archive.
     let (id, targets) = campaign(&server, "away", 400).await;
-    let status = server.wait_for(&id, &["finished"], Duration::from_secs(60)).await;
+    let status = server.wait_for(&id, &["finished"], stories::WAIT).await;
     assert_eq!(
         (&status["messages"]["sent"], &status["messages"]["failed"]),
         (&json!(400), &json!(5)),
@@ -179,7 +179,7 @@ async fn to_a_folder(database: Database, compress: &str) {
         server.kill().await;
         server.run().await;
     }
-    let status = server.wait_for(&id, &["finished"], Duration::from_secs(60)).await;
+    let status = server.wait_for(&id, &["finished"], stories::WAIT).await;
     assert_eq!(status["messages"]["sent"], 500, "{status}");
     until(&server, "empty", |state| state["waiting"] == 0 && state["archived"] == 500).await;
     let mut copies = Vec::new();

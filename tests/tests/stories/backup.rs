@@ -40,7 +40,7 @@ async fn story(from: Database, into: Database) {
     server.cli(&["domain", "add", "shop.example"]).await.done();
     let targets = addresses(RECIPIENTS, &["quick.example", "quick.example", "quick.example", "gone.example"]);
     let id = server.campaign("backup", &targets, "").await;
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + stories::WAIT;
     while internet.log().accepted() < 100 {
         assert!(Instant::now() < end, "it is being sent");
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -53,7 +53,7 @@ async fn story(from: Database, into: Database) {
     let after = server.status(&id).await;
     let again = server.cli(&["backup", &file.to_string_lossy()]).await;
     assert_ne!(again.status, 0, "a backup never overwrites");
-    let whole = server.wait_for(&id, &["finished"], Duration::from_secs(60)).await;
+    let whole = server.wait_for(&id, &["finished"], stories::WAIT).await;
     server.verify(&id).await;
     let source = server.cli(&["delivery", "source", &id, &targets[0]]).await.done();
 

@@ -115,7 +115,7 @@ async fn errors(server: &Server, name: &str, toml: &str, html: &str) -> Vec<Valu
     let id = pushed.json()["id"].as_str().unwrap().to_owned();
     let started = Instant::now();
     let analysis = server.cli(&["delivery", "analyze", &id, "--wait"]).await;
-    assert!(started.elapsed() < Duration::from_secs(60), "{name} took {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(120), "{name} took {:?}", started.elapsed());
     assert_eq!(analysis.status, 1, "{name}: {}", analysis.stdout);
     let confirmed = server.cli(&["delivery", "confirm", &id, "--yes"]).await;
     assert_eq!(confirmed.status, 1, "{name}: an error forbids Confirm: {}", confirmed.stdout);
@@ -192,7 +192,7 @@ async fn headers(server: &mut Server, internet: &Internet) {
     let analysis = server.cli(&["delivery", "analyze", &id, "--wait"]).await;
     if analysis.status == 0 {
         server.confirm(&id).await;
-        server.wait_for(&id, &["finished"], Duration::from_secs(30)).await;
+        server.wait_for(&id, &["finished"], stories::WAIT).await;
         for mail in internet.mailboxes().list("", None, 100) {
             let message = MessageParser::default().parse(&*mail.octets).unwrap();
             assert!(

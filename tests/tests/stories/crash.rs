@@ -76,7 +76,7 @@ impl Story {
             self.wait(900).await;
             self.kill().await;
         }
-        let status = self.server.wait_until_tried(&id, Duration::from_secs(180)).await;
+        let status = self.server.wait_until_tried(&id, stories::WAIT).await;
         self.server.verify(&id).await;
         let rows = self.server.log(&id).await;
         let verdict = judge(&self.internet.log().events(), &rows, targets, &self.kills);
@@ -99,7 +99,7 @@ impl Story {
         self.wait(400).await;
         self.kill().await;
         // What the kill interrupted began again by itself; its verdict is not that of half a target.
-        for _ in 0..600 {
+        for _ in 0..1_800 {
             if self.state(id).await != "analysing" {
                 break;
             }

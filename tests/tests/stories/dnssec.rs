@@ -100,7 +100,7 @@ fn wait_ready(jail: &mut Jail, port: u16) {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     let question = b"\0\x01\x01\0\0\x01\0\0\0\0\0\0\x06signed\x07example\0\0\x0f\0\x01";
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + stories::WAIT;
     loop {
         let _ = socket.send_to(question, (RESOLVER, port));
         if socket.recv(&mut [0; 512]).is_ok() {
@@ -128,7 +128,7 @@ async fn dane_by_a_foreign_resolver() {
         })
         .collect();
     let folder = tempfile::tempdir().unwrap();
-    let port = UdpSocket::bind((RESOLVER, 0)).unwrap().local_addr().unwrap().port();
+    let port = testkit::port_to_keep();
     let mut jail = match resolver(folder.path(), port, &zones) {
         Ok(jail) => jail,
         Err(why) => {
@@ -145,10 +145,11 @@ async fn dane_by_a_foreign_resolver() {
     let targets: Vec<String> = ZONES.iter().map(|(domain, ..)| address_in(domain)).collect();
     let id = server.campaign("dnssec", &targets, "").await;
     let expected = ZONES.iter().filter(|(.., comes)| *comes).count() as u64;
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + stories::WAIT;
     while internet.mailboxes().arrived() < expected && Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    server.wait_until(&id, |status| status["messages"]["sent"].as_u64() >= Some(expected)).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let rows = server.log(&id).await;
     for ((domain, _, comes), target) in ZONES.iter().zip(&targets) {

@@ -83,7 +83,7 @@ async fn story(database: Database) {
     let unsure = server.cli(&["delivery", "confirm", &id]).await;
     assert_ne!(unsure.status, 0, "confirm wants --yes");
     server.cli(&["delivery", "confirm", &id, "--yes", "--snapshot", hash]).await.done();
-    let status = server.wait_for(&id, &["retrying", "finished"], Duration::from_secs(60)).await;
+    let status = server.wait_for(&id, &["retrying", "finished"], stories::WAIT).await;
     assert_eq!(status["messages"]["failed"], 1);
     check_log(&server, &id).await;
     check_mail(&server, &internet, &id).await;
@@ -114,7 +114,7 @@ async fn proof(server: &Server, internet: &Internet, id: &str) {
 }
 
 async fn wait_for_mail(internet: &Internet, recipient: &str) -> Vec<u8> {
-    for _ in 0..150 {
+    for _ in 0..1_800 {
         if let Some(mail) = internet.mailboxes().of(recipient).first() {
             return mail.octets.to_vec();
         }

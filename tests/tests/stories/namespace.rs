@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::network::waits;
 use stories::campaign::addresses;
 use stories::judge::{Kill, MARGIN_US, judge};
 use stories::{Database, Server, ServerOptions, wall_us};
@@ -29,7 +30,7 @@ const LATE_US: i64 = 15 * 1_000_000;
 
 fn world() -> World {
     let mut far = Behaviour::accepting("far", HOST);
-    far.dot_delay = Duration::from_millis(30);
+    far.dot_delay = Duration::from_millis(150);
     World { places: vec![Place::new(far, FAR).domain(DOMAIN, &[HOST])] }
 }
 
@@ -63,7 +64,7 @@ impl Far {
         command.args(["--exact", "namespace::plays_the_receivers"]).env(FAR_LOG, &self.log);
         command.stdin(Stdio::piped()).stdout(Stdio::null());
         self.receivers = Some(command.spawn().map_err(|error| error.to_string())?);
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + stories::WAIT;
         let address = SocketAddr::from((FAR, PORT));
         while std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
             if Instant::now() > end {
@@ -141,7 +142,7 @@ async fn pulled(database: Database) {
         Server::start(database, ServerOptions { config, turnable: true, ..ServerOptions::default() }).await;
     let targets = addresses(300, &[DOMAIN]);
     let id = server.campaign("namespace", &targets, "[parameters]\nretry_period = \"60s\"\n").await;
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + stories::WAIT;
     while far.accepted() < 60 {
         assert!(Instant::now() < end, "{} were accepted\n{}", far.accepted(), server.stderr());
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -157,11 +158,16 @@ async fn pulled(database: Database) {
     tokio::time::sleep(Duration::from_secs(3)).await;
     far.set("up");
     let plugged_us = wall_us();
-    let end = Instant::now() + Duration::from_secs(90);
-    while server.status(&id).await["state"] != "finished" {
-        assert!(Instant::now() < end, "{}\n{}", server.status(&id).await, server.stderr());
-        server.turn_to(server.now_us() + 120 * 1_000_000);
-        tokio::time::sleep(Duration::from_millis(400)).await;
+    let end = Instant::now() + stories::WAIT;
+    loop {
+        let status = server.status(&id).await;
+        if status["state"] == "finished" {
+            break;
+        }
+        assert!(Instant::now() < end, "{status}\n{}", server.stderr());
+        let (minutes, rest_ms) = if waits(&status) { (10, 300) } else { (1, 1_000) };
+        server.turn_to(server.now_us() + minutes * 60 * 1_000_000);
+        tokio::time::sleep(Duration::from_millis(rest_ms)).await;
     }
     let pull = Kill { sent_us: pulled_us, gone_us: plugged_us + LATE_US, margin_us: MARGIN_US };
     let verdict = judge(&far.events(), &server.log(&id).await, &targets, &[pull]);

@@ -95,7 +95,7 @@ async fn story(database: Database) {
     let lacking = findings.iter().find(|finding| finding["text"].as_str().unwrap().contains('ë'));
     assert_eq!(lacking.map(|finding| &finding["level"]), Some(&json!("warning")), "{analysis}");
     server.confirm(&id).await;
-    let status = server.wait_for(&id, &["finished", "retrying"], Duration::from_secs(60)).await;
+    let status = server.wait_for(&id, &["finished", "retrying"], stories::WAIT).await;
     assert_eq!(status["messages"]["sent"], 5, "{status}\n{:?}", server.log(&id).await);
     check(&receiver, &dns, None);
     let mails = Mails { folder: receiver.folder.path() };
@@ -284,7 +284,7 @@ async fn findings(server: &Server, name: &str) -> Vec<Value> {
             .for_each(|one| one["level"] = json!("error"));
         problems
     };
-    assert!(started.elapsed() < Duration::from_secs(60), "{name} took {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(120), "{name} took {:?}", started.elapsed());
     found
 }
 

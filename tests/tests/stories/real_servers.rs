@@ -207,7 +207,7 @@ impl Receiver {
     }
 
     fn wait_ready(&mut self) {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + stories::WAIT;
         while TcpStream::connect(self.site.listen).is_err() {
             let runs = self.jail.runs();
             assert!(runs && Instant::now() < end, "{}: {}", self.kind.name, self.told());
@@ -315,7 +315,7 @@ async fn story(kind: Kind) {
     server.analyze(&id).await;
     let begun = Instant::now();
     server.confirm(&id).await;
-    let limit = Duration::from_secs(if soak() { 600 } else { 60 });
+    let limit = Duration::from_secs(if soak() { 600 } else { 180 });
     let status = server.wait_for(&id, &["finished", "retrying"], limit).await;
     println!("{}: {} in {:.1} s", kind.name, status["messages"], begun.elapsed().as_secs_f64());
     let rows = server.log(&id).await;
@@ -331,7 +331,7 @@ async fn story(kind: Kind) {
 
 /// What lies in the folder: each message once, over TLS where that can be had, without a defect.
 fn arrived(receiver: &Receiver, count: usize, rows: &BTreeMap<String, Row>, dns: &BTreeMap<String, String>) {
-    let mails = receiver.mail(count, Duration::from_secs(if soak() { 300 } else { 30 }));
+    let mails = receiver.mail(count, Duration::from_secs(if soak() { 300 } else { 180 }));
     let secure = receiver.shakes_hands();
     let mut ids = std::collections::BTreeSet::new();
     for mail in &mails {

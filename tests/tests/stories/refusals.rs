@@ -17,7 +17,7 @@ const REFUSAL: &str = "550-5.7.26 Your email has been blocked because the sender
 async fn notices(server: &Server, kind: &str) -> Vec<Value> {
     let answer = server.request(reqwest::Method::GET, "/notices").send().await.unwrap();
     let page: Value = answer.json().await.unwrap();
-    let all = page["notices"].as_array().unwrap_or_else(|| panic!("{page}")).clone();
+    let all = page["items"].as_array().unwrap_or_else(|| panic!("{page}")).clone();
     all.into_iter().filter(|notice| notice["kind"] == kind).collect()
 }
 

@@ -91,7 +91,7 @@ async fn send(server: &Server, id: &str, recipients: &[String], expected: &Path)
         .unwrap();
     }
     server.confirm(id).await;
-    let status = server.wait_for(id, &["finished", "retrying"], Duration::from_secs(60)).await;
+    let status = server.wait_for(id, &["finished", "retrying"], stories::WAIT).await;
     assert_eq!(status["state"], "finished", "{status}\n{:?}", server.log(id).await);
     assert_eq!(status["messages"]["sent"].as_u64(), Some(recipients.len() as u64), "{status}");
     server.verify(id).await;

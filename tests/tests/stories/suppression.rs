@@ -2,7 +2,6 @@
 //! while a rate holds its messages back.
 
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -38,7 +37,7 @@ async fn ask(server: &Server, method: Method, path: &str, body: Value) -> Value 
 
 /// Waits for the end: these got nothing and count as cancelled, the others got their mail.
 async fn ended_without(internet: &Internet, server: &Server, id: &str, without: &[&str], all: i64) {
-    let status = server.wait_for(id, &["finished"], Duration::from_secs(90)).await;
+    let status = server.wait_for(id, &["finished"], stories::WAIT).await;
     let none = without.len() as i64;
     assert_eq!(status["messages"]["cancelled"], none, "{status}");
     assert_eq!(status["messages"]["sent"], all - none, "{status}");
@@ -67,7 +66,7 @@ async fn between_analysis_and_confirmation(database: Database) {
 
     let others: Vec<String> = (0..4).map(|n| format!("other{n}@{}", DOMAINS[0])).collect();
     let other = server.campaign("other", &others, "").await;
-    server.wait_for(&other, &["finished"], Duration::from_secs(60)).await;
+    server.wait_for(&other, &["finished"], stories::WAIT).await;
     ask(&server, Method::PATCH, "/recipients/r4@west.example", json!({"denylisted": true})).await;
     server.terminate().await;
     server.run().await;

@@ -40,7 +40,7 @@ async fn post(server: &Server, path: &str, body: Value) -> Value {
 
 /// Subject and HTML of the first mail of an address.
 async fn mail_of(internet: &Internet, address: &str) -> (String, String) {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + stories::WAIT;
     loop {
         if let Some(mail) = internet.mailboxes().of(address).first() {
             let message = MessageParser::default().parse(&*mail.octets).unwrap();
@@ -80,7 +80,7 @@ async fn an_edit_takes_the_approval_back(database: Database) {
     assert_eq!(internet.log().accepted(), 0);
     approve(&new).await.done();
     server.cli(&["delivery", "confirm", &id, "--yes", "--snapshot", &new]).await.done();
-    let status = server.wait_for(&id, &["finished"], Duration::from_secs(60)).await;
+    let status = server.wait_for(&id, &["finished"], stories::WAIT).await;
     assert_eq!(status["messages"]["sent"], 20, "{status}");
     let (_, html) = mail_of(&internet, &targets[0]).await;
     assert!(html.contains("Dearest"), "what was approved last is what arrived: {html}");
@@ -122,7 +122,7 @@ async fn page(server: &Server, (client, cookie): &(Client, String), path: &str) 
 /// How many a delivery is for. What people did is written in groups: on a slow machine the last of it comes now, so it is
 /// asked again while it is not `count`.
 async fn target_of(server: &Server, id: &str, count: u64) -> u64 {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + stories::WAIT;
     loop {
         let target = server.analyze(id).await["target"].as_u64().unwrap();
         if target == count || Instant::now() > end {
@@ -154,7 +154,7 @@ async fn nobody_is_counted_who_is_none(database: Database) {
     let analysis = server.analyze(&id).await;
     assert_eq!((&analysis["to_deliver"], &analysis["excluded"]), (&json!(90), &json!({"control": 10})));
     server.confirm(&id).await;
-    server.wait_for(&id, &["finished"], Duration::from_secs(60)).await;
+    server.wait_for(&id, &["finished"], stories::WAIT).await;
 
     // The seeds read it, as the house does; one recipient does too.
     let log = server.log(&id).await;
@@ -210,7 +210,7 @@ const STEPS: [&str; 6] = ["content", "target", "domains", "personalisation", "in
 const LONG: [&str; 2] = ["target", "personalisation"];
 const PEOPLE: usize = 30_000;
 /// Kills for one step, until one hits it.
-const TRIES: u64 = 3;
+const TRIES: u64 = 6;
 
 /// Begins an analysis and kills the server as soon as it is seen in this step, or behind it. The last steps are shorter than a
 /// look: for them the kill comes so many ms after the last message was personalised. The step that was seen last.
@@ -220,7 +220,7 @@ async fn killed_in(server: &mut Server, id: &str, step: &str, after_ms: u64) -> 
     let place = |name: &str| STEPS.iter().position(|known| *known == name);
     let progress = server.request(Method::GET, &path).build().unwrap();
     let client = Client::new();
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + stories::WAIT;
     let mut seen = None;
     loop {
         assert!(Instant::now() < end, "the step {step} never came: {}", server.stderr());
@@ -266,7 +266,7 @@ async fn killed_in_each_step(database: Database) {
     for step in STEPS {
         for again in 0..TRIES {
             let at = killed_in(&mut server, &whole, step, again * 40).await;
-            let status = server.wait_for(&whole, &["ready"], Duration::from_secs(120)).await;
+            let status = server.wait_for(&whole, &["ready"], stories::WAIT).await;
             assert_eq!(status["messages"]["pending"].as_u64(), Some(PEOPLE as u64), "after {step}: {status}");
             // A kill behind the last step hits nothing, and the journal is of the last analysis only: so it is read each time.
             let journal = get(&server, &format!("/deliveries/{whole}/journal")).await.to_string();
@@ -290,12 +290,12 @@ async fn killed_in_each_step(database: Database) {
     // The same target as before all kills, to the letter, and it is sent.
     let again = killed_in(&mut server, &id, "target", 0).await;
     assert!(again.is_some());
-    server.wait_for(&id, &["ready"], Duration::from_secs(60)).await;
+    server.wait_for(&id, &["ready"], stories::WAIT).await;
     let last = server.analyze(&id).await;
     assert_eq!(last["snapshot"], first["snapshot"], "what is sent has the same hash");
     assert_eq!((&last["target"], &last["excluded"]), (&first["target"], &first["excluded"]));
     server.confirm(&id).await;
-    let status = server.wait_for(&id, &["finished"], Duration::from_secs(60)).await;
+    let status = server.wait_for(&id, &["finished"], stories::WAIT).await;
     assert_eq!(status["messages"]["sent"], 100, "{status}");
     assert_eq!(internet.log().accepted(), 100, "nothing of any other analysis went out");
     server.verify(&id).await;

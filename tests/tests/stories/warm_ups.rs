@@ -61,7 +61,7 @@ impl Scene {
         let id = self.server.push("before", &toml("before", "people", ""), HTML).await;
         self.server.analyze(&id).await;
         self.server.confirm(&id).await;
-        self.server.wait_for(&id, &["finished"], Duration::from_secs(30)).await;
+        self.server.wait_for(&id, &["finished"], stories::WAIT).await;
         self.before = COUNT as u64;
         let client = Client::builder().redirect(Policy::none()).user_agent(BROWSER).build().unwrap();
         for reader in readers {
@@ -72,7 +72,7 @@ impl Scene {
             assert_eq!(client.get(&link).send().await.unwrap().status(), StatusCode::FOUND, "{link}");
         }
         // Events are written down within a moment.
-        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        tokio::time::sleep(Duration::from_secs(4)).await;
     }
 
     /// These sources instead of the one of a first start, and a plan for the one named `cold`.
@@ -108,7 +108,7 @@ impl Scene {
 
     /// Messages of the delivery that arrived, once as many did; and after a while in which more could have come, no more.
     async fn exactly(&self, count: u64) {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + stories::WAIT;
         while self.internet.log().accepted() < self.before + count {
             let accepted = self.internet.log().accepted() - self.before;
             assert!(Instant::now() < end, "{accepted} of {count}\n{}", self.server.stderr());
@@ -168,7 +168,7 @@ async fn waiting(database: Database) {
         }
         scene.next_day().await;
     }
-    scene.server.wait_for(&id, &["finished"], Duration::from_secs(30)).await;
+    scene.server.wait_for(&id, &["finished"], stories::WAIT).await;
     let days = scene.days(&id).await;
     let counts: Vec<u64> = days.values().map(|people| people.len() as u64).collect();
     assert_eq!(counts, [DAYS[0], DAYS[1], DAYS[2], COUNT as u64 - gone], "{days:?}");
@@ -185,7 +185,7 @@ async fn overflowing(database: Database) {
     scene.read_by(&[]).await;
     scene.sources(&[("cold", 101), ("warm", 102)], "warm").await;
     let (id, shown) = scene.confirmed().await;
-    scene.server.wait_for(&id, &["finished"], Duration::from_secs(30)).await;
+    scene.server.wait_for(&id, &["finished"], stories::WAIT).await;
     let days = scene.days(&id).await;
     let counts: Vec<(String, String, usize)> =
         days.into_iter().map(|((day, source), people)| (day, source, people.len())).collect();

@@ -55,7 +55,7 @@ fn schedule(date: &str) -> String {
 }
 
 async fn accepted(internet: &Internet, count: u64) {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + stories::WAIT;
     while internet.log().accepted() < count {
         assert!(Instant::now() < end, "{} of {count} were accepted", internet.log().accepted());
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -90,7 +90,7 @@ async fn over_two_days(database: Database) {
     server.turn_to(start_us + MINUTE_US);
     accepted(&internet, 50).await;
     no_more_than(&internet, 50).await;
-    let status = server.status(&id).await;
+    let status = server.wait_until(&id, |status| status["messages"]["sent"] == 50).await;
     assert_eq!(
         (&status["messages"]["sent"], &status["messages"]["pending"]),
         (&json!(50), &json!(50)),
@@ -105,7 +105,7 @@ async fn over_two_days(database: Database) {
     no_more_than(&internet, 50).await;
     server.turn_to(start_us + DAY_US + MINUTE_US);
     accepted(&internet, 100).await;
-    let status = server.wait_for(&id, &["finished"], Duration::from_secs(30)).await;
+    let status = server.wait_for(&id, &["finished"], stories::WAIT).await;
     assert_eq!(status["messages"]["sent"], 100, "{status}");
     let verdict = judge(&internet.log().events(), &server.log(&id).await, &targets, &[]);
     assert_eq!((verdict.duplicates, verdict.arrived), (0, 100));
@@ -126,11 +126,12 @@ async fn ended_between_waves(database: Database) {
     server.turn_to(start_us + MINUTE_US);
     accepted(&internet, 30).await;
     server.cli(&["delivery", "pause", &expired]).await.done();
-    server.wait_for(&expired, &["paused"], Duration::from_secs(10)).await;
+    server.wait_for(&expired, &["paused"], stories::WAIT).await;
+    server.wait_until(&stopped, |status| status["messages"]["sent"] == 20).await;
     let report = server.cli(&["delivery", "stop", &stopped]).await.done();
     assert_eq!((&report["sent"], &report["cancelled"]), (&json!(20), &json!(20)), "{report}");
     server.turn_to(start_us + 2 * DAY_US);
-    let status = server.wait_for(&expired, &["finished"], Duration::from_secs(20)).await;
+    let status = server.wait_for(&expired, &["finished"], stories::WAIT).await;
     assert_eq!(
         (&status["messages"]["sent"], &status["messages"]["cancelled"]),
         (&json!(10), &json!(30)),
@@ -174,7 +175,7 @@ async fn the_night_of_the_clocks(database: Database) {
     no_more_than(&internet, 0).await;
     server.turn_to(moved_us);
     accepted(&internet, 10).await;
-    server.wait_for(&id, &["finished"], Duration::from_secs(20)).await;
+    server.wait_for(&id, &["finished"], stories::WAIT).await;
 }
 
 /// A server that was down at the contact date asks first.
@@ -185,12 +186,12 @@ async fn asked_before_late(database: Database) {
     assert_eq!(server.terminate().await, Some(0), "{}", server.stderr());
     server.turn_to(start_us + 180 * MINUTE_US);
     server.run().await;
-    server.wait_for(&id, &["paused"], Duration::from_secs(10)).await;
+    server.wait_for(&id, &["paused"], stories::WAIT).await;
     assert_eq!(get(&server, &format!("/deliveries/{id}/status")).await["late"], true);
     no_more_than(&internet, 0).await;
     server.cli(&["delivery", "resume", &id]).await.done();
     accepted(&internet, 10).await;
-    server.wait_for(&id, &["finished"], Duration::from_secs(20)).await;
+    server.wait_for(&id, &["finished"], stories::WAIT).await;
 }
 
 /// A machine that was suspended over the contact date asks too, although the program ran on.
@@ -203,14 +204,14 @@ async fn asked_after_a_standstill(database: Database) {
     server.analyze(&patient).await;
     server.confirm(&patient).await;
     server.turn_to(start_us + 180 * MINUTE_US);
-    server.wait_for(&late, &["paused"], Duration::from_secs(10)).await;
+    server.wait_for(&late, &["paused"], stories::WAIT).await;
     assert_eq!(get(&server, &format!("/deliveries/{late}/status")).await["late"], true);
     // Whose grace is longer goes, and nothing of the other did before it was judged.
-    server.wait_for(&patient, &["finished"], Duration::from_secs(20)).await;
+    server.wait_for(&patient, &["finished"], stories::WAIT).await;
     no_more_than(&internet, 10).await;
     server.cli(&["delivery", "resume", &late]).await.done();
     accepted(&internet, 20).await;
-    server.wait_for(&late, &["finished"], Duration::from_secs(20)).await;
+    server.wait_for(&late, &["finished"], stories::WAIT).await;
 }
 
 /// What receivers put off in the evening is not tried in the night, and a wave that is due in it waits for its end.
@@ -227,12 +228,14 @@ async fn quiet_while_sending(database: Database) {
     let targets = addresses(40, &DOMAINS);
     let id = server.campaign("quiet", &targets, &more).await;
     let turn = |minutes: i64| {
-        server.turn_to(start_us + minutes * MINUTE_US);
-        clock.set((server.now_us() - wall_us()).unsigned_abs());
+        // The receivers' first: what the server does at a moment never comes too early for them.
+        let to_us = start_us + minutes * MINUTE_US;
+        clock.set((to_us - wall_us()).unsigned_abs());
+        server.turn_to(to_us);
     };
     // The first wave is put off until 21:30, and the second is due at 22:00: both would be night.
     turn(1);
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + stories::WAIT;
     while server.status(&id).await["deferred"] != 20 {
         assert!(Instant::now() < end, "{}", server.stderr());
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -248,14 +251,14 @@ async fn quiet_while_sending(database: Database) {
     // At eight the first wave passes; the second is put off now, and passes when its time has come.
     turn(12 * 60 + 1);
     accepted(&internet, 20).await;
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + stories::WAIT;
     while server.status(&id).await["deferred"] != 20 {
         assert!(Instant::now() < end, "{}", server.stderr());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     turn(14 * 60);
     accepted(&internet, 40).await;
-    server.wait_for(&id, &["finished"], Duration::from_secs(30)).await;
+    server.wait_for(&id, &["finished"], stories::WAIT).await;
     server.verify(&id).await;
 }
 
@@ -268,7 +271,7 @@ async fn braked_on_bounces(database: Database) {
     }
     let brake = "[waves]\nbrake = { hard_bounces = \"10%\" }\n";
     let id = server.campaign("brake", &targets, brake).await;
-    let status = server.wait_for(&id, &["paused", "finished"], Duration::from_secs(60)).await;
+    let status = server.wait_for(&id, &["paused", "finished"], stories::WAIT).await;
     assert_eq!(status["state"], "paused", "{status}");
     let count = |name: &str| status["messages"][name].as_i64().unwrap();
     assert!(count("sent") + count("failed") >= 100 && count("pending") > 0, "{status}");
@@ -286,7 +289,7 @@ async fn tested_to_rcpt(database: Database) {
     let mut targets = addresses(20, &DOMAINS);
     targets[3] = format!("nouser3@{}", DOMAINS[1]);
     let id = server.campaign("tested", &targets, "[parameters]\ntest_smtp = true\n").await;
-    let status = server.wait_for(&id, &["finished"], Duration::from_secs(30)).await;
+    let status = server.wait_for(&id, &["finished"], stories::WAIT).await;
     assert_eq!(
         (&status["messages"]["sent"], &status["messages"]["failed"]),
         (&json!(19), &json!(1)),
