@@ -137,14 +137,13 @@ fn not_reached(shared: &Shared, exchange: &Exchange, in_force: &InForce, unreach
     let verdict = refused.map(|(reply, stage)| shared.judge(exchange.site(), reply, *stage));
     let category = verdict.as_ref().map_or(unreached.category, |verdict| verdict.category);
     exchange.path.shaper.heard(&smtp::normalised(&unreached.reason), (0, category), now);
-    if let (Some((reply, _)), Some(verdict)) = (refused, verdict) {
-        if matches!(verdict.path, smtp::PathAction::FewerConnections | smtp::PathAction::Slow { .. })
-            || (exchange.path.site.is_known() && verdict.path != smtp::PathAction::None)
-        {
-            let said = Said { verdict: &verdict, reply, seen: 0, secured: false, now_us: now };
-            blame::obey(shared, exchange, said, None);
-            return;
-        }
+    if let (Some((reply, _)), Some(verdict)) = (refused, verdict)
+        && (matches!(verdict.path, smtp::PathAction::FewerConnections | smtp::PathAction::Slow { .. })
+            || (exchange.path.site.is_known() && verdict.path != smtp::PathAction::None))
+    {
+        let said = Said { verdict: &verdict, reply, seen: 0, secured: false, now_us: now };
+        blame::obey(shared, exchange, said, None);
+        return;
     }
     exchange.failed(&reason, unreached.after_s, in_force.rules.failures_before_rest, now);
 }
