@@ -459,7 +459,7 @@ pub struct Status {
 }
 
 /// Live figures of one provider.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct ProviderStatus {
     /// Provider or site.
     pub provider: String,

@@ -2,7 +2,10 @@
 
 use jiff::{Timestamp, civil, tz::TimeZone};
 
-use super::reader::{self, Language};
+use super::{
+    reader::{self, Language},
+    texts,
+};
 
 /// A number with its thousands grouped: `1,234,567`.
 pub fn grouped(number: i64) -> String {
@@ -78,14 +81,15 @@ pub fn span(us: i64) -> String {
     let seconds = us.max(0) / 1_000_000;
     let (days, hours, minutes, rest) =
         (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    let [d, h, m, s] = [days, hours, minutes, rest].map(|number| number.to_string());
     match (days, hours, minutes, rest) {
-        (0, 0, 0, s) => format!("{s} s"),
-        (0, 0, m, 0) => format!("{m} min"),
-        (0, 0, m, s) => format!("{m} min {s} s"),
-        (0, h, 0, _) => format!("{h} h"),
-        (0, h, m, _) => format!("{h} h {m} min"),
-        (d, 0, _, _) => format!("{d} d"),
-        (d, h, _, _) => format!("{d} d {h} h"),
+        (0, 0, 0, _) => texts::text_s("span-s", &s),
+        (0, 0, _, 0) => texts::text_s("span-min", &m),
+        (0, 0, ..) => texts::text_ss("span-min-s", &m, &s),
+        (0, _, 0, _) => texts::text_s("span-h", &h),
+        (0, ..) => texts::text_ss("span-h-min", &h, &m),
+        (_, 0, ..) => texts::text_s("span-d", &d),
+        _ => texts::text_ss("span-d-h", &d, &h),
     }
 }
 
@@ -101,7 +105,9 @@ pub fn size(bytes: u64) -> String {
 
 /// A speed: `1,250`, `12.5`, `0.4`.
 pub fn speed(per_second: f64) -> String {
-    if per_second >= 100.0 { grouped(per_second.round() as i64) } else { format!("{per_second:.1}") }
+    // The sum of no speeds is minus nought.
+    let speed = per_second + 0.0;
+    if speed >= 100.0 { grouped(speed.round() as i64) } else { format!("{speed:.1}") }
 }
 
 /// A share of a whole in percent: `97.3`; a part is never shown as none, nor as all.

@@ -16,6 +16,7 @@ use super::{
         fault::Fault,
         filters, format,
         page::{Desk, Page, Place, show},
+        said::said,
         stream::{self, Live, Next},
         texts,
     },
@@ -24,6 +25,7 @@ use super::{
 };
 use crate::{
     clicks::{Clicked, by_link},
+    paths::{SiteStanding, Standing},
     state::AppState,
 };
 
@@ -54,6 +56,8 @@ struct ProviderRow {
     bounced: i64,
     complaints: i64,
     held: bool,
+    /// Why nothing goes there now, from any source; empty: something may.
+    rests: String,
     per_second: f64,
     predicted_end: Option<i64>,
 }
@@ -72,6 +76,7 @@ impl ProviderRow {
             bounced: row.bounced,
             complaints: row.complaints,
             held: row.held,
+            rests: String::new(),
             waiting,
             per_second: row.per_second,
             predicted_end: row.predicted_end.filter(|_| row.pending > 0),
@@ -79,6 +84,7 @@ impl ProviderRow {
     }
 }
 
+#[derive(Default)]
 struct Watch {
     active: bool,
     percent: String,
@@ -154,6 +160,22 @@ impl Watch {
             spark: speeds.drawn(),
             peak: format::speed(speeds.peak()),
             providers: providers(status.providers, status.state.is_active()),
+        }
+    }
+}
+
+impl Watch {
+    /// Says of each provider that still has messages why none of them goes out, when all its paths rest.
+    fn tell_rests(&mut self, standing: &Standing) {
+        if !self.active {
+            return;
+        }
+        for row in self.providers.iter_mut().filter(|row| row.waiting + row.deferred > 0) {
+            let paths: Vec<_> = standing.of_site(&row.site).collect();
+            let site = SiteStanding::of(&row.site, &paths);
+            let Some(rest) = site.suspended.filter(|_| site.resting == site.paths) else { continue };
+            let why = if rest.by.is_empty() { said("path", &rest.reason) } else { rest.reason };
+            row.rests = texts::text_s("watch-rests", &why);
         }
     }
 }
@@ -368,6 +390,7 @@ pub async fn view(
     let status = state.deliveries.status(id).await?;
     let mut watch = Watch::of(&found, status, holds(&state, id).await?, &Speeds::default());
     watch.blocked = state.blocked(id).await;
+    watch.tell_rests(&state.engine.standing().await);
     if let Some(report) = asked.stopped.as_deref().and_then(stop_report) {
         watch.note = report;
     }
@@ -433,6 +456,7 @@ impl Look {
         let holds = holds(&self.state, self.id).await?;
         let mut watch = Watch::of(&found, status, holds, &self.speeds);
         watch.blocked = self.state.blocked(self.id).await;
+        watch.tell_rests(&self.state.engine.standing().await);
         Ok(Next::part(&WatchPart { watch }))
     }
 }
@@ -452,6 +476,27 @@ fn buttons(state: delivery::State) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_provider_whose_paths_all_rest_says_why() {
+        let path = |source: &str, reason: Option<&str>| mta::PathFigures {
+            source: source.into(),
+            site: "yahoo".into(),
+            suspended: reason.map(|reason| mta::Suspension { reason: reason.into(), ..Default::default() }),
+            ..mta::PathFigures::default()
+        };
+        let told = |paths: Vec<mta::PathFigures>, pending: i64| {
+            let provider = ProviderStatus { provider: "yahoo".into(), pending, ..ProviderStatus::default() };
+            let mut watch =
+                Watch { active: true, providers: providers(vec![provider], true), ..Watch::default() };
+            watch.tell_rests(&Standing { paths, ..Standing::default() });
+            watch.providers.remove(0).rests
+        };
+        assert!(told(vec![path("a", Some("421 busy"))], 5).contains("421 busy"));
+        assert_eq!(told(vec![path("a", Some("421 busy")), path("b", None)], 5), "", "another source sends");
+        assert_eq!(told(vec![path("a", Some("421 busy"))], 0), "", "nothing is left to send");
+        assert_eq!(told(Vec::new(), 5), "");
+    }
 
     #[test]
     fn many_small_domains_are_one_line() {

@@ -112,6 +112,7 @@ fn worded(kind: Kind, field: &str, value: &Value) -> String {
         }
         ("action", Value::String(word)) => texts::pick("verdict-action", word),
         ("overflow", Value::String(word)) => texts::pick("overflow", word),
+        (_, Value::Array(items)) if items.is_empty() => texts::text("change-none"),
         (_, Value::Bool(_)) => texts::pick("yes-no", &typed(value)),
         (_, Value::String(word)) if kind == Kind::Override => {
             let choice =

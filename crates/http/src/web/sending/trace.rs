@@ -40,6 +40,8 @@ struct TracePage {
     name: String,
     connections: Option<u32>,
     most: u32,
+    /// Nothing connects there now.
+    rests: bool,
 }
 
 /// `GET /sending/paths/{site}/trace`.
@@ -51,7 +53,10 @@ pub async fn view(
 ) -> Result<Response, Fault> {
     let name = label(&site, &state.routes.providers());
     let (connections, most) = (asked.within_bounds(), TRACED_CONNECTIONS_MAX);
-    show(&TracePage { page: desk.page(Place::Paths), site, name, connections, most })
+    let standing = state.engine.standing().await;
+    let paths: Vec<_> = standing.of_site(&site).collect();
+    let rests = !paths.is_empty() && paths.iter().all(|path| path.rests());
+    show(&TracePage { page: desk.page(Place::Paths), site, name, connections, most, rests })
 }
 
 #[derive(Template)]
