@@ -67,7 +67,9 @@ async fn play(case: Case, pipelining: bool) {
     assert_eq!((row.state, row.attempts), (state, attempts), "{name}: {row:?}");
     assert_eq!(row.reason.as_deref().unwrap_or(""), reason, "{name}: {row:?}");
     assert!(row.reply.as_ref().is_none_or(|reply| reply.len() <= 512));
-    story.figures(1).await;
+    // Nobody knows whether it was taken where the answer to its dot did not come.
+    let unknown = i64::from(verb == "dot" && reason == "unreachable");
+    assert_eq!(story.figures(1).await.unknown, unknown, "{name}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,10 +100,10 @@ async fn broken_connections() {
     }
     play(case("body", Act::Close, LogState::Pending, 1, "unreachable"), true).await;
     play(case("body", Act::Close, LogState::Pending, 1, "unreachable"), false).await;
-    play(case("dot", Act::Close, LogState::Pending, 1, "unknown"), true).await;
+    play(case("dot", Act::Close, LogState::Pending, 1, "unreachable"), true).await;
     play(case("greeting", say("hello there"), LogState::Pending, 0, ""), true).await;
     play(case("greeting", say("554 5.7.1 we do not want you"), LogState::Pending, 0, ""), true).await;
-    play(case("dot", say("\u{1}\u{2} nonsense"), LogState::Pending, 1, "unknown"), true).await;
+    play(case("dot", say("\u{1}\u{2} nonsense"), LogState::Pending, 1, "unreachable"), true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

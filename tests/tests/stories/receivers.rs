@@ -41,7 +41,7 @@ const NO_DOMAIN: Outcome =
 const TRIED: Outcome = Outcome { state: "pending", attempts: 1, reasons: &[], quarantined: false };
 /// The connection broke after the receiver had taken the recipient.
 const BROKE: Outcome =
-    Outcome { state: "pending", attempts: 1, reasons: &["unreachable", "unknown"], quarantined: false };
+    Outcome { state: "pending", attempts: 1, reasons: &["unreachable"], quarantined: false };
 /// The path is to blame, nothing is written about the message.
 const UNTRIED: Outcome = Outcome { state: "pending", attempts: 0, reasons: &[], quarantined: false };
 
@@ -122,12 +122,7 @@ fn behaviour_cases() -> Vec<Case> {
         ),
         case("closes-rcpt", behaves(|b| (b.close_at, b.pipelining) = (Some(Stage::Rcpt), false)), BROKE, ""),
         case("closes-data", behaves(|b| (b.close_at, b.pipelining) = (Some(Stage::Data), false)), BROKE, ""),
-        case(
-            "closes-dot",
-            behaves(|b| b.close_at = Some(Stage::Dot)),
-            Outcome { reasons: &["unknown"], ..BROKE },
-            "",
-        ),
+        case("closes-dot", behaves(|b| b.close_at = Some(Stage::Dot)), BROKE, ""),
         case("nouser", behaves(|b| b.bounce.permille = 1000), NO_SUCH_USER, "5.1.1"),
         case(
             "greylist",
