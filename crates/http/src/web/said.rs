@@ -87,7 +87,15 @@ fn about_content(sentence: &str) -> Option<String> {
             Some(texts::text_ss("content-wrong-hint", &wrong, &hint))
         })
     };
-    translated("content", sentence).or_else(both)
+    // How often, or for how many: in brackets at the end, one behind the other.
+    let with_aside = || {
+        let all = sentence.strip_suffix(')')?;
+        all.rmatch_indices(" (").find_map(|(at, opening)| {
+            let told = about_content(&sentence[..at])?;
+            Some(texts::text_ss("content-aside", &told, &said("aside", &all[at + opening.len()..])))
+        })
+    };
+    translated("content", sentence).or_else(with_aside).or_else(both)
 }
 
 fn translated(kind: &str, sentence: &str) -> Option<String> {
@@ -175,6 +183,19 @@ mod tests {
                 "{japanese}"
             );
         }
+    }
+
+    #[test]
+    fn how_often_and_for_whom_stands_in_brackets() {
+        let sentence = "Deco-mail (docomo) does not know the tag <tr> (20 times; the first is here) (614 recipients of Deco-mail (docomo))";
+        let japanese = in_japanese("finding", sentence);
+        for kept in ["<tr>", "20", "614", "Deco-mail (docomo)"] {
+            assert!(japanese.contains(kept), "{japanese}");
+        }
+        for english in ["know", "times", "recipients", " of "] {
+            assert!(!japanese.contains(english), "{japanese}");
+        }
+        assert_eq!(in_japanese("finding", "nobody says (this)"), "nobody says (this)");
     }
 
     #[test]
