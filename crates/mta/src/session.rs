@@ -252,6 +252,9 @@ impl Session {
         let wants_work = self.preparing.is_none() && self.ready.is_empty() && !self.leaving;
         let wants_permit = !self.ready.is_empty() && self.permits.is_none();
         self.idle_since_us = if idle { self.idle_since_us.or(Some(mono)) } else { None };
+        if idle || self.pace.is_some() {
+            self.shared.composers.take_back(self.wire.client.idle_output());
+        }
         let _idles = idle.then(|| Counted::in_count(&self.exchange.idle));
         let watch = self.watch.get_or_insert_with(|| {
             let idle = Duration::from_secs(u64::from(self.in_force.rules.idle_s.max(1)));

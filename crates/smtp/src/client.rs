@@ -166,6 +166,12 @@ impl Client {
         }
     }
 
+    /// The memory of the output, when nothing is left to be written: what waits for its turn needs none, and a body's buffer
+    /// on each of thousands of slow connections adds up.
+    pub fn idle_output(&mut self) -> Vec<u8> {
+        if self.output.is_empty() { std::mem::take(&mut self.output) } else { Vec::new() }
+    }
+
     /// Octets were read.
     pub fn input(&mut self, mut bytes: &[u8]) {
         // What comes while the handshake is awaited came in clear, and may be injected (RFC 3207 section 6): dropped.
