@@ -41,7 +41,7 @@ async fn a_halted_domain_is_one_notice() {
             .count()
     };
 
-    let end = Instant::now() + Duration::from_secs(40);
+    let end = Instant::now() + stories::WAIT;
     while notices(&server, "domain_halted").await.is_empty() {
         assert!(Instant::now() < end, "no notice: {}\n{}", server.status(&id).await, server.stderr());
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -51,7 +51,7 @@ async fn a_halted_domain_is_one_notice() {
     let mut seen = first;
     for _ in 0..3 {
         server.turn_to(server.now_us() + 130 * MINUTE_US);
-        let end = Instant::now() + Duration::from_secs(40);
+        let end = Instant::now() + stories::WAIT;
         while refusals() == seen {
             assert!(
                 Instant::now() < end,
