@@ -1,5 +1,5 @@
 // Sending in the browser while the demo sends: paths that move by themselves, a receiver that is suspended and resumed, a limit
-// that is changed and taken back, a trace, and nothing wider than a phone.
+// that is changed and taken back, and nothing wider than a phone.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { openBrowser, signIn, startDemo } from "./demo.mjs";
