@@ -41,7 +41,10 @@ pub struct Delays {
     pub after_dot: Duration,
 }
 
+/// Read at once from a connection that brings so much.
 const READ_LEN: usize = 256 * 1024;
+/// Room for what a slow connection brings: thousands of them stand at once, and each keeps its room.
+const READ_LEN_FIRST: usize = 16 * 1024;
 /// Pieces of input, or answers, of one connection that are on their way.
 const UNDER_WAY_MAX: usize = 1_024;
 
@@ -107,11 +110,14 @@ async fn serve(mut stream: TcpStream, counts: &Counts) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.write_all(GREETING).await?;
     let mut sink = Dialogue::default();
+    let mut room = READ_LEN_FIRST;
     loop {
-        sink.buffer.reserve(READ_LEN);
-        if stream.read_buf(&mut sink.buffer).await? == 0 {
+        sink.buffer.reserve(room);
+        let len = stream.read_buf(&mut sink.buffer).await?;
+        if len == 0 {
             return Ok(());
         }
+        room = (2 * len).clamp(READ_LEN_FIRST, READ_LEN);
         let octets = sink.take(counts);
         if octets.is_err() || sink.buffer.len() > MESSAGE_LEN_MAX {
             return Ok(());
