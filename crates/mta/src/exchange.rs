@@ -15,6 +15,7 @@ use crate::shape::shaper::Limits;
 use crate::shape::{Rest, Shaper, Suspension};
 use crate::standing::Origin;
 use crate::turns::Turns;
+use crate::unsettled::Allowances;
 use crate::world::{Host, way_name};
 
 /// Hosts named in one path's figures.
@@ -108,6 +109,8 @@ pub(crate) struct Path {
     pub keeps: AtomicBool,
     /// Connections that wait for the rate with a message in hand.
     pub paced: Paced,
+    /// What its ended connections left unsettled.
+    pub allowances: Arc<Allowances>,
     /// It rests because its warm-up's messages of today are sent.
     pub warm_rest: AtomicBool,
     /// What a warm-up allows today (-1: there is none), and when today ends.
@@ -332,6 +335,7 @@ impl Path {
             gone: AtomicBool::new(false),
             keeps: AtomicBool::new(false),
             paced: Paced::default(),
+            allowances: Arc::default(),
             warm_rest: AtomicBool::new(false),
             allowed: Mutex::new((-1, i64::MAX)),
             generation: AtomicU64::new(in_force.generation),

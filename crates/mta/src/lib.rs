@@ -47,6 +47,7 @@ mod single;
 mod standing;
 mod trace;
 mod turns;
+mod unsettled;
 mod watch;
 mod wire;
 mod world;

@@ -6,16 +6,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use queue::{FinalState, UnsettledPermit};
+use queue::FinalState;
 use routes::{SiteRules, TlsPolicy};
 use smtp::{Cut, Event, Outcome};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::blame::{self, Said};
 use crate::compose::Prepared;
-use crate::config::{
-    ANSWER_LOOK, PREPARED_ALL, PREPARED_MAX, PREPARED_MIN, UNSETTLED_PER_CONNECTION, WATCH, us,
-};
+use crate::config::{ANSWER_LOOK, PREPARED_ALL, PREPARED_MAX, PREPARED_MIN, WATCH, us};
 use crate::connect::{Means, SiteTls, Terms, Unreached, connect};
 use crate::engine::Shared;
 use crate::exchange::{Counted, Exchange, InForce, LINK, Path};
@@ -26,6 +24,7 @@ use crate::shape::Suspension;
 use crate::shape::shaper::WARM_UP;
 use crate::trace::without_local_part;
 use crate::turns::Turn;
+use crate::unsettled::{Allowance, Permits};
 use crate::wire::{Patience, Wire};
 use crate::world::{Boxed, Order};
 
@@ -72,9 +71,6 @@ impl Drop for Pace {
     }
 }
 
-/// The rights to one more unsettled result, of the queue and of this connection.
-type Permits = (UnsettledPermit, OwnedSemaphorePermit);
-
 struct Session {
     shared: Arc<Shared>,
     exchange: Arc<Exchange>,
@@ -90,7 +86,7 @@ struct Session {
     in_making: usize,
     ready: VecDeque<Prepared>,
     permits: Option<Permits>,
-    unsettled: Arc<Semaphore>,
+    allowance: Allowance,
     begun: u32,
     since_us: i64,
     /// Its turn is over: no more than so many messages begin on it, because others wait for its connection.
@@ -208,7 +204,7 @@ impl Session {
             in_making: 0,
             ready: VecDeque::with_capacity(PREPARED_MAX),
             permits: None,
-            unsettled: Arc::new(Semaphore::new(UNSETTLED_PER_CONNECTION)),
+            allowance: exchange.path.allowances.take(),
             begun: 0,
             since_us: shared.world.mono_us(),
             begun_max: u32::MAX,
@@ -261,7 +257,7 @@ impl Session {
             self.shared.world.sleep_until_mono(mono + us(WATCH.min(idle)))
         });
         let settler = &self.shared.settler;
-        let unsettled = &self.unsettled;
+        let allowance = &self.allowance;
         tokio::select! {
             biased;
             () = self.cut.notified() => {}
@@ -270,7 +266,7 @@ impl Session {
                 (self.preparing, self.in_making) = (None, 0);
                 self.ready.extend(prepared.unwrap_or_default());
             }
-            permits = take_permits(settler, unsettled), if wants_permit => self.permits = permits,
+            permits = allowance.permits(settler), if wants_permit => self.permits = permits,
             () = self.exchange.arrived.notified(), if wants_work => {}
             _ = self.closing.changed() => {}
             () = poll_pace(&mut self.pace), if self.pace.is_some() => (self.pace, self.waited) = (None, true),
@@ -464,7 +460,7 @@ impl Session {
         }
         if self.permits.is_none() {
             // At once where they are to be had: waiting would send the body before without this message's commands.
-            self.permits = try_permits(&self.shared.settler, &self.unsettled);
+            self.permits = self.allowance.try_permits(&self.shared.settler);
         }
         if self.permits.is_none() || !self.may_begin(now) {
             return false;
@@ -712,18 +708,6 @@ async fn poll_prepared(preparing: &mut Option<oneshot::Receiver<Vec<Prepared>>>)
         Some(receiver) => receiver.await.ok(),
         None => None,
     }
-}
-
-async fn take_permits(settler: &queue::Settler, unsettled: &Arc<Semaphore>) -> Option<Permits> {
-    let of_connection = Arc::clone(unsettled).acquire_owned().await.ok()?;
-    let of_all = settler.permit().await.ok()?;
-    Some((of_all, of_connection))
-}
-
-/// The same where nothing has to be waited for.
-fn try_permits(settler: &queue::Settler, unsettled: &Arc<Semaphore>) -> Option<Permits> {
-    let of_connection = Arc::clone(unsettled).try_acquire_owned().ok()?;
-    Some((settler.try_permit()?, of_connection))
 }
 
 /// The address as it stands in RCPT: quoted where its local part needs it.

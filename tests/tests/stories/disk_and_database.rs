@@ -29,8 +29,9 @@ async fn until(what: &str, limit: Duration, condition: impl Fn() -> bool) {
 
 /// Messages of the story with a full disk.
 const WAITING: usize = 3_000;
-/// Results that may wait for their commit, of each of the ten connections; then nothing begins on it. And the one under way.
-const UNSETTLED_MAX: u64 = 10 * (16 + 1);
+/// Results that may wait for their commit, of each of the ten connections at once, however often one is replaced: then
+/// nothing begins.
+const UNSETTLED_MAX: u64 = 10 * 16;
 
 /// Until nothing was accepted for a second.
 async fn until_quiet(internet: &Internet) {
