@@ -108,7 +108,7 @@ impl Deliveries {
             subject_prefix: prefix(definition, proof_no),
             public_url: config.public_url.clone(),
             bounce_domain,
-            message_id_domain: domain.unwrap_or_else(|| host_of(&config.public_url)),
+            message_id_domain: self.message_id_domain(definition).await?,
             list_unsubscribe: true,
             feedback_id: format!("{delivery}:mailwright"),
             now_us: self.now_us(),
@@ -133,6 +133,12 @@ impl Deliveries {
             Some(ours) => Some(ours.domain),
             None => address::Domain::parse(domain).ok().map(|domain| domain.ascii().to_owned()),
         })
+    }
+
+    /// The domain on which its Message-IDs stand, and which receivers know it by: the sender's, for a template the instance's.
+    pub(crate) async fn message_id_domain(&self, definition: &Definition) -> Result<String> {
+        let domain = self.sending_domain(definition).await?;
+        Ok(domain.unwrap_or_else(|| host_of(&self.config().public_url)))
     }
 
     /// Facts before the content is compiled.
@@ -344,7 +350,7 @@ fn sender(draft: &Draft, config: &Config, domain_known: Option<bool>) -> SenderF
 }
 
 /// The host of a URL; `localhost` when there is none to be read.
-pub(crate) fn host_of(url: &str) -> String {
+fn host_of(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let host = rest.split(['/', ':', '?']).next().unwrap_or_default();
     if host.is_empty() { "localhost".to_owned() } else { host.to_owned() }

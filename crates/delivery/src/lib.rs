@@ -197,6 +197,8 @@ pub struct Deliveries {
     freezing: Arc<tokio::sync::Mutex<()>>,
     /// What brakes found among failures.
     looked: Arc<Mutex<HashMap<DeliveryId, brake::Looked>>>,
+    /// Which verdicts of receivers were looked at, and when.
+    watched: Arc<Mutex<notices::receivers::Watched>>,
     /// The starting templates are there.
     starters: Arc<tokio::sync::OnceCell<()>>,
     /// When the clock was looked at last (µs).
@@ -218,6 +220,7 @@ impl Deliveries {
             applying: ab::Applying::default(),
             freezing: Arc::default(),
             looked: Arc::default(),
+            watched: Arc::default(),
             starters: Arc::default(),
             looked_at: Arc::default(),
             purged_at: Arc::default(),

@@ -5,7 +5,7 @@
 //! like any other, so that there is one way out of this house. It is in no list, has no rules and no links of ours, and
 //! its text is sent as it is, never read as a template.
 
-mod receivers;
+pub(crate) mod receivers;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -12,7 +12,6 @@ use store::{Lane, Row, Tx, binds};
 
 use super::{NoticeKind, instant};
 use crate::definition::Definition;
-use crate::facts::host_of;
 use crate::parameters::SECOND_US;
 use crate::types::{DeliveryId, Error, Result};
 use crate::{Deliveries, words};
@@ -21,6 +20,8 @@ use crate::{Deliveries, words};
 const SAME_US: i64 = 24 * 3_600 * SECOND_US;
 /// How exactly it is kept when a verdict was last seen.
 const SEEN_US: i64 = 3_600 * SECOND_US;
+/// While the same verdicts are in force, who waits for them is looked at so often: each look reads what sends.
+const LOOK_US: i64 = 30 * SECOND_US;
 /// Deliveries that a notice names.
 const NAMED_MAX: usize = 10;
 /// Answers for which the source itself is to blame and somebody has to act. What is only too fast mends itself.
@@ -55,12 +56,34 @@ struct Reader {
     of: DeliveryId,
 }
 
+/// The verdicts of the last look, as identity, provider and rule, and when that was (µs).
+#[derive(Debug, Default)]
+pub(crate) struct Watched {
+    verdicts: Vec<[String; 3]>,
+    at_us: i64,
+}
+
+impl Watched {
+    /// Whether it is time to look who waits for these: there is a new one, or some time went by.
+    fn is_due(&mut self, verdicts: &[Verdict], now_us: i64) -> bool {
+        let name =
+            |verdict: &Verdict| [&verdict.identity, &verdict.provider, &verdict.rule].map(Clone::clone);
+        let names: Vec<_> = verdicts.iter().map(name).collect();
+        let due = now_us - self.at_us >= LOOK_US || names.iter().any(|name| !self.verdicts.contains(name));
+        if due {
+            self.at_us = now_us;
+        }
+        self.verdicts = names;
+        due && !verdicts.is_empty()
+    }
+}
+
 impl Deliveries {
     /// Tells of verdicts of the engine that nobody was told of yet. Called each second.
     pub(crate) async fn watch_receivers(&self, now_us: i64) -> Result<()> {
         let mut verdicts = self.rooms.routes.verdicts(now_us).await?;
         verdicts.retain(|verdict| kind_of(verdict).is_some());
-        if verdicts.is_empty() {
+        if !self.lock_watched().is_due(&verdicts, now_us) {
             return Ok(());
         }
         let sending = self.sending().await?;
@@ -74,6 +97,10 @@ impl Deliveries {
             }
         }
         Ok(())
+    }
+
+    fn lock_watched(&self) -> std::sync::MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Deliveries that send, try again or pause. Proofs and mails of the program are nobody's to be told of.
@@ -95,8 +122,7 @@ impl Deliveries {
         let mut found = Vec::new();
         for ((id, owner, label, pool), definition) in rows {
             let Ok(definition) = serde_json::from_str::<Definition>(&definition) else { continue };
-            let domain = self.sending_domain(&definition).await?;
-            let domain = domain.unwrap_or_else(|| host_of(&self.config().public_url));
+            let domain = self.message_id_domain(&definition).await?;
             found.push(Sending { id, owner, label, pool, domain });
         }
         Ok(found)
@@ -346,6 +372,19 @@ mod tests {
         }
         let of_a_person = Verdict { by: "ann".to_owned(), ..verdict("domain:shop.example", "") };
         assert_eq!(kind_of(&of_a_person), None);
+    }
+
+    #[test]
+    fn a_new_verdict_is_looked_at_at_once_and_a_known_one_now_and_then() {
+        let (one, two) = (verdict("domain:shop.example", ""), verdict("delivery:7", ""));
+        let mut watched = Watched::default();
+        let start = 1_790_000_000_000_000;
+        assert!(!watched.is_due(&[], start));
+        assert!(watched.is_due(std::slice::from_ref(&one), start + 1));
+        assert!(!watched.is_due(std::slice::from_ref(&one), start + SECOND_US));
+        assert!(watched.is_due(&[one.clone(), two.clone()], start + 2 * SECOND_US));
+        assert!(!watched.is_due(&[two], start + 3 * SECOND_US));
+        assert!(watched.is_due(&[one], start + 2 * SECOND_US + LOOK_US));
     }
 
     #[test]
