@@ -91,6 +91,11 @@ pub struct Told {
 }
 
 impl Told {
+    /// The deed was done to this.
+    pub fn about(subject: impl Into<String>) -> Told {
+        Told { subject: subject.into(), detail: String::new() }
+    }
+
     /// Adds this to an answer.
     pub fn on(self, mut response: Response) -> Response {
         response.extensions_mut().insert(self);

@@ -31,6 +31,7 @@ mod links;
 pub mod listener;
 pub mod metrics;
 pub mod mirror;
+mod operating;
 pub mod paths;
 pub mod problem;
 pub mod public;

@@ -141,13 +141,10 @@ pub(crate) fn resources(answers: idempotency::Answers) -> Router<AppState> {
 /// 201 with the new thing, which also tells the audit log what it is called.
 fn created(document: &Value) -> Response {
     let word = |name: &str| document[name].as_str().unwrap_or_default().to_owned();
-    let (id, name) = (word("id"), if document["name"].is_string() { word("name") } else { word("label") });
+    let named = ["name", "label", "domain"].into_iter().find(|name| document[name].is_string());
+    let (id, name) = (word("id"), named.map(word).unwrap_or_default());
     // A recipient's name is none of the log's business; what has an address is one.
     let name = if document["email"].is_string() { String::new() } else { name };
-    let told = if id.is_empty() {
-        Told { subject: name, detail: String::new() }
-    } else {
-        Told { subject: id, detail: name }
-    };
+    let told = if id.is_empty() { Told::about(name) } else { Told { subject: id, detail: name } };
     told.on((StatusCode::CREATED, Json(document.clone())).into_response())
 }

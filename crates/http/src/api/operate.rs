@@ -22,7 +22,8 @@ use super::{
 };
 use crate::{
     acts::Told,
-    limits::{DROP_PATIENCE, PATHS_MAX, TRACED_CONNECTIONS_MAX},
+    limits::{PATHS_MAX, TRACED_CONNECTIONS_MAX},
+    operating::{self, Paths},
     problem::{Answer, Problem},
     state::AppState,
 };
@@ -59,9 +60,8 @@ struct Asked {
 }
 
 impl Asked {
-    fn told(&self, site: &str) -> Told {
-        let from = self.source.as_deref().unwrap_or("all sources");
-        Told { subject: site.to_owned(), detail: format!("{from}; {}", self.reason) }
+    fn paths(self, site: String, caller: Caller) -> Paths {
+        Paths { source: self.source, site, reason: self.reason, by: caller.name }
     }
 }
 
@@ -75,10 +75,9 @@ fn until(text: Option<&str>, now_us: i64) -> Answer<Option<i64>> {
     }
 }
 
-/// Does it, and says so to the audit log.
-async fn act(state: &AppState, told: Told, action: mta::Action) -> Answer<Response> {
-    state.engine.act(action).await?;
-    Ok(told.on(Json(json!({"done": true})).into_response()))
+/// It is done; the audit log is told so.
+fn done(told: Told) -> Response {
+    told.on(Json(json!({"done": true})).into_response())
 }
 
 async fn suspend(
@@ -91,9 +90,7 @@ async fn suspend(
         return Err(Problem::invalid("reason", "Say why: it is shown wherever the path is."));
     }
     let until_us = until(asked.until.as_deref(), state.clock.now_us())?;
-    let told = asked.told(&site);
-    let Asked { source, reason, .. } = asked;
-    act(&state, told, mta::Action::Suspend { source, site, until_us, reason, by: caller.name }).await
+    Ok(done(asked.paths(site, caller).suspend(&state, until_us).await?))
 }
 
 async fn resume(
@@ -102,8 +99,7 @@ async fn resume(
     Path(site): Path<String>,
     Body(asked): Body<Asked>,
 ) -> Answer<Response> {
-    let told = asked.told(&site);
-    act(&state, told, mta::Action::Resume { source: asked.source, site, by: caller.name }).await
+    Ok(done(asked.paths(site, caller).resume(&state).await?))
 }
 
 async fn drain(
@@ -112,18 +108,16 @@ async fn drain(
     Path(site): Path<String>,
     Body(asked): Body<Asked>,
 ) -> Answer<Response> {
-    let told = asked.told(&site);
-    let Asked { source, reason, .. } = asked;
-    act(&state, told, mta::Action::Drain { source, site, reason, by: caller.name }).await
+    Ok(done(asked.paths(site, caller).drain(&state).await?))
 }
 
 async fn forget(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Path(site): Path<String>,
     Body(asked): Body<Asked>,
 ) -> Answer<Response> {
-    let told = asked.told(&site);
-    act(&state, told, mta::Action::Forget { source: asked.source, site }).await
+    Ok(done(asked.paths(site, caller).forget(&state).await?))
 }
 
 /// Whose messages.
@@ -144,10 +138,7 @@ async fn retry_now(
     Path(site): Path<String>,
     Body(whose): Body<Whose>,
 ) -> Answer<Response> {
-    let which = state.waiters(&site, whose.read()?).await;
-    let hurried = state.queue.retry_now(which, state.clock.now_us()).await?;
-    state.engine.act(mta::Action::RetryNow { site: site.clone() }).await?;
-    let told = Told { subject: site, detail: format!("{hurried} messages") };
+    let (hurried, told) = operating::retry_now(&state, site, whose.read()?).await?;
     Ok(told.on(Json(json!({"messages": hurried})).into_response()))
 }
 
@@ -156,9 +147,7 @@ async fn drop_waiting(
     Path(site): Path<String>,
     Body(whose): Body<Whose>,
 ) -> Answer<Response> {
-    let which = state.waiters(&site, whose.read()?).await;
-    let dropped = state.queue.drop_waiting(which, state.clock.now_us(), DROP_PATIENCE).await?;
-    let told = Told { subject: site, detail: format!("{} messages", dropped.messages) };
+    let (dropped, told) = operating::drop_waiting(&state, site, whose.read()?).await?;
     Ok(told.on(Json(json!(dropped)).into_response()))
 }
 

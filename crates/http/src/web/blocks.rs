@@ -24,7 +24,7 @@ use super::{
     picks::{self, Picks},
     texts,
 };
-use crate::{problem::Problem, state::AppState};
+use crate::{acts::Told, problem::Problem, state::AppState};
 
 /// A sender for previews: a block has none, and nothing of it is shown.
 const SENDER: &str = "preview@example.com";
@@ -195,7 +195,10 @@ async fn keep(desk: &Desk, state: &AppState, block: StoredBlock, is_new: bool) -
         Fault(Problem::conflict(texts::text_s("block-taken", &block.name)).at("name"))
     } else {
         match state.content.save_block(block.clone(), state.clock.now_us()).await {
-            Ok(saved) => return Ok(done(&format!("/blocks/{}", path(&saved.name)), "saved")),
+            Ok(saved) => {
+                let next = done(&format!("/blocks/{}", path(&saved.name)), "saved");
+                return Ok(Told::about(saved.name).on(next));
+            }
             Err(error) => Fault::from(error),
         }
     };

@@ -21,7 +21,7 @@ use super::{
     page::{Desk, Page, Place, done, show, show_as},
     texts,
 };
-use crate::{problem::Problem, state::AppState};
+use crate::{acts::Told, problem::Problem, state::AppState};
 
 /// How long a check may take; DNS that does not answer must not hold the page.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(20);
@@ -67,7 +67,10 @@ pub async fn index(desk: Desk, State(state): State<AppState>) -> Result<Response
 /// `POST /domains`.
 pub async fn add(desk: Desk, State(state): State<AppState>, form: Form) -> Result<Response, Fault> {
     let fault = match state.routes.add_domain(form.get("domain"), state.clock.now_us()).await {
-        Ok(added) => return Ok(done(&at(&added.domain), "domain")),
+        Ok(added) => {
+            let next = done(&at(&added.domain), "domain");
+            return Ok(Told::about(added.domain).on(next));
+        }
         Err(error) => Fault::from(error),
     };
     if !fault.is_callers() {

@@ -15,7 +15,7 @@ use super::{
     page::{Desk, Page, Place, done, show, show_as},
     texts,
 };
-use crate::state::AppState;
+use crate::{acts::Told, state::AppState};
 
 /// Where the pages are.
 const HOME: &str = "/settings/formats";
@@ -203,7 +203,7 @@ fn sent(id: i64, form: &Form) -> FormatRule {
 
 async fn keep(desk: &Desk, state: &AppState, rule: FormatRule) -> Result<Response, Fault> {
     let fault = match state.content.save_format_rule(rule.clone()).await {
-        Ok(_) => return Ok(done(HOME, "saved")),
+        Ok(kept) => return Ok(Told::about(kept.id.to_string()).on(done(HOME, "saved"))),
         Err(error) => Fault::from(error),
     };
     if !fault.is_callers() {

@@ -13,7 +13,7 @@ use super::{
     form::Form,
     page::{Desk, Page, Place, done, show, show_as},
 };
-use crate::state::AppState;
+use crate::{acts::Told, state::AppState};
 
 #[derive(Template)]
 #[template(path = "lists.html")]
@@ -32,7 +32,7 @@ pub async fn index(desk: Desk, State(state): State<AppState>) -> Result<Response
 /// `POST /lists`.
 pub async fn create(desk: Desk, State(state): State<AppState>, form: Form) -> Result<Response, Fault> {
     let created = state.audience.create_list(form.get("name"), state.clock.now_us()).await;
-    answer(&desk, &state, created.map(drop), "created").await
+    answer(&desk, &state, created.map(|id| named(id, &form)), "created").await
 }
 
 /// `POST /lists/{id}/rename`.
@@ -43,7 +43,7 @@ pub async fn rename(
     form: Form,
 ) -> Result<Response, Fault> {
     let renamed = state.audience.rename_list(id, form.get("name")).await;
-    answer(&desk, &state, renamed, "saved").await
+    answer(&desk, &state, renamed.map(|()| named(id, &form)), "saved").await
 }
 
 /// `POST /lists/{id}/delete`.
@@ -53,17 +53,21 @@ pub async fn delete(
     Path(id): Path<i64>,
 ) -> Result<Response, Fault> {
     let deleted = state.audience.delete_list(id).await;
-    answer(&desk, &state, deleted.map(drop), "deleted").await
+    answer(&desk, &state, deleted.map(|_| Told::default()), "deleted").await
+}
+
+fn named(id: i64, form: &Form) -> Told {
+    Told { subject: id.to_string(), detail: form.get("name").trim().to_owned() }
 }
 
 async fn answer(
     desk: &Desk,
     state: &AppState,
-    outcome: audience::Result<()>,
+    outcome: audience::Result<Told>,
     word: &str,
 ) -> Result<Response, Fault> {
     let fault = match outcome {
-        Ok(()) => return Ok(done("/lists", word)),
+        Ok(told) => return Ok(told.on(done("/lists", word))),
         Err(error) => Fault::from(error),
     };
     if !fault.is_callers() {

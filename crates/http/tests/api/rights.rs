@@ -5,7 +5,10 @@ use http::acts::{Need, all};
 use reqwest::{Method, StatusCode, header::SET_COOKIE, redirect::Policy};
 use serde_json::{Value, json};
 
-use super::house::{House, answer};
+use super::{
+    house::{House, answer},
+    pages::Browser,
+};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -152,6 +155,52 @@ async fn lines(house: &House) -> Vec<String> {
         .collect();
     text.reverse();
     text
+}
+
+/// Things that have a name and no number, and those whose page goes on to the list of all.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_added_is_named() {
+    store::testing::sqlite(|store| async move {
+        let house = House::build(store).await;
+        let mut browser = Browser::signed_in(&house).await;
+        house.post("/domains", json!({"domain": "shop.example"})).await;
+        house.post("/sources", json!({"name": "out-1"})).await;
+        for (page, fields) in [
+            ("/domains", &[("domain", "News.example")][..]),
+            ("/sending/sources/new", &[("name", "out-2"), ("pools", "second")]),
+            (
+                "/sending/warm-ups/new",
+                &[
+                    ("source", "out-2"),
+                    ("provider", "google"),
+                    ("start", "2026-12-01"),
+                    ("days", "50 100"),
+                    ("overflow", "wait"),
+                ],
+            ),
+            ("/blocks/new", &[("name", "greeting"), ("html", "<p>Hello</p>")]),
+            ("/lists", &[("name", "Autumn")]),
+            ("/services", &[("name", "Letters")]),
+        ] {
+            let sent = browser.post(page, fields).await;
+            assert_eq!(sent.status, StatusCode::SEE_OTHER, "{page}: {}", sent.text);
+        }
+        let lines = lines(&house).await;
+        for wanted in [
+            "local domain.add shop.example",
+            "local source.add out-1",
+            "admin domain.add news.example",
+            "admin source.add out-2",
+            "admin warm_up.save out-2 google",
+            "admin block.save greeting",
+            "admin list.create 1 Autumn",
+            "admin service.create 1 Letters",
+        ] {
+            assert!(lines.iter().any(|line| line == wanted), "{wanted}: {lines:#?}");
+        }
+        assert!(browser.get("/audit?action=source.add").await.text.contains("out-1"));
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

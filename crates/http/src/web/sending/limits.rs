@@ -23,7 +23,7 @@ use super::{
     fields::{FIELDS, Field, Shape, shown, typed},
     refused::{Refused, answer},
 };
-use crate::state::AppState;
+use crate::{acts::Told, state::AppState};
 
 /// Where the pages are.
 const HOME: &str = "/sending/limits";
@@ -143,7 +143,7 @@ pub async fn index(
     }
     let refused = Refused::new("name", texts::text("limits-name-refused"));
     let page = async |refused| build(&desk, &state, "", refused).await;
-    answer(Err::<(), _>(refused), (HOME, ""), page).await
+    answer(Err(refused), (HOME, ""), page).await
 }
 
 /// Whether rules can stand under a name: a receiver's, or `SITE@SOURCE` with masks. The room below looks closer.
@@ -295,7 +295,7 @@ pub async fn save(
         Ok(patch) => {
             let (who, now_us) = (&desk.viewer.name, state.clock.now_us());
             let put = state.routes.patch_override(&name, patch, who, now_us).await;
-            Refused::unless(put, |field| texts::pick("limit-field", field))?
+            Refused::unless(put, |field| texts::pick("limit-field", field))?.map(|_| Told::about(&name))
         }
         Err(refused) => Err(refused),
     };

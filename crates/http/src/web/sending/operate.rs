@@ -15,7 +15,12 @@ use super::{
     },
     verdicts::until,
 };
-use crate::{acts::Told, limits::DROP_PATIENCE, problem::Problem, state::AppState};
+use crate::{
+    acts::Told,
+    operating::{self, Paths},
+    problem::Problem,
+    state::AppState,
+};
 
 /// Words of a reason.
 const REASON_CHARS_MAX: usize = 300;
@@ -25,30 +30,13 @@ fn home(site: &str) -> String {
     format!("/sending/paths/{site}")
 }
 
-fn source(form: &Form) -> Option<String> {
-    Some(form.get("source").to_owned()).filter(|source| !source.is_empty())
-}
-
-fn reason(form: &Form) -> String {
-    form.get("reason").chars().take(REASON_CHARS_MAX).collect()
-}
-
-fn by(desk: &Desk) -> String {
-    desk.viewer.name.clone()
-}
-
-async fn act(
-    state: &AppState,
-    site: &str,
-    form: &Form,
-    action: mta::Action,
-    word: &str,
-) -> Result<Response, Fault> {
-    let source = source(form);
-    let from = source.as_deref().unwrap_or("all sources");
-    let told = Told { subject: site.to_owned(), detail: format!("{from}; {}", reason(form)) };
-    state.engine.act(action).await?;
-    Ok(told.on(done(&home(site), word)))
+fn paths(desk: &Desk, site: &str, form: &Form) -> Paths {
+    Paths {
+        source: Some(form.get("source").to_owned()).filter(|source| !source.is_empty()),
+        site: site.to_owned(),
+        reason: form.get("reason").chars().take(REASON_CHARS_MAX).collect(),
+        by: desk.viewer.name.clone(),
+    }
 }
 
 fn refused(field: &str, words: String) -> Fault {
@@ -76,14 +64,8 @@ pub async fn suspend(
             Some(now_us + minutes.clamp(1, 525_600) * 60_000_000)
         }
     };
-    let action = mta::Action::Suspend {
-        source: source(&form),
-        site: site.clone(),
-        until_us: ends,
-        reason: reason(&form),
-        by: by(&desk),
-    };
-    act(&state, &site, &form, action, "path-suspended").await
+    let told = paths(&desk, &site, &form).suspend(&state, ends).await?;
+    Ok(told.on(done(&home(&site), "path-suspended")))
 }
 
 /// `POST …/resume`.
@@ -93,8 +75,8 @@ pub async fn resume(
     Path(site): Path<String>,
     form: Form,
 ) -> Result<Response, Fault> {
-    let action = mta::Action::Resume { source: source(&form), site: site.clone(), by: by(&desk) };
-    act(&state, &site, &form, action, "path-resumed").await
+    let told = paths(&desk, &site, &form).resume(&state).await?;
+    Ok(told.on(done(&home(&site), "path-resumed")))
 }
 
 /// `POST …/drain`.
@@ -104,20 +86,19 @@ pub async fn drain(
     Path(site): Path<String>,
     form: Form,
 ) -> Result<Response, Fault> {
-    let (source, reason, by) = (source(&form), reason(&form), by(&desk));
-    let action = mta::Action::Drain { source, site: site.clone(), reason, by };
-    act(&state, &site, &form, action, "path-drained").await
+    let told = paths(&desk, &site, &form).drain(&state).await?;
+    Ok(told.on(done(&home(&site), "path-drained")))
 }
 
 /// `POST …/forget`: what was learned goes.
 pub async fn forget(
-    _desk: Desk,
+    desk: Desk,
     State(state): State<AppState>,
     Path(site): Path<String>,
     form: Form,
 ) -> Result<Response, Fault> {
-    let action = mta::Action::Forget { source: source(&form), site: site.clone() };
-    act(&state, &site, &form, action, "path-forgotten").await
+    let told = paths(&desk, &site, &form).forget(&state).await?;
+    Ok(told.on(done(&home(&site), "path-forgotten")))
 }
 
 fn delivery(form: &Form) -> Result<Option<i64>, Fault> {
@@ -134,10 +115,7 @@ pub async fn retry_now(
     Path(site): Path<String>,
     form: Form,
 ) -> Result<Response, Fault> {
-    let which = state.waiters(&site, delivery(&form)?).await;
-    let hurried = state.queue.retry_now(which, state.clock.now_us()).await?;
-    state.engine.act(mta::Action::RetryNow { site: site.clone() }).await?;
-    let told = Told { subject: site.clone(), detail: format!("{hurried} messages") };
+    let (hurried, told) = operating::retry_now(&state, site.clone(), delivery(&form)?).await?;
     Ok(told.on(done(&format!("{}?n={hurried}", home(&site)), "path-hurried")))
 }
 
@@ -151,9 +129,7 @@ pub async fn drop_waiting(
     if form.get("name").to_lowercase() != site {
         return Err(refused("name", texts::text("drop-refused")));
     }
-    let which = state.waiters(&site, delivery(&form)?).await;
-    let dropped = state.queue.drop_waiting(which, state.clock.now_us(), DROP_PATIENCE).await?;
-    let told = Told { subject: site.clone(), detail: format!("{} messages", dropped.messages) };
+    let (dropped, told) = operating::drop_waiting(&state, site.clone(), delivery(&form)?).await?;
     let to = format!("{}?n={}&held={}", home(&site), dropped.messages, dropped.under_way);
     Ok(told.on(done(&to, "path-dropped")))
 }

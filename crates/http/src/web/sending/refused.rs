@@ -11,6 +11,7 @@ use super::super::{
     said::said,
     texts,
 };
+use crate::acts::Told;
 
 /// Why a form was not kept; it stands beside the form.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -58,12 +59,12 @@ impl Refused {
     }
 }
 
-/// Answers a form: on to `next`, which says `word`; or the form again, as `page` builds it around what was refused.
+/// Answers a form: on to `next`, which says `word`, and the audit log is told about what; or the form again, as `page` builds it around what was refused.
 ///
 /// # Errors
 /// What fails while the page is built.
-pub(super) async fn answer<T, P, B>(
-    outcome: Result<T, Refused>,
+pub(super) async fn answer<P, B>(
+    outcome: Result<Told, Refused>,
     (next, word): (&str, &str),
     page: impl FnOnce(Refused) -> B,
 ) -> Result<Response, Fault>
@@ -72,7 +73,7 @@ where
     B: Future<Output = Result<P, Fault>>,
 {
     match outcome {
-        Ok(_) => Ok(done(next, word)),
+        Ok(told) => Ok(told.on(done(next, word))),
         Err(refused) => show_as(refused.status, &page(refused).await?),
     }
 }

@@ -21,7 +21,7 @@ use super::{
     paths::signed,
     refused::{Refused, answer},
 };
-use crate::{paths::Standing, state::AppState};
+use crate::{acts::Told, paths::Standing, state::AppState};
 
 /// Where the pages are.
 const HOME: &str = "/sending/sources";
@@ -275,7 +275,7 @@ async fn keep(desk: &Desk, state: &AppState, name: Option<&str>, typed: Typed) -
     let kept = match typed.read() {
         Ok(source) => {
             let put = state.routes.put_source(source, &desk.viewer.name, state.clock.now_us()).await;
-            Refused::unless(put, label)?
+            Refused::unless(put, label)?.map(|()| Told::about(&typed.name))
         }
         Err(refused) => Err(refused),
     };
@@ -290,7 +290,7 @@ pub async fn create(desk: Desk, State(state): State<AppState>, form: Form) -> Re
     }
     let taken = Refused::taken("name", texts::text_s("source-exists", &typed.name));
     let page = async |refused| form_page(&desk, &state, None, typed, refused).await;
-    answer(Err::<(), _>(taken), (HOME, "saved"), page).await
+    answer(Err(taken), (HOME, "saved"), page).await
 }
 
 /// `POST /sending/sources/{name}`.
@@ -312,7 +312,7 @@ pub async fn delete(
 ) -> Result<Response, Fault> {
     let removed = state.routes.remove_source(&name, &desk.viewer.name, state.clock.now_us()).await;
     let page = async |refused| build(&desk, &state, refused).await;
-    answer(Refused::unless(removed, label)?, (HOME, "deleted"), page).await
+    answer(Refused::unless(removed, label)?.map(|()| Told::about(name)), (HOME, "deleted"), page).await
 }
 
 #[cfg(test)]

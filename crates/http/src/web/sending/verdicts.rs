@@ -202,19 +202,14 @@ pub async fn put(desk: Desk, State(state): State<AppState>, form: Form) -> Resul
     let put = match typed.read(&desk.viewer.name, now_us) {
         Ok(verdict) => {
             let subject = format!("{} {}", verdict.identity, verdict.provider).trim_end().to_owned();
+            let told = Told { subject, detail: typed.reason.clone() };
             let put = state.routes.put_verdict(verdict, now_us).await;
-            Refused::unless(put, |field| texts::pick("verdict-field", field))?.map(|_| subject)
+            Refused::unless(put, |field| texts::pick("verdict-field", field))?.map(|_| told)
         }
         Err(refused) => Err(refused),
     };
-    let told =
-        put.as_ref().ok().map(|subject| Told { subject: subject.clone(), detail: typed.reason.clone() });
     let page = async |refused| build(&desk, &state, typed, refused).await;
-    let answered = answer(put, (HOME, "saved"), page).await?;
-    Ok(match told {
-        Some(told) => told.on(answered),
-        None => answered,
-    })
+    answer(put, (HOME, "saved"), page).await
 }
 
 /// `POST /sending/verdicts/lift`: ends one before its time.
@@ -226,7 +221,7 @@ pub async fn lift(desk: Desk, State(state): State<AppState>, form: Form) -> Resu
         return Ok(done(HOME, "verdict-over").into_response());
     }
     let subject = format!("{identity} {provider}").trim_end().to_owned();
-    Ok(Told { subject, detail: String::new() }.on(done(HOME, "lifted")))
+    Ok(Told::about(subject).on(done(HOME, "lifted")))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use super::{
     limits::label,
     refused::{Refused, answer},
 };
-use crate::state::AppState;
+use crate::{acts::Told, state::AppState};
 
 /// Where the pages are.
 const HOME: &str = "/sending/warm-ups";
@@ -244,8 +244,9 @@ pub async fn view(
 async fn keep(desk: &Desk, state: &AppState, plan: Option<&WarmUp>, typed: Typed) -> Result<Response, Fault> {
     let kept = match typed.read() {
         Ok(new) => {
+            let told = Told::about(format!("{} {}", new.source, new.provider));
             let put = state.routes.put_warm_up(new, &desk.viewer.name, state.clock.now_us()).await;
-            Refused::unless(put, |field| texts::pick("warm-up-field", field))?
+            Refused::unless(put, |field| texts::pick("warm-up-field", field))?.map(|()| told)
         }
         Err(refused) => Err(refused),
     };
@@ -260,7 +261,7 @@ pub async fn create(desk: Desk, State(state): State<AppState>, form: Form) -> Re
     }
     let taken = Refused::taken("provider", texts::text("warm-up-exists"));
     let page = async |refused| form_page(&desk, &state, None, typed, refused).await;
-    answer(Err::<(), _>(taken), (HOME, "saved"), page).await
+    answer(Err(taken), (HOME, "saved"), page).await
 }
 
 /// `POST /sending/warm-ups/{source}/{provider}`.
