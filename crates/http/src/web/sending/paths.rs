@@ -1,6 +1,6 @@
 //! The Paths page: every receiving site with its connections, speed, replies and rests, live.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
 use askama::Template;
 use axum::{
@@ -78,6 +78,32 @@ struct Row {
     rest: Option<Suspension>,
     limit_reason: String,
     expected_end: Option<i64>,
+    /// Something keeps its mail: a phone shows what is heard of it.
+    trouble: bool,
+}
+
+/// How badly somebody should look at a site; the worst is the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Trouble {
+    Nothing,
+    /// Much is answered with "not now".
+    Deferred,
+    /// Mail waits in the database for a reason, or although nothing goes there.
+    Kept,
+    /// It rests.
+    Rests,
+}
+
+impl Trouble {
+    fn of(site: &SiteStanding, queued: Option<&Queued>) -> Trouble {
+        let kept = |queued: &Queued| queued.messages > 0 && (!queued.reason.is_empty() || site.paths == 0);
+        match queued {
+            _ if site.resting > 0 => Trouble::Rests,
+            Some(queued) if kept(queued) => Trouble::Kept,
+            _ if site.deferral_share >= SHARE_HIGH => Trouble::Deferred,
+            _ => Trouble::Nothing,
+        }
+    }
 }
 
 /// From this share of "not now" on a figure is shown as a warning.
@@ -89,6 +115,7 @@ pub(super) fn signed(number: u64) -> i64 {
 
 impl Row {
     fn of(site: SiteStanding, queued: Option<&Queued>, now_us: i64) -> Row {
+        let trouble = Trouble::of(&site, queued);
         let queued = queued.cloned().unwrap_or_default();
         let limit = site.connections_limit.map(signed);
         let open = signed(site.connections);
@@ -110,6 +137,7 @@ impl Row {
             rest: site.suspended,
             limit_reason: site.limit_reason,
             expected_end: site.expected_end,
+            trouble: trouble > Trouble::Nothing,
             site: site.site,
         }
     }
@@ -155,6 +183,8 @@ impl Board {
         let shown = |name: &str| standing.paths.iter().any(|path| path.site == name);
         let silent = waits.by_provider.keys().filter(|name| *name != OTHERS && !shown(name));
         sites.extend(silent.map(|name| SiteStanding { site: name.clone(), ..SiteStanding::default() }));
+        // Above all the busy ones, and above the line after which no more are shown.
+        sites.sort_by_key(|site| Reverse(Trouble::of(site, waits.by_provider.get(&site.site))));
         let all: Vec<_> = standing.paths.iter().collect();
         let whole = SiteStanding::of("", &all);
         if !search.is_empty() {
@@ -289,8 +319,26 @@ mod tests {
         let standing = Standing { paths: vec![path("google", 1)], ..Standing::default() };
         let board = Board::of(&standing, &waits, "", &Speeds::default());
         let rows: Vec<_> = board.rows.iter().map(|row| (row.site.as_str(), row.queued, row.oldest)).collect();
-        assert_eq!(rows, [("google", 0, None), ("yahoo", 7, Some(6))]);
+        assert_eq!(rows, [("yahoo", 7, Some(6)), ("google", 0, None)]);
         assert!(board.others.contains('3'), "{}", board.others);
+    }
+
+    #[test]
+    fn trouble_comes_first_and_is_never_among_those_left_out() {
+        let mut paths: Vec<_> = (0..50).map(|n| path(&format!("d{n:02}.example"), 100 + n)).collect();
+        let rest = Suspension { until_us: None, reason: "asked to".into(), by: "ann".into() };
+        paths.push(PathFigures { suspended: Some(rest), ..path("rests.example", 0) });
+        paths.push(PathFigures { deferral_share: 0.5, ..path("defers.example", 0) });
+        paths.push(path("held", 1));
+        let queued = |reason: &str| Queued { messages: 1, reason: reason.into(), ..Queued::default() };
+        let by_provider = [("held".to_owned(), queued("on hold")), ("silent".to_owned(), queued(""))].into();
+        let waits = Waits { by_provider, now_us: 10 };
+        let standing = Standing { paths, ..Standing::default() };
+        let board = Board::of(&standing, &waits, "", &Speeds::default());
+        let rows: Vec<_> = board.rows.iter().map(|row| (row.site.as_str(), row.trouble)).take(5).collect();
+        let wanted = ["rests.example", "held", "silent", "defers.example"].map(|site| (site, true));
+        assert_eq!(rows[..4], wanted);
+        assert_eq!(rows[4], ("d49.example", false), "then what waits most");
     }
 
     #[test]
