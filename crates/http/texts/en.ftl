@@ -364,6 +364,10 @@ content-text-hint = Leave it empty, and it is made from the HTML.
 content-at = { $s } { $s2 }
 content-aside = { $s } ({ $s2 })
 content-wrong-hint = { $s }: { $s2 }
+findings-alike = { $n ->
+    [one] One more like it
+   *[other] { $count } more like it
+ }
 content-place = line { $s }, column { $s2 }
 content-save-hint = Saved as you write; Ctrl+S saves at once. Tab indents; Escape, then Tab leaves the field.
 content-locked = The delivery is confirmed, so this can no longer be changed. Duplicate it to send again.

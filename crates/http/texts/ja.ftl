@@ -354,6 +354,7 @@ content-text-hint = 空のままなら、HTML から作られます。
 content-at = { $s } の{ $s2 }
 content-aside = { $s } ({ $s2 })
 content-wrong-hint = { $s }。{ $s2 }
+findings-alike = 同様のもの、ほかに { $count } 件
 content-place = { $s } 行 { $s2 } 文字目
 content-save-hint = 入力しながら保存されます。Ctrl+S ですぐに保存します。Tab は字下げです。欄から出るには Escape の後に Tab を押してください。
 content-locked = 配信は確定済みなので、もう変更できません。もう一度送るには複製してください。

@@ -53,16 +53,72 @@ impl Shown {
     }
 }
 
+/// Findings that differ in a name or a number only: the first is shown, the others can be opened.
+pub struct Alike<T> {
+    /// The first of them.
+    pub first: T,
+    /// The others; empty: there is none like it.
+    pub rest: Vec<T>,
+}
+
+/// From so many alike findings on they stand together.
+const ALIKE_MIN: usize = 3;
+/// Beginnings that are shorter say nothing: octets.
+const BEGINNING_MIN: usize = 12;
+
+/// Puts neighbours with the same key together.
+pub fn alike<T, K: PartialEq>(items: impl IntoIterator<Item = T>, key: impl Fn(&T) -> K) -> Vec<Alike<T>> {
+    let mut groups: Vec<(K, Vec<T>)> = Vec::new();
+    for item in items {
+        let own = key(&item);
+        match groups.last_mut() {
+            Some((last, members)) if *last == own => members.push(item),
+            _ => groups.push((own, vec![item])),
+        }
+    }
+    let together = |(_, members): (K, Vec<T>)| {
+        let few = members.len() < ALIKE_MIN;
+        let mut members = members.into_iter();
+        let mut shown = Vec::new();
+        while let Some(first) = members.next() {
+            let rest = if few { Vec::new() } else { members.by_ref().collect() };
+            shown.push(Alike { first, rest });
+        }
+        shown
+    };
+    groups.into_iter().flat_map(together).collect()
+}
+
+/// What alike sentences of a room (in English) have in common: all before the first name or number. Sentences that begin
+/// with one are like none but themselves.
+pub fn beginning(sentence: &str) -> &str {
+    let varies = |char: char| char.is_ascii_digit() || matches!(char, '<' | '"' | '`');
+    match sentence.find(varies) {
+        Some(end) if end >= BEGINNING_MIN => &sentence[..end],
+        _ => sentence,
+    }
+}
+
+/// Warnings as the list shows them: one that looks alike at thirty places is one. Errors all stand for themselves.
+pub fn warnings<'a>(found: impl IntoIterator<Item = &'a Problem>) -> Vec<Alike<Shown>> {
+    let key = |problem: &&Problem| {
+        (beginning(&problem.message).to_owned(), problem.part.clone(), problem.hint.clone())
+    };
+    let shown =
+        |alike: Alike<&Problem>| Alike { first: Shown::of(alike.first), rest: Shown::all(alike.rest) };
+    alike(found, key).into_iter().map(shown).collect()
+}
+
 #[derive(Template)]
 #[template(path = "delivery_findings.html")]
 struct List {
     problems: Vec<Shown>,
-    warnings: Vec<Shown>,
+    warnings: Vec<Alike<Shown>>,
 }
 
 /// The list as a fragment.
 pub fn list(problems: &[Problem], warnings: &[Problem]) -> Result<String, Fault> {
-    let list = List { problems: Shown::all(problems), warnings: Shown::all(warnings) };
+    let list = List { problems: Shown::all(problems), warnings: self::warnings(warnings) };
     list.render().map_err(|error| Fault::internal(&error))
 }
 
@@ -82,6 +138,29 @@ pub fn marks(problems: &[Problem], warnings: &[Problem]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn warnings_that_differ_in_a_name_or_number_stand_together() {
+        let tag = |carrier: &str, tag: &str| Problem {
+            line: 4,
+            ..Problem::new("html", format!("{carrier} does not know the tag <{tag}> (2 times)"))
+        };
+        let found = [
+            tag("Deco-mail", "meta"),
+            tag("Deco-mail", "tr"),
+            tag("Deco-mail", "td"),
+            tag("Decore Mail", "tr"),
+            tag("Decore Mail", "td"),
+            Problem::new("html", "`x` is not a field"),
+            Problem::new("html", "`x` is not a field"),
+            Problem::new("html", "`x` is not a field"),
+            Problem::new("html", "`y` is not a field"),
+        ];
+        let shown = warnings(&found);
+        let counts: Vec<_> = shown.iter().map(|alike| alike.rest.len()).collect();
+        assert_eq!(counts, [2, 0, 0, 2, 0], "two are no crowd");
+        assert!(shown[0].rest[1].message.contains("<td>"), "each is still told");
+    }
 
     #[test]
     fn only_sources_have_lines() {

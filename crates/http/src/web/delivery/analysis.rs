@@ -16,6 +16,7 @@ use super::{
         chart,
         fault::Fault,
         filters,
+        findings::{Alike, alike, beginning},
         form::Form,
         help,
         page::{Desk, Page, Place, done, show},
@@ -74,6 +75,28 @@ impl Line {
             text: said("finding", &line.text),
         }
     }
+}
+
+/// The journal; alike warnings of a rule stand together.
+fn lines(journal: Vec<JournalLine>) -> Vec<Alike<Line>> {
+    let key = |line: &JournalLine| {
+        // Errors and what no rule says stand for themselves.
+        let alone = line.rule.is_empty() || line.level == Level::Error;
+        let text = if alone { line.text.as_str() } else { beginning(&line.text) };
+        (
+            line.rule.clone(),
+            line.level,
+            text.to_owned(),
+            line.at,
+            line.hint.clone(),
+            alone.then_some((line.line, line.column)),
+        )
+    };
+    let shown = |alike: Alike<JournalLine>| Alike {
+        first: Line::of(alike.first),
+        rest: alike.rest.into_iter().map(Line::of).collect(),
+    };
+    alike(journal, key).into_iter().map(shown).collect()
 }
 
 struct Progress {
@@ -167,7 +190,7 @@ struct AnalysisPage {
     verdict: &'static str,
     verdict_tone: &'static str,
     verdict_icon: &'static str,
-    journal: Vec<Line>,
+    journal: Vec<Alike<Line>>,
     target: i64,
     to_deliver: i64,
     excluded_total: i64,
@@ -256,7 +279,7 @@ async fn build(desk: &Desk, state: &AppState, found: &Delivery) -> Result<Analys
         verdict,
         verdict_tone,
         verdict_icon,
-        journal: journal.into_iter().map(Line::of).collect(),
+        journal: lines(journal),
         target: analysis.as_ref().map_or(0, |analysis| analysis.target),
         to_deliver: analysis.as_ref().map_or(0, |analysis| analysis.to_deliver),
         excluded_total: excluded.iter().map(|row| row.recipients).sum(),
@@ -385,6 +408,25 @@ mod tests {
         let shipped = Line::of(line("one_click"));
         assert_eq!((shipped.help.as_str(), shipped.hint.as_str()), ("/help/rules#one-click", "Mend it."));
         assert_eq!(Line::of(line("of one's own")).help, "");
+    }
+
+    #[test]
+    fn alike_warnings_of_a_rule_are_one_entry_and_errors_are_not() {
+        let line = |level, row: u32| JournalLine {
+            at: 0,
+            level,
+            rule: "mobile".to_owned(),
+            text: format!("Deco-mail does not know the tag <t{row}>"),
+            part: Some("html".to_owned()),
+            line: Some(row),
+            column: Some(1),
+            hint: None,
+        };
+        let journal: Vec<_> = (1..=9).map(|row| line(Level::Warning, row)).collect();
+        let shown = lines(journal);
+        assert_eq!((shown.len(), shown[0].rest.len()), (1, 8));
+        assert!(shown[0].rest[7].place.contains('9') && shown[0].rest[7].text.contains("<t9>"));
+        assert_eq!(lines((1..=9).map(|row| line(Level::Error, row)).collect()).len(), 9);
     }
 
     #[test]

@@ -45,7 +45,7 @@ struct ContentPage {
     text: String,
     amp: String,
     problems: Vec<Shown>,
-    warnings: Vec<Shown>,
+    warnings: Vec<findings::Alike<Shown>>,
     /// The same as JSON, for the editor.
     marks: String,
     preview: Preview,
@@ -111,7 +111,7 @@ async fn build(
         text: source(&sources.text),
         amp: source(&sources.amp),
         problems: Shown::all(&made.problems),
-        warnings: Shown::all(&made.warnings),
+        warnings: findings::warnings(&made.warnings),
         marks: findings::marks(&made.problems, &made.warnings).to_string(),
         preview: made.preview,
         people: preview::people(state, found).await?,

@@ -17,7 +17,7 @@ use super::{
     super::{
         fault::Fault,
         filters,
-        findings::Shown,
+        findings::{self, Shown},
         form::Form,
         page::{Desk, Page, Place, show},
         texts,
@@ -67,7 +67,7 @@ struct FilesPage {
     attachments: Vec<Attached>,
     /// What is wrong with them: a condition that cannot be read is kept, as an error in a source is.
     problems: Vec<Shown>,
-    warnings: Vec<Shown>,
+    warnings: Vec<findings::Alike<Shown>>,
 }
 
 /// `GET /deliveries/{id}/files`.
@@ -81,7 +81,9 @@ async fn build(desk: &Desk, state: &AppState, found: &Delivery, frame: Frame) ->
     let files = state.deliveries.assets(found.id).await?;
     let content = &found.definition.content;
     let made = preview::made(state, found.id, &Sheet::of(found), "", "").await?;
-    let about = |found: &[Problem]| Shown::all(found.iter().filter(|one| one.part == "attachments"));
+    let about = |found: Vec<Problem>| -> Vec<Problem> {
+        found.into_iter().filter(|one| one.part == "attachments").collect()
+    };
     let by_name = |name: &str| files.iter().find(|file| file.name == name);
     let attached = |one: &Attachment| Attached {
         file: one.file.clone(),
@@ -96,8 +98,8 @@ async fn build(desk: &Desk, state: &AppState, found: &Delivery, frame: Frame) ->
         images_way: content.images.clone(),
         images: images(&files, &made.preview.images, &found.definition),
         attachments: content.attachments.iter().map(attached).collect(),
-        problems: about(&made.problems),
-        warnings: about(&made.warnings),
+        problems: Shown::all(&about(made.problems)),
+        warnings: findings::warnings(&about(made.warnings)),
     })
 }
 

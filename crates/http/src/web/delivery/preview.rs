@@ -18,7 +18,7 @@ use super::{
     super::{
         fault::Fault,
         filters,
-        findings::Shown,
+        findings::{self, Shown},
         format,
         page::{Desk, Page, Place, show},
         said::said,
@@ -275,7 +275,7 @@ struct PreviewPage {
     part: &'static str,
     html_src: String,
     problems: Vec<Shown>,
-    warnings: Vec<Shown>,
+    warnings: Vec<findings::Alike<Shown>>,
 }
 
 /// `GET /deliveries/{id}/preview`.
@@ -314,7 +314,7 @@ pub async fn view(
         parts,
         part,
         problems: Shown::all(&problems),
-        warnings: Shown::all(&warnings),
+        warnings: findings::warnings(&warnings),
         preview,
     })
 }
