@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use mta::{PathFigures, Suspension, TopReply};
+use mta::{PathFigures, ReplyCount, Suspension, TopReply};
 
 /// What the engine does at this moment.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,8 @@ pub struct Standing {
     pub composed: u64,
     /// Octets of claimed messages in memory.
     pub claimed_bytes: u64,
+    /// How often receivers said what kind of "no" since the engine started.
+    pub replies: Vec<ReplyCount>,
 }
 
 /// All paths of one site together.

@@ -27,6 +27,10 @@ pub trait EngineControl: Send + Sync + 'static {
     fn send_test<'a>(&'a self, from: &'a str, to: &'a str) -> Pending<'a, Result<String, String>>;
     /// What it does at this moment.
     fn standing(&self) -> Pending<'_, Standing>;
+    /// The category of what a row of the log says, by the rules of replies in force; see [`mta::category_of`].
+    fn category(&self, site: &str, reason: Option<&str>, words: &str) -> Option<&'static str> {
+        mta::category_of(&smtp::Rulebook::default(), site, reason, words)
+    }
     /// Does to paths what an operator wants.
     fn act(&self, action: mta::Action) -> Pending<'_, Result<(), Problem>>;
     /// The domains whose mail goes to a site's hosts, as far as it asked for them.

@@ -258,7 +258,7 @@ async fn manner<'a>(
         // RFC 7672 section 2.1.1: not known is not absent. The host is left out, which defers when it was the last.
         DaneAnswer::Unknown(why) => {
             report.counts(Some(&[]), Some((TlsFault::DnssecInvalid, &why)));
-            return Err(format!("its DANE records could not be had: {why}"));
+            return Err(format!("{NO_DANE}: {why}"));
         }
         // RFC 7672 section 2.2: the domain wants TLS, with whatever certificate.
         DaneAnswer::Unusable => manner.demand_tls(Demand::Any),
@@ -281,7 +281,10 @@ async fn manner<'a>(
     Ok(manner)
 }
 
-const NOT_NAMED: &str = "the domain's MTA-STS policy does not name this mail host";
+/// Words of hosts that were not spoken to; [`crate::category_of`] knows them again.
+pub(crate) const NOT_NAMED: &str = "the domain's MTA-STS policy does not name this mail host";
+pub(crate) const NO_DANE: &str = "its DANE records could not be had";
+pub(crate) const HANDSHAKE_FAILED: &str = "the TLS handshake failed";
 
 impl Manner<'_> {
     fn demand_tls(&mut self, demand: Demand) {
@@ -377,7 +380,7 @@ impl Failure {
         match self {
             Self::Dial(error) => unreached(Category::NoAnswerFromHost, format!("{host}: {error}")),
             Self::Handshake(error, _) => {
-                unreached(Category::BadConnection, format!("{host}: the TLS handshake failed: {error}"))
+                unreached(Category::BadConnection, format!("{host}: {HANDSHAKE_FAILED}: {error}"))
             }
             Self::Closed(stage, Cut::Refused(reply)) => {
                 let verdict = classify(&reply, stage);
@@ -465,7 +468,7 @@ async fn open(
                     let (stream, mut client) = wire.into_parts();
                     let shaken = handshake(world, manner, stream).await;
                     *means.trace.lock().unwrap_or_else(PoisonError::into_inner) = trace;
-                    let (stream, how) = shaken.inspect_err(|_| note(means, "the TLS handshake failed"))?;
+                    let (stream, how) = shaken.inspect_err(|_| note(means, HANDSHAKE_FAILED))?;
                     note(means, &format!("{} with {}", how.protocol, how.cipher));
                     client.secured();
                     wire = Wire::new(stream, client, manner.host);

@@ -12,6 +12,7 @@ use crate::config::{Config, EARLY, us};
 use crate::connect::{FalseOffers, Means};
 use crate::exchange::{Exchange, InForce, Path, Site, Way};
 use crate::gate::Gate;
+use crate::heard::Heard;
 use crate::keep::{Allowance, Memory};
 use crate::load::{Budget, Load};
 use crate::result::Attempt;
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     pub closing: AtomicBool,
     pub memory: Memory,
     pub traces: Traces,
+    pub heard: Heard,
     /// Wakes whoever keeps what must outlive the engine.
     pub keep: Notify,
     closing_sender: watch::Sender<bool>,
@@ -94,6 +96,7 @@ impl Shared {
             closing: AtomicBool::new(false),
             memory: Memory::default(),
             traces: Traces::default(),
+            heard: Heard::default(),
             keep: Notify::new(),
             closing_sender: watch::channel(false).0,
             standing,

@@ -25,6 +25,7 @@
 mod actions;
 mod backlog;
 mod blame;
+mod category;
 mod claimed;
 mod compose;
 pub mod config;
@@ -36,6 +37,7 @@ mod fair;
 mod feed;
 mod fill;
 mod gate;
+mod heard;
 mod internet;
 mod keep;
 mod load;
@@ -60,9 +62,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub use backlog::gather;
+pub use category::category_of;
 pub use compose::lower_rank;
 pub use config::{Config, Relay, RelayTls, Source};
 pub use courier::{Courier, CourierConfig, Handed, Line, NoLine};
+pub use heard::ReplyCount;
 pub use internet::Internet;
 pub use watch::{Action, PathFigures, Suspension, TopReply, TraceKind, TraceLine};
 pub use world::{
@@ -240,6 +244,12 @@ impl Engine {
     #[must_use]
     pub fn composed(&self) -> usize {
         self.shared.composers.composed()
+    }
+
+    /// How often receivers said what kind of "no" since the start.
+    #[must_use]
+    pub fn replies(&self) -> Vec<ReplyCount> {
+        self.shared.heard.look()
     }
 
     /// Octets of claimed messages in memory.

@@ -7,6 +7,7 @@ use queue::{FinalState, Message, RetryPlan, RunSpec, Settlement, Verdict};
 use smtp::{Answer, Blame, Category, Outcome, Reason, RecipientOutcome, Stage};
 
 use crate::blame::{self, About, Said};
+use crate::category::LOST_ANSWER;
 use crate::config::{HELD_WAIT, NOT_NOW_WAIT, PATH_REST, us};
 use crate::engine::Shared;
 use crate::exchange::Exchange;
@@ -160,11 +161,11 @@ impl Attempt<'_> {
                 }
                 exchange.broke(&why.to_string(), self.now_us);
                 exchange.path.shaper.answered(Answered::Deferred(true), 0);
-                exchange.path.shaper.heard(&why.to_string(), (0, Category::BadConnection), self.now_us);
+                heard.shared.heard(exchange, &why.to_string(), (0, Category::BadConnection), self.now_us);
                 if outcome.is_unknown() {
                     let mut settlement = self.next_try(true, true);
                     settlement.reason = Some(Reason::Unreachable.name().to_owned());
-                    settlement.reply = Some(format!("no answer to the message: {why}"));
+                    settlement.reply = Some(format!("{LOST_ANSWER}{why}"));
                     return Next::Settle(settlement);
                 }
                 // Where the receiver had answered MAIL, this was a try; without that the path is to blame alone.
@@ -202,7 +203,8 @@ impl Attempt<'_> {
         }
         let verdict = heard.shared.judge(exchange.site(), reply, stage);
         shaper.answered(kind(&verdict), 0);
-        shaper.heard(&smtp::normalised(&reply.to_string()), (reply.code, verdict.category), self.now_us);
+        let words = smtp::normalised(&reply.to_string());
+        heard.shared.heard(exchange, &words, (reply.code, verdict.category), self.now_us);
         let said =
             Said { verdict: &verdict, reply, seen: heard.seen, secured: heard.secured, now_us: self.now_us };
         let about = About { delivery: self.run.delivery, domain: heard.domain };

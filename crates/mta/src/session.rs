@@ -132,7 +132,7 @@ fn not_reached(shared: &Shared, exchange: &Exchange, in_force: &InForce, unreach
     let refused = unreached.refused.as_deref();
     let verdict = refused.map(|(reply, stage)| shared.judge(exchange.site(), reply, *stage));
     let category = verdict.as_ref().map_or(unreached.category, |verdict| verdict.category);
-    exchange.path.shaper.heard(&smtp::normalised(&unreached.reason), (0, category), now);
+    shared.heard(exchange, &smtp::normalised(&unreached.reason), (0, category), now);
     if let (Some((reply, _)), Some(verdict)) = (refused, verdict)
         && (matches!(verdict.path, smtp::PathAction::FewerConnections | smtp::PathAction::Slow { .. })
             || (exchange.path.site.is_known() && verdict.path != smtp::PathAction::None))

@@ -56,5 +56,9 @@ async fn suspicious_content_holds_its_delivery_at_that_receiver() {
         let held: Vec<_> =
             verdicts.iter().map(|one| (one.identity.as_str(), one.category.as_str())).collect();
         assert_eq!(held, [("delivery:1", "spam_content")], "for people to see, and to be told of");
+        let counted = story.engine.replies();
+        let counted: Vec<_> = counted.iter().map(|one| (&*one.provider, one.category, one.count)).collect();
+        let heard = u64::try_from(said.load(Ordering::SeqCst)).unwrap();
+        assert_eq!(counted, [("google", "spam_content", heard)], "each no is counted, no yes is");
     }
 }

@@ -30,8 +30,9 @@ const STREAM_ROWS: usize = 1_000;
 /// The contract's columns: scripts rely on them, so nothing is added to them.
 const COLUMNS: [&str; 8] =
     ["recipient", "state", "attempts", "first_try", "last_try", "reply", "reason", "message_id"];
-/// What [`Format::CsvAll`] has behind them: the way that a message took.
-const WAY: [&str; 6] = ["site", "source", "tls/protocol", "tls/cipher", "tls/certificate", "tls/proof"];
+/// What [`Format::CsvAll`] has behind them: the way that a message took, and what kind of answer it got.
+const WAY: [&str; 7] =
+    ["site", "source", "tls/protocol", "tls/cipher", "tls/certificate", "tls/proof", "category"];
 
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
@@ -55,7 +56,7 @@ struct Which {
 pub enum Format {
     /// Comma separated, RFC 4180, with a header line: the contract's columns.
     Csv,
-    /// The same with the receiver, the source and how the connection was secured behind them.
+    /// The same with the receiver, the source, how the connection was secured and the answer's category behind them.
     CsvAll,
     /// One JSON object a line.
     Ndjson,
@@ -156,7 +157,13 @@ impl MessageIds {
     }
 }
 
-fn row_json(row: &LogRow, ids: Option<&MessageIds>) -> Value {
+/// What kind of answer a row's words are. Derived from them for who asks: no column keeps it.
+fn category(state: &AppState, row: &LogRow) -> Option<&'static str> {
+    let words = row.reply.as_deref().filter(|_| row.state != LogState::Sent)?;
+    state.engine.category(row.site.as_deref().unwrap_or_default(), row.reason.as_deref(), words)
+}
+
+fn row_json(row: &LogRow, ids: Option<&MessageIds>, category: Option<&str>) -> Value {
     json!({
         "recipient": row.address,
         "state": row.state,
@@ -169,6 +176,7 @@ fn row_json(row: &LogRow, ids: Option<&MessageIds>) -> Value {
         "site": row.site,
         "source": row.source,
         "tls": row.tls.as_ref().map(tls_json),
+        "category": category,
     })
 }
 
@@ -241,7 +249,9 @@ async fn step(mut walk: Walk) -> Result<Option<(Bytes, Walk)>, queue::Error> {
         write_head(&mut text, walk.format);
     }
     for row in &found.rows {
-        write_row(&mut text, &row_json(row, walk.ids.as_ref()), walk.format, walk.rows == 0);
+        // The contract's columns are without it.
+        let category = if walk.format == Format::Csv { None } else { category(&walk.state, row) };
+        write_row(&mut text, &row_json(row, walk.ids.as_ref(), category), walk.format, walk.rows == 0);
         walk.rows += 1;
     }
     walk.next = match found.next {
@@ -318,7 +328,7 @@ async fn messages(
         .rows
         .iter()
         .map(|row| {
-            let mut document = row_json(row, ids.as_ref());
+            let mut document = row_json(row, ids.as_ref(), category(&state, row));
             document["next_try"] = time_opt(row.next_try);
             document["recipient_id"] = id(row.recipient);
             document
@@ -386,9 +396,9 @@ mod tests {
         assert_eq!(head, "recipient,state,attempts,first_try,last_try,reply,reason,message_id\r\n");
         let mut head = String::new();
         write_head(&mut head, Format::CsvAll);
-        assert!(
-            head.ends_with(",message_id,site,source,tls_protocol,tls_cipher,tls_certificate,tls_proof\r\n")
-        );
+        assert!(head.ends_with(
+            ",message_id,site,source,tls_protocol,tls_cipher,tls_certificate,tls_proof,category\r\n"
+        ));
         let tls = queue::Tls {
             protocol: "TLSv1.3".into(),
             cipher: "TLS_AES_128_GCM_SHA256".into(),
@@ -398,9 +408,9 @@ mod tests {
         let row = json!({"recipient": "a@x.example", "site": "x.example", "source": "mta-a", "tls": tls_json(&tls)});
         let mut line = String::new();
         write_row(&mut line, &row, Format::CsvAll, true);
-        assert_eq!(line, "a@x.example,,,,,,,,x.example,mta-a,TLSv1.3,TLS_AES_128_GCM_SHA256,ab12,dane\r\n");
+        assert_eq!(line, "a@x.example,,,,,,,,x.example,mta-a,TLSv1.3,TLS_AES_128_GCM_SHA256,ab12,dane,\r\n");
         let mut line = String::new();
         write_row(&mut line, &json!({"recipient": "a@x.example", "tls": null}), Format::CsvAll, true);
-        assert_eq!(line, format!("a@x.example{}\r\n", ",".repeat(13)), "in clear, or not sent");
+        assert_eq!(line, format!("a@x.example{}\r\n", ",".repeat(14)), "in clear, or not sent");
     }
 }

@@ -81,6 +81,11 @@ const DEFERRED: Family =
     counter("mailwright_deferred_total", PATH, "Answers that put a message off (not now).");
 const REFUSED: Family =
     counter("mailwright_refused_total", PATH, "Messages that receivers refused for good.");
+const REPLIES: Family = counter(
+    "mailwright_replies_total",
+    &["provider", "category"],
+    "Answers that were no yes, and connections that failed, by what they were about.",
+);
 const WARM_UP_LEFT: Family =
     gauge("mailwright_warm_up_left", PATH, "Messages that a warm-up plan still allows today.");
 const COMPOSED: Family = counter("mailwright_composed_total", NONE, "Messages composed and signed.");
@@ -149,6 +154,7 @@ pub const FAMILIES: &[Family] = &[
     ACCEPTED,
     DEFERRED,
     REFUSED,
+    REPLIES,
     WARM_UP_LEFT,
     COMPOSED,
     CLAIMED,
@@ -357,10 +363,16 @@ impl Looked<'_> {
             });
             text.family(family, samples);
         }
+        self.write_replies(text);
         gauge(text, &WARM_UP_LEFT, &|paths| {
             let left: Vec<u64> = paths.iter().filter_map(|path| Some(path.warm_up?.0)).collect();
             (!left.is_empty()).then(|| left.iter().sum::<u64>() as f64)
         });
+    }
+
+    fn write_replies(&self, text: &mut Text) {
+        let counts = self.standing.replies.iter();
+        text.family(&REPLIES, counts.map(|one| (vec![&*one.provider, one.category], one.count as f64)));
     }
 
     fn write_resting(&self, text: &mut Text) {

@@ -23,6 +23,10 @@ fn path(source: &str, site: &str) -> PathFigures {
     }
 }
 
+fn reply(provider: &str, category: &'static str, count: u64) -> mta::ReplyCount {
+    mta::ReplyCount { provider: provider.into(), category, count }
+}
+
 fn known() -> BTreeSet<String> {
     ["google", "yahoo"].map(str::to_owned).into()
 }
@@ -68,7 +72,8 @@ fn said(standing: &Standing) -> String {
 
 #[test]
 fn every_family_of_the_table_is_told_once_and_in_order() {
-    let standing = Standing { paths: vec![path("a", "google")], ..Standing::default() };
+    let replies = vec![reply("google", "rate_limited", 3)];
+    let standing = Standing { paths: vec![path("a", "google")], replies, ..Standing::default() };
     let text = said(&standing);
     let told: Vec<&str> = text
         .lines()
@@ -130,6 +135,18 @@ fn limits_and_times_are_told_by_source_and_provider() {
         assert!(text.contains(line), "{line}{text}");
     }
     assert!(!text.contains("mailwright_rate_limit{source=\"b\""), "nothing limits it: {text}");
+}
+
+#[test]
+fn what_kind_of_no_is_counted_by_provider() {
+    let replies = vec![reply("google", "rate_limited", 3), reply("other", "spam_block", 4)];
+    let text = said(&Standing { replies, ..Standing::default() });
+    for line in [
+        "mailwright_replies_total{provider=\"google\",category=\"rate_limited\"} 3\n",
+        "mailwright_replies_total{provider=\"other\",category=\"spam_block\"} 4\n",
+    ] {
+        assert!(text.contains(line), "{line}{text}");
+    }
 }
 
 #[test]

@@ -40,7 +40,14 @@ pub(super) fn standing(now_us: i64) -> Standing {
     };
     let blocked = PathFigures { waiting: 30, suspended: Some(rest), ..path("mta-b", "google") };
     let small = PathFigures { connections: 1, ..path("mta-a", "shop.example") };
-    Standing { paths: vec![small, fine, blocked], connections: 4, composed: 4_100, claimed_bytes: 9_000 }
+    let replies = vec![mta::ReplyCount { provider: "yahoo".into(), category: "spam_block", count: 7 }];
+    Standing {
+        paths: vec![small, fine, blocked],
+        connections: 4,
+        composed: 4_100,
+        claimed_bytes: 9_000,
+        replies,
+    }
 }
 
 fn stand(house: &House) {
@@ -136,6 +143,8 @@ async fn metrics_are_for_this_machine_and_for_those_who_sign_in() {
             ),
             "{text}"
         );
+        let replies = "mailwright_replies_total{provider=\"yahoo\",category=\"spam_block\"} 7\n";
+        assert!(text.contains(replies), "{text}");
         assert!(text.contains("mailwright_database_up 1\n") && !text.contains("shop.example"), "{text}");
 
         for (name, value) in [("x-forwarded-for", "192.0.2.1"), ("host", "evil.example")] {

@@ -432,11 +432,19 @@ async fn the_log_says_from_where_and_how_secured_a_message_went() {
         };
         let secured = rig.house.state.queue.secured(tls).await.unwrap();
         let message = rig.message();
+        let other = message_id(rig.delivery, 0) + message_id(rig.delivery, 1) - message;
         let sent = move |tx: &mut Tx<'_>| {
             tx.execute(
                 "INSERT INTO outcome (id, state, attempts, site, source, reply, tls) \
                  VALUES ($1, 1, 1, 'x.example', 'mta-a', '250 ok', $2)",
                 &store::binds![message, secured],
+            )?;
+            // Put off, in words that are that provider's.
+            tx.execute(
+                "INSERT INTO retry (id, delivery, wave, lane, due, attempts, first_try, site, reason, reply, unknown) \
+                 VALUES ($1, $2, 0, 'google', 1, 1, 1, 'google', 'refused', \
+                 '421 4.7.28 unusual rate of email originating from your IP address 192.0.2.1', 0)",
+                &store::binds![other, queue::delivery_of(other)],
             )
         };
         rig.house.state.queue.store().write(Lane::Urgent, sent).await.unwrap();
@@ -451,6 +459,8 @@ async fn the_log_says_from_where_and_how_secured_a_message_went() {
         let of = |address: &str| rows.iter().find(|row| row["recipient"] == address).unwrap();
         assert_eq!(of("ann@x.example")["tls"], expected);
         assert_eq!(of("bob@y.example")["tls"], Value::Null, "not sent yet");
+        assert_eq!(of("bob@y.example")["category"], "rate_limited");
+        assert_eq!(of("ann@x.example")["category"], Value::Null, "a yes has none");
         let mut browser = Browser::signed_in(&rig.house).await;
         let page = browser.get(&format!("{path}/messages/{message}")).await;
         for part in ["mta-a", "TLSv1.3, TLS_AES_256_GCM_SHA384", &"5a".repeat(32)] {
@@ -458,6 +468,9 @@ async fn the_log_says_from_where_and_how_secured_a_message_went() {
         }
         let export = browser.get(&format!("{path}/log.csv")).await;
         assert!(export.text.contains("x.example,mta-a,TLSv1.3,"), "{}", export.text);
+        assert!(export.text.contains(",google,,,,,,rate_limited\r\n"), "{}", export.text);
+        let plain = rig.house.request(Method::GET, &format!("/api/v1{path}/log")).send().await.unwrap();
+        assert!(!plain.text().await.unwrap().contains("rate_limited"), "the contract's columns and no more");
     })
     .await;
 }

@@ -194,8 +194,13 @@ impl EngineControl for EngineSeat {
                 connections: engine.connections() as u64,
                 composed: engine.composed() as u64,
                 claimed_bytes: engine.claimed_bytes() as u64,
+                replies: engine.replies(),
             }
         })
+    }
+
+    fn category(&self, site: &str, reason: Option<&str>, words: &str) -> Option<&'static str> {
+        mta::category_of(&self.supplies.replies, site, reason, words)
     }
 
     fn act(&self, action: Action) -> Pending<'_, Result<(), Problem>> {
