@@ -81,7 +81,7 @@ pub use row::{RecipientColumns, RecipientRow, recipient_columns};
 pub use search::{Search, SearchPage};
 pub use seeds::{Seed, SeedGroup};
 pub use segments::Segment;
-pub use services::{Service, Subscription, end_subscription};
+pub use services::{Left, Service, Subscription, end_subscription};
 pub use suppression::{Suppressed, SuppressionCounts, SuppressionKind, SuppressionReport};
 
 /// The tables of this room, for `Store::migrate`.

@@ -4,7 +4,7 @@
 //! subscription belongs to the recipient, not to the address: it goes with the person.
 
 use serde::Serialize;
-use store::{Lane, Relation, Row, Tx, binds};
+use store::{Dialect, Lane, Relation, Row, Tx, binds};
 
 use crate::Audience;
 use crate::error::{Error, Result};
@@ -122,12 +122,29 @@ impl Audience {
     }
 }
 
-/// Ends one subscription inside a transaction of the caller's, who also tells the queue. False: there was none.
+/// What ending a subscription did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// False: there was none.
+    pub ended: bool,
+    /// The services that the recipient still subscribes to.
+    pub still: Vec<i64>,
+}
+
+/// Ends one subscription inside a transaction of the caller's, who also tells the queue. On PostgreSQL who ends another of this
+/// recipient's waits for the end of the transaction: of two at a time the second must see the first.
 ///
 /// # Errors
 /// The database's.
-pub fn end_subscription(tx: &mut Tx<'_>, service: i64, recipient: i64) -> Result<bool> {
-    SERVICES.remove(tx, service, recipient)
+pub fn end_subscription(tx: &mut Tx<'_>, service: i64, recipient: i64) -> Result<Left> {
+    if tx.dialect() == Dialect::Postgres {
+        let lock = "SELECT id FROM recipient WHERE id = $1 FOR UPDATE";
+        tx.query_opt(lock, &binds![recipient], |row| Ok::<_, Error>(row.int(0)?))?;
+    }
+    let ended = SERVICES.remove(tx, service, recipient)?;
+    let still = "SELECT service FROM subscription WHERE recipient = $1 ORDER BY service";
+    let still = tx.query(still, &binds![recipient], |row| Ok::<_, Error>(row.int(0)?))?;
+    Ok(Left { ended, still })
 }
 
 fn read(row: &Row<'_>) -> Result<Service> {

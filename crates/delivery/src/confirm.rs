@@ -200,6 +200,6 @@ fn spec(delivery: &Delivery, scope: Scope, (pool, signing): (String, String), st
         bcc: delivery.definition.parameters.bcc && !ours && !test_smtp,
         signing,
         seen: scope.seen,
-        service: scope.service,
+        services: scope.services,
     }
 }

@@ -85,12 +85,16 @@ impl Deliveries {
         Ok(set)
     }
 
-    /// Whoever ends the subscription that brought him into the target gets nothing that is still pending. Where a target takes
-    /// people for other reasons too, it cannot be told whether he would still be in it, and he gets his message.
-    pub(crate) async fn keep_service(&self, id: DeliveryId, target: &Target) -> Result<()> {
-        let Some(name) = only_service(target) else { return Ok(()) };
-        let Some(service) = self.rooms.audience.service_by_name(name).await? else { return Ok(()) };
-        Ok(self.store.write(Lane::Bulk, move |tx| queue::suppress::of_service(tx, id, service.id)).await?)
+    /// Whoever ends the last of the subscriptions that brought him into the target gets nothing that is still pending. Where a
+    /// target takes people for other reasons too, it cannot be told whether he would still be in it, and he gets his message.
+    pub(crate) async fn keep_services(&self, id: DeliveryId, target: &Target) -> Result<()> {
+        let mut services = Vec::new();
+        for name in only_services(target).unwrap_or_default() {
+            let Some(service) = self.rooms.audience.service_by_name(name).await? else { return Ok(()) };
+            services.push(service.id);
+        }
+        let keep = move |tx: &mut store::Tx<'_>| queue::suppress::of_services(tx, id, &services);
+        Ok(self.store.write(Lane::Bulk, keep).await?)
     }
 
     /// Looks up everything that a target names.
@@ -206,12 +210,11 @@ impl Deliveries {
     }
 }
 
-/// The one service whose subscribers the target takes, and nobody else.
-fn only_service(target: &Target) -> Option<&str> {
-    let mut names =
-        target.include.iter().map(|item| item.service.as_deref().filter(|_| item.not != Some(true)));
-    let first = names.next()??.trim();
-    names.all(|name| name.is_some_and(|name| name.trim() == first)).then_some(first)
+/// The services whose subscribers the target takes, each once. `None`: it takes others too.
+fn only_services(target: &Target) -> Option<std::collections::BTreeSet<&str>> {
+    let name = |item: &'_ crate::definition::TargetItem| item.service.is_some() && item.not != Some(true);
+    let all = target.include.iter().all(name);
+    all.then(|| target.include.iter().filter_map(|item| item.service.as_deref()).map(str::trim).collect())
 }
 
 fn missing(field: &str, what: &str, name: &str) -> Refusal {

@@ -32,7 +32,7 @@ impl Work<'_> {
         let plan = Plan::of(definition, this.now_us())?;
         let force = this.in_force(definition, &self.facts, plan.start_us).await?;
         let set = this.walked_set(id, definition, &force).await?;
-        this.keep_service(id, &definition.target).await?;
+        this.keep_services(id, &definition.target).await?;
         let pressures = this.pressures(id, &force, plan.start_us).await?;
         self.arbitrated = fingerprint(&pressures, &plan);
         self.findings.extend(this.rejected_rows(id, &definition.target).await?);

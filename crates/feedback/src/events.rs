@@ -218,7 +218,7 @@ fn write(tx: &mut Tx<'_>, report: &Report, message: &MessageRow, now_us: i64) ->
     keys.dedup();
     let entries: Vec<Suppression> = keys
         .into_iter()
-        .map(|address_key| Suppression { address_key, service: None, reason: why.to_owned(), at: now_us })
+        .map(|address_key| Suppression { address_key, service: None, still: Vec::new(), reason: why.to_owned(), at: now_us })
         .collect();
     Ok(Written { taken: Taken::Counted, recorded: Some(suppress_in(tx, &entries)?) })
 }
@@ -292,7 +292,7 @@ mod tests {
             bcc: false,
             signing: String::new(),
             seen: 0,
-            service: None,
+            services: Vec::new(),
         };
         plan::write_snapshot(tx, "hash", b"frozen")?;
         plan::insert_messages(

@@ -158,7 +158,7 @@ fn write(tx: &mut Tx<'_>, message: &MessageRow, now_us: i64) -> Result<Written, 
     }
     let entries: Vec<Suppression> = keys
         .into_iter()
-        .map(|address_key| Suppression { address_key, service: None, reason: REASON.to_owned(), at: now_us })
+        .map(|address_key| Suppression { address_key, service: None, still: Vec::new(), reason: REASON.to_owned(), at: now_us })
         .collect();
     Ok(Written { recorded: suppress_in(tx, &entries)?, newly })
 }
@@ -216,7 +216,7 @@ mod tests {
                 bcc: false,
                 signing: String::new(),
                 seen: 0,
-                service: None,
+                services: Vec::new(),
             };
             let work = move |tx: &mut Tx<'_>| {
                 plan::write_snapshot(tx, "hash", b"frozen")?;

@@ -253,7 +253,8 @@ impl Services {
     }
 
     fn pending_of(&self, address_key: String, service: Option<i64>, reason: &str) -> queue::Suppression {
-        queue::Suppression { address_key, service, reason: reason.to_owned(), at: self.clock.now_us() }
+        let (reason, at) = (reason.to_owned(), self.clock.now_us());
+        queue::Suppression { address_key, service, still: Vec::new(), reason, at }
     }
 
     /// Puts a recipient on the denylist, and cancels what is pending for it in every delivery.
@@ -287,8 +288,8 @@ impl Services {
         Ok(())
     }
 
-    /// Ends subscriptions, and cancels what this service's deliveries still have pending for these people. Answers how many
-    /// there were.
+    /// Ends subscriptions, and cancels what deliveries to this service's subscribers still have pending for these people, unless
+    /// another service that such a delivery names keeps them. Answers how many there were.
     pub async fn unsubscribe(
         &self,
         service: i64,
@@ -297,15 +298,19 @@ impl Services {
         let ids: Vec<i64> = recipients.iter().map(|recipient| recipient.id).collect();
         let entry =
             |of: &audience::Recipient| self.pending_of(of.email_key.clone(), Some(service), "unsubscribed");
-        let entries = recipients.iter().map(entry).collect();
-        self.cut_off(entries, move |tx| {
+        let mut entries: Vec<_> = recipients.iter().map(entry).collect();
+        let write = self.audience.store().write(store::Lane::Urgent, move |tx| {
             let mut ended = 0;
-            for id in ids {
-                ended += u64::from(audience::end_subscription(tx, service, id)?);
+            for (id, entry) in ids.into_iter().zip(&mut entries) {
+                let left = audience::end_subscription(tx, service, id)?;
+                ended += u64::from(left.ended);
+                entry.still = left.still;
             }
-            Ok(ended)
-        })
-        .await
+            Ok::<_, Problem>((ended, queue::suppress_in(tx, &entries)?))
+        });
+        let (ended, recorded) = write.await?;
+        self.queue.remember(recorded);
+        Ok(ended)
     }
 
     /// Puts an address in quarantine, and cancels what is pending for it. Answers whether it is new there.

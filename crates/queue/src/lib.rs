@@ -99,5 +99,6 @@ pub const MIGRATIONS: store::RoomMigrations = store::RoomMigrations {
         store::Step { number: 6, name: "waits", sql: include_str!("../migrations/006_waits.sql") },
         store::Step { number: 7, name: "scope", sql: include_str!("../migrations/007_scope.sql") },
         store::Step { number: 8, name: "claims", sql: include_str!("../migrations/008_claims.sql") },
+        store::Step { number: 9, name: "services", sql: include_str!("../migrations/009_services.sql") },
     ],
 };

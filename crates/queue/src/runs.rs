@@ -3,11 +3,12 @@
 use store::{Dialect, Row, Tx, binds};
 
 use crate::plan::refuse_confirmed;
+use crate::suppress::{numbers, written};
 use crate::types::{Control, OTHER_SITE, Priority, Run, RunSpec, SEED_WAVE, TAIL_LANE};
 use crate::{Error, Result, RetryPlan};
 
 const COLUMNS: &str = "delivery, control, epoch, priority, pool, start_at, valid_until, retries, retry_period, \
-                       retry_later, test_smtp, bcc, signing, seen, service, messages, started_at, ended_at";
+                       retry_later, test_smtp, bcc, signing, seen, services, messages, started_at, ended_at";
 
 /// Confirms: from the commit on, the delivery's parts may be claimed. Call [`crate::Queue::changed`] afterwards.
 ///
@@ -42,7 +43,7 @@ pub fn start(tx: &mut Tx<'_>, spec: &RunSpec, now: i64) -> Result<Run> {
             spec.bcc,
             &spec.signing,
             spec.seen,
-            spec.service,
+            written(&spec.services),
             messages,
             now
         ],
@@ -287,7 +288,7 @@ fn read(row: &Row<'_>) -> Result<Run> {
             bcc: row.bool(11)?,
             signing: row.text(12)?,
             seen: row.int(13)?,
-            service: row.int_opt(14)?,
+            services: numbers(row.text_opt(14)?.as_deref())?,
         },
         control: Control::from_row(row.int(1)?)?,
         epoch: row.int(2)?,

@@ -325,6 +325,7 @@ fn quarantine_found(
         .map(|n| Suppression {
             address_key: n.address_key.clone(),
             service: None,
+            still: Vec::new(),
             reason: "quarantined".to_owned(),
             at: n.at,
         })

@@ -22,8 +22,11 @@ const AGAIN: i64 = 64;
 pub struct Suppression {
     /// Comparison key of the address; of a whole domain `@` and its ASCII form.
     pub address_key: String,
-    /// Only messages of this service; `None`: all.
+    /// Only messages to subscribers of this service; `None`: all.
     pub service: Option<i64>,
+    /// With a service: those that the person still subscribes to. A message to the subscribers of several services goes on to
+    /// whom one of them keeps.
+    pub still: Vec<i64>,
     /// `unsubscribed`, `complained`, `quarantined`, …
     pub reason: String,
     /// When (UTC microseconds).
@@ -31,12 +34,12 @@ pub struct Suppression {
 }
 
 /// Whom suppressions that come after an analysis concern.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Scope {
     /// Number of the last suppression that the analysis saw.
     pub seen: i64,
-    /// The only service whose subscribers the target takes.
-    pub service: Option<i64>,
+    /// The services whose subscribers the target takes, and nobody else; empty: others too.
+    pub services: Vec<i64>,
 }
 
 /// Suppressions that were written in a transaction: give them to [`crate::Queue::remember`] once it has committed.
@@ -54,8 +57,8 @@ pub fn suppress_in(tx: &mut Tx<'_>, entries: &[Suppression]) -> Result<Recorded>
         return Ok(Recorded::default());
     }
     tx.execute_many(
-        "INSERT INTO suppress (address_key, service, reason, at) VALUES ($1, $2, $3, $4)",
-        entries.iter().map(|e| binds![&e.address_key, e.service, &e.reason, e.at]),
+        "INSERT INTO suppress (address_key, service, reason, at, still) VALUES ($1, $2, $3, $4, $5)",
+        entries.iter().map(|e| binds![&e.address_key, e.service, &e.reason, e.at, written(&e.still)]),
     )?;
     // One number for all: no analysis can begin between them, see `begin`.
     let seq = last(tx)?;
@@ -75,19 +78,32 @@ pub fn begin(tx: &mut Tx<'_>, delivery: i64) -> Result<()> {
     let seen = last(tx)?;
     tx.execute(
         "INSERT INTO scope (delivery, seen) VALUES ($1, $2) \
-         ON CONFLICT (delivery) DO UPDATE SET seen = excluded.seen, service = NULL",
+         ON CONFLICT (delivery) DO UPDATE SET seen = excluded.seen, services = NULL",
         &binds![delivery, seen],
     )?;
     Ok(())
 }
 
-/// Says that the target takes the subscribers of one service and nobody else, after [`begin`].
+/// Says that the target takes the subscribers of these services and nobody else, after [`begin`].
 ///
 /// # Errors
 /// The database's.
-pub fn of_service(tx: &mut Tx<'_>, delivery: i64, service: i64) -> Result<()> {
-    tx.execute("UPDATE scope SET service = $2 WHERE delivery = $1", &binds![delivery, service])?;
+pub fn of_services(tx: &mut Tx<'_>, delivery: i64, services: &[i64]) -> Result<()> {
+    tx.execute("UPDATE scope SET services = $2 WHERE delivery = $1", &binds![delivery, written(services)])?;
     Ok(())
+}
+
+/// Numbers of services as a column has them.
+pub(crate) fn written(services: &[i64]) -> Option<String> {
+    let numbers: Vec<String> = services.iter().map(ToString::to_string).collect();
+    (!numbers.is_empty()).then(|| numbers.join(" "))
+}
+
+/// Reads [`written`].
+pub(crate) fn numbers(text: Option<&str>) -> Result<Vec<i64>> {
+    let broken = |number: &str| Error::Row { table: "suppress", what: format!("service {number:?}") };
+    let read = |number: &str| number.parse().map_err(|_| broken(number));
+    text.unwrap_or_default().split_whitespace().map(read).collect()
 }
 
 /// The scope of the last analysis; without one (it was analysed before there were scopes) every suppression there is.
@@ -95,9 +111,12 @@ pub fn of_service(tx: &mut Tx<'_>, delivery: i64, service: i64) -> Result<()> {
 /// # Errors
 /// The database's.
 pub fn scope(tx: &mut Tx<'_>, delivery: i64) -> Result<Scope> {
-    let read = |row: &store::Row<'_>| Ok::<_, Error>(Scope { seen: row.int(0)?, service: row.int_opt(1)? });
+    let read = |row: &store::Row<'_>| {
+        let services = numbers(row.text_opt(1)?.as_deref())?;
+        Ok::<_, Error>(Scope { seen: row.int(0)?, services })
+    };
     let found =
-        tx.query_opt("SELECT seen, service FROM scope WHERE delivery = $1", &binds![delivery], read)?;
+        tx.query_opt("SELECT seen, services FROM scope WHERE delivery = $1", &binds![delivery], read)?;
     Ok(found.unwrap_or_default())
 }
 
@@ -127,12 +146,13 @@ pub(crate) fn missing(tx: &mut Tx<'_>, runs: &[Run], reach: Reach) -> Result<(Re
     };
     let behind = if oldest < reach.from { oldest } else { oldest.max(reach.upto - AGAIN) };
     let entries = tx.query(
-        "SELECT address_key, service, reason, at, seq FROM suppress WHERE seq > $1 ORDER BY seq",
+        "SELECT address_key, service, reason, at, seq, still FROM suppress WHERE seq > $1 ORDER BY seq",
         &binds![behind],
         |row| {
             let entry = Suppression {
                 address_key: row.text(0)?,
                 service: row.int_opt(1)?,
+                still: numbers(row.text_opt(5)?.as_deref())?,
                 reason: row.text(2)?,
                 at: row.int(3)?,
             };
@@ -146,7 +166,19 @@ pub(crate) fn missing(tx: &mut Tx<'_>, runs: &[Run], reach: Reach) -> Result<(Re
 #[derive(Debug, Clone)]
 struct Entry {
     service: Option<i64>,
+    still: Vec<i64>,
     seq: i64,
+}
+
+impl Entry {
+    /// True where it keeps its person's message of this run back.
+    fn bites(&self, run: &RunSpec) -> bool {
+        let left = |service: i64| {
+            let keeps = |other: &i64| *other != service && self.still.contains(other);
+            run.services.contains(&service) && !run.services.iter().any(keeps)
+        };
+        self.seq > run.seen && self.service.is_none_or(left)
+    }
 }
 
 /// The in-memory set.
@@ -165,8 +197,9 @@ impl Set {
             let entries = set.entry(entry.address_key).or_default();
             // The latest number per scope is all that matters.
             match entries.iter_mut().find(|e| e.service == entry.service) {
-                Some(old) => old.seq = old.seq.max(seq),
-                None => entries.push(Entry { service: entry.service, seq }),
+                Some(old) if old.seq > seq => {}
+                Some(old) => (old.seq, old.still) = (seq, entry.still),
+                None => entries.push(Entry { service: entry.service, still: entry.still, seq }),
             }
         }
     }
@@ -177,10 +210,7 @@ impl Set {
 
     pub(crate) fn holds(&self, address_key: &str, run: &RunSpec) -> bool {
         let set = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let bites = |key: &str| {
-            let fits = |e: &Entry| e.seq > run.seen && (e.service.is_none() || e.service == run.service);
-            set.get(key).is_some_and(|entries| entries.iter().any(fits))
-        };
+        let bites = |key: &str| set.get(key).is_some_and(|entries| entries.iter().any(|e| e.bites(run)));
         let domain = address_key.rfind('@').map(|at| &address_key[at..]);
         bites(address_key) || domain.is_some_and(bites)
     }

@@ -140,8 +140,9 @@ pub struct RunSpec {
     pub signing: String,
     /// Number of the last suppression that the analysis saw ([`crate::scope`]); later ones are checked at the gate.
     pub seen: i64,
-    /// The only service whose subscribers these are; a suppression of another service does not count.
-    pub service: Option<i64>,
+    /// The services whose subscribers these are, and nobody else; empty: others too. Who leaves one of them, and subscribes to
+    /// no other of them, gets nothing that is pending. A suppression of another service does not count.
+    pub services: Vec<i64>,
 }
 
 /// A confirmed delivery.

@@ -17,6 +17,7 @@ fn entry(key: &str, service: Option<i64>) -> Suppression {
     Suppression {
         address_key: key.to_owned(),
         service,
+        still: Vec::new(),
         reason: "unsubscribed".to_owned(),
         // No clock decides here.
         at: 0,
@@ -47,7 +48,7 @@ async fn suppressions_bite_by_number_service_and_domain() {
     each(|store| async move {
         let queue = open(&store).await;
         queue.suppress(vec![user(1)]).await.unwrap();
-        let run = Plan { service: Some(5), ..Plan::new(1, 5) }.write(&queue).await;
+        let run = Plan { services: vec![5], ..Plan::new(1, 5) }.write(&queue).await;
         let other = Plan::new(2, 2).write(&queue).await;
         let of = |n: i64, service| entry(&format!("user{n}@a.example"), Some(service));
         queue.suppress(vec![user(0), of(2, 5), of(3, 6), entry("@b.example", None)]).await.unwrap();
@@ -56,6 +57,33 @@ async fn suppressions_bite_by_number_service_and_domain() {
         assert_eq!(held_back(&restarted(&store).await, &run).await, [0, 2]);
         queue.suppress(vec![entry("@a.example", None)]).await.unwrap();
         assert_eq!(held_back(&queue, &other).await, [0, 1], "a whole domain");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_the_last_of_a_runs_services_is_held_back() {
+    each(|store| async move {
+        let queue = open(&store).await;
+        let run = Plan { services: vec![5, 12], ..Plan::new(1, 6) }.write(&queue).await;
+        assert_eq!(run.spec.services, [5, 12]);
+        let left = |n: i64, service, still: &[i64]| Suppression {
+            still: still.to_vec(),
+            ..entry(&format!("user{n}@a.example"), Some(service))
+        };
+        let entries = vec![
+            left(0, 5, &[]),
+            left(1, 5, &[12]),
+            left(2, 5, &[2, 125]),
+            left(3, 7, &[]),
+            left(4, 5, &[12]),
+        ];
+        queue.suppress(entries).await.unwrap();
+        assert_eq!(held_back(&queue, &run).await, [0, 2], "who is kept by the other service is not");
+        // Memory, and what a start reads again.
+        queue.suppress(vec![left(4, 12, &[7])]).await.unwrap();
+        assert_eq!(held_back(&queue, &run).await, [0, 2, 4], "one after the other");
+        assert_eq!(held_back(&restarted(&store).await, &run).await, [0, 2, 4]);
     })
     .await;
 }

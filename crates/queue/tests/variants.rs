@@ -25,7 +25,7 @@ async fn confirmed(queue: &Queue, rest: i64) -> Run {
         bcc: false,
         signing: String::new(),
         seen: 0,
-        service: None,
+        services: Vec::new(),
     };
     let message = |n: i64| NewMessage {
         id: message_id(1, n),

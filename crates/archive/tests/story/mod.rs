@@ -112,7 +112,7 @@ impl Story {
             bcc: true,
             signing: String::new(),
             seen: 0,
-            service: None,
+            services: Vec::new(),
         };
         let messages = (0..count).map(move |n| NewMessage {
             id: message_id(delivery, n),

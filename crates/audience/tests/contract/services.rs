@@ -42,6 +42,14 @@ async fn people_subscribe_and_leave() {
         let taken = room.preview(&room.subscribers_of(weekly), 10).await.unwrap();
         assert_eq!(taken.iter().map(|r| r.id).collect::<Vec<_>>(), [ids[0], ids[2]]);
 
+        let end = |service: i64, id: i64| {
+            room.store().write(store::Lane::Urgent, move |tx| audience::end_subscription(tx, service, id))
+        };
+        let left = end(weekly, ids[1]).await.unwrap();
+        assert_eq!((left.ended, left.still), (false, vec![offers]), "left already");
+        let left = end(offers, ids[1]).await.unwrap();
+        assert_eq!((left.ended, left.still), (true, vec![]));
+
         let list = room.create_list("list", NOW).await.unwrap();
         room.add_to_list(list, vec![ids[2], ids[3]]).await.unwrap();
         let first = Search { service: Some(weekly), limit: 1, ..Search::default() };

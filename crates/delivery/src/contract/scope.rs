@@ -27,9 +27,14 @@ async fn slow_host() -> (SocketAddr, oneshot::Receiver<()>, oneshot::Sender<()>)
 
 impl World {
     async fn unsubscribed(&self, email: &str, service: Option<i64>) {
+        self.left(email, service, Vec::new()).await;
+    }
+
+    async fn left(&self, email: &str, service: Option<i64>, still: Vec<i64>) {
         let entry = queue::Suppression {
             address_key: email.to_owned(),
             service,
+            still,
             reason: "unsubscribed".to_owned(),
             at: START_US,
         };
@@ -90,25 +95,30 @@ async fn who_leaves_a_service_gets_nothing_that_goes_to_its_subscribers_alone() 
             services.push(service);
         }
         let of = |name: &str| TargetItem { service: Some(name.into()), ..TargetItem::default() };
+        let (both, bob_alone): (&[&str], &[&str]) =
+            (&["r1@yahoo.com", "r2@tail1.example"], &["r2@tail1.example"]);
         let targets = [
-            (vec![of("weekly")], true),
-            (vec![of(" weekly"), of("weekly")], true),
-            (vec![of("weekly"), TargetItem::list("newsletter")], false),
-            (vec![of("daily")], false),
-            (vec![TargetItem { not: Some(true), ..of("weekly") }], false),
+            (vec![of("weekly")], both),
+            (vec![of(" weekly"), of("weekly")], both),
+            (vec![of("weekly"), TargetItem::list("newsletter")], &[]),
+            (vec![of("daily")], &[]),
+            // The other service keeps ann, and nothing keeps bob.
+            (vec![of("weekly"), of("daily")], bob_alone),
+            (vec![of("weekly"), of("daily"), TargetItem::list("newsletter")], &[]),
+            (vec![TargetItem { not: Some(true), ..of("weekly") }], &[]),
         ];
         let mut ids = Vec::new();
-        for (include, bites) in targets {
+        for (include, held) in targets {
             let mut target = definition();
             target.target.include = include;
             let id = world.deliveries.create(target, Some(html()), None).await.unwrap().id;
             assert_eq!(errors(&world.analyse(id).await), [""; 0]);
-            ids.push((id, bites));
+            ids.push((id, held));
         }
-        world.unsubscribed("r1@yahoo.com", Some(services[0])).await;
-        for (n, (id, bites)) in ids.into_iter().enumerate() {
-            let expected: &[&str] = if bites { &["r1@yahoo.com"] } else { &[] };
-            assert_eq!(world.held_back(id).await, expected, "target {n}");
+        world.left("r1@yahoo.com", Some(services[0]), vec![services[1]]).await;
+        world.unsubscribed("r2@tail1.example", Some(services[0])).await;
+        for (n, (id, held)) in ids.into_iter().enumerate() {
+            assert_eq!(world.held_back(id).await, held, "target {n}");
         }
     })
     .await;

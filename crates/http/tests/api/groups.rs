@@ -40,6 +40,9 @@ async fn people_subscribe_over_the_api() {
         assert_eq!(found["items"].as_array().unwrap().len(), 2);
         assert_eq!(house.get("/recipients/ann@x.example/services").await.1["items"][0]["name"], "weekly");
 
+        let (_, daily) = house.post("/services", json!({"name": "daily"})).await;
+        let daily = daily["id"].as_str().unwrap().to_owned();
+        house.post(&format!("/services/{daily}/subscribe"), who(&["ben@x.example"])).await;
         let (_, done) =
             house.post(&format!("{path}/unsubscribe"), who(&["ben@x.example", "carl@y.example"])).await;
         assert_eq!(done["unsubscribed"], 1);
@@ -47,6 +50,10 @@ async fn people_subscribe_over_the_api() {
         let service = weekly["id"].as_str().unwrap().parse().unwrap();
         let entry = ("ben@x.example".to_owned(), Some(service));
         assert!(held(&house).await.contains(&entry), "what waits is cancelled, of this service alone");
+        let sql = "SELECT still FROM suppress WHERE address_key LIKE 'ben@%'";
+        let read = |row: &store::Row<'_>| Ok::<_, store::Error>(row.text_opt(0)?);
+        let still = house.state.audience.store().read(move |tx| tx.query(sql, &[], read)).await.unwrap();
+        assert_eq!(still, [Some(daily)], "a delivery to both services goes on to him");
         let (status, _) = house.send(Method::PATCH, &path, json!({"name": "letter"})).await;
         assert_eq!(status, StatusCode::OK);
         assert_eq!(house.get("/services?search=let").await.1["items"][0]["name"], "letter");

@@ -306,7 +306,7 @@ impl Story {
             bcc: false,
             signing: String::new(),
             seen: 0,
-            service: None,
+            services: Vec::new(),
         };
         change(&mut spec);
         let messages: Vec<NewMessage> = addresses

@@ -62,7 +62,7 @@ pub async fn confirm(store: &Store, delivery: i64, messages: i64, with_resource:
         bcc: false,
         signing: String::new(),
         seen: 0,
-        service: None,
+        services: Vec::new(),
     };
     let work = move |tx: &mut Tx<'_>| -> Result<(), queue::Error> {
         plan::write_snapshot(tx, &hash, &bytes)?;
