@@ -248,8 +248,19 @@ mod tests {
             }
             joined.push('\n');
         }
+        // Words that a room says in several places are a constant of it: `{NAMED_SO}`.
+        for (name, words) in constants(&joined) {
+            joined = joined.replace(&format!("{{{name}}}"), &words);
+        }
         // A number that is put in for `#`.
         without_places(&joined.replace("\\\"", "\"").replace("\"# ", "\"{} "))
+    }
+
+    /// Every `const NAME: &str = "words";` of one line.
+    fn constants(text: &str) -> Vec<(String, String)> {
+        let lines = text.lines().filter_map(|line| line.split_once("const ")?.1.strip_suffix("\";"));
+        let named = lines.filter_map(|line| line.split_once(": &str = \""));
+        named.map(|(name, words)| (name.to_owned(), words.to_owned())).collect()
     }
 
     /// Each `{…}` and `{{ … }}` within a line as `{}`, several in a row as one.

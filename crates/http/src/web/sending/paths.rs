@@ -117,11 +117,12 @@ impl Row {
     fn of(site: SiteStanding, queued: Option<&Queued>, now_us: i64) -> Row {
         let trouble = Trouble::of(&site, queued);
         let queued = queued.cloned().unwrap_or_default();
+        let waits_in_database = u64::try_from(queued.messages).unwrap_or(0);
         let limit = site.connections_limit.map(signed);
         let open = signed(site.connections);
         Row {
             name: texts::pick("provider", &site.site),
-            badge: Badge::of(site.paths, site.resting, site.connections, site.waiting),
+            badge: Badge::of(site.paths, site.resting, site.connections, site.waiting + waits_in_database),
             paths: site.paths as i64,
             connections: open,
             limit,
@@ -338,6 +339,7 @@ mod tests {
         let rows: Vec<_> = board.rows.iter().map(|row| (row.site.as_str(), row.trouble)).take(5).collect();
         let wanted = ["rests.example", "held", "silent", "defers.example"].map(|site| (site, true));
         assert_eq!(rows[..4], wanted);
+        assert_eq!(board.rows[2].badge.word, "waits", "what the engine has not taken yet waits too");
         assert_eq!(rows[4], ("d49.example", false), "then what waits most");
     }
 
