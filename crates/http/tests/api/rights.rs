@@ -248,7 +248,7 @@ async fn what_was_done_is_written_once_and_what_was_refused_is_not() {
                 "anna quarantine.release (an address)".to_owned(),
                 "anna delivery.create 1 October".to_owned(),
                 "anna delivery.edit 1".to_owned(),
-                format!("anna list.rename {id}"),
+                format!("anna list.rename {id} weekly"),
             ]
         );
     })
