@@ -21,6 +21,9 @@ pub struct Standing {
     pub claimed_bytes: u64,
     /// How often receivers said what kind of "no" since the engine started.
     pub replies: Vec<ReplyCount>,
+    /// When all that waits for receivers outside the provider table is through at its present speed; none: nothing waits in
+    /// the database, or nothing goes.
+    pub others_end: Option<i64>,
 }
 
 /// All paths of one site together.
@@ -74,19 +77,19 @@ impl Standing {
 
     /// Reckons when all that waits for each provider is through at its present speed: what is in memory and what waits in
     /// the database (counted at most once a second, for all together). Of a receiver outside the table what is in the database
-    /// is not known to be its.
+    /// is not known to be its, so they have an end together.
     pub fn reckon_ends(&mut self, queued: &BTreeMap<String, Queued>, now_us: i64) {
+        let waits = |name: &str| queued.get(name).map_or(0, |queued| queued.messages);
         let mut ends: BTreeMap<String, Option<i64>> = BTreeMap::new();
         for path in &self.paths {
-            let Some(queued) = queued.get(&path.site).filter(|queued| queued.messages > 0) else { continue };
-            ends.entry(path.site.clone()).or_insert_with(|| {
+            let messages = waits(&path.site);
+            if messages > 0 {
                 let of_site = || self.paths.iter().filter(|other| other.site == path.site);
-                let speed: f64 = of_site().map(|path| path.accepted_per_second).sum();
-                let waiting: usize = of_site().map(|path| path.waiting).sum();
-                let all = waiting as f64 + queued.messages as f64;
-                (speed > 0.0).then(|| now_us.saturating_add((all / speed * 1e6) as i64))
-            });
+                ends.entry(path.site.clone()).or_insert_with(|| end_of(of_site(), messages, now_us));
+            }
         }
+        let others = self.paths.iter().filter(|path| !path.known);
+        self.others_end = (waits(OTHERS) > 0).then(|| end_of(others, waits(OTHERS), now_us)).flatten();
         for path in &mut self.paths {
             if let Some(end) = ends.get(&path.site) {
                 path.expected_end = *end;
@@ -98,6 +101,16 @@ impl Standing {
     pub fn of_site<'a>(&'a self, site: &'a str) -> impl Iterator<Item = &'a PathFigures> {
         self.paths.iter().filter(move |path| path.site == site)
     }
+}
+
+/// When what these paths have in memory and so many messages more are through at their present speed.
+fn end_of<'a>(paths: impl Iterator<Item = &'a PathFigures>, queued: i64, now_us: i64) -> Option<i64> {
+    let (mut speed, mut all) = (0.0, queued as f64);
+    for path in paths {
+        speed += path.accepted_per_second;
+        all += path.waiting as f64;
+    }
+    (speed > 0.0).then(|| now_us.saturating_add((all / speed * 1e6) as i64))
 }
 
 impl SiteStanding {
@@ -272,15 +285,19 @@ mod tests {
         let mut slow = path("b", "google", 1);
         slow.accepted_per_second = 2.0;
         let mut small = path("a", "small.example", 1);
-        (small.waiting, small.expected_end) = (7, Some(9));
+        (small.waiting, small.accepted_per_second, small.expected_end) = (7, 3.0, Some(9));
         let mut stands = path("a", "yahoo", 1);
         (stands.waiting, stands.expected_end) = (1, Some(9));
+        [&mut fast, &mut slow, &mut stands].into_iter().for_each(|path| path.known = true);
         let mut standing = Standing { paths: vec![fast, slow, small, stands], ..Standing::default() };
         let waits = |messages| Queued { messages, ..Queued::default() };
         let queued = [("google", waits(900)), ("yahoo", waits(5)), (OTHERS, waits(44))];
         standing.reckon_ends(&queued.map(|(site, queued)| (site.to_owned(), queued)).into(), 1_000_000);
         let ends: Vec<_> = standing.paths.iter().map(|path| path.expected_end).collect();
         assert_eq!(ends, [Some(101_000_000), Some(101_000_000), Some(9), None]);
+        assert_eq!(standing.others_end, Some(18_000_000), "51 messages for small ones, three a second");
+        standing.reckon_ends(&BTreeMap::new(), 1_000_000);
+        assert_eq!(standing.others_end, None);
     }
 
     #[test]

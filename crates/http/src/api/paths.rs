@@ -106,6 +106,7 @@ async fn list(State(state): State<AppState>, Params(wanted): Params<Wanted>) -> 
     let mut document = page("paths", items, None);
     document["paths"] = json!(all);
     document["connections"] = json!(standing.connections);
+    document["others_expected_end"] = json!(standing.others_end.map(time));
     document["at"] = time(state.clock.now_us());
     Ok(Json(document))
 }

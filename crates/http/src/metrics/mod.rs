@@ -70,11 +70,8 @@ const PATHS_RESTING: Family = gauge(
 );
 const RATE_LIMIT: Family =
     gauge("mailwright_rate_limit", PATH, "Messages a second that may go now; absent: nothing limits them.");
-const EXPECTED_END: Family = gauge(
-    "mailwright_expected_end_seconds",
-    PATH,
-    "Until what waits in memory is through, at the present speed.",
-);
+const EXPECTED_END: Family =
+    gauge("mailwright_expected_end_seconds", PATH, "Until what waits is through, at the present speed.");
 const LOADED: Family = gauge("mailwright_loaded_messages", PATH, "Messages in memory that wait for a path.");
 const ACCEPTED: Family = counter("mailwright_accepted_total", PATH, "Messages that receivers took.");
 const DEFERRED: Family =
@@ -353,7 +350,9 @@ impl Looked<'_> {
         self.write_resting(text);
         gauge(text, &RATE_LIMIT, &rates);
         gauge(text, &EXPECTED_END, &|paths| {
-            let last = paths.iter().filter_map(|path| path.expected_end).max()?;
+            // What waits in the database for receivers outside the table is no single one's.
+            let others = self.standing.others_end.filter(|_| paths.iter().all(|path| !path.known));
+            let last = others.or_else(|| paths.iter().filter_map(|path| path.expected_end).max())?;
             Some((last - self.now_us).max(0) as f64 / 1e6)
         });
         gauge(text, &LOADED, &|paths| sum(paths, |path| path.waiting as u64));

@@ -120,6 +120,18 @@ fn exchanges_of_a_site_share_a_limit() {
 }
 
 #[test]
+fn receivers_outside_the_table_end_together() {
+    let (mut google, mut small) = (path("a", "google"), path("a", "small.example"));
+    google.known = true;
+    small.expected_end = Some(NOW_US + 2_000_000);
+    let others_end = Some(NOW_US + 90_000_000);
+    let text = said(&Standing { paths: vec![google, small], others_end, ..Standing::default() });
+    for line in ["{source=\"a\",provider=\"other\"} 90\n", "{source=\"a\",provider=\"google\"} 7\n"] {
+        assert!(text.contains(&format!("mailwright_expected_end_seconds{line}")), "{line}{text}");
+    }
+}
+
+#[test]
 fn limits_and_times_are_told_by_source_and_provider() {
     let mut second = path("a", "google");
     second.exchange = "other hosts".into();

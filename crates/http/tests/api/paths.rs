@@ -47,6 +47,7 @@ pub(super) fn standing(now_us: i64) -> Standing {
         composed: 4_100,
         claimed_bytes: 9_000,
         replies,
+        others_end: None,
     }
 }
 
@@ -65,6 +66,7 @@ async fn paths_are_listed_by_what_they_have_to_do() {
         let sources: Vec<_> = all["items"].as_array().unwrap().iter().map(|path| &path["source"]).collect();
         assert_eq!(sources, ["mta-a", "mta-b", "mta-a"]);
         assert_eq!((&all["paths"], &all["connections"]), (&json!(3), &json!(4)));
+        assert_eq!(all["others_expected_end"], json!(null), "nothing waits for small domains");
         let rest = &all["items"][1]["suspended"];
         assert_eq!(rest["reason"], "421 4.7.28 unusual <rate>");
         assert!(rest["until"].as_str().unwrap().ends_with('Z'));

@@ -195,6 +195,7 @@ impl EngineControl for EngineSeat {
                 composed: engine.composed() as u64,
                 claimed_bytes: engine.claimed_bytes() as u64,
                 replies: engine.replies(),
+                others_end: None,
             }
         })
     }

@@ -174,6 +174,8 @@ struct Board {
     hidden: i64,
     /// What waits for small domains, as a sentence; empty: nothing.
     others: String,
+    /// When it is through.
+    others_end: Option<i64>,
     found_nothing: bool,
 }
 
@@ -216,6 +218,7 @@ impl Board {
                 Some(others) if search.is_empty() => texts::text_n("paths-others", others.messages),
                 _ => String::new(),
             },
+            others_end: standing.others_end,
             hidden: rest.len() as i64,
             found_nothing,
         }
