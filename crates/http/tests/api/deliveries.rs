@@ -102,7 +102,7 @@ async fn log_and_source(house: &House, id: &str) {
         all.lines()
             .next()
             .unwrap()
-            .ends_with(",message_id,site,source,tls_protocol,tls_cipher,tls_certificate,tls_proof")
+            .ends_with(",message_id,site,source,tls_protocol,tls_cipher,tls_certificate,tls_proof,category")
     );
     let (status, problem) = answer(house.request(Method::GET, &format!("{path}?state=lost"))).await;
     assert_eq!((status.as_u16(), &problem["field"]), (422, &json!("state")));
