@@ -99,7 +99,7 @@ impl Deliveries {
             (configured, _) if !configured.is_empty() => configured.clone(),
             (_, Some(domain)) => format!("bounce.{domain}"),
             // A sender whose domain is a template: bounces come to the instance.
-            _ => host_of(&config.public_url),
+            _ => self.or_instance(None),
         };
         Ok(CompileOptions {
             delivery,
@@ -108,7 +108,7 @@ impl Deliveries {
             subject_prefix: prefix(definition, proof_no),
             public_url: config.public_url.clone(),
             bounce_domain,
-            message_id_domain: self.message_id_domain(definition).await?,
+            message_id_domain: self.or_instance(domain),
             list_unsubscribe: true,
             feedback_id: format!("{delivery}:mailwright"),
             now_us: self.now_us(),
@@ -137,8 +137,11 @@ impl Deliveries {
 
     /// The domain on which its Message-IDs stand, and which receivers know it by: the sender's, for a template the instance's.
     pub(crate) async fn message_id_domain(&self, definition: &Definition) -> Result<String> {
-        let domain = self.sending_domain(definition).await?;
-        Ok(domain.unwrap_or_else(|| host_of(&self.config().public_url)))
+        Ok(self.or_instance(self.sending_domain(definition).await?))
+    }
+
+    fn or_instance(&self, domain: Option<String>) -> String {
+        domain.unwrap_or_else(|| host_of(&self.config().public_url))
     }
 
     /// Facts before the content is compiled.

@@ -88,8 +88,9 @@ impl Deliveries {
     /// Whoever ends the last of the subscriptions that brought him into the target gets nothing that is still pending. Where a
     /// target takes people for other reasons too, it cannot be told whether he would still be in it, and he gets his message.
     pub(crate) async fn keep_services(&self, id: DeliveryId, target: &Target) -> Result<()> {
+        let Some(names) = only_services(target) else { return Ok(()) };
         let mut services = Vec::new();
-        for name in only_services(target).unwrap_or_default() {
+        for name in names {
             let Some(service) = self.rooms.audience.service_by_name(name).await? else { return Ok(()) };
             services.push(service.id);
         }
@@ -212,9 +213,8 @@ impl Deliveries {
 
 /// The services whose subscribers the target takes, each once. `None`: it takes others too.
 fn only_services(target: &Target) -> Option<std::collections::BTreeSet<&str>> {
-    let name = |item: &'_ crate::definition::TargetItem| item.service.is_some() && item.not != Some(true);
-    let all = target.include.iter().all(name);
-    all.then(|| target.include.iter().filter_map(|item| item.service.as_deref()).map(str::trim).collect())
+    let names = target.include.iter().map(|item| item.service.as_deref().filter(|_| item.not != Some(true)));
+    names.map(|name| name.map(str::trim)).collect()
 }
 
 fn missing(field: &str, what: &str, name: &str) -> Refusal {

@@ -216,16 +216,8 @@ fn write(tx: &mut Tx<'_>, report: &Report, message: &MessageRow, now_us: i64) ->
         }
     };
     keys.dedup();
-    let entries: Vec<Suppression> = keys
-        .into_iter()
-        .map(|address_key| Suppression {
-            address_key,
-            service: None,
-            still: Vec::new(),
-            reason: why.to_owned(),
-            at: now_us,
-        })
-        .collect();
+    let entries: Vec<Suppression> =
+        keys.into_iter().map(|address_key| Suppression::of_all(address_key, why, now_us)).collect();
     Ok(Written { taken: Taken::Counted, recorded: Some(suppress_in(tx, &entries)?) })
 }
 

@@ -156,16 +156,8 @@ fn write(tx: &mut Tx<'_>, message: &MessageRow, now_us: i64) -> Result<Written, 
             keys.push(person.email_key);
         }
     }
-    let entries: Vec<Suppression> = keys
-        .into_iter()
-        .map(|address_key| Suppression {
-            address_key,
-            service: None,
-            still: Vec::new(),
-            reason: REASON.to_owned(),
-            at: now_us,
-        })
-        .collect();
+    let entries: Vec<Suppression> =
+        keys.into_iter().map(|address_key| Suppression::of_all(address_key, REASON, now_us)).collect();
     Ok(Written { recorded: suppress_in(tx, &entries)?, newly })
 }
 

@@ -237,14 +237,15 @@ impl Services {
     }
 
     /// Keeps people out of later analyses and cancels what is pending for them, in one transaction: an analysis that begins
-    /// between two would see neither, and after a fault in between nobody would know what is missing.
+    /// between two would see neither, and after a fault in between nobody would know what is missing. `act` may say more of an
+    /// entry.
     async fn cut_off<T: Send + 'static>(
         &self,
-        entries: Vec<queue::Suppression>,
-        act: impl FnOnce(&mut store::Tx<'_>) -> audience::Result<T> + Send + 'static,
+        mut entries: Vec<queue::Suppression>,
+        act: impl FnOnce(&mut store::Tx<'_>, &mut [queue::Suppression]) -> audience::Result<T> + Send + 'static,
     ) -> Result<T, Problem> {
         let write = self.audience.store().write(store::Lane::Urgent, move |tx| {
-            let done = act(tx)?;
+            let done = act(tx, &mut entries)?;
             Ok::<_, Problem>((done, queue::suppress_in(tx, &entries)?))
         });
         let (done, recorded) = write.await?;
@@ -252,17 +253,15 @@ impl Services {
         Ok(done)
     }
 
-    fn pending_of(&self, address_key: String, service: Option<i64>, reason: &str) -> queue::Suppression {
-        let (reason, at) = (reason.to_owned(), self.clock.now_us());
-        queue::Suppression { address_key, service, still: Vec::new(), reason, at }
+    fn pending_of(&self, address_key: String, reason: &str) -> queue::Suppression {
+        queue::Suppression::of_all(address_key, reason, self.clock.now_us())
     }
 
     /// Puts a recipient on the denylist, and cancels what is pending for it in every delivery.
     pub async fn denylist(&self, recipient: &audience::Recipient) -> Result<(), Problem> {
-        let entry = self.pending_of(recipient.email_key.clone(), None, "denylisted");
+        let entry = self.pending_of(recipient.email_key.clone(), "denylisted");
         let (id, email, now_us) = (recipient.id, recipient.email.clone(), self.clock.now_us());
-        let set = move |tx: &mut store::Tx<'_>| audience::denylist::set(tx, id, &email, now_us);
-        self.cut_off(vec![entry], set).await?;
+        self.cut_off(vec![entry], move |tx, _| audience::denylist::set(tx, id, &email, now_us)).await?;
         Ok(())
     }
 
@@ -275,16 +274,16 @@ impl Services {
         let (id, now_us) = (recipient.id, self.clock.now_us());
         let mut entries = Vec::new();
         if edit.denylisted == Some(true) {
-            entries.push(self.pending_of(recipient.email_key.clone(), None, "denylisted"));
+            entries.push(self.pending_of(recipient.email_key.clone(), "denylisted"));
         }
-        self.cut_off(entries, move |tx| audience::edit_recipient(tx, id, &edit, now_us)).await
+        self.cut_off(entries, move |tx, _| audience::edit_recipient(tx, id, &edit, now_us)).await
     }
 
     /// Deletes a recipient, and cancels what is pending for it: messages keep their address.
     pub async fn delete_recipient(&self, recipient: &audience::Recipient) -> Result<(), Problem> {
-        let entry = self.pending_of(recipient.email_key.clone(), None, "denylisted");
+        let entry = self.pending_of(recipient.email_key.clone(), "denylisted");
         let id = recipient.id;
-        self.cut_off(vec![entry], move |tx| audience::delete_recipients(tx, &[id])).await?;
+        self.cut_off(vec![entry], move |tx, _| audience::delete_recipients(tx, &[id])).await?;
         Ok(())
     }
 
@@ -296,34 +295,35 @@ impl Services {
         recipients: &[audience::Recipient],
     ) -> Result<u64, Problem> {
         let ids: Vec<i64> = recipients.iter().map(|recipient| recipient.id).collect();
-        let entry =
-            |of: &audience::Recipient| self.pending_of(of.email_key.clone(), Some(service), "unsubscribed");
-        let mut entries: Vec<_> = recipients.iter().map(entry).collect();
-        let write = self.audience.store().write(store::Lane::Urgent, move |tx| {
+        let entry = |of: &audience::Recipient| queue::Suppression {
+            service: Some(service),
+            ..self.pending_of(of.email_key.clone(), "unsubscribed")
+        };
+        let entries = recipients.iter().map(entry).collect();
+        self.cut_off(entries, move |tx, entries| {
             let mut ended = 0;
-            for (id, entry) in ids.into_iter().zip(&mut entries) {
+            for (id, entry) in ids.into_iter().zip(entries) {
                 let left = audience::end_subscription(tx, service, id)?;
                 ended += u64::from(left.ended);
                 entry.still = left.still;
             }
-            Ok::<_, Problem>((ended, queue::suppress_in(tx, &entries)?))
-        });
-        let (ended, recorded) = write.await?;
-        self.queue.remember(recorded);
-        Ok(ended)
+            Ok(ended)
+        })
+        .await
     }
 
     /// Puts an address in quarantine, and cancels what is pending for it. Answers whether it is new there.
     pub async fn quarantine(&self, mailbox: &address::Mailbox, reason: &str) -> Result<bool, Problem> {
-        let entry = self.pending_of(mailbox.key(), None, "quarantined");
+        let entry = self.pending_of(mailbox.key(), "quarantined");
         let (email, reason, now_us) = (mailbox.to_string(), reason.to_owned(), self.clock.now_us());
-        self.cut_off(vec![entry], move |tx| audience::quarantine::add(tx, &email, &reason, "", now_us)).await
+        self.cut_off(vec![entry], move |tx, _| audience::quarantine::add(tx, &email, &reason, "", now_us))
+            .await
     }
 
     /// Puts addresses and domains on the suppression list, and cancels what is pending for them in every delivery.
     pub async fn suppress(&self, values: Vec<String>) -> Result<audience::SuppressionReport, Problem> {
         let entries = values.iter().filter_map(|value| gate_key(value));
-        let entries = entries.map(|key| self.pending_of(key, None, "suppressed")).collect();
+        let entries = entries.map(|key| self.pending_of(key, "suppressed")).collect();
         // The list first: an analysis that begins in between sees it.
         let report = self.audience.suppress(values, self.clock.now_us()).await?;
         self.queue.suppress(entries).await?;
@@ -354,7 +354,7 @@ impl Services {
                     audience::SuppressionKind::Address => value,
                     audience::SuppressionKind::Domain => format!("@{value}"),
                 };
-                self.pending_of(key, None, "suppressed")
+                self.pending_of(key, "suppressed")
             };
             self.queue.suppress(page.into_iter().map(entry).collect()).await?;
         }

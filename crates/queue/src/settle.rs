@@ -320,15 +320,7 @@ fn quarantine_found(
         return Ok(None);
     }
     quarantine.quarantine(tx, &found)?;
-    let entries: Vec<Suppression> = found
-        .iter()
-        .map(|n| Suppression {
-            address_key: n.address_key.clone(),
-            service: None,
-            still: Vec::new(),
-            reason: "quarantined".to_owned(),
-            at: n.at,
-        })
-        .collect();
+    let entries: Vec<Suppression> =
+        found.iter().map(|n| Suppression::of_all(n.address_key.clone(), "quarantined", n.at)).collect();
     Ok(Some(suppress_in(tx, &entries)?))
 }

@@ -33,6 +33,14 @@ pub struct Suppression {
     pub at: i64,
 }
 
+impl Suppression {
+    /// One that holds for every message, whichever service it goes to.
+    #[must_use]
+    pub fn of_all(address_key: String, reason: &str, at: i64) -> Suppression {
+        Suppression { address_key, service: None, still: Vec::new(), reason: reason.to_owned(), at }
+    }
+}
+
 /// Whom suppressions that come after an analysis concern.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Scope {
